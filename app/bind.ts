@@ -1,0 +1,33 @@
+import { after } from 'next/server'
+import { baton } from '#lib/baton'
+import type { Log } from '#lib/core/ports'
+import { handle } from '#lib/http/handle'
+import type { Endpoint } from '#lib/http/endpoint'
+import type { RouteMethods } from '#lib/http/handle'
+
+type Services = Awaited<ReturnType<typeof baton>>
+
+function line(level: string, message: string, fields: Record<string, unknown> = {}): void {
+  process.stderr.write(`${JSON.stringify({ level, message, ...fields })}\n`)
+}
+
+/** Used only while there are no services, so when the configuration is bad. */
+const fallbackLog: Log = {
+  info: (message, fields) => line('info', message, fields),
+  warn: (message, fields) => line('warn', message, fields),
+  error: (message, fields) => line('error', message, fields),
+}
+
+/** Keeps the function going until the work is done. */
+function background(work: Promise<unknown>): void {
+  try {
+    after(work)
+  } catch {
+    // after() throws outside a request (tests that call a route directly): the work runs on by itself there.
+  }
+}
+
+/** Binds endpoint values of one address to a Next route: `export const { GET, POST, ... } = bind(list, create)`. */
+export function bind(...endpoints: readonly Endpoint<Services>[]): RouteMethods {
+  return handle(endpoints, { services: baton, background, fallbackLog })
+}

@@ -1,0 +1,26 @@
+import { client } from '#inngest/client'
+import { baton } from '#lib/baton'
+import { continueSlice } from '#lib/jobs/continue-slice'
+import { continueData, eventNames } from '#lib/queue/events'
+
+/** After so many slices the function ends; the continuation that the last commit wrote starts a new one. */
+const mostSlices = 50
+
+/** Resumes a run and persists it, slice by slice, until it ends, waits, or is somebody else's (5-data, Inngest). */
+export const continueRun = client.createFunction(
+  {
+    id: 'agent-continue',
+    triggers: [{ event: eventNames.continue }],
+    retries: 4,
+    concurrency: [{ limit: 5 }],
+    checkpointing: false,
+  },
+  async ({ event, step }) => {
+    const { agentUid } = continueData.parse(event.data)
+    for (let n = 1; n <= mostSlices; n++) {
+      const report = await step.run(`slice-${n}`, async () => continueSlice(await baton(), agentUid))
+      if (report.outcome !== 'handed_over') return report
+    }
+    return { outcome: 'handed_over' as const }
+  },
+)

@@ -1,0 +1,8 @@
+import { continueRun } from '#inngest/functions/continue-run'
+import { deliverWebhook } from '#inngest/functions/deliver-webhook'
+import { retention } from '#inngest/functions/retention'
+import { sweep } from '#inngest/functions/sweep'
+import { readConfig } from '#lib/env'
+
+/** The functions of this deployment. Crons run in production and local mode only: a preview must not sweep on its own. */
+export const functions = [continueRun, deliverWebhook, ...(readConfig().cronEnabled ? [sweep, retention] : [])]

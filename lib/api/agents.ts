@@ -1,0 +1,128 @@
+import { z } from 'zod'
+import type { AgentUid } from '#lib/core/ids'
+import { json, usd } from '#lib/api/answers'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { sealedWebhook } from '#lib/api/messages'
+import { agentParams, createAgentBody, page, patchAgentBody, range } from '#lib/api/schemas'
+import { requireAgent, scopeOf } from '#lib/api/scope'
+import { endpoint } from '#lib/api/endpoint'
+import { BatonError } from '#lib/core/errors'
+import { agentState } from '#lib/core/run'
+import { refusalError } from '#lib/engine/open'
+
+/** POST /api/agents: 201, or 200 when it exists with the same body. */
+export const createAgent = endpoint({
+  method: 'POST',
+  path: '/api/agents',
+  summary: 'Create an agent',
+  body: createAgentBody,
+  async handler({ services, body, caller }) {
+    const { templates, ids, config } = services
+    const settings = templates.settings(body.template)
+    if (settings === null) {
+      const known = templates.ids()
+      throw new BatonError('template_unknown', `There is no template ${body.template}. Deployed: ${known.join(', ') || 'none'}.`, { templates: known })
+    }
+    const uid = ids.uuid() as AgentUid
+    const request = {
+      tenant: caller.tenantId,
+      environment: config.environment,
+      caller: caller.caller,
+      ownerId: caller.userId,
+      versions: templates.versions,
+      settings,
+      agent: {
+        name: body.id ?? `agent-${uid}`,
+        uid,
+        mustExist: false,
+        template: body.template,
+        metadata: body.metadata ?? {},
+        webhook: sealedWebhook(services, body.webhook),
+      },
+    }
+    let answer = await services.store.createAgent(request)
+    if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant())) answer = await services.store.createAgent(request)
+    if (!answer.ok) throw refusalError(answer)
+    return json(answer.created ? 201 : 200, answer.agent, { location: `/api/agents/${answer.agent.id}` })
+  },
+})
+
+/** GET /api/agents: oldest first, stable while agents are added. */
+export const listAgents = endpoint({
+  method: 'GET',
+  path: '/api/agents',
+  summary: 'List agents',
+  query: z.looseObject({
+    ...page,
+    ...range,
+    template: z.string().max(64).optional(),
+    state: agentState.optional(),
+    prefix: z.string().max(128).optional(),
+    user: z.uuid().optional(),
+  }),
+  async handler({ services, query, caller }) {
+    const { limit, cursor, template, state, prefix, user, from, to, ...rest } = query
+    const metadata: Record<string, string> = {}
+    for (const [name, value] of Object.entries(rest)) {
+      if (!name.startsWith('metadata.') || typeof value !== 'string') throw new BatonError('validation', `The query parameter ${name} is not known; filters are template, state, prefix, user, from, to and metadata.KEY.`)
+      metadata[name.slice('metadata.'.length)] = value
+    }
+    const data = await services.store.listAgents(scopeOf(services, caller), {
+      limit,
+      after: cursor === undefined ? null : decodeCursor('agents', cursor),
+      template,
+      state,
+      prefix,
+      user,
+      from,
+      to,
+      metadata: Object.keys(metadata).length === 0 ? undefined : metadata,
+    })
+    const last = data.at(-1)
+    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid) : null })
+  },
+})
+
+/** GET /api/agents/{id} */
+export const getAgent = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}',
+  summary: 'Read an agent',
+  params: agentParams,
+  async handler({ services, params, caller }) {
+    const { agent, cost } = await requireAgent(services, caller, params.id)
+    return json(200, { ...agent, runs: cost.runs, costMicros: cost.costMicros, costUsd: usd(cost.costMicros) })
+  },
+})
+
+/** PATCH /api/agents/{id}: metadata is replaced as a whole, webhook null removes it. */
+export const patchAgent = endpoint({
+  method: 'PATCH',
+  path: '/api/agents/{id}',
+  summary: 'Change metadata or webhook of an agent',
+  params: agentParams,
+  body: patchAgentBody,
+  async handler({ services, params, body, caller }) {
+    const patch = {
+      ...(body.metadata === undefined ? {} : { metadata: body.metadata }),
+      ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : sealedWebhook(services, body.webhook) }),
+    }
+    const answer = await services.store.patchAgent(scopeOf(services, caller), params.id, patch)
+    if (!answer.ok) throw refusalError(answer)
+    return json(200, answer.agent)
+  },
+})
+
+/** DELETE /api/agents/{id}: complete and at once; what still runs elsewhere can commit nothing more. */
+export const deleteAgent = endpoint({
+  method: 'DELETE',
+  path: '/api/agents/{id}',
+  summary: 'Delete an agent with everything that belongs to it',
+  params: agentParams,
+  async handler({ services, params, caller, background }) {
+    const answer = await services.store.deleteAgent(scopeOf(services, caller), params.id)
+    if (!answer.ok) throw refusalError(answer)
+    background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
+    return new Response(null, { status: 204 })
+  },
+})

@@ -1,0 +1,128 @@
+import { z } from 'zod'
+import { BatonError } from '#lib/core/errors'
+import type { AgentUid, RunId } from '#lib/core/ids'
+import { isEnd } from '#lib/core/run'
+import { json } from '#lib/api/answers'
+import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas'
+import { requireAgent, requireRun } from '#lib/api/scope'
+import { endpoint } from '#lib/api/endpoint'
+import type { Services } from '#lib/services'
+import { streamEvents } from '#lib/api/stream'
+import { refusalError } from '#lib/engine/open'
+import type { Caller } from '#lib/http/caller'
+
+const query = z.object({
+  ...page,
+  ...range,
+  after: seq.optional(),
+  channels: words.pipe(z.array(z.enum(['progress', 'control', 'monitor']))).optional(),
+  types: words.optional(),
+  named: z.enum(['true', 'false']).default('true'),
+})
+type Query = z.output<typeof query>
+
+/** The last number the reader saw: the header a browser sends at a reconnect, else `?after=` or `?cursor=`. */
+function positionOf(request: Request, given: Query): number | null {
+  const header = request.headers.get('last-event-id')
+  const text = header ?? given.cursor
+  if (text === undefined || text === null || text === '') return given.after ?? null
+  if (!/^\d{1,15}$/.test(text)) throw new BatonError('invalid_cursor', 'Last-Event-ID and cursor are event numbers: whole numbers from the id lines.')
+  return Number(text)
+}
+
+function checkToken(caller: Caller, agentUid: AgentUid): void {
+  if (caller.kind === 'stream' && caller.agentUid !== agentUid) throw new BatonError('forbidden', 'The stream token is for another agent or run.')
+}
+
+async function readEvents(services: Services, agentUid: AgentUid, runId: RunId | null, after: number | null, given: Query): Promise<Response> {
+  const { channels, types, from, to, limit } = given
+  const answer = await services.store.listEvents({
+    agentUid,
+    after,
+    limit,
+    ...(runId === null ? {} : { runId }),
+    ...(channels === undefined ? {} : { channels }),
+    ...(types === undefined ? {} : { types }),
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  })
+  if (!answer.ok) throw cursorProblem(answer)
+  const last = answer.data.at(-1)
+  const data = answer.data.map(({ data: fields, ...event }) => ({ ...event, ...fields, seq: event.seq, type: event.type, channel: event.channel }))
+  return json(200, { data, nextCursor: last !== undefined && answer.data.length === limit ? String(last.seq) : null, lastSeq: answer.lastSeq })
+}
+
+function cursorProblem(refusal: Parameters<typeof refusalError>[0]): BatonError {
+  if (refusal.code !== 'cursor_expired') return refusalError(refusal)
+  const oldestSeq = Number(refusal['oldestSeq'])
+  return new BatonError('cursor_expired', `Events before ${oldestSeq} are no longer kept: read the messages, then follow from ${oldestSeq - 1}.`, { oldestSeq })
+}
+
+/** Before a stream begins, so that a bad cursor is a problem document and not a broken stream. */
+async function checkCursor(services: Services, agentUid: AgentUid, after: number): Promise<void> {
+  const answer = await services.store.listEvents({ agentUid, after, limit: 1 })
+  if (!answer.ok) throw cursorProblem(answer)
+}
+
+function wantsJson(request: Request): boolean {
+  const accept = request.headers.get('accept') ?? ''
+  return accept.includes('application/json') && !accept.includes('text/event-stream')
+}
+
+/** GET /api/agents/{id}/events: over all runs of the agent; never 204. */
+export const agentEvents = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}/events',
+  summary: 'Events of an agent as SSE, or as JSON with Accept: application/json',
+  access: 'agent-stream',
+  params: agentParams,
+  query,
+  async handler({ services, request, params, query: given, caller }) {
+    const { agent } = await requireAgent(services, caller, params.id)
+    checkToken(caller, agent.agentUid)
+    const after = positionOf(request, given)
+    if (wantsJson(request)) return readEvents(services, agent.agentUid, null, after, given)
+    const start = after ?? agent.lastSeq
+    await checkCursor(services, agent.agentUid, start)
+    return streamEvents(services, request, {
+      agentUid: agent.agentUid,
+      runId: null,
+      after: start,
+      channels: given.channels ?? null,
+      types: given.types ?? null,
+      named: given.named === 'true',
+      endsWithRun: false,
+    })
+  },
+})
+
+/** GET /api/runs/{id}/events: from the run's first event, ends after `done`; 204 to a reconnect after the end. */
+export const runEvents = endpoint({
+  method: 'GET',
+  path: '/api/runs/{id}/events',
+  summary: 'Events of one run as SSE, or as JSON with Accept: application/json',
+  access: 'run-stream',
+  params: idParams,
+  query,
+  async handler({ services, request, params, query: given, caller }) {
+    const { run } = await requireRun(services, caller, params.id)
+    checkToken(caller, run.agentUid)
+    const after = positionOf(request, given)
+    if (wantsJson(request)) return readEvents(services, run.agentUid, run.id, after, given)
+    const start = after ?? Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
+    await checkCursor(services, run.agentUid, start)
+    if (after !== null && isEnd(run.state)) {
+      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after, limit: 1 })
+      if (rest.ok && rest.data.length === 0) return new Response(null, { status: 204 })
+    }
+    return streamEvents(services, request, {
+      agentUid: run.agentUid,
+      runId: run.id,
+      after: start,
+      channels: given.channels ?? null,
+      types: given.types ?? null,
+      named: given.named === 'true',
+      endsWithRun: true,
+    })
+  },
+})

@@ -1,0 +1,27 @@
+import type { RunDetails } from '#lib/core/pages'
+import { isEnd } from '#lib/core/run'
+
+/** One sentence, made from the rows, why the run stands where it stands (3-http-api). */
+export function explain({ run, now, queuePosition, openCalls }: RunDetails): string {
+  const inMs = (instant: string | null): string => {
+    const ms = instant === null ? 0 : Date.parse(instant) - Date.parse(now)
+    return ms <= 0 ? 'now' : `in ${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
+  }
+  const calls = openCalls.map((call) => `${call.name} (${call.state})`).join(', ')
+  if (isEnd(run.state)) {
+    const why = run.error === null ? '' : `: ${run.error.message}`
+    return `The run ended as ${run.state} (${run.stopReason}) after ${run.step} steps in ${run.slices} slices${why}`
+  }
+  if (run.state === 'queued') return `The run waits for its turn: number ${queuePosition} in the queue of its agent.`
+  if (run.stopRequested !== null) return `The run has been asked to stop (${run.stopRequested}); its executor ends it with its next commit.`
+  const last = run.error === null ? '' : ` The last error was ${run.error.code}: ${run.error.message}`
+  if (run.state === 'awaiting_approval') return `The run waits for a decision about ${calls}.`
+  if (run.state === 'waiting') return `The run waits (${run.wait?.kind}) and is due ${inMs(run.wait?.dueAt ?? null)}.${last}`
+  if (run.lease === null) return `The run is due ${inMs(run.dueAt)} and no executor holds it: its continuation is on the way or the sweeper will find it.${last}`
+  if (!run.lease.live) {
+    const times = run.crashes === 0 ? '' : ` It is take-over number ${run.crashes + 1} of this step.`
+    return `The executor of step ${run.step + 1} has not been heard of since before ${run.lease.until}; the sweeper hands the run on.${times}`
+  }
+  const doing = calls === '' ? `step ${run.step + 1}` : `tools: ${calls}`
+  return `Slice ${run.slices} (epoch ${run.lease.epoch}) is at work on ${doing}; its lease ends ${inMs(run.lease.until)} unless renewed.${last}`
+}

@@ -1,0 +1,172 @@
+import { z } from 'zod'
+import { BatonError } from '#lib/core/errors'
+import type { OpenRequest } from '#lib/core/store'
+import { endedAnswer, factsOf, json, openAnswer, type RunFacts } from '#lib/api/answers'
+import { deadlinesFrom } from '#lib/api/deadlines'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { linksOf } from '#lib/api/links'
+import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
+import { endpoint } from '#lib/api/endpoint'
+import type { Services } from '#lib/services'
+import { requireAgent, scopeOf } from '#lib/api/scope'
+import { streamRun } from '#lib/api/stream'
+import { waitForRun } from '#lib/api/wait'
+import { openMessage, type OpenedMessage } from '#lib/engine/open'
+import { startSlice, type Slice } from '#lib/engine/slices'
+import type { EndpointContext } from '#lib/http/endpoint'
+import { canonicalJson, sha256Hex } from '#lib/http/json'
+import { readIfMatchAny } from '#lib/http/prefer'
+import { jsonBytes } from '#lib/core/window'
+
+type SendBody = z.output<typeof sendMessageBody>
+export type SendContext = EndpointContext<Services, { id: string }, object, SendBody>
+
+/** POST /api/agents/{id}/messages: the main job. */
+export const sendMessage = endpoint({
+  method: 'POST',
+  path: '/api/agents/{id}/messages',
+  summary: 'Send a message: run the agent, hand over what does not fit',
+  params: agentParams,
+  body: sendMessageBody,
+  handler: (context) => send(context),
+})
+
+/** Accepts the message, runs it as far as the caller waits, and answers (3-http-api, The main job). */
+export async function send(context: SendContext): Promise<Response> {
+  const { services, request, prefer, caller } = context
+  const start = services.clock.monotonic()
+  const streams = request.headers.get('accept')?.includes('text/event-stream') ?? false
+  const executes = !prefer.respondAsync && (streams || prefer.waitMs > 0)
+  const opened = await accept(context, executes)
+  const { answer } = opened
+  const slice = executes ? runIt(context, opened, start, streams ? null : prefer.waitMs) : null
+  const headers: Record<string, string> = {}
+  if (answer.replayed) headers['idempotent-replayed'] = 'true'
+  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
+  if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
+
+  if (streams) return streamRun(context, { agentUid: answer.agentUid, runId: answer.run.id, firstSeq: answer.run.firstSeq, headers })
+  const facts = await waitFor(context, opened, slice, start)
+  if (facts.state === 'running' || facts.state === 'queued' || facts.state === 'waiting' || facts.state === 'awaiting_approval') {
+    return openAnswer(facts, await linksOf(services, caller.tenantId, { agentUid: answer.agentUid, runId: facts.runId }), headers)
+  }
+  return endedAnswer(facts, headers)
+}
+
+async function accept(context: SendContext, execute: boolean): Promise<OpenedMessage> {
+  const { services, body, params, caller, request, rawBody, idempotencyKey } = context
+  const bytes = jsonBytes(body.message)
+  if (bytes > services.config.maxMessageBytes) {
+    throw new BatonError('body_too_large', `A message may have ${services.config.maxMessageBytes} bytes; this one has ${bytes}. Nothing was kept.`)
+  }
+  return openMessage(
+    services,
+    {
+      tenant: caller.tenantId,
+      caller: caller.caller,
+      ownerId: caller.userId,
+      agentName: params.id,
+      template: body.template ?? null,
+      mustExist: readIfMatchAny(request.headers),
+      content: body.message,
+      kind: 'message',
+      metadata: body.metadata ?? {},
+      onBusy: body.onBusy ?? null,
+      limits: body.limits === undefined ? null : { ...body.limits },
+      webhook: sealedWebhook(services, body.webhook),
+      traceparent: request.headers.get('traceparent')?.slice(0, 100) ?? null,
+      idempotency: idempotencyKey === null || rawBody === null ? null : { key: idempotencyKey, hash: hashOf(request, body) },
+      execute,
+    },
+    services.ensureTenant,
+  )
+}
+
+/** The address checked and the secret sealed: it is never stored in the clear and is no part of the idempotency hash. */
+export function sealedWebhook(services: Services, webhook: SendBody['webhook']): OpenRequest['run']['webhook'] {
+  if (webhook === undefined) return null
+  const url = services.checkWebhookAddress(webhook.url).href
+  return { url, secret: webhook.secret === undefined ? null : services.sealSecret(webhook.secret) }
+}
+
+function hashOf(request: Request, body: SendBody): string {
+  const { webhook, ...rest } = body
+  return sha256Hex(`${request.method} ${new URL(request.url).pathname} ${canonicalJson({ ...rest, webhook: webhook?.url ?? null })}`)
+}
+
+function runIt(context: SendContext, opened: OpenedMessage, start: number, waitMs: number | null): Slice | null {
+  const { services, background } = context
+  const { answer, asked, reserve } = opened
+  if (answer.opened === undefined || answer.opened === null) return null
+  const deadlines = deadlinesFrom(services, start, answer.opened.run.limits.sliceMs, waitMs)
+  const slice = startSlice(
+    services,
+    { opened: answer.opened, opening: answer.opening ?? null, gateMs: answer.gateMs ?? 0 },
+    { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, state: answer.reserved ?? 'none' } },
+  )
+  background(slice.done)
+  armDeadMan(services, slice)
+  return slice
+}
+
+/** A request slice that lasts arms a continuation for the case that its process dies (5-data, Three nets). Losing it loses nothing. */
+const deadManAfterMs = 5_000
+
+function armDeadMan(services: Services, slice: Slice): void {
+  const { opened, deadlines } = slice.session
+  const timer = setTimeout(() => {
+    const data = { tenantId: opened.tenantId, agentUid: opened.agentUid, runId: opened.run.id, epoch: opened.lease.epoch }
+    const dueInMs = Math.max(0, deadlines.hardAt - services.clock.monotonic()) + opened.lease.leaseMs
+    services.queue.send([{ id: `deadman_${opened.lease.sliceId}`, kind: 'continue', data, dueInMs }]).catch((error: unknown) => {
+      services.log.warn('the dead-man continuation was not sent; the sweeper covers it', { runId: opened.run.id, error: String(error) })
+    })
+  }, deadManAfterMs)
+  timer.unref()
+  void slice.done.then(() => clearTimeout(timer))
+}
+
+/** What the caller is told: the slice's own result, or the row after waiting for a run that somebody else executes. */
+async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice | null, start: number): Promise<RunFacts> {
+  const { services, prefer, request, caller } = context
+  const { run } = opened.answer
+  const facts = factsOf(run)
+  if (slice === null) {
+    if (prefer.respondAsync || prefer.waitMs === 0) return facts
+    return factsOf(await waitForRun(services, scopeOf(services, caller), run.id, prefer.waitMs, request.signal))
+  }
+  const { deadlines } = slice.session
+  const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)
+  const timer = new AbortController()
+  const waited = services.clock.sleep(Math.max(0, until - services.clock.monotonic()), AbortSignal.any([timer.signal, request.signal])).then(() => null)
+  const advanced = await Promise.race([slice.done, waited])
+  timer.abort()
+  if (advanced === null || advanced.kind === 'lease_lost') {
+    return { ...facts, state: 'running', lastSeq: slice.session.opened.lastSeq, usage: slice.session.opened.run.usage, costMicros: slice.session.opened.run.costMicros }
+  }
+  const { state, stopReason, output, usage, costMicros, lastSeq } = advanced
+  return { ...facts, state, stopReason, output, usage, costMicros, lastSeq, error: slice.session.error }
+}
+
+/** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */
+export const listMessages = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}/messages',
+  summary: 'The conversation, oldest first; queued messages come last and have no seq',
+  params: agentParams,
+  query: z.object({ ...page, after: seq.optional(), before: seq.optional(), role: z.enum(['system', 'user', 'assistant', 'tool']).optional() }),
+  async handler({ services, params, query, caller }) {
+    const { agent } = await requireAgent(services, caller, params.id)
+    const after = query.cursor === undefined ? query.after : Number(decodeCursor('messages', query.cursor))
+    const { data, queued } = await services.store.listMessages({
+      agentUid: agent.agentUid,
+      limit: query.limit,
+      ...(after === undefined ? {} : { after }),
+      ...(query.before === undefined ? {} : { before: query.before }),
+      ...(query.role === undefined ? {} : { role: query.role }),
+    })
+    const more = data.length === query.limit
+    const last = data.at(-1)
+    const nextCursor = more && last !== undefined && query.before === undefined ? encodeCursor('messages', String(last.seq)) : null
+    return json(200, { data: [...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...(more ? [] : queued)], nextCursor })
+  },
+})

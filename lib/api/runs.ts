@@ -1,0 +1,143 @@
+import { z } from 'zod'
+import type { RunId } from '#lib/core/ids'
+import { isEnd, runState, stopReason } from '#lib/core/run'
+import type { RunView } from '#lib/core/store'
+import { json, runBody } from '#lib/api/answers'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { explain } from '#lib/api/explain'
+import { linksOf } from '#lib/api/links'
+import { agentParams, idParams, page, range } from '#lib/api/schemas'
+import { requireAgent, requireRun, scopeOf } from '#lib/api/scope'
+import { endpoint } from '#lib/api/endpoint'
+import type { Services } from '#lib/services'
+import { waitForRun } from '#lib/api/wait'
+import { refusalError } from '#lib/engine/open'
+import type { Caller } from '#lib/http/caller'
+import { sha256Hex } from '#lib/http/json'
+
+const filters = {
+  ...page,
+  ...range,
+  state: runState.optional(),
+  stopReason: stopReason.optional(),
+  template: z.string().max(64).optional(),
+  user: z.uuid().optional(),
+}
+
+async function listed(services: Services, caller: Caller, query: z.output<z.ZodObject<typeof filters>>, agentUid: string | null): Promise<Response> {
+  const { limit, cursor, ...rest } = query
+  const after = cursor === undefined ? null : decodeCursor('runs', cursor)
+  const data = await services.store.listRuns(scopeOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
+  const last = data.at(-1)
+  return json(200, { data: data.map(runBody), nextCursor: last !== undefined && data.length === limit ? encodeCursor('runs', last.id) : null })
+}
+
+/** GET /api/runs: newest first, over all agents. */
+export const listRuns = endpoint({
+  method: 'GET',
+  path: '/api/runs',
+  summary: 'List runs of all agents, newest first',
+  query: z.object(filters),
+  handler: ({ services, query, caller }) => listed(services, caller, query, null),
+})
+
+/** GET /api/agents/{id}/runs */
+export const listAgentRuns = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}/runs',
+  summary: 'List runs of one agent, newest first',
+  params: agentParams,
+  query: z.object(filters),
+  async handler({ services, params, query, caller }) {
+    const { agent } = await requireAgent(services, caller, params.id)
+    return listed(services, caller, query, agent.agentUid)
+  },
+})
+
+/** What changes whenever the run does. */
+function etagOf(run: RunView): string {
+  return `"${sha256Hex(`${run.id} ${run.updatedAt} ${run.lastSeq} ${run.state}`).slice(0, 24)}"`
+}
+
+/** GET /api/runs/{id}: with `wait` a long poll, which answers when the run has ended or, with If-None-Match, when it has changed. */
+export const getRun = endpoint({
+  method: 'GET',
+  path: '/api/runs/{id}',
+  summary: 'Read a run; ?wait=20 waits for its end',
+  params: idParams,
+  query: z.object({ wait: z.coerce.number().pipe(z.number().min(0).max(300)).default(0) }),
+  async handler({ services, request, params, query, caller }) {
+    const known = request.headers.get('if-none-match')
+    const mostMs = services.config.maxDurationMs - services.config.hardMarginMs
+    if (query.wait > 0) {
+      const until = known === null ? undefined : (run: RunView) => isEnd(run.state) || etagOf(run) !== known
+      await waitForRun(services, scopeOf(services, caller), params.id, Math.min(query.wait * 1_000, mostMs), request.signal, until)
+    }
+    const details = await requireRun(services, caller, params.id)
+    const etag = etagOf(details.run)
+    if (known === etag) return new Response(null, { status: 304, headers: { etag } })
+    const links = await linksOf(services, caller.tenantId, { agentUid: details.run.agentUid, runId: details.run.id })
+    const { openCalls, webhooks, queuePosition } = details
+    const queue = details.run.state === 'queued' ? { queuePosition } : {}
+    const body = { ...runBody(details.run), ...queue, lastError: details.run.error, explain: explain(details), openCalls, webhooks, links }
+    return json(200, body, { etag, 'cache-control': 'no-cache' })
+  },
+})
+
+const reason = z.strictObject({ reason: z.string().max(500).optional() }).optional()
+
+/** POST /api/runs/{id}/cancel: ends the run, queued ones too; of an ended run it changes nothing. */
+export const cancelRun = endpoint({
+  method: 'POST',
+  path: '/api/runs/{id}/cancel',
+  summary: 'Cancel a run',
+  params: idParams,
+  body: reason,
+  handler: ({ services, params, body, caller, background }) => stop(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
+})
+
+/** POST /api/agents/{id}/interrupt: ends what runs now (or the named run); the agent takes messages as before. */
+export const interruptAgent = endpoint({
+  method: 'POST',
+  path: '/api/agents/{id}/interrupt',
+  summary: 'Interrupt the running run of an agent',
+  params: agentParams,
+  body: z.strictObject({ runId: z.string().max(100).optional(), reason: z.string().max(500).optional() }).optional(),
+  handler: ({ services, params, body, caller, background }) =>
+    stop(services, caller, { agent: params.id, ...(body?.runId === undefined ? {} : { runId: body.runId }) }, 'interrupted', body?.reason ?? null, background),
+})
+
+async function stop(
+  services: Services,
+  caller: Caller,
+  target: { agent?: string; runId?: string },
+  kind: 'cancelled' | 'interrupted',
+  note: string | null,
+  background: (work: Promise<unknown>) => void,
+): Promise<Response> {
+  const answer = await services.store.stop(scopeOf(services, caller), target, kind, note)
+  if (!answer.ok) throw refusalError(answer)
+  services.dispatch(answer.outbox ?? [])
+  if (answer.run === undefined) return json(200, { stopped: false, run: null })
+  if (answer.halt) background(services.live.halt({ agentUid: answer.agentUid, runId: answer.run.id }))
+  // 202: the executor has been asked and ends the run with its next commit or heartbeat.
+  return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
+}
+
+/** POST /api/runs/{id}/retry: a new run from the committed history of one that has ended. */
+export const retryRun = endpoint({
+  method: 'POST',
+  path: '/api/runs/{id}/retry',
+  summary: 'Go on from the committed history of an ended run',
+  params: idParams,
+  async handler({ services, params, caller }) {
+    const { templates, ids, store } = services
+    const scope = scopeOf(services, caller)
+    const request = { runId: params.id, newRunId: ids.make('run') satisfies RunId, caller: caller.caller, versions: templates.versions, settings: null }
+    let answer = await store.retry(scope, request)
+    if (!answer.ok && answer.code === 'template_changed') answer = await store.retry(scope, { ...request, settings: templates.settings(String(answer['template'])) })
+    if (!answer.ok) throw refusalError(answer)
+    services.dispatch(answer.outbox)
+    return json(202, runBody(answer.run), { location: `/api/runs/${answer.run.id}` })
+  },
+})

@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import { agentNamePattern } from '#lib/core/ids'
+import { onBusy, runLimits } from '#lib/core/run'
+
+/** 256 KB a message (2-run-contract, Limits); bodies have a limit of their own above it. */
+const textPart = z.strictObject({ type: z.literal('text'), text: z.string().min(1) })
+const filePart = z.strictObject({
+  type: z.literal('file'),
+  data: z.union([z.url({ protocol: /^https$/ }), z.string().startsWith('data:')]),
+  mediaType: z.string().max(100),
+  filename: z.string().max(255).exactOptional(),
+})
+const imagePart = z.strictObject({
+  type: z.literal('image'),
+  image: z.union([z.url({ protocol: /^https$/ }), z.string().startsWith('data:')]),
+  mediaType: z.string().max(100).exactOptional(),
+})
+
+/** Text or AI SDK user content parts; files as https URLs (the provider fetches them, Baton never does) or data URLs. */
+export const messageContent = z.union([z.string().min(1), z.array(z.discriminatedUnion('type', [textPart, filePart, imagePart])).min(1).max(100)])
+
+export const agentParams = z.object({ id: z.string().regex(agentNamePattern, 'an agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit') })
+export const idParams = z.object({ id: z.string().min(1).max(200) })
+
+const key = z.string().min(1).max(64)
+/** Small facts of the caller's, at most 16 KB as JSON. */
+export const metadata = z.record(key, z.json()).refine((value) => JSON.stringify(value).length <= 16_384, 'metadata may have 16 KB')
+
+export const webhook = z.strictObject({ url: z.string().max(2_048), secret: z.string().min(8).max(256).optional() })
+
+const { maxSteps, maxToolCalls, maxCostMicros, maxTokens, maxWallMs, sliceMs } = runLimits.shape
+/** Limits of one run: each may only lower the template's (the database refuses more). */
+const lowerLimits = z.strictObject({
+  maxSteps: maxSteps.exactOptional(),
+  maxToolCalls: maxToolCalls.exactOptional(),
+  maxCostMicros: maxCostMicros.exactOptional(),
+  maxTokens: maxTokens.exactOptional(),
+  maxWallMs: maxWallMs.exactOptional(),
+  sliceMs: sliceMs.exactOptional(),
+})
+
+export const sendMessageBody = z.strictObject({
+  message: messageContent,
+  template: z.string().max(64).optional(),
+  metadata: metadata.optional(),
+  onBusy: onBusy.optional(),
+  webhook: webhook.optional(),
+  limits: lowerLimits.optional(),
+})
+
+export const createAgentBody = z.strictObject({
+  id: agentParams.shape.id.optional(),
+  template: z.string().max(64),
+  metadata: metadata.optional(),
+  webhook: webhook.optional(),
+})
+
+export const patchAgentBody = z.strictObject({ metadata: metadata.optional(), webhook: webhook.nullable().optional() })
+
+const limit = z.coerce.number().pipe(z.int().min(1).max(200)).default(50)
+const instant = z.iso.datetime({ offset: true })
+/** The parameters every list takes: `{data, nextCursor}` is the answer. */
+export const page = { limit, cursor: z.string().max(300).optional() }
+export const range = { from: instant.optional(), to: instant.optional() }
+export const seq = z.coerce.number().pipe(z.int().nonnegative())
+/** A comma list or a repeated parameter. */
+export const words = z.union([z.string(), z.array(z.string())]).transform((value) =>
+  (Array.isArray(value) ? value : [value]).flatMap((item) => item.split(',')).map((item) => item.trim()).filter((item) => item !== ''),
+)

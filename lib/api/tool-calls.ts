@@ -1,0 +1,24 @@
+import { z } from 'zod'
+import { toolCallState } from '#lib/core/run'
+import { json } from '#lib/api/answers'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { agentParams, page } from '#lib/api/schemas'
+import { requireAgent } from '#lib/api/scope'
+import { endpoint } from '#lib/api/endpoint'
+
+/** GET /api/agents/{id}/tool-calls: the records with state, input, output, attempts and audit trail. */
+export const listToolCalls = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}/tool-calls',
+  summary: 'Tool calls of an agent, oldest first',
+  params: agentParams,
+  query: z.object({ ...page, state: toolCallState.optional(), name: z.string().max(64).optional(), runId: z.string().max(100).optional() }),
+  async handler({ services, params, query, caller }) {
+    const { agent } = await requireAgent(services, caller, params.id)
+    const { limit, cursor, ...filters } = query
+    const after = cursor === undefined ? null : decodeCursor('tool-calls', cursor)
+    const data = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })
+    const last = data.at(-1)
+    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('tool-calls', last.callId) : null })
+  },
+})

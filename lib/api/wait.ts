@@ -1,0 +1,47 @@
+import { isEnd } from '#lib/core/run'
+import type { Scope } from '#lib/core/pages'
+import type { RunView } from '#lib/core/store'
+import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
+
+/** Between two looks at the row when no frame of this process has told of a commit. */
+const shortestLookMs = 100
+const longestLookMs = 1_000
+
+/** True where nothing runs and somebody else must act: waiting longer is of no use. */
+function paused(run: RunView): boolean {
+  return run.state === 'awaiting_approval'
+}
+
+/** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */
+export async function waitForRun(
+  services: Services,
+  scope: Scope,
+  runId: string,
+  waitMs: number,
+  signal: AbortSignal,
+  until: (run: RunView) => boolean = (run) => isEnd(run.state) || paused(run),
+): Promise<RunView> {
+  const { clock, store, live } = services
+  const end = clock.monotonic() + waitMs
+  let look = shortestLookMs
+  let unwatch: (() => void) | null = null
+  try {
+    for (;;) {
+      const answer = await store.getRun(scope, runId)
+      if (!answer.ok) throw refusalError(answer)
+      const left = end - clock.monotonic()
+      if (until(answer.run) || left <= 0 || signal.aborted) return answer.run
+      const woken = new AbortController()
+      const off = live.watch(answer.run.agentUid, (frame) => {
+        if (frame.body.type === 'committed') woken.abort()
+      })
+      unwatch?.()
+      unwatch = off
+      await clock.sleep(Math.min(look, left), AbortSignal.any([woken.signal, signal]))
+      look = woken.signal.aborted ? shortestLookMs : Math.min(longestLookMs, look * 1.5)
+    }
+  } finally {
+    unwatch?.()
+  }
+}

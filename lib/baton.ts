@@ -1,0 +1,103 @@
+import { agents } from '#lib/agents/index'
+import type { Config } from '#lib/core/config'
+import type { OutboxRow } from '#lib/core/ports'
+import { deployTemplates } from '#lib/engine/templates'
+import { handOverAll } from '#lib/engine/slices'
+import { providerEnv, readConfig } from '#lib/env'
+import { endAllStreams } from '#lib/http/sse'
+import { createLive } from '#lib/live/live'
+import { createModels } from '#lib/models/create-models'
+import { priceOf } from '#lib/models/registry'
+import { providers } from '#lib/providers'
+import { createQueue } from '#lib/queue/queue'
+import { supabaseRpc } from '#lib/store/rpc'
+import { createStore } from '#lib/store/store'
+import { systemClock } from '#lib/system/clock'
+import { systemIds } from '#lib/system/ids'
+import { jsonLog } from '#lib/telemetry/log'
+import { checkWebhookAddress } from '#lib/webhooks/address'
+import { makeWebhookSecret } from '#lib/webhooks/secret'
+import { sealSecret } from '#lib/webhooks/seal'
+import { createSweeper } from '#lib/jobs/sweep'
+import type { Services } from '#lib/services'
+
+declare global {
+  /** On globalThis, because `next dev` reloads modules and Next may hold several copies of this one in a process. */
+  var batonServices: Promise<Services> | undefined
+}
+
+/** The services of this process, made once. Rejects with BatonError not_configured that names every bad variable. */
+export function baton(): Promise<Services> {
+  globalThis.batonServices ??= compose(readConfig()).catch((error: unknown) => {
+    globalThis.batonServices = undefined
+    throw error
+  })
+  return globalThis.batonServices
+}
+
+async function compose(config: Config): Promise<Services> {
+  const clock = systemClock()
+  const ids = systemIds()
+  const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line))
+  // The local mode is the only one that loads code of local/; production has no hook for it.
+  const plugin = config.local ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers }) : null
+  const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model)
+  const store = createStore(plugin?.rpc(supabaseRpc({ ...config.supabase, clock })) ?? supabaseRpc({ ...config.supabase, clock }))
+  const models = createModels({ providers, env: providerEnv, log })
+  const queue = createQueue({ inngest: config.inngest, log })
+  const live = createLive({ redis: config.redis, clock, log, processId: ids.make('proc') })
+
+  const inFlight = new Set<Promise<void>>()
+  function dispatch(rows: readonly OutboxRow[]): void {
+    if (rows.length === 0) return
+    const work = queue
+      .send(rows)
+      .then(() => store.outboxSent(rows.map((row) => row.id)))
+      // The rows are committed: the sweeper sends them again.
+      .catch((error: unknown) => log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: String(error) }))
+      .finally(() => inFlight.delete(work))
+    inFlight.add(work)
+  }
+
+  const services: Services = {
+    config,
+    clock,
+    ids,
+    log,
+    store,
+    queue,
+    live,
+    model: plugin?.model(models) ?? models,
+    templates: deployTemplates([...agents, ...(plugin?.definitions ?? [])], price),
+    price,
+    onEffect: (record) => plugin?.onEffect(record),
+    dispatch,
+    settled: async () => void (await Promise.allSettled(inFlight)),
+    sweep: createSweeper({ config, store, dispatch, log }),
+    local: plugin?.services ?? null,
+    ensureTenant: () =>
+      config.local
+        ? store.ensureTenant({ id: config.tenantId, environment: config.environment, secret: sealSecret(makeWebhookSecret(), config.encryptionKey) })
+        : Promise.resolve(false),
+    sealSecret: (plain) => sealSecret(plain, config.encryptionKey),
+    checkWebhookAddress: (url) => checkWebhookAddress(url, { local: config.local }),
+  }
+  handOverAtSigterm(services)
+  return services
+}
+
+/** Steps in hand have so long after SIGTERM before they are cut and handed over. */
+const graceMs = 8_000
+
+function handOverAtSigterm(services: Services): void {
+  process.once('SIGTERM', () => {
+    services.log.info('SIGTERM: streams end, slices are handed over')
+    endAllStreams()
+    void handOverAll(graceMs, services.clock).then(async (slices) => {
+      await services.settled()
+      services.log.info('handed over', { slices })
+      await services.live.close()
+    })
+  })
+}
+

@@ -1,0 +1,78 @@
+import { isFinal, type EndState, type Opened, type StopReason, type ToolCall } from '#lib/core/run'
+import type { RunError } from '#lib/core/store'
+
+/** What an executor does next. The same state gives the same decision in any process. */
+export type Decision =
+  | { kind: 'model' }
+  | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[] }
+  | { kind: 'end'; state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
+
+const failed = (stopReason: StopReason, message: string): Decision => ({
+  kind: 'end',
+  state: 'failed',
+  stopReason,
+  output: null,
+  error: { code: stopReason, message },
+})
+
+/** The settings that a decision depends on beside the state. */
+export interface Rules {
+  /** So many take-overs without a commit between them are borne; one more ends the run (invariant 12). */
+  maxStepCrashes: number
+  unknownOutcome: 'seal' | 'fail'
+}
+
+/** Decides the next step of a run from the loaded state alone: no clock, no I/O (2-run-contract, One engine). */
+export function decide(opened: Opened, rules: Rules): Decision {
+  const { run, flags, lease } = opened
+  if (flags.stop !== null) {
+    return {
+      kind: 'end',
+      state: flags.stop === 'killed' ? 'killed' : 'cancelled',
+      stopReason: flags.stop,
+      output: null,
+      error: { code: flags.stop, message: `The run was ${flags.stop}; what had been committed is kept.` },
+    }
+  }
+  if (run.crashes > rules.maxStepCrashes) {
+    return failed('step_crashed', `Step ${run.step + 1} took its process down ${run.crashes} times; what had been committed is kept.`)
+  }
+  if (run.cuts >= 2) return failed('step_too_long', `Step ${run.step + 1} did not fit into a slice twice; split the work or raise maxDuration.`)
+  if (run.workMs >= run.limits.maxWallMs) return failed('max_time', `The run has worked for its ${run.limits.maxWallMs} ms.`)
+
+  const open = opened.calls.filter((call) => !isFinal(call.state))
+  if (open.length > 0) {
+    // A call that an earlier epoch left executing may have happened: only the author's effect class says what to do.
+    const orphaned = open.filter((call) => call.state === 'executing' && call.epoch !== lease.epoch)
+    const seal = orphaned.filter((call) => call.effect === 'once')
+    if (seal.length > 0 && rules.unknownOutcome === 'fail') {
+      return failed('unknown_outcome', `The outcome of ${seal.map((call) => call.name).join(', ')} is unknown: check before you retry.`)
+    }
+    const again = orphaned.filter((call) => call.effect !== 'once')
+    const inHand = open.filter((call) => call.state === 'executing' && call.epoch === lease.epoch)
+    const fresh = open.filter((call) => call.state === 'pending' || call.state === 'approved')
+    if (run.toolCalls + fresh.length > run.limits.maxToolCalls) {
+      return failed('max_tool_calls', `The run may make ${run.limits.maxToolCalls} tool calls.`)
+    }
+    return { kind: 'tools', inHand, start: [...again, ...fresh], seal }
+  }
+
+  const last = opened.window.at(-1)
+  if (last?.role === 'assistant' && run.modelCalls > 0) {
+    return { kind: 'end', state: 'completed', stopReason: 'end_turn', output: textOf(last.content), error: null }
+  }
+  if (run.step >= run.limits.maxSteps) return failed('max_steps', `The run may take ${run.limits.maxSteps} steps.`)
+  if (run.usage.inputTokens + run.usage.outputTokens >= run.limits.maxTokens) {
+    return failed('max_tokens', `The run may use ${run.limits.maxTokens} tokens.`)
+  }
+  if (opened.settings.price === null) {
+    return failed('price_unknown', `No price is known for ${opened.settings.model}; add it in lib/providers.ts.`)
+  }
+  return { kind: 'model' }
+}
+
+/** The text of a message's content, parts joined. */
+export function textOf(content: Opened['window'][number]['content']): string {
+  if (typeof content === 'string') return content
+  return content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('')
+}

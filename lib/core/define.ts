@@ -1,0 +1,100 @@
+import type { z } from 'zod'
+import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
+
+/** What a tool is given besides its input. A run outlives the user's token, so tools get the user's id, never the token. */
+export interface ToolContext {
+  tenantId: string
+  userId: string | null
+  agentId: string
+  runId: string
+  step: number
+  callId: string
+  /** The same for every attempt of this call: hand it to the service that you call. */
+  idempotencyKey: string
+  attempt: number
+  metadata: Record<string, unknown>
+  /** Aborts at the tool's time-out, at the hard limit, when the lease is lost and when the run is stopped. */
+  signal: AbortSignal
+  /** Milliseconds since the epoch after which the signal aborts. */
+  deadline: number
+  /** Values of the agent that the outcome's commit writes; a read sees what earlier commits wrote and what this call set. */
+  state: { get(key: string): unknown; set(key: string, value: unknown): void }
+  /** Adds a `custom` event of the monitor channel; it is committed with the outcome. */
+  emit(type: string, data: unknown): void
+  log(message: string, fields?: Record<string, unknown>): void
+}
+
+export interface ToolDefinition<Input = unknown, Output = unknown> {
+  name: string
+  description: string
+  input: z.ZodType<Input>
+  output?: z.ZodType<Output>
+  effect: Effect
+  timeoutMs?: number
+  run?(input: Input, context: ToolContext): Promise<Output> | Output
+}
+
+/** A tool of any input, as registries hold it; the engine hands `run` only what `input` has parsed. */
+export interface AnyTool {
+  name: string
+  description: string
+  input: z.ZodType
+  output?: z.ZodType
+  effect: Effect
+  timeoutMs?: number
+  run?(input: never, context: ToolContext): unknown
+}
+
+/**
+ * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, or when `run` and `effect` contradict each other.
+ */
+export function defineTool<Input, Output>(tool: ToolDefinition<Input, Output>): ToolDefinition<Input, Output> {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
+  if ((tool.effect === 'external') === (tool.run !== undefined)) {
+    throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
+  }
+  return tool
+}
+
+/** What an agent's instructions function is given. */
+export interface InstructionContext {
+  tenantId: string
+  userId: string | null
+  agentId: string
+  metadata: Record<string, unknown>
+}
+
+export interface AgentDefinition {
+  id: string
+  /** `provider/model`, as lib/providers.ts registers providers. */
+  model: string
+  /** Tried in order when the model's retries are used up. */
+  fallback?: readonly string[]
+  instructions: string | ((context: InstructionContext) => string | Promise<string>)
+  tools?: readonly AnyTool[]
+  limits?: Partial<RunLimits>
+  maxQueued?: number
+  onBusy?: OnBusy
+  window?: { maxTokens?: number; maxMessages?: number; keepFirst?: number }
+  settings?: {
+    temperature?: number
+    maxOutputTokens?: number
+    providerOptions?: Record<string, Record<string, z.core.util.JSONType>>
+  }
+  /** How many tools of one answer run at a time (default 3). */
+  toolConcurrency?: number
+  /** What becomes of a `once` call with an unknown outcome: `seal` (default) tells the model, `fail` ends the run. */
+  unknownOutcome?: 'seal' | 'fail'
+  public?: boolean
+}
+
+/** Describes a template. Throws a TypeError for a bad id, doubled tool names or a model without a provider prefix. */
+export function defineAgent(agent: AgentDefinition): AgentDefinition {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id)) throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
+  if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
+  const names = (agent.tools ?? []).map((tool) => tool.name)
+  const doubled = names.find((name, index) => names.indexOf(name) !== index)
+  if (doubled !== undefined) throw new TypeError(`template ${agent.id}: two tools are named ${doubled}`)
+  return agent
+}

@@ -1,0 +1,111 @@
+/**
+ * The closed list of error codes: HTTP status, title, whether a retry may help. Each is documented in docs/errors.md.
+ * A problem document is made from this table alone (lib/http/problem).
+ */
+export const errorTable = {
+  validation: [400, 'The request is not valid', false],
+  malformed_json: [400, 'The body is not valid JSON', false],
+  invalid_agent_id: [400, 'The agent id is not valid', false],
+  limit_above_template: [400, 'A limit may only be lowered', false],
+  template_required: [400, 'A new agent needs a template', false],
+  template_unknown: [400, 'There is no such template', false],
+  webhook_refused: [400, 'The webhook address is not allowed', false],
+  invalid_cursor: [400, 'The cursor is not valid', false],
+  unauthorized: [401, 'Authentication is required', false],
+  forbidden: [403, 'Not allowed', false],
+  agent_not_found: [404, 'There is no such agent', false],
+  run_not_found: [404, 'There is no such run', false],
+  not_found: [404, 'There is nothing at this address', false],
+  method_not_allowed: [405, 'The method is not allowed here', false],
+  conflict: [409, 'The request conflicts with what exists', false],
+  agent_busy: [409, 'The agent is working', true],
+  run_open: [409, 'The run has not ended', true],
+  template_missing: [409, "The agent's template is not deployed", true],
+  interrupted: [409, 'The run was interrupted', false],
+  cancelled: [409, 'The run was cancelled', false],
+  cursor_expired: [410, 'The cursor is older than the oldest kept event', false],
+  expired: [410, 'The run expired', false],
+  precondition_failed: [412, 'The agent does not exist', false],
+  body_too_large: [413, 'The body is too large', false],
+  unsupported_media_type: [415, 'The body must be JSON', false],
+  idempotency_mismatch: [422, 'The Idempotency-Key was used for another request', false],
+  max_steps: [422, 'The run reached its limit of steps', false],
+  max_tokens: [422, 'The run reached its limit of tokens', false],
+  max_tool_calls: [422, 'The run reached its limit of tool calls', false],
+  max_time: [422, 'The run reached its limit of working time', false],
+  content_filtered: [422, 'The provider refused the content', false],
+  context_too_long: [422, 'The conversation does not fit the model', false],
+  empty_response: [422, 'The model answered nothing', false],
+  unknown_outcome: [422, 'The outcome of a tool call is unknown', false],
+  killed: [423, 'A kill switch is set', false],
+  queue_full: [429, 'The queue of the agent is full', true],
+  rate_limited: [429, 'Too many requests', true],
+  budget_exceeded: [402, 'A budget is used up', false],
+  price_unknown: [402, 'The model has no known price', false],
+  internal_error: [500, 'Something went wrong in Baton', true],
+  step_crashed: [500, 'A step crashed its process again and again', false],
+  step_too_long: [500, 'A step did not fit into a slice', false],
+  corrupted_data: [500, 'Stored data cannot be read', false],
+  provider_auth: [502, 'The model provider refused the credentials', false],
+  provider_quota: [502, 'The quota at the model provider is used up', false],
+  provider_rate_limited: [502, 'The model provider limits the rate', true],
+  provider_timeout: [502, 'The model provider did not answer in time', true],
+  provider_unavailable: [502, 'The model provider is not available', true],
+  bad_request: [502, 'The model provider refused the request', false],
+  model_not_found: [502, 'The model provider does not know the model', false],
+  access_control_missing: [503, 'Access control is not set up', false],
+  database_unavailable: [503, 'The database is not reachable', true],
+  idempotency_busy: [503, 'The same request is being worked on', true],
+  lease_lost: [503, 'Another executor has taken over', true],
+  not_configured: [503, 'Baton is not configured', false],
+} as const satisfies Record<string, readonly [status: number, title: string, retryable: boolean]>
+
+export type ErrorCode = keyof typeof errorTable
+
+/** True for a code of the table. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorTable, code)
+}
+
+/** The one error class. The message says what happened, what was kept and what to do. */
+export class BatonError extends Error {
+  readonly code: ErrorCode
+  readonly details: Record<string, unknown>
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'BatonError'
+    this.code = code
+    this.details = details
+  }
+}
+
+/** The typed errors of a model provider (2-run-contract, Retries). `retryAfterMs` is what the provider asked for. */
+export type ProviderCode =
+  | 'provider_rate_limited'
+  | 'provider_timeout'
+  | 'provider_unavailable'
+  | 'provider_auth'
+  | 'provider_quota'
+  | 'bad_request'
+  | 'content_filtered'
+  | 'context_too_long'
+  | 'model_not_found'
+
+export class ProviderError extends Error {
+  readonly code: ProviderCode
+  readonly retryAfterMs: number | null
+  readonly status: number | null
+  constructor(code: ProviderCode, message: string, at: { retryAfterMs?: number | null; status?: number | null } = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ProviderError'
+    this.code = code
+    this.retryAfterMs = at.retryAfterMs ?? null
+    this.status = at.status ?? null
+  }
+}
+
+const retryableProvider: ReadonlySet<ProviderCode> = new Set(['provider_rate_limited', 'provider_timeout', 'provider_unavailable'])
+/** True when the same call may succeed later. */
+export function isRetryable(code: ProviderCode): boolean {
+  return retryableProvider.has(code)
+}

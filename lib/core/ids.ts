@@ -1,0 +1,13 @@
+/** Ids carry their kind as a prefix; the rest is a UUIDv7 without dashes, so they sort by time. Made by the `Ids` port only. */
+export type RunId = `run_${string}`
+export type CallId = `call_${string}`
+export type SliceId = `slice_${string}`
+export type CommitId = `commit_${string}`
+export type ReservationId = `res_${string}`
+export type OutboxId = `out_${string}`
+
+/** The never re-used key of an agent (a UUID); the id that callers see is only a name within tenant and environment. */
+export type AgentUid = string & { readonly agentUid?: never }
+
+/** What a caller may choose as an agent's id (2-run-contract, Words). */
+export const agentNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/

@@ -1,0 +1,38 @@
+import type { AgentDefinition } from '#lib/core/define'
+import type { AgentSettings, RunLimits } from '#lib/core/run'
+
+/** Limits that are on by default (2-run-contract, the last section). $10 and 15 minutes of work a run. */
+export const defaultLimits: RunLimits = {
+  maxSteps: 50,
+  maxToolCalls: 100,
+  maxCostMicros: 10_000_000,
+  maxTokens: 10_000_000,
+  maxWallMs: 15 * 60_000,
+  sliceMs: 25_000,
+}
+
+export const defaultMaxQueued = 100
+export const defaultMaxOutputTokens = 4_096
+export const defaultToolConcurrency = 3
+/** 70 % of a context of 128,000 tokens; a template that uses a larger one raises it. */
+export const defaultWindow = { maxTokens: 89_600, maxMessages: 200, keepFirst: 0 }
+
+/** What the agent row carries of its template. `price` null means that no price is known and calls are refused. */
+export function resolveSettings(definition: AgentDefinition, version: string, price: AgentSettings['price'], instructionTokens: number): AgentSettings {
+  return {
+    template: definition.id,
+    templateVersion: version,
+    model: definition.model,
+    price,
+    limits: { ...defaultLimits, ...definition.limits },
+    maxQueued: definition.maxQueued ?? defaultMaxQueued,
+    onBusy: definition.onBusy ?? 'enqueue',
+    window: {
+      maxTokens: definition.window?.maxTokens ?? defaultWindow.maxTokens,
+      maxMessages: definition.window?.maxMessages ?? defaultWindow.maxMessages,
+      keepFirst: definition.window?.keepFirst ?? defaultWindow.keepFirst,
+    },
+    maxOutputTokens: definition.settings?.maxOutputTokens ?? defaultMaxOutputTokens,
+    instructionTokens,
+  }
+}

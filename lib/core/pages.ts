@@ -1,0 +1,142 @@
+import type { AgentUid, RunId } from '#lib/core/ids'
+import type { OutboxRow } from '#lib/core/ports'
+import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
+import type { EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
+
+/** An agent as callers see it. */
+export interface AgentView {
+  id: string
+  agentUid: AgentUid
+  template: string
+  templateVersion: string
+  model: string
+  state: AgentState
+  steps: number
+  queued: number
+  activeRunId: RunId | null
+  metadata: Record<string, unknown>
+  overrides: Record<string, unknown>
+  webhook: { url: string } | null
+  userId: string | null
+  messages: number
+  lastSeq: number
+  windowFrom: number
+  windowTokens: number
+  createdAt: string
+  updatedAt: string
+}
+
+export interface StoredEvent {
+  seq: number
+  at: string
+  channel: 'progress' | 'control' | 'monitor'
+  type: string
+  runId: RunId | null
+  step: number | null
+  data: Record<string, unknown>
+}
+
+export interface QueuedMessage {
+  runId: RunId
+  role: 'user'
+  kind: string
+  mode: string
+  state: 'queued'
+  content: unknown
+  at: string
+}
+
+export interface EventsQuery {
+  agentUid: AgentUid
+  after: number | null
+  runId?: RunId
+  channels?: readonly string[]
+  types?: readonly string[]
+  from?: string
+  to?: string
+  limit: number
+}
+
+export interface EventsPage {
+  ok: true
+  lastSeq: number
+  epoch: number
+  activeRunId: RunId | null
+  runOpen: boolean | null
+  data: StoredEvent[]
+}
+
+export interface RunDetails {
+  ok: true
+  now: string
+  run: RunView
+  queuePosition: number
+  openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
+  webhooks: { id: string; eventId: string; url: string; type: string; state: string; attempts: number; nextAt: string | null; log: unknown[] }[]
+}
+
+export interface ListQuery {
+  limit: number
+  after: string | null
+  [filter: string]: unknown
+}
+
+/** The tenant and environment that a caller's credential belongs to. */
+export interface Scope {
+  tenant: string
+  environment: string
+}
+
+export interface TakenDelivery {
+  ok: true
+  id: string
+  eventId: string
+  url: string
+  secret: string | null
+  payload: Record<string, unknown>
+  attempt: number
+}
+
+/** All that Baton asks of its database: each method is one SQL function, one round trip. */
+export interface Store extends EngineStore {
+  createAgent(request: Pick<OpenRequest, 'tenant' | 'environment' | 'caller' | 'ownerId' | 'versions' | 'settings'> & { agent: OpenRequest['agent'] & { webhook?: unknown } }): Promise<
+    { ok: true; created: boolean; agent: AgentView } | Refusal
+  >
+  getAgent(scope: Scope, agent: string): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } } | Refusal>
+  patchAgent(scope: Scope, agent: string, patch: { metadata?: Record<string, unknown>; webhook?: unknown }): Promise<{ ok: true; agent: AgentView } | Refusal>
+  deleteAgent(scope: Scope, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
+  listAgents(scope: Scope, query: ListQuery): Promise<AgentView[]>
+  getRun(scope: Scope, runId: string): Promise<RunDetails | Refusal>
+  listRuns(scope: Scope, query: ListQuery): Promise<RunView[]>
+  listMessages(query: { agentUid: AgentUid; after?: number; before?: number; role?: string; limit: number }): Promise<{
+    data: (StoredMessage & { at: string; kind: string })[]
+    queued: QueuedMessage[]
+  }>
+  listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<(ToolCall & Record<string, unknown>)[]>
+  listEvents(query: EventsQuery): Promise<EventsPage | Refusal>
+  stop(
+    scope: Scope,
+    target: { agent?: string; runId?: string },
+    kind: 'interrupted' | 'cancelled',
+    note: string | null,
+  ): Promise<{ ok: true; halt: boolean; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
+  retry(
+    scope: Scope,
+    request: { runId: string; newRunId: RunId; caller: string; versions: Record<string, string>; settings: AgentSettings | null },
+  ): Promise<OpenAnswer | Refusal>
+  sweep(request: { environment: string; everyMs: number; resendMs: number; limit: number }): Promise<{ swept: boolean; outbox: OutboxRow[] }>
+  takeDelivery(request: { id: string; environment: string; holdMs: number }): Promise<TakenDelivery | Refusal>
+  recordDelivery(request: {
+    id: string
+    attempt: number
+    delivered: boolean
+    status: number | null
+    error: string | null
+    durationMs: number
+    retryInMs: number | null
+  }): Promise<{ ok: true; outbox: OutboxRow[] } | Refusal>
+  prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
+  ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
+  getTenant(scope: Scope): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
+  health(environment: string): Promise<{ ok: true; now: string; lastSweepAgeMs: number | null }>
+}

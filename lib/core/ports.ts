@@ -1,0 +1,157 @@
+import type { ModelMessage } from 'ai'
+import type { AgentDefinition, AnyTool } from '#lib/core/define'
+import type { AgentUid, CallId, RunId } from '#lib/core/ids'
+import type { Usage } from '#lib/core/run'
+
+/** Wall and monotonic time in milliseconds, timers and randomness: injected, so that tests move them. */
+export interface Clock {
+  /** Milliseconds since the epoch. Never compared with an instant of the database. */
+  now(): number
+  /** Milliseconds that only grow. */
+  monotonic(): number
+  /** Resolves after `ms`, or at once when the signal aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** 0 <= random < 1. */
+  random(): number
+}
+
+/** Makes ids: prefix and UUIDv7. */
+export interface Ids {
+  make<Prefix extends string>(prefix: Prefix): `${Prefix}_${string}`
+  /** A bare UUIDv7, for agentUid. */
+  uuid(): string
+}
+
+/** What a model call needs. The adapter never executes tools and never retries. */
+export interface ModelRequest {
+  definition: AgentDefinition
+  /** `provider/model`: the definition's own or one of its fallbacks. */
+  model: string
+  agentUid: AgentUid
+  agentName: string
+  runId: RunId
+  step: number
+  /** How many model calls of this run have been committed before. */
+  modelCall: number
+  /** How often this step's call was tried before in this process. */
+  attempt: number
+  instructions: string
+  /** The conversation of the window, oldest first; the last user message of the run is in it. */
+  messages: readonly ModelMessage[]
+  /** The text of the message that opened the run, for models that are scripted. */
+  opening: ModelMessage | null
+  tools: readonly AnyTool[]
+  maxOutputTokens: number
+  timeouts: { firstChunkMs: number; chunkMs: number }
+}
+
+/** A live piece of the answer. `part` counts text and reasoning parts of the answer from 0. */
+export interface ModelDelta {
+  kind: 'text' | 'reasoning'
+  part: number
+  text: string
+}
+
+/** A call the model asks for, under the provider's own id; `problem` says why it cannot be executed (unknown tool, bad arguments). */
+export interface RequestedCall {
+  providerCallId: string
+  name: string
+  input: unknown
+  problem: { errorType: 'unknown_tool' | 'validation'; message: string } | null
+}
+
+/** A whole answer of the model; `content` holds the parts of the assistant message in the AI SDK's form. */
+export interface ModelAnswer {
+  content: Exclude<Extract<ModelMessage, { role: 'assistant' }>['content'], string>
+  text: string
+  reasoning: string
+  calls: RequestedCall[]
+  usage: Usage
+  finish: 'stop' | 'length' | 'tool-calls' | 'content-filter' | 'other'
+  /** As the provider names it. */
+  provider: string
+  model: string
+}
+
+/** The tokens a call may cost at most, counted before it is made. */
+export interface Estimate {
+  inputTokens: number
+  outputTokens: number
+}
+
+export interface ModelPort {
+  /** Worst case of a call, for the reservation. Pure. */
+  estimate(request: Pick<ModelRequest, 'model' | 'definition' | 'instructions' | 'messages' | 'opening' | 'modelCall' | 'maxOutputTokens'>): Estimate
+  /** Makes one call. Throws ProviderError, or the signal's reason when aborted. */
+  call(request: ModelRequest, onDelta: (delta: ModelDelta) => void, signal: AbortSignal): Promise<ModelAnswer>
+}
+
+/** Micro-dollars per million tokens. */
+export interface Price {
+  inputMicrosPerMillion: number
+  outputMicrosPerMillion: number
+  cacheReadMicrosPerMillion?: number
+  cacheWriteMicrosPerMillion?: number
+}
+
+/** A frame for those who watch live; durable events carry `seq`, deltas do not. */
+export interface LiveFrame {
+  agentUid: AgentUid
+  runId: RunId
+  epoch: number
+  step: number
+  attempt: number
+  /** Sequence number of the last durable event before this frame. */
+  afterSeq: number
+  body:
+    | { type: 'delta'; kind: 'text' | 'reasoning'; part: number; offset: number; text: string }
+    | { type: 'step_reset' }
+    | { type: 'committed'; seq: number }
+}
+
+/** What executors and readers tell each other beside the database. It may lose everything at any moment. */
+export interface Live {
+  /** Hands a frame to watchers of this process at once, and to those elsewhere if somebody watches there. Never throws, never waits. */
+  emit(frame: LiveFrame): void
+  /** Calls back for each frame of the agent until the returned function is called; announces itself to executors elsewhere. */
+  watch(agentUid: AgentUid, onFrame: (frame: LiveFrame) => void): () => void
+  /** Calls back when somebody elsewhere begins to watch the agent: the executor then emits its text again from offset 0. */
+  onWatcher(agentUid: AgentUid, onJoin: () => void): () => void
+  /** Tells every process that the run (or all runs of the agent) must look at its flags. Waits 300 ms at most. */
+  halt(target: { agentUid: AgentUid; runId: RunId | null }): Promise<void>
+  onHalt(agentUid: AgentUid, onHalt: (runId: RunId | null) => void): () => void
+  /** Ends connections; for SIGTERM and tests. */
+  close(): Promise<void>
+}
+
+/** A committed outbox row on its way to Inngest. `dueInMs` counts from now. */
+export interface OutboxRow {
+  id: string
+  kind: 'continue' | 'webhook'
+  data: { tenantId: string; agentUid?: string; runId?: string; epoch?: number; deliveryId?: string }
+  dueInMs: number
+}
+
+/** Sends committed outbox rows to the clock. Throws when the clock does not take them; the rows stay and the sweeper repeats them. */
+export interface Queue {
+  send(rows: readonly OutboxRow[]): Promise<void>
+}
+
+/** Text for operators: one JSON line per call. */
+export interface Log {
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
+
+/** One execution of a tool or a model call, told before it starts; the local mode writes its effects log from this. */
+export interface EffectRecord {
+  kind: 'tool' | 'model'
+  agentId: string
+  runId: RunId
+  step: number
+  callId?: CallId
+  name?: string
+  idempotencyKey?: string
+  input?: unknown
+}

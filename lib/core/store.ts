@@ -1,0 +1,268 @@
+import type { ModelMessage } from 'ai'
+import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
+import type { OutboxRow } from '#lib/core/ports'
+import type {
+  AgentSettings,
+  Effect,
+  EndState,
+  Flags,
+  Opened,
+  RunState,
+  StopReason,
+  StoredMessage,
+  ToolCall,
+  ToolCallState,
+  ToolOutput,
+  Usage,
+  WaitKind,
+} from '#lib/core/run'
+
+/** A message on its way into the conversation; `bytes` of its JSON, `estTokens` an upper bound. */
+export interface NewMessage {
+  role: ModelMessage['role']
+  content: ModelMessage['content']
+  bytes: number
+  estTokens: number
+  kind?: string
+}
+
+export interface NewEvent {
+  channel: 'progress' | 'control' | 'monitor'
+  type: string
+  step?: number
+  data: Record<string, unknown>
+}
+
+/** A new call, or the outcome of one; a call that is final is never changed again. */
+export interface CallWrite {
+  callId: CallId
+  step: number
+  index: number
+  name: string
+  input: unknown
+  effect: Effect
+  idempotencyKey: string
+  state: ToolCallState
+  output: ToolOutput | null
+  note?: string
+}
+
+export interface Reservation {
+  id: ReservationId
+  step: number
+  attempt: number
+  model: string
+  /** Worst case in micro-dollars; null lets the database compute it from the agent's settings (first step only). */
+  micros: number | null
+}
+
+export interface Settlement {
+  id: ReservationId
+  costMicros: number
+  usage: Usage
+  estimated: boolean
+}
+
+export interface RunError {
+  code: string
+  message: string
+}
+
+/** What a step did: stored whatever has been asked of the run meanwhile (2-run-contract, invariant 10). */
+export interface Happened {
+  settle?: Settlement[]
+  messages?: NewMessage[]
+  calls?: CallWrite[]
+  events?: NewEvent[]
+  values?: Record<string, unknown>
+  count?: {
+    step?: number
+    attempt?: number
+    cuts?: number
+    emptyAnswers?: number
+    windowRetries?: number
+    modelIndex?: number
+    modelCalls?: number
+    workMs?: number
+    steps?: number
+  }
+  usage?: Usage
+  lastError?: RunError | null
+  /** False for a commit that crosses no step: it leaves the count of crashes as it is. */
+  progress?: boolean
+  gate?: { model: string; ms: number }
+}
+
+/** What comes next: dropped when somebody has asked the run to stop (a release is always done). */
+export interface Intends {
+  end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
+  wait?: { kind: WaitKind; ms: number }
+  start?: CallId[]
+  reserve?: Reservation
+  window?: { from: number }
+  release?: 'slice_deadline' | 'hard_limit' | 'shutdown' | 'once_needs_room'
+}
+
+export interface Commit {
+  commitId: CommitId
+  agentUid: AgentUid
+  sliceId: SliceId
+  epoch: number
+  leaseMs: number
+  happened: Happened
+  intends: Intends
+}
+
+export type Reserved = 'granted' | 'refused' | 'none'
+
+/** A refusal is a value: `code` of the table in core/errors or one that only executors meet (lease_lost, not_due, ...). */
+export interface Refusal {
+  ok: false
+  code: string
+  [detail: string]: unknown
+}
+
+export interface CommitAnswer {
+  ok: true
+  firstSeq: number
+  lastSeq: number
+  /** False when a stop was asked for: nothing of what was intended has been done. */
+  allowed: boolean
+  /** True when the lease is gone with this commit: the run ended, waits or was handed over. */
+  released: boolean
+  steered: boolean
+  reserved: Reserved
+  flags: Flags
+  state: RunState
+  stopReason: StopReason | null
+  costMicros: number
+  reservedMicros: number
+  toolCalls: number
+  windowFrom: number
+  entered: StoredMessage[]
+  enteredFrom: number | null
+  outbox: OutboxRow[]
+}
+
+/** The parts of `Opened` that the database knows; the store adds the lease. */
+export interface OpenedAnswer {
+  opened: Opened
+  opening: ModelMessage['content'] | null
+  gateMs: number
+}
+
+export interface OpenRequest {
+  tenant: string
+  environment: string
+  caller: string
+  ownerId: string | null
+  agent: {
+    name: string
+    uid: AgentUid
+    mustExist: boolean
+    template: string | null
+    metadata?: Record<string, unknown>
+    overrides?: Record<string, unknown>
+  }
+  /** Deployed templates and the version of each. */
+  versions: Record<string, string>
+  settings: AgentSettings | null
+  run: {
+    id: RunId
+    limits: Record<string, number> | null
+    metadata: Record<string, unknown>
+    webhook: { url: string; secret: string | null } | null
+    traceparent: string | null
+  }
+  onBusy: string | null
+  message: NewMessage
+  idempotency: { key: string; hash: string } | null
+  execute: { sliceId: SliceId; leaseMs: number; reserve: Reservation } | null
+}
+
+/** A run as callers see it (3-http-api). */
+export interface RunView {
+  id: RunId
+  agentId: string
+  agentUid: AgentUid
+  state: RunState
+  stopReason: StopReason | null
+  cause: string
+  retryOf: RunId | null
+  wait: { kind: WaitKind; dueAt: string | null } | null
+  dueAt: string | null
+  step: number
+  modelCalls: number
+  toolCalls: number
+  attempt: number
+  crashes: number
+  slices: number
+  workMs: number
+  limits: Record<string, number>
+  metadata: Record<string, unknown>
+  usage: Usage
+  costMicros: number
+  reservedMicros: number
+  template: string
+  templateVersionOpened: string | null
+  templateVersionLast: string | null
+  output: string | null
+  error: RunError | null
+  stopRequested: string | null
+  stopNote: string | null
+  lease: { owner: string; epoch: number; until: string; live: boolean } | null
+  firstSeq: number | null
+  lastSeq: number
+  createdAt: string
+  startedAt: string | null
+  endedAt: string | null
+  updatedAt: string
+}
+
+export interface OpenAnswer extends Partial<OpenedAnswer> {
+  ok: true
+  agentUid: AgentUid
+  template: string
+  run: RunView
+  replayed: boolean
+  /** The caller must tell the executor of the run that was interrupted. */
+  halt: boolean
+  reserved: Reserved
+  outbox: OutboxRow[]
+}
+
+export interface ClaimRequest {
+  environment: string
+  agentUid: AgentUid
+  sliceId: SliceId
+  leaseMs: number
+  versions: Record<string, string>
+  settings: AgentSettings | null
+  jitter: number
+  haste: number
+  maxStepCrashes: number
+  maxFormat: number
+}
+
+export interface ClaimAnswer extends OpenedAnswer {
+  ok: true
+  outbox: OutboxRow[]
+}
+
+/** The part of the store that executors use: `advance` and what leads to it. Each call repeats to its first result. */
+export interface EngineStore {
+  open(request: OpenRequest): Promise<OpenAnswer | Refusal>
+  claim(request: ClaimRequest): Promise<ClaimAnswer | Refusal>
+  commit(commit: Commit): Promise<CommitAnswer | Refusal>
+  renew(request: {
+    agentUid: AgentUid
+    sliceId: SliceId
+    epoch: number
+    leaseMs: number
+    reserve?: Reservation
+  }): Promise<{ ok: true; flags: Flags; reserved: Reserved } | Refusal>
+  settle(request: { agentUid: AgentUid; runId: RunId; settle: Settlement[] }): Promise<void>
+  outboxSent(ids: readonly string[]): Promise<void>
+}
+
+export type { Opened, ToolCall }

@@ -1,0 +1,77 @@
+import { decide } from '#lib/core/decide'
+import type { RunState, StopReason, Usage } from '#lib/core/run'
+import { LeaseLost } from '#lib/engine/lease'
+import { modelStep } from '#lib/engine/model-step'
+import { Stopped, type Session } from '#lib/engine/session'
+import { rulesOf, settle, unansweredSettlement } from '#lib/engine/settle'
+import { toolStep } from '#lib/engine/tool-step'
+
+/** What became of a slice. `ended` and the others are as the last commit left them; `lease_lost` says nothing about the run. */
+export type Advanced =
+  | { kind: 'ended' | 'handed_over' | 'waiting'; state: RunState; stopReason: StopReason | null; output: string | null; usage: Usage; costMicros: number; lastSeq: number }
+  | { kind: 'lease_lost' }
+
+/**
+ * Runs steps of one run until it ends, pauses, or the time is up (2-run-contract, One engine). The route handler and the Inngest
+ * function call this and nothing else runs agents. Closes the session. Throws only for faults of Baton itself; the lease then
+ * runs out and the sweeper finds the run.
+ */
+export async function advance(session: Session): Promise<Advanced> {
+  try {
+    // Bounded by the run's own limits of steps and calls; the constant only guards against a fault in decide.
+    for (let turn = 0; turn < 10_000; turn++) {
+      const more = await oneStep(session)
+      if (!more) return result(session)
+    }
+    throw new Error(`run ${session.opened.run.id} took 10000 turns in one slice`)
+  } catch (error) {
+    if (error instanceof LeaseLost || session.guard.signal.aborted) return { kind: 'lease_lost' }
+    throw error
+  } finally {
+    await session.close()
+  }
+}
+
+/** True while the lease is still held and there is more to do. */
+async function oneStep(session: Session): Promise<boolean> {
+  const { opened } = session
+  try {
+    const decision = decide(opened, rulesOf(session))
+    if (decision.kind === 'end') {
+      const { state, stopReason, output, error } = decision
+      const events = error === null ? [] : [{ channel: 'monitor' as const, type: 'run_error', data: { ...error } }]
+      await settle(session, { events }, 0, { end: { state, stopReason, output, error } })
+    } else if (session.pastSlice() && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
+      await settle(session, { progress: false }, 0, { release: 'slice_deadline' })
+    } else if (decision.kind === 'tools') {
+      await toolStep(session, decision)
+    } else {
+      await modelStep(session)
+    }
+  } catch (error) {
+    if (!session.signal.aborted || session.guard.signal.aborted) throw error
+    await cutShort(session)
+  }
+  return session.guard.held() && !session.released
+}
+
+/** The step in hand was aborted: by a stop, whose end the next turn commits, or by the hard limit, which releases for a fresh slice. */
+async function cutShort(session: Session): Promise<void> {
+  const reason: unknown = session.signal.reason
+  if (!(reason instanceof Stopped) || reason.why === 'flags') {
+    await session.lookAtFlags()
+    return
+  }
+  const { run } = session.opened
+  const settlement = unansweredSettlement(session, false)
+  const happened = { progress: false, count: { cuts: run.cuts + 1 }, ...(settlement === null ? {} : { settle: [settlement] }) }
+  await settle(session, happened, 0, { release: 'hard_limit' })
+}
+
+function result(session: Session): Advanced {
+  const { run, lastSeq } = session.opened
+  if (!session.released) return { kind: 'lease_lost' }
+  const facts = { state: run.state, stopReason: session.stopReason, output: session.output, usage: run.usage, costMicros: run.costMicros, lastSeq }
+  if (run.state === 'waiting') return { kind: 'waiting', ...facts }
+  return { kind: run.state === 'running' ? 'handed_over' : 'ended', ...facts }
+}

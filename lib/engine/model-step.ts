@@ -1,0 +1,150 @@
+import { maxRetries, retryDelayMs } from '#lib/core/backoff'
+import { isRetryable, ProviderError } from '#lib/core/errors'
+import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
+import { costMicros } from '#lib/core/prices'
+import type { StopReason, Usage } from '#lib/core/run'
+import type { Happened, Intends, Settlement } from '#lib/core/store'
+import { nextWindow } from '#lib/core/window'
+import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
+import { streamStep } from '#lib/engine/deltas'
+import { LeaseLost } from '#lib/engine/lease'
+import type { Session } from '#lib/engine/session'
+import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
+
+/**
+ * One model call and the commit of its answer or of its failure. Leaves `session.opened` as the database has it.
+ * Throws LeaseLost, or the reason of the slice's signal when the call was cut.
+ */
+export async function modelStep(session: Session): Promise<void> {
+  const { opened, services } = session
+  if (session.gateMs > 0) {
+    const ms = session.gateMs
+    session.gateMs = 0
+    return pause(session, { progress: false }, ms)
+  }
+  const request = await requestFor(session, opened)
+  if (!(await reserved(session, request))) return
+
+  session.signal.throwIfAborted()
+  if (!session.guard.held()) throw new LeaseLost()
+  await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
+  const stream = streamStep(session, request)
+  let answer: ModelAnswer
+  try {
+    answer = await services.model.call(request, (delta) => stream.take(delta), session.signal)
+  } catch (error) {
+    stream.reset()
+    if (session.signal.aborted || !(error instanceof ProviderError)) throw error
+    return await failed(session, request, error)
+  } finally {
+    stream.close()
+  }
+  await answered(session, request, answer)
+}
+
+/** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
+async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
+  const { opened, services } = session
+  if (session.reservation.state === 'none') {
+    const reserve = reservationFor(session, request)
+    if (reserve !== null) {
+      const { agentUid, lease } = opened
+      const stamp = session.guard.stamp()
+      const answer = await services.store.renew({ agentUid, sliceId: lease.sliceId, epoch: lease.epoch, leaseMs: lease.leaseMs, reserve })
+      if (!answer.ok) {
+        session.guard.lose()
+        throw new LeaseLost()
+      }
+      session.guard.renewed(stamp)
+      opened.flags = answer.flags
+      if (answer.flags.stop !== null) return false
+      session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? reserve : null }
+    }
+  }
+  if (session.reservation.state === 'granted') return true
+  const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`
+  await end(session, {}, 'budget_exceeded', message)
+  return false
+}
+
+async function answered(session: Session, request: ModelRequest, answer: ModelAnswer): Promise<void> {
+  const { run } = session.opened
+  const settlement = settlementFor(session, request, answer.usage)
+  const calls = callRecords(session, request.step, answer)
+  const happened: Happened = {
+    usage: answer.usage,
+    events: answerEvents(answer, request, settlement?.costMicros ?? 0),
+    count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0 },
+    lastError: null,
+    ...(settlement === null ? {} : { settle: [settlement] }),
+  }
+  if (answer.finish === 'content-filter') return end(session, happened, 'content_filtered', 'The provider refused to answer this content.')
+  if (answer.text.trim() === '' && calls.length === 0) {
+    // Retried once, then named (invariant 11). An empty answer does not enter the history.
+    if (run.emptyAnswers > 0) return end(session, happened, 'empty_response', 'The model answered twice with neither text nor a tool call.')
+    await settle(session, { ...happened, count: { ...happened.count, step: run.step, emptyAnswers: 1, attempt: run.attempt + 1 } })
+    return
+  }
+  happened.messages = [assistantMessage(answer, calls)]
+  happened.calls = calls
+  const cutShort: Intends =
+    answer.finish === 'length' && calls.length === 0 ? { end: { state: 'completed', stopReason: 'max_tokens', output: answer.text, error: null } } : {}
+  await settle(session, happened, 0, cutShort)
+}
+
+function settlementFor(session: Session, request: ModelRequest, usage: Usage): Settlement | null {
+  const entry = session.reservation.entry
+  if (entry === null) return null
+  return { id: entry.id, usage, costMicros: costMicros(usage, session.services.price(request.model)) ?? 0, estimated: false }
+}
+
+/** A call that failed: retried here, retried later, repeated with a smaller window, given to the next model, or the end of the run. */
+async function failed(session: Session, request: ModelRequest, error: ProviderError): Promise<void> {
+  const { opened, services } = session
+  const { run } = opened
+  const settlement = unansweredSettlement(session, error.status !== null)
+  const happened: Happened = {
+    progress: false,
+    lastError: { code: error.code, message: error.message },
+    ...(settlement === null ? {} : { settle: [settlement] }),
+  }
+  if (error.code === 'context_too_long' && run.windowRetries === 0) {
+    const from = nextWindow(opened.window, opened.settings.window, true)
+    if (from !== null) return void (await settle(session, { ...happened, count: { windowRetries: 1 } }, 0, { window: { from } }))
+  }
+  const retry = run.attempt + 1
+  if (isRetryable(error.code) && retry <= maxRetries) {
+    const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
+    happened.count = { attempt: retry }
+    happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: retry, delayMs: ms, code: error.code, model: request.model } }]
+    // A 429 closes the gate of the model for all processes; the others find it when they claim.
+    if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
+    return pause(session, happened, ms)
+  }
+  const hasFallback = run.modelIndex < (session.definition.fallback ?? []).length
+  if (hasFallback && error.code !== 'bad_request' && error.code !== 'content_filtered') {
+    happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
+    const to = currentModel(session, run.modelIndex + 1)
+    happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: 0, delayMs: 0, code: error.code, model: to, fallback: true } }]
+    return void (await settle(session, happened))
+  }
+  await end(session, happened, error.code, error.message)
+}
+
+/** Waits in the process where the wait fits into the slice, else hands it over: no function runs meanwhile. */
+async function pause(session: Session, happened: Happened, ms: number): Promise<void> {
+  const { clock } = session.services
+  const leftOfSlice = session.deadlines.sliceAt - clock.monotonic()
+  if (ms >= leftOfSlice) return void (await settle(session, happened, 0, { wait: { kind: 'retry', ms } }))
+  const answer = await settle(session, happened)
+  if (answer.released) return
+  await clock.sleep(ms, session.signal)
+}
+
+async function end(session: Session, happened: Happened, stopReason: StopReason, message: string): Promise<void> {
+  const error = { code: stopReason, message }
+  const state = stopReason === 'budget_exceeded' ? 'budget_exceeded' : 'failed'
+  const { lastError: _replaced, ...rest } = happened
+  const events = [...(rest.events ?? []), { channel: 'monitor' as const, type: 'run_error', data: error }]
+  await settle(session, { ...rest, events }, 0, { end: { state, stopReason, output: null, error } })
+}

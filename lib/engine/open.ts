@@ -1,0 +1,123 @@
+import { BatonError, isErrorCode } from '#lib/core/errors'
+import type { AgentUid, RunId, SliceId } from '#lib/core/ids'
+import { agentNamePattern } from '#lib/core/ids'
+import type { ModelMessage } from 'ai'
+import { worstCaseMicros } from '#lib/core/prices'
+import type { OpenAnswer, OpenRequest, Refusal, Reservation } from '#lib/core/store'
+import { estimateTokens, jsonBytes } from '#lib/core/window'
+import type { LeaseStamp } from '#lib/engine/lease'
+import type { EngineServices } from '#lib/engine/services'
+
+
+/** What a caller asks for with a message, checked by the HTTP layer. */
+export interface MessageRequest {
+  tenant: string
+  caller: string
+  ownerId: string | null
+  agentName: string
+  template: string | null
+  mustExist: boolean
+  content: Extract<ModelMessage, { role: 'user' }>['content']
+  kind: string
+  metadata: Record<string, unknown>
+  onBusy: string | null
+  limits: Record<string, number> | null
+  webhook: OpenRequest['run']['webhook']
+  traceparent: string | null
+  idempotency: OpenRequest['idempotency']
+  /** False: accept only; nothing runs in this process. */
+  execute: boolean
+}
+
+export interface OpenedMessage {
+  answer: OpenAnswer
+  asked: LeaseStamp
+  reserve: Reservation | null
+}
+
+/** Makes the agent's tenant where the environment has none yet (local mode). Answers false when it may not. */
+export type EnsureTenant = () => Promise<boolean>
+
+/**
+ * Accepts a message: one round trip (two once per agent and deploy when its template has changed). Throws BatonError for every
+ * refusal: queue_full, agent_busy, template_missing, limit_above_template, idempotency_mismatch, ...
+ */
+export async function openMessage(services: EngineServices, message: MessageRequest, ensureTenant: EnsureTenant): Promise<OpenedMessage> {
+  const { config, templates, ids, clock, store } = services
+  if (!agentNamePattern.test(message.agentName)) {
+    throw new BatonError('invalid_agent_id', 'An agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit.')
+  }
+  if (message.template !== null && templates.get(message.template) === undefined) throw unknownTemplate(message.template, templates.ids())
+  const template = message.template ?? templates.fallback
+  const bytes = jsonBytes(message.content)
+  const runId: RunId = ids.make('run')
+  const reserve = firstReservation(services, template, message)
+  const request: OpenRequest = {
+    tenant: message.tenant,
+    environment: config.environment,
+    caller: message.caller,
+    ownerId: message.ownerId,
+    agent: { name: message.agentName, uid: ids.uuid() as AgentUid, mustExist: message.mustExist, template: message.template },
+    versions: templates.versions,
+    settings: template === null ? null : templates.settings(template),
+    run: { id: runId, limits: message.limits, metadata: message.metadata, webhook: message.webhook, traceparent: message.traceparent },
+    onBusy: message.onBusy,
+    message: { role: 'user', content: message.content, kind: message.kind, bytes, estTokens: estimateTokens(bytes) },
+    idempotency: message.idempotency,
+    execute: message.execute ? { sliceId: ids.make('slice') satisfies SliceId, leaseMs: config.leaseMs, reserve } : null,
+  }
+  // Each turn of this loop mends one cause; there are two that can be mended.
+  for (let turn = 0; turn < 4; turn++) {
+    const asked = { monotonic: clock.monotonic(), wall: clock.now() }
+    const answer = await store.open(request)
+    if (answer.ok) {
+      services.dispatch(answer.outbox)
+      return { answer, asked, reserve: request.execute?.reserve ?? null }
+    }
+    if (answer.code === 'template_changed') {
+      const changed = String(answer['template'])
+      request.settings = templates.settings(changed)
+      if (request.execute !== null) request.execute.reserve = firstReservation(services, changed, message)
+      continue
+    }
+    if (answer.code === 'tenant_missing' && (await ensureTenant())) continue
+    throw refusalError(answer)
+  }
+  throw new BatonError('internal_error', 'The message could not be accepted; nothing was kept. Send it again.')
+}
+
+/** What the first call may cost at most, where the message alone says it (scripted models do); else the database computes it. */
+function firstReservation(services: EngineServices, template: string | null, message: MessageRequest): Reservation {
+  const definition = template === null ? undefined : services.templates.get(template)
+  const model = definition?.model ?? ''
+  const base = { id: services.ids.make('res'), step: 1, attempt: 0, model }
+  if (definition === undefined || !model.startsWith('local/')) return { ...base, micros: null }
+  const opening: ModelMessage = { role: 'user', content: message.content }
+  const estimate = services.model.estimate({ model, definition, instructions: '', messages: [opening], opening, modelCall: 0, maxOutputTokens: 0 })
+  return { ...base, micros: worstCaseMicros(estimate, services.price(model)) }
+}
+
+function unknownTemplate(id: string, known: readonly string[]): BatonError {
+  return new BatonError('template_unknown', `There is no template ${id}. Deployed: ${known.join(', ') || 'none'}.`, { template: id, templates: known })
+}
+
+const refusals: Record<string, string> = {
+  precondition_failed: 'The agent does not exist and If-Match: * asked for one that does; nothing was kept.',
+  template_required: 'The agent does not exist yet: name its template.',
+  template_missing: 'The template of this agent is not deployed; nothing was kept. Deploy it again, or use another agent.',
+  conflict: 'The agent exists with another template or other metadata; nothing was changed.',
+  agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
+  queue_full: 'The queue of this agent is full; nothing was kept. Send the message again later.',
+  limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
+  idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
+  agent_not_found: 'There is no agent of this id.',
+  run_not_found: 'There is no run of this id.',
+  run_open: 'The run has not ended yet; wait for its end or cancel it.',
+}
+
+/** The error of a refused call of the store. */
+export function refusalError(refusal: Refusal): BatonError {
+  const { ok: _ok, code, ...details } = refusal
+  if (!isErrorCode(code)) return new BatonError('internal_error', 'The database answered in a way this build does not know.', {}, { cause: new Error(code) })
+  return new BatonError(code, refusals[code] ?? 'The request was refused; nothing was kept.', details)
+}

@@ -1,0 +1,163 @@
+import type { ToolContext } from '#lib/core/define'
+import type { ToolCall, ToolOutput } from '#lib/core/run'
+import type { CallWrite, NewEvent } from '#lib/core/store'
+import { LeaseLost } from '#lib/engine/lease'
+import { Stopped, type Session } from '#lib/engine/session'
+
+/** A tool that ignores its signal is given up after so long (invariant 6). */
+const giveUpMs = 1_000
+
+/** What became of one execution: its record, the values and events that go with it, and whether it must stay open. */
+export interface ToolOutcome {
+  call: CallWrite | null
+  values: Record<string, unknown>
+  events: NewEvent[]
+}
+
+/** Of a whole slice a tool may take so much: a longer time-out would fit into no slice, and a `once` tool would never start. */
+const mostOfSlice = 0.8
+
+/** The tool's own time-out or the default, in milliseconds, cut to what fits into a fresh slice. */
+export function toolTimeout(session: Session, name: string): number {
+  const { toolTimeoutMs, maxDurationMs, hardMarginMs } = session.services.config
+  const asked = session.definition.tools?.find((tool) => tool.name === name)?.timeoutMs ?? toolTimeoutMs
+  return Math.min(asked, Math.floor((maxDurationMs - hardMarginMs) * mostOfSlice))
+}
+
+/**
+ * Executes one call that the database has marked as executing. Never throws: a failure is an outcome the model sees.
+ * `call` null leaves the record executing, for a later slice: only where an effect that may be repeated was cut at the hard limit.
+ */
+export async function runTool(session: Session, call: ToolCall): Promise<ToolOutcome> {
+  const { services, opened } = session
+  const outcome: ToolOutcome = { call: null, values: {}, events: [] }
+  const write = (state: CallWrite['state'], output: ToolOutput, note?: string): ToolOutcome => {
+    const { callId, step, index, name, input, effect, idempotencyKey } = call
+    outcome.call = { callId, step, index, name, input, effect, idempotencyKey, state, output: cut(output, services.config.maxResultBytes), ...(note ? { note } : {}) }
+    return outcome
+  }
+  const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
+  if (tool?.run === undefined) return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
+  // The record may be older than this code: what is stored is validated again before it is used.
+  const input = tool.input.safeParse(call.input)
+  if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
+
+  const timeoutMs = Math.min(toolTimeout(session, call.name), session.leftMs())
+  const timeout = new AbortController()
+  const timer = setTimeout(() => timeout.abort(new Error(`the tool did not end within ${timeoutMs} ms`)), timeoutMs)
+  const signal = AbortSignal.any([session.signal, timeout.signal])
+  let revoked = false
+  const context: ToolContext = {
+    tenantId: opened.tenantId,
+    userId: opened.userId,
+    agentId: opened.agentName,
+    runId: opened.run.id,
+    step: call.step,
+    callId: call.callId,
+    idempotencyKey: call.idempotencyKey,
+    attempt: call.attempts,
+    metadata: opened.metadata,
+    signal,
+    deadline: services.clock.now() + timeoutMs,
+    state: {
+      get: (key) => (Object.hasOwn(outcome.values, key) ? outcome.values[key] : opened.state[key]),
+      set(key, value) {
+        if (!revoked) outcome.values[key] = value
+      },
+    },
+    emit(type, data) {
+      if (revoked || outcome.events.length >= 100) return
+      const { callId, step } = call
+      outcome.events.push({ channel: 'monitor', type: 'custom', step, data: { toolName: call.name, callId, eventType: type, data } })
+    },
+    log: (message, fields) => services.log.info(message, { ...fields, runId: opened.run.id, callId: call.callId, tool: call.name }),
+  }
+
+  try {
+    session.signal.throwIfAborted()
+    if (!session.guard.held()) throw new LeaseLost()
+    await services.onEffect({
+      kind: 'tool',
+      agentId: opened.agentName,
+      runId: opened.run.id,
+      step: call.step,
+      callId: call.callId,
+      name: call.name,
+      idempotencyKey: call.idempotencyKey,
+      input: call.input,
+    })
+    const result = await endsOrIsGivenUp(session, Promise.resolve(tool.run(input.data as never, context)), signal)
+    if (result === givenUp) {
+      revoked = true
+      outcome.values = {}
+      return aborted(session, call, timeout.signal, write, true)
+    }
+    return write('completed', outputOf(result))
+  } catch (thrown) {
+    revoked = true
+    outcome.values = {}
+    if (signal.aborted) return aborted(session, call, timeout.signal, write, false)
+    return write('failed', error('tool_error', thrown instanceof Error ? thrown.message : String(thrown)))
+  } finally {
+    revoked = true
+    clearTimeout(timer)
+  }
+}
+
+const givenUp = Symbol('given up')
+
+async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  const done = new AbortController()
+  const limit = new Promise<typeof givenUp>((resolve) => {
+    const wait = (): void => void session.services.clock.sleep(giveUpMs, done.signal).then(() => resolve(givenUp))
+    if (signal.aborted) wait()
+    else signal.addEventListener('abort', wait, { once: true, signal: done.signal })
+  })
+  try {
+    return await Promise.race([work, limit])
+  } finally {
+    done.abort()
+    // A late result of a tool that was given up is dropped; its late failure must not take the process down.
+    work.catch((late: unknown) => session.services.log.warn('a tool failed after it was given up', { error: String(late) }))
+  }
+}
+
+function aborted(
+  session: Session,
+  call: ToolCall,
+  timeout: AbortSignal,
+  write: (state: CallWrite['state'], output: ToolOutput, note?: string) => ToolOutcome,
+  running: boolean,
+): ToolOutcome {
+  const still = running ? ' It ignored its signal and may still be running.' : ''
+  const unknown = call.effect === 'once' ? ' Its outcome is unknown: check before repeating it.' : ''
+  if (timeout.aborted && !session.signal.aborted) {
+    return write(call.effect === 'once' ? 'sealed' : 'failed', text(`The tool did not end in time.${still}${unknown}`), 'timeout')
+  }
+  const reason: unknown = session.signal.reason
+  // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running) return { call: null, values: {}, events: [] }
+  const state = call.effect === 'once' ? 'sealed' : 'failed'
+  return write(state, text(`The call was stopped before it ended.${still}${unknown}`), 'aborted')
+}
+
+const text = (value: string): ToolOutput => ({ type: 'error-text', value })
+
+function error(errorType: string, message: string): ToolOutput {
+  return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
+}
+
+function outputOf(result: unknown): ToolOutput {
+  if (typeof result === 'string') return { type: 'text', value: result }
+  const json = JSON.stringify(result ?? null)
+  return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
+}
+
+/** Results over the limit are cut with a note, so that one tool cannot fill the window. */
+function cut(output: ToolOutput, maxBytes: number): ToolOutput {
+  const bytes = Buffer.byteLength(JSON.stringify(output))
+  if (bytes <= maxBytes) return output
+  const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)
+  const kept = Buffer.from(whole).subarray(0, maxBytes - 200).toString('utf8')
+  return { type: output.type.startsWith('error') ? 'error-text' : 'text', value: `${kept}\n[cut: ${bytes} bytes, the first ${maxBytes} are kept]` }
+}

@@ -1,0 +1,211 @@
+import type { AgentDefinition } from '#lib/core/define'
+import type { ModelMessage } from 'ai'
+import type { CommitId } from '#lib/core/ids'
+import type { Opened, StopReason } from '#lib/core/run'
+import type { CommitAnswer, Happened, Intends, Reservation, RunError } from '#lib/core/store'
+import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
+import type { EngineServices } from '#lib/engine/services'
+
+/** The three times of a slice as monotonic milliseconds: after `sliceAt` no step starts, at `hardAt` all is aborted. */
+export interface Deadlines {
+  sliceAt: number
+  hardAt: number
+}
+
+/** Why work was cut short: the reason of the slice's abort signal. */
+export class Stopped extends Error {
+  readonly why: 'flags' | 'hard_limit'
+  constructor(why: 'flags' | 'hard_limit') {
+    super(why === 'flags' ? 'the run has been asked to stop' : 'the hard limit of the function is reached')
+    this.name = 'Stopped'
+    this.why = why
+  }
+}
+
+/** The state of one slice in this process. Everything durable in it came from the database's answers. */
+export interface Session {
+  services: EngineServices
+  definition: AgentDefinition
+  opened: Opened
+  opening: ModelMessage | null
+  deadlines: Deadlines
+  guard: LeaseGuard
+  /** What is reserved for the next model call; `none` means that nobody has asked yet. */
+  reservation: { state: 'granted' | 'refused' | 'none'; entry: Reservation | null }
+  /** Aborts at the hard limit, when the run is asked to stop and when the lease is gone. */
+  signal: AbortSignal
+  gateMs: number
+  /** True once a commit has given the lease back: the run ended, waits or was handed over. */
+  released: boolean
+  stopReason: StopReason | null
+  output: string | null
+  error: RunError | null
+  commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
+  /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
+  lookAtFlags(): Promise<void>
+  pastSlice(): boolean
+  leftMs(): number
+  /** Cuts the slice short: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
+  endSlice(hardAt: number): void
+  close(): Promise<void>
+}
+
+export interface SessionInput {
+  services: EngineServices
+  definition: AgentDefinition
+  opened: Opened
+  opening: ModelMessage['content'] | null
+  gateMs: number
+  asked: LeaseStamp
+  reservation: Session['reservation']
+  deadlines: Deadlines
+}
+
+/** Opens the session of a slice: heartbeat, fence, commit queue and stop signals run until `close`. */
+export function openSession(input: SessionInput): Session {
+  const { services, opened } = input
+  const { clock, store, live } = services
+  const guard = guardLease(clock, opened.lease.leaseMs, input.asked)
+  const stop = new AbortController()
+  const deadlines = { ...input.deadlines }
+  let queue: Promise<unknown> = Promise.resolve()
+  let lastContact = clock.monotonic()
+  let workSince = clock.monotonic()
+  let closed = false
+
+  let hardTimer: NodeJS.Timeout | undefined
+  function armHard(): void {
+    clearTimeout(hardTimer)
+    hardTimer = setTimeout(() => stop.abort(new Stopped('hard_limit')), Math.max(0, deadlines.hardAt - clock.monotonic()))
+    hardTimer.unref()
+  }
+  armHard()
+  const heartbeat = setInterval(() => {
+    if (clock.monotonic() - lastContact >= opened.lease.leaseMs / 3 - 50) beat()
+  }, Math.max(50, opened.lease.leaseMs / 12))
+  heartbeat.unref()
+  const unhalt = live.onHalt(opened.agentUid, (runId) => {
+    if (runId === null || runId === opened.run.id) beat()
+  })
+
+  const looks = new Set<Promise<void>>()
+  function beat(): void {
+    lastContact = clock.monotonic()
+    const look = lookAtFlags()
+      .catch((error: unknown) => services.log.warn('heartbeat failed', { runId: opened.run.id, error: String(error) }))
+      .finally(() => looks.delete(look))
+    looks.add(look)
+  }
+
+  async function lookAtFlags(): Promise<void> {
+    if (closed || !guard.held()) return
+    const stamp = guard.stamp()
+    const answer = await store.renew({ agentUid: opened.agentUid, sliceId: opened.lease.sliceId, epoch: opened.lease.epoch, leaseMs: opened.lease.leaseMs })
+    if (closed) return
+    if (!answer.ok) return guard.lose()
+    guard.renewed(stamp)
+    takeFlags(answer.flags)
+  }
+
+  function takeFlags(flags: Opened['flags']): void {
+    opened.flags = flags
+    if (flags.stop !== null && !stop.signal.aborted) stop.abort(new Stopped('flags'))
+  }
+
+  async function send(happened: Happened, intends: Intends): Promise<CommitAnswer> {
+    const commitId: CommitId = services.ids.make('commit')
+    const now = clock.monotonic()
+    const count = { ...happened.count, workMs: Math.round(now - workSince) }
+    workSince = now
+    const request = {
+      commitId,
+      agentUid: opened.agentUid,
+      sliceId: opened.lease.sliceId,
+      epoch: opened.lease.epoch,
+      leaseMs: opened.lease.leaseMs,
+      happened: { ...happened, count },
+      intends,
+    }
+    for (let attempt = 0; ; attempt++) {
+      if (!guard.held()) throw new LeaseLost()
+      const stamp = guard.stamp()
+      lastContact = stamp.monotonic
+      const answer = await store.commit(request).catch((error: unknown) => {
+        services.log.warn('commit got no answer', { runId: opened.run.id, commitId, attempt, error: String(error) })
+        return null
+      })
+      if (answer === null) {
+        // The reply was lost, or the database is away: the same commit id finds its first result, until the lease's own deadline.
+        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt))
+        continue
+      }
+      if (!answer.ok) {
+        guard.lose()
+        throw new LeaseLost()
+      }
+      if (answer.released) guard.close()
+      else guard.renewed(stamp)
+      takeAnswer(answer)
+      return answer
+    }
+  }
+
+  function takeAnswer(answer: CommitAnswer): void {
+    opened.lastSeq = answer.lastSeq
+    opened.run.state = answer.state
+    opened.run.costMicros = answer.costMicros
+    opened.run.reservedMicros = answer.reservedMicros
+    opened.run.toolCalls = answer.toolCalls
+    opened.flags = answer.flags
+    opened.windowFrom = answer.windowFrom
+    live.emit({
+      agentUid: opened.agentUid,
+      runId: opened.run.id,
+      epoch: opened.lease.epoch,
+      step: opened.run.step,
+      attempt: opened.run.attempt,
+      afterSeq: answer.lastSeq,
+      body: { type: 'committed', seq: answer.lastSeq },
+    })
+    services.dispatch(answer.outbox)
+    if (!answer.released) takeFlags(answer.flags)
+  }
+
+  return {
+    services,
+    definition: input.definition,
+    opened,
+    opening: input.opening === null ? null : { role: 'user', content: input.opening as string },
+    deadlines,
+    guard,
+    reservation: input.reservation,
+    signal: AbortSignal.any([stop.signal, guard.signal]),
+    gateMs: input.gateMs,
+    released: false,
+    stopReason: null,
+    output: null,
+    error: null,
+    // Commits of a slice go through one queue (invariant 4).
+    commit(happened, intends) {
+      const next = queue.then(() => send(happened, intends))
+      queue = next.catch(() => undefined)
+      return next
+    },
+    lookAtFlags,
+    pastSlice: () => clock.monotonic() >= deadlines.sliceAt,
+    leftMs: () => Math.max(0, deadlines.hardAt - clock.monotonic()),
+    endSlice(hardAt) {
+      deadlines.sliceAt = Math.min(deadlines.sliceAt, clock.monotonic())
+      deadlines.hardAt = Math.min(deadlines.hardAt, hardAt)
+      armHard()
+    },
+    async close() {
+      closed = true
+      clearTimeout(hardTimer)
+      clearInterval(heartbeat)
+      unhalt()
+      guard.close()
+      await Promise.allSettled(looks)
+    },
+  }
+}

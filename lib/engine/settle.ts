@@ -1,0 +1,117 @@
+import { decide, type Decision } from '#lib/core/decide'
+import { applyCommit, project } from '#lib/core/project'
+import { worstCaseMicros } from '#lib/core/prices'
+import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
+import type { CommitAnswer, Happened, Intends, Reservation, Settlement } from '#lib/core/store'
+import { modelMessages, nextWindow } from '#lib/core/window'
+import type { ModelRequest } from '#lib/core/ports'
+import { defaultToolConcurrency } from '#lib/core/limits'
+import type { Session } from '#lib/engine/session'
+import { toolTimeout } from '#lib/engine/run-tool'
+
+/** What `decide` depends on beside the state. */
+export function rulesOf(session: Session): Parameters<typeof decide>[1] {
+  return { maxStepCrashes: session.services.config.maxStepCrashes, unknownOutcome: session.definition.unknownOutcome ?? 'seal' }
+}
+
+/**
+ * Commits what happened together with what comes next: the state is projected, `decide` looks at it, and its answer becomes the
+ * intents of the same transaction. `running` calls are still at work in this process. Throws LeaseLost.
+ */
+export async function settle(session: Session, happened: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
+  const next = project(session.opened, happened)
+  const intends = { ...(await plan(session, next, running)), ...force }
+  if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) delete intends.reserve
+  const answer = await session.commit(happened, intends)
+  applyCommit(session.opened, happened, intends, answer)
+  session.released = answer.released
+  session.stopReason = answer.stopReason
+  if (intends.end !== undefined && answer.released) {
+    session.output = intends.end.output
+    session.error = intends.end.error
+  }
+  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null }
+  return answer
+}
+
+async function plan(session: Session, next: Opened, running: number): Promise<Intends> {
+  const decision = decide(next, rulesOf(session))
+  switch (decision.kind) {
+    case 'end':
+      return running > 0 ? {} : { end: { state: decision.state, stopReason: decision.stopReason, output: decision.output, error: decision.error } }
+    case 'tools':
+      return planTools(session, decision, running)
+    case 'model':
+      return planModel(session, next)
+  }
+}
+
+function planTools(session: Session, decision: Extract<Decision, { kind: 'tools' }>, running: number): Intends {
+  if (session.pastSlice()) return running > 0 || decision.inHand.length > running ? {} : { release: 'slice_deadline' }
+  const room = (session.definition.toolConcurrency ?? defaultToolConcurrency) - Math.max(running, decision.inHand.length)
+  const fitting = decision.start.filter((call) => fits(session, call))
+  const start = fitting.slice(0, Math.max(0, room)).map((call) => call.callId)
+  if (start.length === 0 && running === 0 && decision.inHand.length === 0) return { release: 'once_needs_room' }
+  return { start }
+}
+
+/** A `once` tool starts only if its whole time-out fits before the hard limit (invariant 4). */
+function fits(session: Session, call: ToolCall): boolean {
+  return call.effect !== 'once' || toolTimeout(session, call.name) <= session.leftMs()
+}
+
+async function planModel(session: Session, next: Opened): Promise<Intends> {
+  const moved = nextWindow(
+    next.window.filter((message) => message.seq === 0 || message.seq >= next.windowFrom),
+    next.settings.window,
+  )
+  const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
+  if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
+  const visible = moved === null ? next : { ...next, window: next.window.filter((message) => message.seq === 0 || message.seq >= moved) }
+  const reserve = reservationFor(session, await requestFor(session, visible))
+  return reserve === null ? window : { ...window, reserve }
+}
+
+/** The model that is used now: the definition's own or, when its retries were used up, one of the fallbacks. */
+export function currentModel(session: Session, modelIndex: number): string {
+  return [session.definition.model, ...(session.definition.fallback ?? [])][modelIndex] ?? session.definition.model
+}
+
+/** The request of the next model call over the state as given. */
+export async function requestFor(session: Session, opened: Opened): Promise<ModelRequest> {
+  const { definition } = session
+  const instructions =
+    typeof definition.instructions === 'string'
+      ? definition.instructions
+      : await definition.instructions({ tenantId: opened.tenantId, userId: opened.userId, agentId: opened.agentName, metadata: opened.metadata })
+  return {
+    definition,
+    model: currentModel(session, opened.run.modelIndex),
+    agentUid: opened.agentUid,
+    agentName: opened.agentName,
+    runId: opened.run.id,
+    step: opened.run.step + 1,
+    modelCall: opened.run.modelCalls,
+    attempt: opened.run.attempt,
+    instructions,
+    messages: modelMessages(opened.window),
+    opening: session.opening,
+    tools: definition.tools ?? [],
+    maxOutputTokens: opened.settings.maxOutputTokens,
+    timeouts: { firstChunkMs: 60_000, chunkMs: 60_000 },
+  }
+}
+
+/** What a call without an answer is booked at: nothing where the provider refused it with a status, else its whole reservation. */
+export function unansweredSettlement(session: Session, refused: boolean): Settlement | null {
+  const entry = session.reservation.entry
+  if (entry === null) return null
+  return { id: entry.id, usage: noUsage, costMicros: refused ? 0 : (entry.micros ?? 0), estimated: !refused }
+}
+
+/** The worst case of the call as a reservation, or null when its model has no price. */
+export function reservationFor(session: Session, request: ModelRequest): Reservation | null {
+  const micros = worstCaseMicros(session.services.model.estimate(request), session.services.price(request.model))
+  if (micros === null) return null
+  return { id: session.services.ids.make('res'), step: request.step, attempt: request.attempt, model: request.model, micros }
+}

@@ -1,0 +1,84 @@
+import type { AgentUid, SliceId } from '#lib/core/ids'
+import { formatVersion } from '#lib/core/run'
+import type { ClaimAnswer, ClaimRequest, OpenedAnswer, Refusal, Reservation, Reserved } from '#lib/core/store'
+import { advance, type Advanced } from '#lib/engine/advance'
+import type { LeaseStamp } from '#lib/engine/lease'
+import { openSession, type Deadlines, type Session } from '#lib/engine/session'
+import type { EngineServices } from '#lib/engine/services'
+
+/** A slice at work: its session, to cut it short, and what becomes of it. */
+export interface Slice {
+  session: Session
+  done: Promise<Advanced>
+}
+
+/** The slices of this process, so that SIGTERM can hand them over. */
+const active = new Set<Slice>()
+
+/** Starts a slice of an opened or claimed run. `done` never rejects: a fault of Baton is logged and the lease runs out. */
+export function startSlice(
+  services: EngineServices,
+  opened: OpenedAnswer,
+  at: { asked: LeaseStamp; deadlines: Deadlines; reserve: { entry: Reservation; state: Reserved } | null },
+): Slice {
+  const definition = services.templates.get(opened.opened.settings.template)
+  if (definition === undefined) throw new Error(`template ${opened.opened.settings.template} was deployed a moment ago and is gone`)
+  const granted = at.reserve?.state === 'granted'
+  const session = openSession({
+    services,
+    definition,
+    ...opened,
+    asked: at.asked,
+    deadlines: at.deadlines,
+    reservation: { state: at.reserve?.state ?? 'none', entry: granted ? (at.reserve?.entry ?? null) : null },
+  })
+  const done = advance(session).catch((error: unknown): Advanced => {
+    services.log.error('a slice failed', { runId: opened.opened.run.id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    return { kind: 'lease_lost' }
+  })
+  const slice: Slice = { session, done }
+  active.add(slice)
+  void done.then(() => active.delete(slice))
+  return slice
+}
+
+/** Takes over a due agent and runs one slice. A refusal says why there was nothing to do: another executor holds it, or it is not due. */
+export async function continueRun(services: EngineServices, agentUid: AgentUid, deadlines: Deadlines): Promise<{ advanced: Advanced } | { refused: Refusal }> {
+  const { clock, config, store, templates } = services
+  const sliceId: SliceId = services.ids.make('slice')
+  const request: ClaimRequest = {
+    environment: config.environment,
+    agentUid,
+    sliceId,
+    leaseMs: config.leaseMs,
+    versions: templates.versions,
+    settings: null,
+    jitter: clock.random(),
+    haste: config.haste,
+    maxStepCrashes: config.maxStepCrashes,
+    maxFormat: formatVersion,
+  }
+  const asked = (): LeaseStamp => ({ monotonic: clock.monotonic(), wall: clock.now() })
+  let stamp = asked()
+  let answer: ClaimAnswer | Refusal = await store.claim(request)
+  if (!answer.ok && answer.code === 'template_changed') {
+    stamp = asked()
+    answer = await store.claim({ ...request, settings: templates.settings(String(answer['template'])) })
+  }
+  if (!answer.ok) {
+    const outbox = answer['outbox']
+    if (Array.isArray(outbox)) services.dispatch(outbox)
+    return { refused: answer }
+  }
+  services.dispatch(answer.outbox)
+  const slice = startSlice(services, answer, { asked: stamp, deadlines, reserve: null })
+  return { advanced: await slice.done }
+}
+
+/** SIGTERM: no step starts any more; steps in hand have `graceMs` to end, then they are aborted as at the hard limit. */
+export async function handOverAll(graceMs: number, clock: EngineServices['clock']): Promise<number> {
+  const slices = [...active]
+  for (const { session } of slices) session.endSlice(clock.monotonic() + graceMs)
+  await Promise.allSettled(slices.map(({ done }) => done))
+  return slices.length
+}

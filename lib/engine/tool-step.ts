@@ -1,0 +1,69 @@
+import type { CallId } from '#lib/core/ids'
+import type { Decision } from '#lib/core/decide'
+import type { ToolCall } from '#lib/core/run'
+import type { CallWrite, Happened } from '#lib/core/store'
+import { runTool, type ToolOutcome } from '#lib/engine/run-tool'
+import type { Session } from '#lib/engine/session'
+import { settle } from '#lib/engine/settle'
+
+/**
+ * Runs the calls of an answer: those that the database has marked as executing are launched, each outcome is committed when it is
+ * known (those that wait together go together), and that commit starts the next ones (invariant 4). Returns when none is at work.
+ */
+export async function toolStep(session: Session, decision: Extract<Decision, { kind: 'tools' }>): Promise<void> {
+  const { opened } = session
+  const running = new Map<CallId, Promise<{ callId: CallId; outcome: ToolOutcome }>>()
+  const finished: { callId: CallId; outcome: ToolOutcome }[] = []
+  let wake: (() => void) | null = null
+
+  const launch = (): void => {
+    for (const call of opened.calls) {
+      if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || running.has(call.callId)) continue
+      const work = runTool(session, call).then((outcome) => {
+        const entry = { callId: call.callId, outcome }
+        finished.push(entry)
+        wake?.()
+        return entry
+      })
+      running.set(call.callId, work)
+    }
+  }
+
+  if (decision.inHand.length === 0 || decision.seal.length > 0) {
+    const calls = decision.seal.map(sealed)
+    const answer = await settle(session, { calls, progress: calls.length > 0 }, decision.inHand.length)
+    if (answer.released) return
+  }
+  launch()
+  const left: CallId[] = []
+  while (running.size > 0) {
+    if (finished.length === 0) await new Promise<void>((resolve) => (wake = resolve))
+    wake = null
+    const outcomes = finished.splice(0)
+    for (const { callId } of outcomes) running.delete(callId)
+    left.push(...outcomes.filter(({ outcome }) => outcome.call === null).map(({ callId }) => callId))
+    const known = outcomes.filter(({ outcome }) => outcome.call !== null)
+    if (known.length === 0 && running.size > 0) continue
+    if (left.length > 0 && running.size === 0 && known.length === 0) return
+    const answer = await settle(session, factsOf(known.map(({ outcome }) => outcome)), running.size + left.length)
+    if (!answer.released) launch()
+    for (const callId of left) running.delete(callId)
+  }
+}
+
+function factsOf(outcomes: readonly ToolOutcome[]): Happened {
+  const calls = outcomes.flatMap(({ call }) => (call === null ? [] : [call]))
+  return {
+    calls,
+    events: outcomes.flatMap(({ events }) => events),
+    values: Object.assign({}, ...outcomes.map(({ values }) => values)),
+    count: { cuts: 0 },
+    progress: calls.length > 0,
+  }
+}
+
+function sealed(call: ToolCall): CallWrite {
+  const { callId, step, index, name, input, effect, idempotencyKey } = call
+  const value = 'The outcome of this call is unknown: the process died while it ran, and it may have happened. Check before repeating it.'
+  return { callId, step, index, name, input, effect, idempotencyKey, state: 'sealed', output: { type: 'error-text', value }, note: 'unknown outcome after a crash' }
+}

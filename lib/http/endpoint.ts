@@ -1,0 +1,154 @@
+import { z } from 'zod'
+import type { Config } from '#lib/core/config'
+import type { Clock, Ids, Log } from '#lib/core/ports'
+import type { Body as GivenBody } from '#lib/http/body'
+import type { Access, Caller } from '#lib/http/caller'
+import { readIdempotencyKey } from '#lib/http/prefer'
+import type { Prefer } from '#lib/http/prefer'
+import { check, refuse, strictly } from '#lib/http/validate'
+import type { FieldProblem } from '#lib/http/validate'
+import { BatonError } from '#lib/core/errors'
+
+export const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+export type Method = (typeof methods)[number]
+
+/** The least that the HTTP layer needs; handlers get whatever richer services they were bound with. */
+export interface HttpServices {
+  config: Config
+  log: Log
+  clock: Clock
+  ids: Ids
+}
+
+/** What every handler is given besides the checked parts of the request. */
+export interface Surroundings<Services> {
+  request: Request
+  caller: Caller
+  services: Services
+  requestId: string
+  prefer: Prefer
+  /** Hands over work that goes on after the answer; its failure is logged. */
+  background: (work: Promise<unknown>) => void
+}
+
+/** What a handler is given: the parts of the request, typed by the endpoint's schemas. */
+export interface EndpointContext<Services, Params, Query, Body> extends Surroundings<Services> {
+  params: Params
+  query: Query
+  body: Body
+  /** The body's text as it came, null without one. */
+  rawBody: string | null
+  /** The Idempotency-Key, null without one; read for methods other than GET. */
+  idempotencyKey: string | null
+}
+
+/** A request before its parts are checked: parameters decoded, body parsed. */
+export interface Incoming<Services> extends Surroundings<Services> {
+  url: URL
+  params: Record<string, string>
+  body: GivenBody
+}
+
+/** What an author writes: the address, the schemas of the parts and of the answers by status, and the handler. */
+export interface EndpointDefinition<Services, Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodType> {
+  method: Method
+  /** As in OpenAPI: `/api/agents/{id}/messages`. */
+  path: string
+  summary: string
+  access?: Access
+  params?: Params
+  query?: Query
+  body?: Body
+  answers?: Record<number, z.ZodType>
+  handler(context: EndpointContext<Services, z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Response> | Response
+}
+
+/** An endpoint as a value: `handle` serves it, OpenAPI is made from its schemas. */
+export interface Endpoint<Services> {
+  readonly method: Method
+  readonly path: string
+  readonly summary: string
+  readonly access: Access
+  readonly params: z.ZodObject
+  readonly query: z.ZodObject
+  /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
+  readonly body: z.ZodType | null
+  readonly answers: Readonly<Record<number, z.ZodType>>
+  /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
+  respond(incoming: Incoming<Services>): Promise<Response>
+}
+
+const noFields = z.strictObject({})
+const emptyBody = z.strictObject({}).optional()
+
+/** Gives the `endpoint` function for a set of services: `const endpoint = endpointsFor<Services>()`. */
+export function endpointsFor<Services extends HttpServices>() {
+  return function endpoint<
+    Params extends z.ZodObject = typeof noFields,
+    Query extends z.ZodObject = typeof noFields,
+    Body extends z.ZodType = typeof emptyBody,
+  >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
+    const { method, path, summary, access = 'caller', answers = {} } = definition
+    const name = `${method} ${path}`
+    // Where a schema is left out its type parameter is the default, so that these three assertions hold.
+    const params = definition.params ?? (noFields as z.ZodType as Params)
+    const query = strictly(definition.query ?? (noFields as z.ZodType as Query), `${name} query`)
+    const bodySchema = strictly(definition.body ?? (emptyBody as z.ZodType as Body), `${name} body`)
+    const takesBody = definition.body !== undefined || (method !== 'GET' && method !== 'DELETE')
+    const placeholders = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1])
+    const fields = Object.keys(params.shape)
+    if (
+      placeholders.length !== fields.length ||
+      !placeholders.every((placeholder) => placeholder !== undefined && fields.includes(placeholder))
+    )
+      throw new TypeError(`${name}: params must have exactly the fields of the path`)
+
+    return {
+      method,
+      path,
+      summary,
+      access,
+      answers,
+      params,
+      query,
+      body: takesBody ? bodySchema : null,
+      async respond({ url, params: givenParams, body: given, ...surroundings }) {
+        const problems: FieldProblem[] = []
+        const checkedParams = check('path', params, givenParams, problems)
+        const checkedQuery = check('query', query, queryOf(url, access), problems)
+        const checkedBody = check('body', bodySchema, takesBody ? given.value : undefined, problems)
+        const idempotencyKey = method === 'GET' ? null : keyOf(surroundings.request.headers, problems)
+        if (problems.length > 0 || checkedParams === undefined || checkedQuery === undefined || checkedBody === undefined) refuse(problems)
+        const parts = {
+          params: checkedParams.value,
+          query: checkedQuery.value,
+          body: checkedBody.value,
+          rawBody: given.text,
+          idempotencyKey,
+        }
+        return definition.handler({ ...surroundings, ...parts })
+      },
+    }
+  }
+}
+
+/** Query parameters as an object: text, or a list where a name is repeated. A stream token is for `authenticate` alone. */
+function queryOf(url: URL, access: Access): Record<string, string | string[]> {
+  const names = new Set(url.searchParams.keys())
+  if (access === 'agent-stream' || access === 'run-stream') names.delete('token')
+  const entries = [...names].map((name): [string, string | string[]] => {
+    const [first = '', ...more] = url.searchParams.getAll(name)
+    return [name, more.length === 0 ? first : [first, ...more]]
+  })
+  return Object.fromEntries(entries)
+}
+
+function keyOf(headers: Headers, problems: FieldProblem[]): string | null {
+  try {
+    return readIdempotencyKey(headers)
+  } catch (error) {
+    if (!(error instanceof BatonError)) throw error
+    problems.push({ in: 'header', path: '/idempotency-key', message: error.message })
+    return null
+  }
+}

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import { BatonError } from '#lib/core/errors'
+import type { Log } from '#lib/core/ports'
+import { readBody } from '#lib/http/body'
+import { authenticate } from '#lib/http/caller'
+import { methods } from '#lib/http/endpoint'
+import type { Endpoint, HttpServices, Method } from '#lib/http/endpoint'
+import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#lib/http/headers'
+import { matchPath } from '#lib/http/path'
+import { readPrefer } from '#lib/http/prefer'
+import { respondWithProblem } from '#lib/http/problem'
+import { redactUrl } from '#lib/http/token'
+
+export interface HandleOptions<Services> {
+  /** Makes or gives the services; its failure (bad configuration) is answered as a problem. */
+  services: () => Promise<Services>
+  /** Keeps the process going until the promise has settled; the promise never rejects. */
+  background: (work: Promise<unknown>) => void
+  /** Where to complain when there are no services. */
+  fallbackLog: Log
+}
+
+/** What a Next route file exports. */
+export type RouteMethods = Record<Method | 'HEAD' | 'OPTIONS', (request: Request) => Promise<Response>>
+
+/**
+ * Serves endpoints of one address: request id, CORS, security headers, access, body, checks, handler, problem, one log line.
+ * A method without an endpoint is 405 with Allow; no endpoints at all is 404. Throws a TypeError when a method is doubled.
+ */
+export function handle<Services extends HttpServices>(
+  endpoints: readonly Endpoint<Services>[],
+  options: HandleOptions<Services>,
+): RouteMethods {
+  const byMethod = new Map(endpoints.map((endpoint) => [endpoint.method, endpoint]))
+  if (byMethod.size !== endpoints.length)
+    throw new TypeError(`two endpoints have the same method: ${endpoints.map(({ method, path }) => `${method} ${path}`).join(', ')}`)
+  const allow = [...methods.filter((method) => byMethod.has(method)), ...(byMethod.has('GET') ? ['HEAD'] : []), 'OPTIONS']
+
+  async function serve(request: Request, method: Method | 'HEAD' | 'OPTIONS'): Promise<Response> {
+    let services: Services
+    try {
+      services = await options.services()
+    } catch (error) {
+      const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
+      if (error instanceof BatonError)
+        options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
+      const response = respondWithProblem(error, { request, requestId, baseUrl: null, log: options.fallbackLog })
+      return finish(response, request, requestId, null)
+    }
+    const requestId = requestIdOf(request, () => services.ids.make('req'))
+    const from = services.clock.monotonic()
+    const response = await answer(request, method, services, requestId).catch((error: unknown) =>
+      respondWithProblem(error, { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
+    )
+    const finished = finish(response, request, requestId, services)
+    services.log.info('request', {
+      method,
+      path: redactUrl(request.url),
+      status: finished.status,
+      duration_ms: Math.round(services.clock.monotonic() - from),
+      request_id: requestId,
+    })
+    return method === 'HEAD' ? withoutBody(finished) : finished
+  }
+
+  async function answer(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
+    if (endpoints.length === 0 && !isPreflight(request)) throw new BatonError('not_found', 'There is nothing at this address.')
+    if (method === 'OPTIONS') return new Response(null, { status: 204, headers: { allow: allow.join(', ') } })
+    const endpoint = byMethod.get(method === 'HEAD' ? 'GET' : method)
+    if (endpoint === undefined)
+      throw new BatonError('method_not_allowed', `${method} is not allowed here: use ${allow.join(', ')}.`, { allow })
+    const { config, clock, log } = services
+    const url = new URL(request.url)
+    const params = matchPath(endpoint.path, url.pathname)
+    const caller = await authenticate({ request, config, access: endpoint.access, id: params['id'], now: clock.now() })
+    const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
+    const prefer = readPrefer(request.headers, {
+      defaultWaitMs: config.defaultWaitMs,
+      maxWaitMs: Math.max(0, config.maxDurationMs - config.hardMarginMs),
+    })
+    const background = (work: Promise<unknown>): void =>
+      options.background(
+        work.catch((error: unknown) => {
+          log.error('background work failed', {
+            request_id: requestId,
+            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+          })
+        }),
+      )
+    return endpoint.respond({ request, url, params, body, caller, services, requestId, prefer, background })
+  }
+
+  function finish(response: Response, request: Request, requestId: string, services: Services | null): Response {
+    // A new response, because headers of some responses (redirects, fetched ones) cannot be changed.
+    const headers = new Headers(response.headers)
+    headers.set('x-request-id', requestId)
+    setSecurityHeaders(headers, services?.config.local ?? false)
+    if (services !== null) setCorsHeaders(headers, request, services.config, allow)
+    return new Response(response.body, { status: response.status, statusText: response.statusText, headers })
+  }
+
+  const entry = (method: Method | 'HEAD' | 'OPTIONS') => (request: Request) => serve(request, method)
+  return {
+    GET: entry('GET'),
+    POST: entry('POST'),
+    PUT: entry('PUT'),
+    PATCH: entry('PATCH'),
+    DELETE: entry('DELETE'),
+    HEAD: entry('HEAD'),
+    OPTIONS: entry('OPTIONS'),
+  }
+}
+
+/** The same answer without its body, whose stream is told to stop. */
+async function withoutBody(response: Response): Promise<Response> {
+  await response.body?.cancel()
+  return new Response(null, { status: response.status, statusText: response.statusText, headers: response.headers })
+}

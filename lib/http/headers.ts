@@ -1,0 +1,67 @@
+import type { Config } from '#lib/core/config'
+import { isAllowedOrigin } from '#lib/http/caller'
+
+/** The request id that came in, when it is 1 to 128 of A-Z a-z 0-9 . _ -, else a made one. */
+export function requestIdOf(request: Request, make: () => string): string {
+  const given = request.headers.get('x-request-id')
+  return given !== null && /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : make()
+}
+
+const requestHeaders = [
+  'accept',
+  'authorization',
+  'content-type',
+  'idempotency-key',
+  'if-match',
+  'if-none-match',
+  'last-event-id',
+  'prefer',
+  'x-baton-csrf',
+  'x-request-id',
+].join(', ')
+
+const exposedHeaders = [
+  'etag',
+  'idempotent-replayed',
+  'location',
+  'preference-applied',
+  'ratelimit-limit',
+  'ratelimit-policy',
+  'ratelimit-remaining',
+  'ratelimit-reset',
+  'retry-after',
+  'x-request-id',
+  'x-should-retry',
+].join(', ')
+
+/** True for the question that browsers ask before a cross-origin request (Fetch standard, CORS-preflight). */
+export function isPreflight(request: Request): boolean {
+  return request.method === 'OPTIONS' && request.headers.has('origin') && request.headers.has('access-control-request-method')
+}
+
+/** Sets the CORS headers on an answer: only for origins of the allow-list, never a star, never credentials. */
+export function setCorsHeaders(
+  headers: Headers,
+  request: Request,
+  config: Pick<Config, 'local' | 'corsOrigins'>,
+  methods: readonly string[],
+): void {
+  headers.append('vary', 'Origin')
+  const origin = request.headers.get('origin')
+  if (origin === null || !isAllowedOrigin(origin, config)) return
+  headers.set('access-control-allow-origin', origin)
+  headers.set('access-control-expose-headers', exposedHeaders)
+  if (!isPreflight(request)) return
+  headers.set('access-control-allow-methods', methods.join(', '))
+  headers.set('access-control-allow-headers', requestHeaders)
+  headers.set('access-control-max-age', '600')
+}
+
+/** Sets what every answer of the API carries; an answer's own content-security-policy and cache-control stay. */
+export function setSecurityHeaders(headers: Headers, local: boolean): void {
+  headers.set('x-content-type-options', 'nosniff')
+  headers.set('referrer-policy', 'no-referrer')
+  if (!headers.has('content-security-policy')) headers.set('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
+  if (!local) headers.set('strict-transport-security', 'max-age=31536000')
+}

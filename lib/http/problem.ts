@@ -1,0 +1,72 @@
+import { BatonError, errorTable } from '#lib/core/errors'
+import type { ErrorCode } from '#lib/core/errors'
+import type { Log } from '#lib/core/ports'
+
+/** Where a problem occurred; `baseUrl` null makes `type` a relative URI. */
+export interface ProblemPlace {
+  request: Request
+  requestId: string
+  baseUrl: string | null
+  log: Log
+}
+
+/** What an answer without `details.retryAfterMs` tells callers to wait when the code is retryable, in milliseconds. */
+const defaultRetryAfterMs = 1_000
+
+/** Makes a BatonError of whatever was thrown: a BatonError is itself, anything else is `internal_error` and says nothing of its cause. */
+export function toBatonError(thrown: unknown): BatonError {
+  if (thrown instanceof BatonError) return thrown
+  return new BatonError(
+    'internal_error',
+    'Something went wrong in Baton. What was committed before is kept; the request may be repeated.',
+    {},
+    { cause: thrown },
+  )
+}
+
+/** `Retry-After` in whole seconds (rounded up), or null where waiting does not help. */
+function retryAfterSeconds(code: ErrorCode, details: Record<string, unknown>): number | null {
+  const [status, , retryable] = errorTable[code]
+  const asked = details['retryAfterMs']
+  if (typeof asked === 'number' && Number.isFinite(asked)) return Math.max(0, Math.ceil(asked / 1_000))
+  return retryable && (status === 429 || status === 503) ? defaultRetryAfterMs / 1_000 : null
+}
+
+/** The RFC 9457 document of an error, with the headers that go with it. Details never override the standard members. */
+export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'log'>): Response {
+  const [status, title] = errorTable[error.code]
+  // A run that has ended answers the same however often it is asked: `final` says so.
+  const retryable = errorTable[error.code][2] && error.details['final'] !== true
+  const document = {
+    ...error.details,
+    type: `${place.baseUrl ?? ''}/docs/errors#${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    instance: new URL(place.request.url).pathname,
+    code: error.code,
+    requestId: place.requestId,
+    retryable,
+  }
+  const headers = new Headers({ 'content-type': 'application/problem+json', 'x-should-retry': String(retryable) })
+  const seconds = retryAfterSeconds(error.code, error.details)
+  if (seconds !== null) headers.set('retry-after', String(seconds))
+  if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="baton"')
+  const allow = error.details['allow']
+  if (error.code === 'method_not_allowed' && Array.isArray(allow)) headers.set('allow', allow.join(', '))
+  return new Response(JSON.stringify(document), { status, headers })
+}
+
+/** Answers whatever was thrown with its problem document; what is no BatonError is logged with its stack and not shown. */
+export function respondWithProblem(thrown: unknown, place: ProblemPlace): Response {
+  const error = toBatonError(thrown)
+  if (error !== thrown) {
+    // A caller that has left makes reads and waits reject: nothing is wrong with Baton then.
+    const level = place.request.signal.aborted ? 'info' : 'error'
+    const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    place.log[level]('request failed', { request_id: place.requestId, code: error.code, error: stack })
+  } else if (error.cause instanceof Error) {
+    place.log.warn('request refused', { request_id: place.requestId, code: error.code, cause: error.cause.message })
+  }
+  return problemResponse(error, place)
+}

@@ -1,0 +1,27 @@
+import { z } from 'zod'
+
+/** A whole number in a query parameter. (z.coerce would take '' for 0.) */
+export function wholeNumber(bounds: { min: number; max: number }) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(bounds.min).max(bounds.max))
+}
+
+/** Values separated by commas, or the parameter repeated, each checked; at most 50. */
+export function commaList<Item extends z.ZodType<unknown, string>>(item: Item) {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .transform((given) => (typeof given === 'string' ? given : given.join(',')).split(',').filter((part) => part !== ''))
+    .pipe(z.array(item).max(50))
+}
+
+/** `true` or `false` in a query parameter. */
+export const trueOrFalse = z.enum(['true', 'false']).transform((text) => text === 'true')
+
+/** The parameters of every list: at most 200 rows (default 50) and where to go on. */
+export const pageQuery = {
+  limit: wholeNumber({ min: 1, max: 200 }).default(50),
+  cursor: z.string().min(1).max(1_000).optional(),
+}

@@ -1,0 +1,177 @@
+import { BatonError } from '#lib/core/errors'
+
+/** One event; text goes out as it stands, anything else as JSON. `id` is what the browser sends back as Last-Event-ID. */
+export interface SseEvent {
+  id?: string | number
+  event?: string
+  data: unknown
+}
+
+/** The writing end of an event stream. After its end all calls do nothing. */
+export interface SseStream {
+  send: (event: SseEvent) => void
+  comment: (text: string) => void
+  /** Tells browsers how long to wait before they connect again. */
+  retry: (milliseconds: number) => void
+  /** Resolves when little is queued (or the stream has ended): whoever replays much waits here between pages. */
+  room: () => Promise<void>
+  /** A clean end, which clients take for success. */
+  close: () => void
+  /** A broken connection, so that no client takes the end for success. */
+  breakOff: () => void
+  /** Aborts at the end, whoever caused it: close, breakOff, the reader, the process. */
+  closed: AbortSignal
+}
+
+export interface SseOptions {
+  request: Request
+  /** Called at once with the open stream; a rejection is handed to `onError` and breaks the stream. It does not close the stream when it resolves. */
+  start: (stream: SseStream) => Promise<void> | void
+  onError: (error: unknown) => void
+  headers?: Record<string, string>
+  heartbeatMs?: number
+  /** Milliseconds after which the stream breaks by itself: before the function's own limit does it. */
+  lifeMs?: number
+  /** False leaves the event lines out, for EventSource's onmessage. */
+  named?: boolean
+}
+
+/** A reader with more than this queued, in bytes, does not read and is dropped. */
+export const maxQueuedBytes = 1_048_576
+/** `room()` waits until no more than this is queued, in bytes. */
+const roomBytes = 65_536
+/** From the moment all has been read to the break, in milliseconds: the server still has to put it on the wire. */
+const settleMs = 50
+/** How long a stream that is broken off may still send what is queued, in milliseconds. */
+const flushMs = 1_000
+/** Streams of one process. */
+const maxStreams = 5_000
+
+declare global {
+  /** On globalThis, because Next may hold several copies of this module in one process. */
+  var batonHttpStreams: Set<SseStream> | undefined
+}
+
+function openStreams(): Set<SseStream> {
+  return (globalThis.batonHttpStreams ??= new Set())
+}
+
+/** Breaks every stream of this process, for SIGTERM: their clients connect again, elsewhere. Answers how many there were. */
+export function endAllStreams(): number {
+  const streams = [...openStreams()]
+  for (const stream of streams) stream.breakOff()
+  return streams.length
+}
+
+/** An event-stream response (WHATWG HTML, Server-sent events). Throws BatonError rate_limited when the process has too many. */
+export function sseResponse(options: SseOptions): Response {
+  const { request, named = true, heartbeatMs = 5_000 } = options
+  const streams = openStreams()
+  if (streams.size >= maxStreams) throw new BatonError('rate_limited', 'This process serves as many streams as it can. Connect again.')
+  const ended = new AbortController()
+  const encoder = new TextEncoder()
+  const waiting: (() => void)[] = []
+  let controller: ReadableStreamDefaultController<Uint8Array> | null = null
+  let timers: NodeJS.Timeout[] = []
+  let breaking = false
+
+  const queued = (): number => (controller === null ? 0 : maxQueuedBytes - (controller.desiredSize ?? maxQueuedBytes))
+  const release = (): void => {
+    for (const resolve of waiting.splice(0)) resolve()
+  }
+  const end = (finish: (open: ReadableStreamDefaultController<Uint8Array>) => void): void => {
+    const open = controller
+    if (ended.signal.aborted || open === null) return
+    streams.delete(stream)
+    for (const timer of timers) clearTimeout(timer)
+    timers = []
+    request.signal.removeEventListener('abort', drop)
+    finish(open)
+    ended.abort()
+    release()
+  }
+  const drop = (): void => end((open) => open.error(brokenOff()))
+  // An error throws away what is queued: what was sent before goes out first, unless the reader does not take it.
+  const breakAfterQueued = (open: ReadableStreamDefaultController<Uint8Array>): void => {
+    if (queued() === 0) return open.error(brokenOff())
+    breaking = true
+    setTimeout(() => open.error(brokenOff()), flushMs).unref()
+  }
+  const write = (text: string): void => {
+    if (ended.signal.aborted || controller === null) return
+    const bytes = encoder.encode(text)
+    if (queued() + bytes.byteLength > maxQueuedBytes) drop()
+    else controller.enqueue(bytes)
+  }
+
+  const stream: SseStream = {
+    send: ({ id, event, data }) => {
+      const text = typeof data === 'string' ? data : (JSON.stringify(data) ?? 'null')
+      const idLine = id === undefined ? '' : `id: ${oneLine(String(id))}\n`
+      const eventLine = event === undefined || !named ? '' : `event: ${oneLine(event)}\n`
+      write(`${idLine}${eventLine}${prefixLines('data: ', text)}\n`)
+    },
+    comment: (text) => write(`${prefixLines(': ', text)}\n`),
+    retry: (milliseconds) => write(`retry: ${Math.max(0, Math.round(milliseconds))}\n\n`),
+    room: () => (ended.signal.aborted || queued() <= roomBytes ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    close: () => end((open) => open.close()),
+    breakOff: () => end(breakAfterQueued),
+    closed: ended.signal,
+  }
+
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start: (opened) => {
+        controller = opened
+      },
+      pull: (opened) => {
+        if (breaking && queued() === 0) setTimeout(() => opened.error(brokenOff()), settleMs).unref()
+        if (queued() <= roomBytes) release()
+      },
+      cancel: () => end(() => undefined),
+    },
+    { highWaterMark: maxQueuedBytes, size: (chunk) => chunk.byteLength },
+  )
+  streams.add(stream)
+  timers.push(setInterval(() => stream.comment('heartbeat'), heartbeatMs))
+  if (options.lifeMs !== undefined) timers.push(setTimeout(stream.breakOff, options.lifeMs))
+  for (const timer of timers) timer.unref()
+  if (request.signal.aborted) drop()
+  else request.signal.addEventListener('abort', drop, { once: true })
+
+  void run(stream, options)
+  return new Response(body, { headers: { ...options.headers, ...sseHeaders } })
+}
+
+const sseHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+/** Next destroys the connection for any error, and writes those of another name than AbortError to its log. */
+function brokenOff(): DOMException {
+  return new DOMException('the stream was broken off', 'AbortError')
+}
+
+/** Never rejects: a failed start is told to `onError` and breaks the stream. */
+async function run(stream: SseStream, options: SseOptions): Promise<void> {
+  try {
+    await options.start(stream)
+  } catch (error) {
+    // What fails because the reader has gone is no error.
+    if (!stream.closed.aborted) options.onError(error)
+    stream.breakOff()
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/[\r\n\0]/g, '')
+}
+
+function prefixLines(prefix: string, text: string): string {
+  return text
+    .split(/\r\n|\r|\n/)
+    .map((line) => `${prefix}${line}\n`)
+    .join('')
+}

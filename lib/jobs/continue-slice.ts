@@ -1,0 +1,25 @@
+import type { AgentUid } from '#lib/core/ids'
+import { deadlinesFrom } from '#lib/api/deadlines'
+import type { Services } from '#lib/services'
+import { continueRun } from '#lib/engine/slices'
+
+/** What a slice in the background came to: a pointer for Inngest, never content. */
+export interface SliceReport {
+  outcome: 'ended' | 'handed_over' | 'waiting' | 'lease_lost' | 'nothing_to_do'
+  why?: string
+  state?: string
+  lastSeq?: number
+}
+
+/** One slice of a due agent in the background: takes it over, runs it, and sweeps beside. Throws when the database is away. */
+export async function continueSlice(services: Services, agentUid: string): Promise<SliceReport> {
+  const { clock, config } = services
+  const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
+  const result = await continueRun(services, agentUid as AgentUid, deadlines)
+  await services.settled()
+  if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code }
+  const { advanced } = result
+  await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: String(error) }))
+  await services.settled()
+  return advanced.kind === 'lease_lost' ? { outcome: 'lease_lost' } : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq }
+}

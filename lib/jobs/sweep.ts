@@ -1,0 +1,27 @@
+import type { Config } from '#lib/core/config'
+import type { Store } from '#lib/core/pages'
+import type { Log, OutboxRow } from '#lib/core/ports'
+
+/** Rows and continuations older than this are sent again, in milliseconds; local mode divides it. */
+const resendAfterMs = 10_000
+/** Besides the cron, requests and slices that end sweep a few rows: at most once in so long over all processes. */
+const besideEveryMs = 10_000
+
+export type Sweep = (from: 'cron' | 'beside') => Promise<{ swept: boolean; sent: number }>
+
+/** The sweeper: finds what is due and lost, in the database (2-run-contract, invariant 7). */
+export function createSweeper(parts: { config: Config; store: Store; dispatch: (rows: readonly OutboxRow[]) => void; log: Log }): Sweep {
+  const { config, store, dispatch } = parts
+  return async (from) => {
+    const everyMs = from === 'cron' ? config.sweepEveryMs / 2 : besideEveryMs / config.haste
+    const { swept, outbox } = await store.sweep({
+      environment: config.environment,
+      everyMs,
+      resendMs: resendAfterMs / config.haste,
+      limit: from === 'cron' ? 200 : 10,
+    })
+    dispatch(outbox)
+    if (outbox.length > 0) parts.log.info('swept', { from, rows: outbox.length })
+    return { swept, sent: outbox.length }
+  }
+}

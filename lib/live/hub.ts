@@ -1,0 +1,36 @@
+import type { AgentUid } from '#lib/core/ids'
+
+/** Listeners of this process by agent; it holds as many as callers have registered and not taken back. */
+export interface Hub<Value> {
+  /** Registers a listener; the returned function takes it back and may be called twice. */
+  add(agentUid: AgentUid, listener: (value: Value) => void): () => void
+  /** Calls the listeners of the agent in the order of their registration, at once. A listener that throws harms no other. */
+  send(agentUid: AgentUid, value: Value): void
+}
+
+/** Makes a hub; `onError` is told what a listener throws. */
+export function createHub<Value>(onError: (error: unknown) => void): Hub<Value> {
+  const byAgent = new Map<AgentUid, Set<{ listener: (value: Value) => void }>>()
+  return {
+    add(agentUid, listener) {
+      const registration = { listener }
+      const registered = byAgent.get(agentUid) ?? new Set()
+      registered.add(registration)
+      byAgent.set(agentUid, registered)
+      return () => {
+        registered.delete(registration)
+        if (registered.size === 0 && byAgent.get(agentUid) === registered) byAgent.delete(agentUid)
+      }
+    },
+    send(agentUid, value) {
+      // A copy: a listener may take itself back, or add another, while it is called.
+      for (const registration of Array.from(byAgent.get(agentUid) ?? [])) {
+        try {
+          registration.listener(value)
+        } catch (error) {
+          onError(error)
+        }
+      }
+    },
+  }
+}

@@ -1,0 +1,169 @@
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { expect, onTestFinished, test } from 'vitest'
+import type { RunId } from '#lib/core/ids'
+import {
+  agentUid,
+  clockAt,
+  command,
+  delta,
+  executor,
+  listen,
+  reader,
+  runId,
+  startProcess,
+  startRedis,
+  stop,
+  until,
+} from './live.fixtures.ts'
+
+const clock = clockAt(5)
+
+test('a subscription that is cut is opened again, and what came meanwhile is read', async () => {
+  const redis = await startRedis()
+  const [one, two] = [startProcess(redis.url), startProcess(redis.url)]
+  const halts: (RunId | null)[] = []
+  one.onHalt(agentUid, (run) => halts.push(run))
+  await two.halt({ agentUid, runId })
+  await expect.poll(() => halts, until).toHaveLength(1)
+  redis.cut()
+  await two.halt({ agentUid, runId: null })
+  await expect.poll(() => halts, until).toEqual([runId, null])
+})
+
+test('a subscription that stands but brings nothing is made good by reading', async () => {
+  const redis = await startRedis()
+  let subscriptions = 0
+  const mute = createServer((from, response) => {
+    if (from.url?.startsWith('/subscribe/') !== true) return pass(redis.url, from, response)
+    subscriptions += 1
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: subscribe,x,1\n\n')
+  })
+  const port = await listen(mute)
+  onTestFinished(() => stop(mute))
+  const [one, two] = [startProcess(`http://127.0.0.1:${port}`), startProcess(redis.url)]
+  const halts: (RunId | null)[] = []
+  one.onHalt(agentUid, (run) => halts.push(run))
+  await expect.poll(() => subscriptions, until).toBe(1)
+  for (const run of [runId, null]) {
+    await two.halt({ agentUid, runId: run })
+    await expect.poll(() => halts.at(-1), until).toBe(run)
+  }
+  await expect.poll(() => subscriptions, until).toBeGreaterThan(1)
+  expect(halts).toEqual([runId, null])
+})
+
+test('text that outgrows the buffer is dropped and told again, without a hole', async () => {
+  const redis = await startRedis()
+  const [one, two] = [startProcess(redis.url), startProcess(redis.url)]
+  const { say, state: said } = executor(one)
+  const there = reader()
+  two.watch(agentUid, there.onFrame)
+  await expect.poll(() => said.joins, until).toBe(1)
+  for (let index = 0; index < 4; index += 1) say(String(index).repeat(100_000))
+  await expect.poll(() => there.state.text.length, until).toBe(400_000)
+  expect(said.joins).toBe(2)
+  // Once more so soon that the text is not told again at once: what follows must wait for it.
+  for (let index = 0; index < 4; index += 1) say(String(index).repeat(100_000))
+  say('the end')
+  await expect.poll(() => there.state.text, until).toBe(said.text)
+  expect(there.state.faults).toBe(0)
+  expect(said.joins).toBeGreaterThanOrEqual(3)
+})
+
+test('who is no longer watched elsewhere is no longer written for, and the subscription ends when nobody needs it', async () => {
+  const redis = await startRedis()
+  const fast = clockAt(25)
+  const [one, two] = [startProcess(redis.url, { speed: 25 }), startProcess(redis.url, { speed: 25 })]
+  const { say, state: said, end } = executor(one)
+  const there = reader()
+  const unwatch = two.watch(agentUid, there.onFrame)
+  await expect.poll(() => said.joins, until).toBe(1)
+  unwatch()
+  await fast.sleep(31_000)
+  const before = await command(redis.url, ['XLEN', `${redis.prefix}live:${agentUid}`])
+  say('unheard')
+  await fast.sleep(1_000)
+  expect(await command(redis.url, ['XLEN', `${redis.prefix}live:${agentUid}`])).toBe(before)
+  expect(await command(redis.url, ['PUBSUB', 'NUMSUB', `${redis.prefix}signals`])).toEqual([`${redis.prefix}signals`, 1])
+  end()
+  await expect.poll(() => command(redis.url, ['PUBSUB', 'NUMSUB', `${redis.prefix}signals`]), until).toEqual([`${redis.prefix}signals`, 0])
+})
+
+test('Redis stopped in the middle: the process goes on alone, and with Redis again when it is back', async () => {
+  const redis = await startRedis()
+  const [one, two] = [startProcess(redis.url), startProcess(redis.url)]
+  const { say, state: said } = executor(one)
+  const [here, there] = [reader(), reader()]
+  one.watch(agentUid, here.onFrame)
+  two.watch(agentUid, there.onFrame)
+  say('before ')
+  await expect.poll(() => there.state.text, until).toBe('before ')
+
+  await redis.stop()
+  const startedAt = performance.now()
+  await Promise.all([one.halt({ agentUid, runId }), two.halt({ agentUid, runId })])
+  expect(performance.now() - startedAt).toBeLessThan(700)
+  for (let index = 0; index < 20; index += 1) {
+    say('during ')
+    await clock.sleep(100)
+  }
+  expect(here.state.text).toBe(said.text)
+  await expect.poll(() => [one.status().redis, two.status().redis], until).toEqual(['down', 'down'])
+
+  await redis.start()
+  const speaking = setInterval(() => say('after '), 20)
+  onTestFinished(() => clearInterval(speaking))
+  await expect.poll(() => there.state.text, { ...until, timeout: 20_000 }).toContain('during during after ')
+  clearInterval(speaking)
+  await expect.poll(() => there.state.text, until).toBe(said.text)
+  expect(there.state.faults).toBe(0)
+  expect(one.status()).toEqual({ redis: 'ok' })
+}, 40_000)
+
+test('a Redis that accepts and never answers delays a halt by 300 ms at most', async () => {
+  const silent = createServer(() => undefined)
+  const port = await listen(silent)
+  onTestFinished(() => stop(silent))
+  const live = startProcess(`http://127.0.0.1:${port}`)
+  await live.halt({ agentUid, runId })
+  const startedAt = performance.now()
+  await live.halt({ agentUid, runId })
+  expect(performance.now() - startedAt).toBeLessThan(500)
+})
+
+test('a write whose answer was lost is repeated by the client and counts once', async () => {
+  const redis = await startRedis()
+  let lost = 0
+  const lossy = createServer((from, response) => {
+    if (from.url !== '/pipeline' || lost > 0) return pass(redis.url, from, response)
+    lost += 1
+    pass(redis.url, from)
+  })
+  const port = await listen(lossy)
+  onTestFinished(() => stop(lossy))
+  const [one, two] = [startProcess(`http://127.0.0.1:${port}`), startProcess(redis.url)]
+  const { say, state: said } = executor(one)
+  const there = reader()
+  two.watch(agentUid, there.onFrame)
+  await expect.poll(() => said.joins, until).toBe(1)
+  say('once')
+  one.emit({ ...delta(0, ''), body: { type: 'committed', seq: 4 } })
+  await expect.poll(() => command(redis.url, ['XLEN', `${redis.prefix}live:${agentUid}`]), until).toBe(2)
+  say(' more')
+  await expect.poll(() => there.state.text, until).toBe('once more')
+  expect(lost).toBe(1)
+  expect(there.state.frames.map(({ body }) => body.type)).toEqual(['delta', 'committed', 'delta'])
+})
+
+/** Hands a request on to the gateway; without a response the answer is lost. */
+function pass(url: string, from: IncomingMessage, response?: ServerResponse) {
+  const onward = request(`${url}${from.url}`, { method: 'POST', headers: from.headers }, (answer) => {
+    if (response === undefined) return void answer.resume().on('end', () => from.socket.destroy())
+    response.writeHead(answer.statusCode ?? 500, answer.headers)
+    answer.pipe(response)
+  })
+  // The gateway goes with the test; then there is nobody left to be told.
+  onward.on('error', () => from.socket.destroy())
+  response?.on('close', () => onward.destroy())
+  from.pipe(onward)
+}

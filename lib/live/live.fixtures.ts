@@ -1,0 +1,140 @@
+/** What the tests of live share: the real gateway over the embedded engine, processes, an executor, a reader. */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createRedisServer } from 'js-redis-server'
+import { afterEach, onTestFinished } from 'vitest'
+import type { RunId } from '#lib/core/ids'
+import type { Clock, LiveFrame, Log } from '#lib/core/ports'
+import { createLive, type LiveWithStatus } from '#lib/live/live'
+import { createGateway } from '#local/redis/gateway'
+
+/** A clock that runs this many times as fast; the time-outs of requests stay as they are. */
+export const clockAt = (speed: number): Clock => ({
+  now: Date.now,
+  monotonic: () => performance.now() * speed,
+  random: Math.random,
+  sleep: (ms, signal) =>
+    new Promise((done) => {
+      if (signal?.aborted === true) return done()
+      const end = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', end)
+        done()
+      }
+      const timer = setTimeout(end, ms / speed)
+      signal?.addEventListener('abort', end)
+    }),
+})
+
+const quiet = () => undefined
+const log: Log = { info: quiet, warn: quiet, error: quiet }
+
+const token = 'token'
+const running: { close(): Promise<void> }[] = []
+let processes = 0
+let prefix = 'baton:test:'
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((one) => one.close()))
+})
+
+/** Listens on loopback; the port. */
+export async function listen(server: Server, port = 0): Promise<number> {
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
+  return (server.address() as AddressInfo).port
+}
+
+/** Ends a server with its connections. */
+export async function stop(server: Server) {
+  server.closeAllConnections()
+  await new Promise<void>((done) => server.close(() => done()))
+}
+
+// One engine for the file, ended with it: its close() waits for connections that the gateway keeps. Tests differ by prefix.
+const engine = createRedisServer({ port: 0, logger: console })
+
+/** The real gateway over the embedded engine; it can be stopped, and started again on the same port. */
+export async function startRedis() {
+  const { host, port: enginePort } = await engine
+  const make = () => createGateway({ redisUrl: `redis://${host}:${enginePort}`, token })
+  let server = make()
+  const port = await listen(server)
+  prefix = `baton:test-${port}:`
+  onTestFinished(async () => {
+    if (server.listening) await stop(server)
+  })
+  return {
+    url: `http://127.0.0.1:${port}`,
+    prefix,
+    stop: () => stop(server),
+    start: async () => {
+      server = make()
+      await listen(server, port)
+    },
+    cut: () => server.closeAllConnections(),
+  }
+}
+
+/** One more process on the Redis of the test (null: without Redis). */
+export function startProcess(url: string | null, { keys = prefix, speed = 5 } = {}): LiveWithStatus {
+  const live = createLive({
+    redis: url === null ? null : { url, token, prefix: keys },
+    clock: clockAt(speed),
+    log,
+    processId: `process-${(processes += 1)}`,
+  })
+  running.push(live)
+  return live
+}
+
+/** The agent and run of every test. */
+export const agentUid = 'agent-1'
+export const runId: RunId = 'run_1'
+/** A piece of the answer's text. */
+export function delta(offset: number, text: string, more: Partial<LiveFrame> = {}): LiveFrame {
+  return {
+    agentUid,
+    runId,
+    epoch: 1,
+    step: 0,
+    attempt: 0,
+    afterSeq: 3,
+    body: { type: 'delta', kind: 'text', part: 0, offset, text },
+    ...more,
+  }
+}
+
+/** Keeps frames and puts their text together; anything but the next piece counts as a fault. */
+export function reader() {
+  const state = { text: '', frames: [] as LiveFrame[], faults: 0 }
+  const onFrame = (frame: LiveFrame) => {
+    state.frames.push(frame)
+    if (frame.body.type !== 'delta') return
+    if (frame.body.offset !== state.text.length) state.faults += 1
+    state.text += frame.body.text
+  }
+  return { state, onFrame }
+}
+
+/** An executor as the engine is one: it keeps its text and tells it again from the beginning to whoever joins. */
+export function executor(live: LiveWithStatus) {
+  const state = { text: '', joins: 0 }
+  const tell = live.onWatcher(agentUid, () => {
+    state.joins += 1
+    if (state.text !== '') live.emit(delta(0, state.text))
+  })
+  const say = (text: string) => {
+    live.emit(delta(state.text.length, text))
+    state.text += text
+  }
+  return { state, say, end: tell }
+}
+
+/** For polling: a bound, not a wait. */
+export const until = { timeout: 8_000, interval: 10 }
+
+/** One command over REST, as another client would send it. */
+export async function command(url: string, words: string[]): Promise<unknown> {
+  const response = await fetch(url, { method: 'POST', headers: { authorization: `Bearer ${token}` }, body: JSON.stringify(words) })
+  const { result }: { result?: unknown } = await response.json()
+  return result
+}

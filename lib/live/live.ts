@@ -1,0 +1,93 @@
+import type { Config } from '#lib/core/config'
+import type { RunId } from '#lib/core/ids'
+import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
+import { commandTimeoutMs, createConnection, describe } from '#lib/live/connection'
+import { createContinuity } from '#lib/live/continuity'
+import { createFollow } from '#lib/live/follow'
+import { createForward } from '#lib/live/forward'
+import { createHub } from '#lib/live/hub'
+import { createSignals, watcherLifeMs } from '#lib/live/signals'
+import { createWatchers } from '#lib/live/watchers'
+import type { Signal } from '#lib/live/wire'
+
+interface Needs {
+  /** Without it everything stays within the process. */
+  redis: Config['redis']
+  clock: Clock
+  log: Log
+  /** Different in each process and each start: a process skips what comes from itself. */
+  processId: string
+}
+
+/** The port, and for health whether Redis answers. */
+export type LiveWithStatus = Live & { status(): { redis: 'off' | 'ok' | 'down' } }
+
+/**
+ * Makes the Live port over Upstash Redis. Nothing ever throws out of it and without Redis it serves its own process.
+ * `onWatcher` also tells of watchers in this process, in a later turn: they, too, lack the text so far. Watchers see
+ * each part's text from its beginning, once and without holes, and nothing of an older epoch.
+ */
+export function createLive({ redis, clock, log, processId }: Needs): LiveWithStatus {
+  const listenerFailed = (error: unknown) => log.error('A listener of live frames threw', { error: describe(error) })
+  const frames = createHub<LiveFrame>(listenerFailed)
+  const joins = createHub<void>(listenerFailed)
+  const halts = createHub<RunId | null>(listenerFailed)
+  const elsewhere = redis === null ? null : connect(redis)
+
+  function connect(settings: NonNullable<Config['redis']>) {
+    const connection = createConnection(settings, clock, log)
+    const watchers = createWatchers(clock, watcherLifeMs)
+    const keyOf = (agentUid: string) => `${settings.prefix}live:${agentUid}`
+    function onSignal(received: Signal) {
+      if (received.kind === 'halt') return halts.send(received.agentUid, received.runId)
+      const isNew = watchers.note(received.agentUid)
+      if (isNew || received.join) joins.send(received.agentUid, undefined)
+    }
+    const signals = createSignals({ settings, connection, clock, log, processId, onSignal })
+    const forward = createForward({ connection, clock, processId, keyOf, onGap: (agentUid) => joins.send(agentUid, undefined) })
+    const follow = createFollow({ connection, clock, processId, signals, keyOf, onFrame: (frame) => frames.send(frame.agentUid, frame) })
+    return { connection, watchers, signals, forward, follow }
+  }
+
+  return {
+    emit(frame) {
+      frames.send(frame.agentUid, frame)
+      if (elsewhere?.watchers.has(frame.agentUid)) elsewhere.forward.emit(frame)
+    },
+    watch(agentUid, onFrame) {
+      const remove = frames.add(agentUid, createContinuity(onFrame))
+      const unfollow = elsewhere?.follow.follow(agentUid)
+      // Later, so that the caller has its unsubscribe function before the first frame comes.
+      queueMicrotask(() => joins.send(agentUid, undefined))
+      return () => {
+        remove()
+        unfollow?.()
+      }
+    },
+    onWatcher(agentUid, onJoin) {
+      return bothEnd(joins.add(agentUid, onJoin), elsewhere?.signals.hold())
+    },
+    async halt({ agentUid, runId }) {
+      halts.send(agentUid, runId)
+      if (elsewhere === null) return
+      const sent = new AbortController()
+      const sending = elsewhere.signals.send([{ kind: 'halt', agentUid, runId }]).finally(() => sent.abort())
+      await Promise.race([sending, clock.sleep(commandTimeoutMs, sent.signal)])
+    },
+    onHalt(agentUid, onHalt) {
+      return bothEnd(halts.add(agentUid, onHalt), elsewhere?.signals.hold())
+    },
+    async close() {
+      if (elsewhere === null) return
+      await Promise.all([elsewhere.forward.close(), elsewhere.follow.close(), elsewhere.signals.close()])
+    },
+    status: () => ({ redis: elsewhere === null ? 'off' : elsewhere.connection.health() }),
+  }
+}
+
+function bothEnd(first: () => void, second: (() => void) | undefined): () => void {
+  return () => {
+    first()
+    second?.()
+  }
+}

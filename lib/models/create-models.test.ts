@@ -1,0 +1,120 @@
+import type { ModelMessage } from 'ai'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent } from '#lib/core/define'
+import { createModels } from '#lib/models/create-models'
+import { priceOf } from '#lib/models/registry'
+import { providers } from '#lib/providers'
+import { openaiError, providerWorld, requestFor, silent } from '#tests/fake-provider/world'
+
+const world = providerWorld()
+
+test('Anthropic: reasoning keeps its signature and is sent back with it', async () => {
+  const { answer, deltas } = await world.play('anthropic/claude-haiku-5-5', { reasoning: 'hm hm', text: 'yes' })
+  expect(answer).toMatchObject({ reasoning: 'hm hm', text: 'yes' })
+  expect(answer.content[0]).toMatchObject({ type: 'reasoning', text: 'hm hm', providerOptions: { anthropic: { signature: 'signed' } } })
+  expect(deltas.map((delta) => [delta.kind, delta.part])).toEqual([
+    ['reasoning', 0],
+    ['reasoning', 0],
+    ['text', 1],
+  ])
+  const models = world.models()
+  const messages: ModelMessage[] = [
+    { role: 'user', content: 'hi' },
+    { role: 'assistant', content: answer.content },
+    { role: 'user', content: 'go on' },
+  ]
+  await models.call(requestFor('anthropic/claude-haiku-5-5', messages), () => {}, new AbortController().signal)
+  expect(JSON.stringify(world.lastRequest()?.body)).toContain('"signature":"signed"')
+})
+
+test('Anthropic: instructions and the message are marked for the cache; cache writes are counted', async () => {
+  const { answer } = await world.play('anthropic/claude-haiku-5-5', {
+    text: 'x',
+    usage: { input: 3, output: 1, cacheRead: 20, cacheWrite: 100 },
+  })
+  expect(answer.usage).toMatchObject({ inputTokens: 123, cacheReadTokens: 20, cacheWriteTokens: 100 })
+  const body = JSON.stringify(world.lastRequest()?.body)
+  expect(body.match(/"cache_control":\{"type":"ephemeral"\}/g)).toHaveLength(2)
+})
+
+test("Anthropic: the marks stand on the instructions and on the last two messages that are not the model's", async () => {
+  const models = world.models()
+  const result = { type: 'tool-result' as const, toolCallId: 'c', toolName: 'weather', output: { type: 'text' as const, value: 'sunny' } }
+  const messages: ModelMessage[] = [
+    { role: 'user', content: 'first' },
+    { role: 'assistant', content: 'a' },
+    { role: 'user', content: 'second' },
+    { role: 'assistant', content: [{ type: 'tool-call', toolCallId: 'c', toolName: 'weather', input: { city: 'Rome' } }] },
+    { role: 'tool', content: [result] },
+  ]
+  await models.call(requestFor('anthropic/claude-haiku-5-5', messages), () => {}, new AbortController().signal)
+  const sent = z.object({ system: z.array(z.unknown()), messages: z.array(z.unknown()) }).parse(world.lastRequest()?.body)
+  const isMarked = (part: unknown): boolean => JSON.stringify(part).includes('"cache_control"')
+  expect(sent.system.map(isMarked)).toEqual([true])
+  expect(sent.messages.map(isMarked)).toEqual([false, false, true, false, true])
+  expect(JSON.stringify(messages)).not.toContain('cacheControl')
+})
+
+test('Anthropic: pings tell silent thinking from a dead connection', async () => {
+  const timeouts = { firstChunkMs: 600, chunkMs: 600 }
+  const { answer } = await world.play('anthropic/claude-haiku-5-5', { text: 'at last', pings: { count: 9, everyMs: 100 } }, { timeouts })
+  expect(answer.text).toBe('at last')
+})
+
+test('OpenAI stores nothing, so that a conversation may outlive what it keeps', async () => {
+  await world.play('openai/gpt-5.4-mini', { text: 'x' })
+  expect(world.lastRequest()).toMatchObject({ path: '/v1/responses', body: { store: false } })
+})
+
+test('OpenAI: codes that say more than the status', async () => {
+  const model = 'openai/gpt-5.4-mini'
+  const code = async (status: number, word: string) =>
+    (await world.failure(model, { error: { status, body: openaiError('invalid_request_error', word) } })).code
+  expect(await code(400, 'context_length_exceeded')).toBe('context_too_long')
+  expect(await code(400, 'content_policy_violation')).toBe('content_filtered')
+  expect(await code(429, 'insufficient_quota')).toBe('provider_quota')
+})
+
+test('a usage that the provider does not give is estimated, never zero', async () => {
+  const { answer } = await world.play('compatible/llama', { text: 'one two three', usage: null })
+  expect(answer.usage.inputTokens).toBeGreaterThan(0)
+  expect(answer.usage.outputTokens).toBeGreaterThan(0)
+})
+
+test('a setting of the template reaches the provider', async () => {
+  const definition = defineAgent({
+    id: 't',
+    model: 'compatible/llama',
+    instructions: '',
+    settings: { temperature: 0.25, providerOptions: { compatible: { reasoningEffort: 'low' } } },
+  })
+  await world.play('compatible/llama', { text: 'x' }, { definition, instructions: '', tools: [] })
+  const body = world.lastRequest()?.body
+  expect(body).toMatchObject({ temperature: 0.25, max_tokens: 500, reasoning_effort: 'low' })
+  expect(JSON.stringify(body)).not.toContain('system')
+})
+
+test('a missing key names the variable to set, an unknown provider its registry', async () => {
+  const models = createModels({ providers, env: () => undefined, log: silent })
+  const call = (model: string) => models.call(requestFor(model, []), () => {}, new AbortController().signal)
+  await expect(call('anthropic/x')).rejects.toMatchObject({ code: 'provider_auth', message: expect.stringContaining('ANTHROPIC_API_KEY') })
+  await expect(call('compatible/x')).rejects.toMatchObject({ message: expect.stringContaining('OPENAI_COMPATIBLE_BASE_URL') })
+  await expect(call('nobody/x')).rejects.toMatchObject({ code: 'model_not_found' })
+  await expect(call('constructor/x')).rejects.toMatchObject({ code: 'model_not_found' })
+})
+
+test('nobody listening is unavailable', async () => {
+  const models = createModels({ providers, env: (name) => (name.endsWith('BASE_URL') ? 'http://127.0.0.1:9/v1' : 'key'), log: silent })
+  const calling = models.call(requestFor('openai/x', [{ role: 'user', content: 'x' }]), () => {}, new AbortController().signal)
+  await expect(calling).rejects.toMatchObject({ code: 'provider_unavailable' })
+})
+
+test('prices: exact, dated, unknown', () => {
+  expect(priceOf(providers, 'anthropic/claude-haiku-4-5')?.inputMicrosPerMillion).toBe(1_000_000)
+  expect(priceOf(providers, 'anthropic/claude-haiku-4-5-20251001')).toEqual(priceOf(providers, 'anthropic/claude-haiku-4-5'))
+  expect(priceOf(providers, 'openai/gpt-5.4-2026-03-05')?.outputMicrosPerMillion).toBe(15_000_000)
+  expect(priceOf(providers, 'gateway/anthropic/claude-haiku-5.5')).toEqual(priceOf(providers, 'anthropic/claude-haiku-5-5'))
+  expect(priceOf(providers, 'anthropic/claude-9')).toBeNull()
+  expect(priceOf(providers, 'toString/valueOf')).toBeNull()
+})

@@ -1,0 +1,65 @@
+import type { ModelMessage } from 'ai'
+import { z } from 'zod'
+import type { AgentDefinition, AnyTool } from '#lib/core/define'
+import type { Estimate, ModelRequest } from '#lib/core/ports'
+
+/** Providers charge a hidden prompt for the use of tools: the largest published one, rounded up. */
+const toolPreambleTokens = 700
+/** An image costs by its pixels, not by its bytes: the largest published price of one, rounded up. */
+const imageTokens = 5_000
+
+/** An upper bound for a text: tokenizers make 3 to 4 bytes of prose and code a token. */
+export function tokensOfText(text: string): number {
+  return Math.ceil(Buffer.byteLength(text) / 3)
+}
+
+const sizes = new WeakMap<AnyTool, number>()
+
+function tokensOfTool(tool: AnyTool): number {
+  const known = sizes.get(tool)
+  if (known !== undefined) return known
+  const schema = z.toJSONSchema(tool.input, { io: 'input', unrepresentable: 'any' })
+  const size = tokensOfText(JSON.stringify({ name: tool.name, description: tool.description, schema }))
+  sizes.set(tool, size)
+  return size
+}
+
+/** An upper bound for a message as it is sent. */
+export function tokensOfMessage(message: ModelMessage): number {
+  if (typeof message.content === 'string') return tokensOfText(message.content) + 8
+  let images = 0
+  const text = JSON.stringify(message.content, (_key, value: unknown) => {
+    if (!isImage(value)) return value
+    images += 1
+    return null
+  })
+  return tokensOfText(text) + images * imageTokens + 8
+}
+
+const imagePart = z.union([
+  z.object({ type: z.literal('image') }),
+  z.object({ type: z.literal('file'), mediaType: z.string().startsWith('image/') }),
+])
+
+function isImage(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'type' in value && imagePart.safeParse(value).success
+}
+
+const thinking = z.object({ thinking: z.object({ budgetTokens: z.int().positive() }) })
+
+/** The AI SDK adds Anthropic's thinking budget on top of the limit of the answer. */
+function thinkingBudget(definition: AgentDefinition): number {
+  const parsed = thinking.safeParse(definition.settings?.providerOptions?.['anthropic'])
+  return parsed.success ? parsed.data.thinking.budgetTokens : 0
+}
+
+/** What a call may use at most, from its bytes: instructions, messages, tool schemas and the longest answer allowed. */
+export function estimateCall(request: Pick<ModelRequest, 'definition' | 'instructions' | 'messages' | 'maxOutputTokens'>): Estimate {
+  const tools = request.definition.tools ?? []
+  const toolTokens = tools.length === 0 ? 0 : toolPreambleTokens + tools.reduce((sum, tool) => sum + tokensOfTool(tool), 0)
+  const messageTokens = request.messages.reduce((sum, message) => sum + tokensOfMessage(message), 0)
+  return {
+    inputTokens: tokensOfText(request.instructions) + toolTokens + messageTokens + 16,
+    outputTokens: request.maxOutputTokens + thinkingBudget(request.definition),
+  }
+}

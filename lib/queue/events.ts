@@ -1,0 +1,21 @@
+import { z } from 'zod'
+
+/** The names of Baton's events in Inngest (5-data, Inngest). */
+export const eventNames = { continue: 'agent/continue', webhook: 'webhook/deliver' } as const
+export type EventName = (typeof eventNames)[keyof typeof eventNames]
+
+/** Somebody should look whether the agent is due. Ids and numbers only; `epoch` is for the log and never a guard. */
+export const continueData = z.object({
+  tenantId: z.string().min(1),
+  agentUid: z.string().min(1),
+  runId: z.string().min(1),
+  epoch: z.int().nonnegative(),
+})
+export type ContinueData = z.infer<typeof continueData>
+
+/** A webhook delivery row is due. */
+export const webhookData = z.object({ tenantId: z.string().min(1), deliveryId: z.string().min(1) })
+export type WebhookData = z.infer<typeof webhookData>
+
+/** What each event carries, by the kind of its outbox row. */
+export const eventData = { continue: continueData, webhook: webhookData } as const

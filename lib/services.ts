@@ -1,0 +1,29 @@
+import type { Config } from '#lib/core/config'
+import type { Store } from '#lib/core/pages'
+import type { Queue } from '#lib/core/ports'
+import type { EngineServices } from '#lib/engine/services'
+import type { HttpServices } from '#lib/http/endpoint'
+import type { Sweep } from '#lib/jobs/sweep'
+
+/** What only the local mode has: the effects log and the clock that tests move. */
+export interface LocalServices {
+  effects(filter: { key?: string | undefined; runId?: string | undefined }): Promise<unknown[]>
+  time(advanceMs: number): Promise<{ now: string; offsetMs: number }>
+  /** Lets this process die (SIGKILL) at a point, for tests; null takes it back. */
+  crash(point: Record<string, unknown> | null): void
+}
+
+/** Everything that handlers use; made by lib/baton. */
+export interface Services extends EngineServices, HttpServices {
+  config: Config
+  store: Store
+  queue: Queue
+  local: LocalServices | null
+  /** Resolves when the sends that have begun have ended, well or badly. */
+  settled(): Promise<void>
+  sweep: Sweep
+  /** Makes the tenant of the local mode. */
+  ensureTenant(): Promise<boolean>
+  sealSecret(plain: string): string
+  checkWebhookAddress(url: string): URL
+}

@@ -1,0 +1,3 @@
+import { envExample } from '#lib/env/example'
+
+process.stdout.write(envExample())

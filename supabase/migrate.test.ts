@@ -1,0 +1,96 @@
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
+import { portClaims } from '#local/ports'
+import { startCluster } from '#local/postgres'
+import { copyMigrations, migrate } from '#supabase/migrate'
+
+const claims = portClaims()
+let root: string
+let folder: string
+let cluster: Awaited<ReturnType<typeof startCluster>>
+let databaseUrl: string
+let count = 0
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'baton-migrate-'))
+  await chmod(root, 0o755) // root's PostgreSQL account must be able to enter
+  cluster = await startCluster({ dataDir: root, port: await claims.take(0), password: 'for this test only', fsync: false })
+}, 60_000)
+
+afterAll(async () => {
+  await cluster?.stop()
+  claims.release()
+  await rm(root, { recursive: true, force: true })
+}, 20_000)
+
+beforeEach(async () => {
+  count += 1
+  databaseUrl = await createDatabase(cluster.url, `case_${count}`)
+  folder = join(root, `files_${count}`)
+  await mkdir(folder)
+  await writeFile(join(folder, '0001_one.sql'), 'create table if not exists baton.one (n int);')
+  await writeFile(join(folder, '0002_two.sql'), 'insert into baton.one values (2);')
+  return () => dropDatabase(cluster.url, `case_${count}`)
+})
+
+async function rows(text: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    return (await client.query<Record<string, unknown>>(text)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+test('applies the files in name order, once', async () => {
+  expect(await migrate({ databaseUrl, folder })).toEqual({ applied: ['0001_one.sql', '0002_two.sql'] })
+  expect(await migrate({ databaseUrl, folder })).toEqual({ applied: [] })
+  await writeFile(join(folder, '0003_three.sql'), 'insert into baton.one values (3);')
+  expect(await migrate({ databaseUrl, folder })).toEqual({ applied: ['0003_three.sql'] })
+  expect(await rows('select n from baton.one order by n')).toEqual([{ n: 2 }, { n: 3 }])
+})
+
+test('eight processes at once apply each file once', async () => {
+  const results = await Promise.all(Array.from({ length: 8 }, () => migrate({ databaseUrl, folder })))
+  expect(results.flatMap((result) => result.applied).toSorted()).toEqual(['0001_one.sql', '0002_two.sql'])
+  expect(await rows('select n from baton.one')).toEqual([{ n: 2 }])
+})
+
+test('a file that fails is named with its line and leaves nothing; those before it stay', async () => {
+  await writeFile(join(folder, '0003_bad.sql'), 'create table baton.half (n int);\ninsert into baton.one\n  valuez (1);')
+  await expect(migrate({ databaseUrl, folder })).rejects.toThrow(/0003_bad\.sql:3 failed and was rolled back: syntax error/)
+  expect(await rows(`select to_regclass('baton.half') as half, to_regclass('baton.one') is not null as one`)).toEqual([
+    { half: null, one: true },
+  ])
+  expect(await rows('select count(*)::int as n from baton.migrations')).toEqual([{ n: 2 }])
+})
+
+test('a changed file is reported and not applied again', async () => {
+  await migrate({ databaseUrl, folder })
+  await writeFile(join(folder, '0002_two.sql'), 'insert into baton.one values (99);')
+  const lines: string[] = []
+  expect(await migrate({ databaseUrl, folder, log: (line) => lines.push(line) })).toEqual({ applied: [] })
+  expect(lines.join()).toMatch(/0002_two\.sql was changed/)
+})
+
+test('a dry run says what it would do and does nothing', async () => {
+  expect(await migrate({ databaseUrl, folder, dryRun: true })).toEqual({ applied: ['0001_one.sql', '0002_two.sql'] })
+  expect(await rows(`select 1 from pg_namespace where nspname = 'baton'`)).toEqual([])
+})
+
+test('the files can be handed to a host repository', async () => {
+  const target = join(root, 'host', 'migrations')
+  expect(await copyMigrations(target, folder)).toEqual(['0001_one.sql', '0002_two.sql'])
+  expect(await readdir(target)).toEqual(['0001_one.sql', '0002_two.sql'])
+})
+
+test("Baton's own migrations apply, and each file twice does no harm", async () => {
+  await prepareDatabase(databaseUrl)
+  await rows('truncate baton.migrations')
+  await prepareDatabase(databaseUrl)
+})

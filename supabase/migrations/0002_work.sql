@@ -1,0 +1,198 @@
+-- The verbs that all changing functions share. Each takes and returns baton.work: the locked agent row, its run, what was written so far.
+-- baton.finish is the only place that stores the two rows, and there no due agent is left without a continuation.
+do $$ begin
+  create type baton.work as (a baton.agents, r baton.runs, rows jsonb, entered_from bigint);
+exception when duplicate_object then null;
+end $$;
+
+create or replace function baton.new_id(prefix text) returns text language sql volatile set search_path = '' as
+$$ select prefix || '_' || replace(gen_random_uuid()::text, '-', '') $$;
+
+create or replace function baton.lease_live(a baton.agents) returns boolean language sql volatile set search_path = '' as
+$$ select a.lease_owner is not null and a.lease_until > baton.clock() $$;
+
+-- The one predicate that says an agent needs an executor: commit, claim and sweep use it.
+create or replace function baton.due(a baton.agents, r baton.runs) returns boolean language sql volatile set search_path = '' as
+$$ select r.due_at is not null and r.due_at <= baton.clock() and not baton.lease_live(a) $$;
+
+create or replace function baton.is_open(state text) returns boolean language sql immutable set search_path = '' as
+$$ select state in ('queued', 'running', 'awaiting_approval', 'waiting') $$;
+
+create or replace function baton.is_final_call(state text) returns boolean language sql immutable set search_path = '' as
+$$ select state in ('completed', 'failed', 'denied', 'sealed') $$;
+
+create or replace function baton.millis(i interval) returns bigint language sql immutable set search_path = '' as
+$$ select ceil(extract(epoch from i) * 1000)::bigint $$;
+
+create or replace function baton.duration(ms numeric) returns interval language sql immutable set search_path = '' as
+$$ select ms::double precision * interval '1 millisecond' $$;
+
+-- events: [{channel, type, step?, data}], numbered from the agent's counter.
+create or replace function baton.append_events(w baton.work, events jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  n integer := coalesce(jsonb_array_length(events), 0);
+begin
+  if n = 0 then return w; end if;
+  insert into baton.events (agent_uid, seq, tenant_id, owner_id, created_by, run_id, step, channel, type, data)
+  select (w.a).agent_uid, (w.a).last_event_seq + e.ordinality, (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id,
+    coalesce((e.value ->> 'step')::integer, (w.r).step), e.value ->> 'channel', e.value ->> 'type', coalesce(e.value -> 'data', '{}')::json
+  from jsonb_array_elements(events) with ordinality e;
+  w.a.last_event_seq := (w.a).last_event_seq + n;
+  return w;
+end $$;
+
+create or replace function baton.append_event(w baton.work, channel text, type text, data jsonb) returns baton.work language sql set search_path = '' as
+$$ select baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', channel, 'type', type, 'data', data))) $$;
+
+create or replace function baton.state_changed(w baton.work) returns baton.work language sql set search_path = '' as $$
+  select baton.append_event(w, 'monitor', 'state_changed', jsonb_strip_nulls(jsonb_build_object('state', (w.a).state, 'runState', (w.r).state,
+    'stopReason', (w.r).stop_reason, 'waitKind', (w.r).wait_kind, 'dueAt', case when (w.r).wait_kind is not null then (w.r).due_at end)))
+$$;
+
+-- messages: [{role, kind?, content, bytes, estTokens}]. They get their numbers here, when they enter the conversation.
+create or replace function baton.append_messages(w baton.work, messages jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  n integer := coalesce(jsonb_array_length(messages), 0);
+begin
+  if n = 0 then return w; end if;
+  insert into baton.messages (agent_uid, seq, tenant_id, owner_id, created_by, run_id, role, kind, content, bytes, est_tokens)
+  select (w.a).agent_uid, (w.a).last_message_seq + m.ordinality, (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id,
+    m.value ->> 'role', coalesce(m.value ->> 'kind', 'message'), (m.value -> 'content')::json, (m.value ->> 'bytes')::integer, (m.value ->> 'estTokens')::integer
+  from jsonb_array_elements(messages) with ordinality m;
+  w.entered_from := coalesce(w.entered_from, (w.a).last_message_seq + 1);
+  w.a.last_message_seq := (w.a).last_message_seq + n;
+  w.a.window_tokens := (w.a).window_tokens + (select sum((m ->> 'estTokens')::bigint) from jsonb_array_elements(messages) m);
+  return w;
+end $$;
+
+create or replace function baton.call_json(c baton.tool_calls) returns json language sql stable set search_path = '' as $$
+  select json_build_object('callId', c.call_id, 'runId', c.run_id, 'step', c.step, 'index', c.index, 'name', c.name, 'input', c.input,
+    'effect', c.effect, 'state', c.state, 'output', c.output, 'attempts', c.attempts, 'epoch', c.epoch, 'idempotencyKey', c.idempotency_key,
+    'isError', c.state in ('failed', 'denied', 'sealed'), 'startedAt', c.started_at, 'endedAt', c.ended_at,
+    'durationMs', baton.millis(c.ended_at - c.started_at), 'auditTrail', c.audit)
+$$;
+
+-- When no call of the run is open any more, their results enter the history: one tool message a step, in call order.
+create or replace function baton.enter_results(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  results json;
+begin
+  if exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered
+             and not baton.is_final_call(c.state)) then
+    return w;
+  end if;
+  select json_agg(json_build_object('type', 'tool-result', 'toolCallId', c.call_id, 'toolName', c.name, 'output', c.output) order by c.step, c.index)
+  into results
+  from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
+  if results is null then return w; end if;
+  update baton.tool_calls c set entered = true where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
+  return baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'tool', 'content', results::jsonb,
+    'bytes', octet_length(results::text), 'estTokens', octet_length(results::text) / 3 + 1)));
+end $$;
+
+-- Gives every open call of the run its one result, so that no call dangles. A call that was started may have happened.
+create or replace function baton.seal_calls(w baton.work, note text) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  c baton.tool_calls;
+begin
+  for c in
+    select * from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.run_id = (w.r).run_id and not t.entered
+      and not baton.is_final_call(t.state) order by t.step, t.index
+  loop
+    update baton.tool_calls t set state = 'sealed', ended_at = baton.clock(),
+      output = json_build_object('type', 'error-text', 'value', case when c.state = 'executing'
+        then 'The outcome of this call is unknown: it may have happened. Check before repeating it. (' || note || ')'
+        else 'This call was not executed. (' || note || ')' end),
+      audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'sealed', 'note', note)
+    where t.agent_uid = c.agent_uid and t.call_id = c.call_id returning * into c;
+    w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_end', 'step', c.step,
+      'data', jsonb_build_object('call', baton.call_json(c)))));
+  end loop;
+  return baton.enter_results(w);
+end $$;
+
+create or replace function baton.has_open_calls(w baton.work) returns boolean language sql stable set search_path = '' as $$
+  select exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered)
+$$;
+
+-- Steered messages enter the conversation; the caller has made sure that no call is open.
+create or replace function baton.take_steered(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  m baton.inbox;
+begin
+  if (w.a).queued = 0 then return w; end if;
+  for m in delete from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.mode = 'steer' returning *
+  loop
+    w := baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'user', 'kind', m.kind, 'content', m.content::jsonb,
+      'bytes', m.bytes, 'estTokens', m.est_tokens)));
+    w.a.queued := (w.a).queued - 1;
+    w := baton.append_event(w, 'monitor', 'message_entered', jsonb_build_object('seq', (w.a).last_message_seq, 'mode', 'steer'));
+  end loop;
+  return w;
+end $$;
+
+create or replace function baton.write_outbox(w baton.work, kind text, due timestamptz, data jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  row_id text := baton.new_id('out');
+begin
+  insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at)
+  values (row_id, (w.a).tenant_id, (w.a).environment, kind, (w.a).agent_uid, data, due);
+  w.rows := coalesce(w.rows, '[]') || jsonb_build_object('id', row_id, 'kind', kind, 'data', data,
+    'dueInMs', greatest(0, baton.millis(due - baton.clock())));
+  return w;
+end $$;
+
+create or replace function baton.write_continue(w baton.work, run_id text, due timestamptz) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  w.a.continued_at := greatest(due, baton.clock());
+  return baton.write_outbox(w, 'continue', due, jsonb_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid,
+    'runId', run_id, 'epoch', (w.a).lease_epoch));
+end $$;
+
+create or replace function baton.release(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  w.a.lease_owner := null;
+  w.a.lease_until := null;
+  return w;
+end $$;
+
+-- What an epoch reserved and did not settle is booked in full as estimated: by the end of the run, or by whoever ends the epoch.
+create or replace function baton.book_estimates(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  booked bigint;
+begin
+  if (w.r).reserved_micros = 0 then return w; end if;
+  with gone as (
+    update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
+    where v.run_id = (w.r).run_id and v.state = 'reserved' returning v.micros
+  ) select coalesce(sum(micros), 0) into booked from gone;
+  w.r.cost_micros := (w.r).cost_micros + booked;
+  w.r.reserved_micros := 0;
+  return w;
+end $$;
+
+-- The rows of both tables as the work left them. A due run without a lease gets its continuation here, in the same transaction.
+create or replace function baton.finish(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and (w.a).lease_owner is null then
+    w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
+  end if;
+  perform baton.save_run(w.r);
+  update baton.agents a set (template, settings, metadata, overrides, webhook, state, active_run, queued, version, last_event_seq, last_message_seq,
+    last_inbox, window_from, window_tokens, steps, lease_owner, lease_epoch, lease_until, last_commit, last_answer, continued_at, updated_at)
+  = ((w.a).template, (w.a).settings, (w.a).metadata, (w.a).overrides, (w.a).webhook, (w.a).state, (w.a).active_run, (w.a).queued, (w.a).version,
+    (w.a).last_event_seq, (w.a).last_message_seq, (w.a).last_inbox, (w.a).window_from, (w.a).window_tokens, (w.a).steps, (w.a).lease_owner,
+    (w.a).lease_epoch, (w.a).lease_until, (w.a).last_commit, (w.a).last_answer, (w.a).continued_at, baton.clock())
+  where a.agent_uid = (w.a).agent_uid;
+  return w;
+end $$;
+
+create or replace function baton.save_run(r baton.runs) returns void language sql set search_path = '' as $$
+  update baton.runs t set (state, stop_reason, opening_seq, first_event_seq, wait_kind, due_at, step, model_calls, tool_calls, attempt, crashes, cuts, empty_answers,
+    window_retries, model_index, slices, work_ms, usage, cost_micros, reserved_micros, stop_requested, stop_note, template_opened, template_last,
+    output, error, started_at, ended_at, updated_at)
+  = (r.state, r.stop_reason, r.opening_seq, r.first_event_seq, r.wait_kind, r.due_at, r.step, r.model_calls, r.tool_calls, r.attempt, r.crashes, r.cuts, r.empty_answers,
+    r.window_retries, r.model_index, r.slices, r.work_ms, r.usage, r.cost_micros, r.reserved_micros, r.stop_requested, r.stop_note,
+    r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, baton.clock())
+  where t.run_id = r.run_id
+$$;

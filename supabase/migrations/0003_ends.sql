@@ -1,0 +1,166 @@
+-- How runs begin, end and are stopped; what a caller sees of a run.
+create or replace function baton.run_json(r baton.runs, a baton.agents) returns json language sql stable set search_path = '' as $$
+  select json_build_object('id', r.run_id, 'agentId', a.id, 'agentUid', r.agent_uid, 'state', r.state, 'stopReason', r.stop_reason, 'cause', r.cause,
+    'retryOf', r.retry_of, 'wait', case when r.wait_kind is not null then json_build_object('kind', r.wait_kind, 'dueAt', r.due_at) end,
+    'dueAt', r.due_at, 'step', r.step, 'modelCalls', r.model_calls, 'toolCalls', r.tool_calls, 'attempt', r.attempt, 'crashes', r.crashes,
+    'slices', r.slices, 'workMs', r.work_ms, 'limits', r.limits, 'metadata', r.metadata, 'usage', r.usage, 'costMicros', r.cost_micros,
+    'reservedMicros', r.reserved_micros, 'template', a.template, 'templateVersionOpened', r.template_opened, 'templateVersionLast', r.template_last,
+    'output', r.output, 'error', r.error, 'stopRequested', r.stop_requested, 'stopNote', r.stop_note,
+    'lease', case when a.active_run = r.run_id and a.lease_owner is not null
+      then json_build_object('owner', a.lease_owner, 'epoch', a.lease_epoch, 'until', a.lease_until, 'live', baton.lease_live(a)) end,
+    'firstSeq', r.first_event_seq, 'lastSeq', a.last_event_seq, 'createdAt', r.created_at, 'startedAt', r.started_at, 'endedAt', r.ended_at, 'updatedAt', r.updated_at)
+$$;
+
+-- A queued run becomes the active one: its message enters the conversation.
+create or replace function baton.begin_run(w baton.work, message jsonb) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  w := baton.append_messages(w, case when message is null then '[]' else jsonb_build_array(message || '{"role":"user"}') end);
+  w.r.opening_seq := case when message is not null then (w.a).last_message_seq else (w.r).opening_seq end;
+  w.r.first_event_seq := (w.a).last_event_seq + 1;
+  w.r.state := 'running';
+  w.r.started_at := baton.clock();
+  w.r.due_at := baton.clock();
+  w.a.active_run := (w.r).run_id;
+  w.a.state := 'working';
+  return baton.state_changed(w);
+end $$;
+
+-- The head of the queue starts in the same transaction that ended the run before it. Steered and interrupting messages go first.
+create or replace function baton.start_next(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  ended baton.runs := w.r;
+  m baton.inbox;
+begin
+  if (w.a).queued = 0 then return w; end if;
+  delete from baton.inbox i where (i.agent_uid, i.position) = (
+    select q.agent_uid, q.position from baton.inbox q where q.agent_uid = (w.a).agent_uid
+    order by q.mode = 'enqueue', q.position limit 1) returning * into m;
+  if not found then return w; end if;
+  w.a.queued := (w.a).queued - 1;
+  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, limits, metadata, webhook, template_opened)
+  values (m.run_id, m.agent_uid, m.tenant_id, (w.a).environment, m.owner_id, m.created_by, 'queued', m.limits, m.metadata, m.webhook, (w.a).settings ->> 'templateVersion')
+  on conflict (run_id) do nothing;
+  select r into w.r from baton.runs r where r.run_id = m.run_id;
+  w := baton.begin_run(w, case when m.kind <> 'retry' then
+    jsonb_build_object('kind', m.kind, 'content', m.content::jsonb, 'bytes', m.bytes, 'estTokens', m.est_tokens) end);
+  w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
+  perform baton.save_run(w.r);
+  w.r := ended;
+  return w;
+end $$;
+
+-- One webhook row where somebody asked for it: the message's address, else the agent's, else the tenant's; the same order for the secret.
+create or replace function baton.write_webhook(w baton.work, type text) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  t baton.tenants;
+  target jsonb;
+  delivery text := baton.new_id('dlv');
+begin
+  if (w.r).webhook is null and (w.a).webhook is null then
+    select * into t from baton.tenants x where x.id = (w.a).tenant_id and x.webhook is not null;
+    if not found then return w; end if;
+  else
+    select * into t from baton.tenants x where x.id = (w.a).tenant_id;
+  end if;
+  target := coalesce((w.r).webhook, (w.a).webhook, t.webhook);
+  insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, agent_uid, run_id, url, secret, type, payload, next_at, queued_at)
+  values (delivery, baton.new_id('evt'), (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.r).run_id, target ->> 'url',
+    coalesce((w.r).webhook ->> 'secret', (w.a).webhook ->> 'secret', t.webhook_secret), type,
+    json_build_object('type', type, 'timestamp', baton.clock(), 'data', json_build_object('agentId', (w.a).id, 'runId', (w.r).run_id,
+      'state', (w.r).state, 'stopReason', (w.r).stop_reason, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros,
+      'output', left((w.r).output, 2000), 'lastSeq', (w.a).last_event_seq, 'metadata', (w.r).metadata)), baton.clock(), baton.clock());
+  return baton.write_outbox(w, 'webhook', baton.clock(), jsonb_build_object('tenantId', (w.a).tenant_id, 'deliveryId', delivery));
+end $$;
+
+-- Ends the run: exactly one terminal event, the webhook, the release and the promotion of the next message in one transaction.
+create or replace function baton.end_run(w baton.work, state text, stop_reason text, output text, error jsonb) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  if not baton.is_open((w.r).state) then raise exception 'run % has ended already', (w.r).run_id; end if;
+  w := baton.seal_calls(w, stop_reason);
+  w := baton.book_estimates(w);
+  w.r.state := end_run.state;
+  w.r.stop_reason := end_run.stop_reason;
+  w.r.output := end_run.output;
+  w.r.error := end_run.error;
+  w.r.ended_at := baton.clock();
+  w.r.due_at := null;
+  w.r.wait_kind := null;
+  w := baton.release(w);
+  w.a.active_run := null;
+  w.a.state := 'ready';
+  w := baton.state_changed(w);
+  w := baton.append_event(w, 'progress', 'done', jsonb_strip_nulls(jsonb_build_object('state', (w.r).state, 'stopReason', (w.r).stop_reason,
+    'output', (w.r).output, 'error', (w.r).error, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros)));
+  w := baton.write_webhook(w, case when (w.r).state = 'completed' then 'run.completed' when (w.r).state in ('cancelled', 'killed') then 'run.cancelled' else 'run.failed' end);
+  return baton.start_next(w);
+end $$;
+
+-- Interrupt or cancel one run. With a live lease the executor is asked (a flag that its next commit or heartbeat reads);
+-- without one the run ends here, and the epoch moves so that a zombie can commit nothing.
+create or replace function baton.stop_run(w baton.work, kind text, note text) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  if baton.lease_live(w.a) then
+    if (w.r).stop_requested is null or kind <> 'interrupted' then
+      w.r.stop_requested := kind;
+      w.r.stop_note := note;
+    end if;
+    return w;
+  end if;
+  w.a.lease_epoch := (w.a).lease_epoch + 1;
+  w.r.stop_note := note;
+  return baton.end_run(w, case when kind = 'killed' then 'killed' else 'cancelled' end, kind, null,
+    jsonb_build_object('code', kind, 'message', coalesce(note, 'The run was ' || kind || '.')));
+end $$;
+
+-- A run that still waits in the queue ends without having begun: its message never enters the conversation.
+create or replace function baton.drop_queued(w baton.work, queued baton.runs, kind text, note text) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  active baton.runs := w.r;
+begin
+  delete from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.run_id = queued.run_id;
+  if found then w.a.queued := (w.a).queued - 1; end if;
+  w.r := queued;
+  w.r.state := case when kind = 'killed' then 'killed' else 'cancelled' end;
+  w.r.stop_reason := kind;
+  w.r.stop_note := note;
+  w.r.ended_at := baton.clock();
+  w := baton.state_changed(w);
+  w := baton.append_event(w, 'progress', 'done', jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'usage', (w.r).usage, 'costMicros', 0));
+  w := baton.write_webhook(w, 'run.cancelled');
+  perform baton.save_run(w.r);
+  w.r := active;
+  return w;
+end $$;
+
+-- {tenant, environment, agent?, runId?, kind: interrupted|cancelled, note?} -> {ok, run?, halt}
+create or replace function baton.stop(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  target baton.runs;
+begin
+  select a into w.a from baton.agents a
+  where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and case when p ? 'agent' then a.id = p ->> 'agent'
+    else a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') end
+  for update;
+  if not found then return json_build_object('ok', false, 'code', case when p ? 'agent' then 'agent_not_found' else 'run_not_found' end); end if;
+  select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+  if p ->> 'runId' is not null then
+    select * into target from baton.runs r where r.run_id = p ->> 'runId' and r.agent_uid = (w.a).agent_uid;
+    if not found then return json_build_object('ok', false, 'code', 'run_not_found'); end if;
+  else
+    target := w.r;
+  end if;
+  -- An interrupt of an idle agent, and a stop of an ended run, change nothing.
+  if target.run_id is null then return json_build_object('ok', true, 'halt', false, 'agentUid', (w.a).agent_uid); end if;
+  if baton.is_open(target.state) then
+    if target.run_id = (w.a).active_run then
+      w := baton.stop_run(w, p ->> 'kind', p ->> 'note');
+    else
+      w := baton.drop_queued(w, target, p ->> 'kind', p ->> 'note');
+    end if;
+    w := baton.finish(w);
+  end if;
+  select * into target from baton.runs r where r.run_id = target.run_id;
+  return json_build_object('ok', true, 'halt', baton.is_open(target.state), 'agentUid', (w.a).agent_uid, 'run', baton.run_json(target, w.a),
+    'outbox', coalesce(w.rows, '[]'));
+end $$;

@@ -1,0 +1,224 @@
+-- open: accept a message durably, and where the agent is free and the caller wants it, hand out the lease with all that the first step needs.
+
+create or replace function baton.message_json(m baton.messages) returns json language sql stable set search_path = '' as $$
+  select json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
+$$;
+
+-- What an executor needs to decide and act: made by open and claim. Bounded by the window's own limits and by 1 MB.
+create or replace function baton.opened(w baton.work) returns json language sql stable set search_path = '' as $$
+  select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
+    'metadata', (w.a).metadata, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
+    'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
+    'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
+      'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
+      'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
+      'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata),
+    'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
+    'flags', json_build_object('stop', (w.r).stop_requested, 'hold', false),
+    'gateMs', (select greatest(0, baton.millis(g.until - baton.clock())) from baton.gates g
+      where g.environment = (w.a).environment and g.model = (w.a).settings ->> 'model'),
+    'window', (select coalesce(json_agg(baton.message_json(y.m) order by (y.m).seq), '[]') from (
+      select m, sum(m.bytes) over (order by m.seq desc) as total from baton.messages m
+      where m.agent_uid = (w.a).agent_uid and m.seq >= (w.a).window_from) y where y.total <= 1048576),
+    'kept', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
+      where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
+    'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c
+      where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered),
+    'state', (select coalesce(json_object_agg(s.key, s.value), '{}') from baton.agent_state s where s.agent_uid = (w.a).agent_uid))
+$$;
+
+-- Gives the lease to a slice: a new epoch, so that whoever held it before can commit nothing more.
+create or replace function baton.grant_lease(w baton.work, slice text, lease_ms numeric) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  w.a.lease_epoch := (w.a).lease_epoch + 1;
+  w.a.lease_owner := slice;
+  w.a.lease_until := baton.clock() + baton.duration(lease_ms);
+  w.r.slices := (w.r).slices + 1;
+  return w;
+end $$;
+
+-- Sets money aside for one model call under the run's own limit. 'granted', 'refused' or 'none' (nothing to reserve).
+create or replace function baton.reserve(inout w baton.work, p jsonb, out verdict text) language plpgsql set search_path = '' as $$
+declare
+  amount bigint := (p ->> 'micros')::bigint;
+begin
+  verdict := 'none';
+  if p is null or p = 'null' or amount is null then return; end if;
+  if exists (select from baton.reservations v where v.id = p ->> 'id') then
+    verdict := 'granted';
+    return;
+  end if;
+  if (w.r).cost_micros + (w.r).reserved_micros + amount > ((w.r).limits ->> 'maxCostMicros')::bigint then
+    verdict := 'refused';
+    return;
+  end if;
+  insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, owner_id, created_by, run_id, step, attempt, epoch, model, micros)
+  values (p ->> 'id', (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).id, (w.a).owner_id, (w.r).created_by, (w.r).run_id,
+    (p ->> 'step')::integer, (p ->> 'attempt')::integer, (w.a).lease_epoch, p ->> 'model', amount);
+  w.r.reserved_micros := (w.r).reserved_micros + amount;
+  verdict := 'granted';
+end $$;
+
+-- The answer to a message: the run as it stands, and the executor's part when a lease was given.
+create or replace function baton.open_answer(w baton.work, run_id text, opened json default null, reserved text default null,
+  replayed boolean default false, interrupted boolean default false) returns json language plpgsql set search_path = '' as $$
+declare
+  target baton.runs;
+begin
+  select * into target from baton.runs r where r.run_id = open_answer.run_id;
+  return json_build_object('ok', true, 'now', baton.clock(), 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
+    'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', reserved, 'replayed', replayed,
+    'halt', interrupted);
+end $$;
+
+create or replace function baton.refuse(code text, details jsonb default '{}') returns json language sql stable set search_path = '' as
+$$ select (jsonb_build_object('ok', false, 'code', code) || details)::json $$;
+
+-- The agent of the name, locked; made from the sent settings if it does not exist. Null agent_uid: the answer says why not.
+create or replace function baton.lock_agent(inout w baton.work, p jsonb, out refusal json, out created boolean) language plpgsql set search_path = '' as $$
+begin
+  created := false;
+  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' for update;
+  if not found then
+    if (p -> 'agent' ->> 'mustExist')::boolean then refusal := baton.refuse('precondition_failed'); return; end if;
+    if not exists (select from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment') then refusal := baton.refuse('tenant_missing'); return; end if;
+    if p -> 'settings' is null or p -> 'settings' = 'null' then refusal := baton.refuse('template_required'); return; end if;
+    insert into baton.agents (agent_uid, tenant_id, environment, id, owner_id, created_by, template, settings, metadata, overrides, webhook)
+    values ((p -> 'agent' ->> 'uid')::uuid, p ->> 'tenant', p ->> 'environment', p -> 'agent' ->> 'name', (p ->> 'ownerId')::uuid, p ->> 'caller',
+      p -> 'settings' ->> 'template', p -> 'settings', coalesce(p -> 'agent' -> 'metadata', '{}'), coalesce(p -> 'agent' -> 'overrides', '{}'),
+      nullif(p -> 'agent' -> 'webhook', 'null'))
+    on conflict (tenant_id, id) do nothing;
+    created := found;
+    select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' for update;
+  end if;
+  if (w.a).environment <> p ->> 'environment' then refusal := baton.refuse('agent_not_found'); return; end if;
+  refusal := baton.check_template(w, p);
+  if refusal is null and p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
+end $$;
+
+-- The deployed definition must be the one the agent row was resolved from; a changed template costs one extra trip once.
+create or replace function baton.check_template(w baton.work, p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  deployed text := p -> 'versions' ->> (w.a).template;
+begin
+  if p -> 'agent' ->> 'template' is not null and p -> 'agent' ->> 'template' <> (w.a).template then
+    return baton.refuse('conflict', jsonb_build_object('template', (w.a).template));
+  end if;
+  if deployed is null then return baton.refuse('template_missing', jsonb_build_object('template', (w.a).template)); end if;
+  if deployed <> (w.a).settings ->> 'templateVersion' and p -> 'settings' ->> 'template' is distinct from (w.a).template then
+    return baton.refuse('template_changed', jsonb_build_object('template', (w.a).template));
+  end if;
+  return null;
+end $$;
+
+-- A limit of the message may only lower the template's.
+create or replace function baton.limit_above(settings jsonb, limits jsonb) returns text language sql immutable set search_path = '' as $$
+  select l.key from jsonb_each(coalesce(nullif(limits, 'null'), '{}')) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1
+$$;
+
+create or replace function baton.open_message(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  x record;
+  busy text := p ->> 'onBusy';
+  limits jsonb;
+  new_run text := p -> 'run' ->> 'id';
+  message jsonb := p -> 'message';
+  halt boolean := false;
+begin
+  select * into x from baton.lock_agent(w, p);
+  if x.refusal is not null then return x.refusal; end if;
+  w := x.w;
+  if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
+    return baton.refuse('limit_above_template', jsonb_build_object('limit', baton.limit_above((w.a).settings, p -> 'run' -> 'limits'), 'limits', (w.a).settings -> 'limits'));
+  end if;
+  limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');
+  busy := coalesce(busy, (w.a).settings ->> 'onBusy');
+  select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+
+  if (w.a).active_run is not null then
+    if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)); end if;
+    if (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
+      return baton.refuse('queue_full', jsonb_build_object('queued', (w.a).queued, 'retryAfterMs', 5000));
+    end if;
+    w.a.last_inbox := (w.a).last_inbox + 1;
+    w.a.queued := (w.a).queued + 1;
+    insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits, metadata, webhook)
+    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', new_run, busy, message ->> 'kind', (message -> 'content')::json,
+      (message ->> 'bytes')::integer, (message ->> 'estTokens')::integer, limits, coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'));
+  end if;
+  if (w.a).active_run is not null and busy = 'steer' then
+    -- Steered into the running run: that run's id is the answer; a run of its own is made only if it comes too late.
+    new_run := (w.a).active_run;
+  else
+    insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, limits, metadata, webhook, template_opened, traceparent)
+    values (new_run, (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'message', limits,
+      coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'), (w.a).settings ->> 'templateVersion', p -> 'run' ->> 'traceparent');
+  end if;
+
+  if (w.a).active_run is null then
+    select r into w.r from baton.runs r where r.run_id = new_run;
+    w := baton.begin_run(w, message);
+    if p -> 'execute' is not null and p -> 'execute' <> 'null' then
+      w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
+      select * into x from baton.reserve(w, baton.first_reservation(w, p -> 'execute' -> 'reserve'));
+      w := baton.finish(x.w);
+      return baton.open_answer(w, new_run, baton.opened(w), x.verdict);
+    end if;
+  elsif busy = 'interrupt' then
+    halt := baton.lease_live(w.a);
+    w := baton.stop_run(w, 'interrupted', 'A message with onBusy interrupt was accepted.');
+  end if;
+  w := baton.finish(w);
+  return baton.open_answer(w, new_run, interrupted => halt);
+end $$;
+
+-- The worst case of the first call: what the caller knows exactly, or the window's upper bound at the agent's price.
+create or replace function baton.first_reservation(w baton.work, p jsonb) returns jsonb language sql stable set search_path = '' as $$
+  select case when p ->> 'micros' is not null then p when (w.a).settings -> 'price' = 'null' then null else p || jsonb_build_object('micros',
+    ceil((((w.a).window_tokens + ((w.a).settings ->> 'instructionTokens')::numeric) * ((w.a).settings -> 'price' ->> 'inputMicrosPerMillion')::numeric
+      + ((w.a).settings ->> 'maxOutputTokens')::numeric * ((w.a).settings -> 'price' ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint) end
+$$;
+
+-- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).
+create or replace function baton.open(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+declare
+  k baton.idempotency;
+  w baton.work;
+  answer json;
+begin
+  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.open_once(p); end if;
+  insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
+  on conflict do nothing;
+  if not found then
+    select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+    if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
+    select a into w.a from baton.agents a where a.agent_uid = k.agent_uid;
+    if not found then return baton.refuse('agent_not_found'); end if;
+    -- The same process asks again because the reply was lost: it gets its lease. Anybody else gets the run's present state.
+    if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_once(p); end if;
+    return baton.open_answer(w, k.run_id, replayed => true);
+  end if;
+  answer := baton.open_once(p);
+  if not (answer ->> 'ok')::boolean then
+    delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+  else
+    update baton.idempotency i set run_id = answer -> 'run' ->> 'id', agent_uid = (answer ->> 'agentUid')::uuid
+    where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+  end if;
+  return answer;
+end $$;
+
+-- Repeatable by run id: a call whose reply was lost finds its run and its lease.
+create or replace function baton.open_once(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+begin
+  select r into w.r from baton.runs r where r.run_id = p -> 'run' ->> 'id' and r.tenant_id = p ->> 'tenant';
+  if not found then return baton.open_message(p); end if;
+  select a into w.a from baton.agents a where a.agent_uid = (w.r).agent_uid;
+  if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' and (w.a).active_run = (w.r).run_id then
+    return baton.open_answer(w, (w.r).run_id, baton.opened(w), 'granted');
+  end if;
+  return baton.open_answer(w, (w.r).run_id, replayed => true);
+end $$;

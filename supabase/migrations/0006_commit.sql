@@ -1,0 +1,199 @@
+-- commit: one transaction for a step: messages, calls, events, usage, run state, outbox; or nothing.
+-- `happened` is stored whatever has been asked of the run; what was intended is dropped when somebody has asked it to stop.
+
+-- Settles reservations at their real cost. The one write that a stale epoch may still make (a late settlement replaces the estimate).
+create or replace function baton.settle_one(w baton.work, s jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  v baton.reservations;
+  cost bigint := (s ->> 'costMicros')::bigint;
+begin
+  select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
+  if not found or v.state = 'settled' then return w; end if;
+  w.r.cost_micros := (w.r).cost_micros + cost - case when v.state = 'estimated' then v.cost_micros else 0 end;
+  w.r.reserved_micros := (w.r).reserved_micros - case when v.state = 'reserved' then v.micros else 0 end;
+  update baton.reservations x set state = case when (s ->> 'estimated')::boolean then 'estimated' else 'settled' end, cost_micros = cost,
+    usage = s -> 'usage', settled_at = baton.clock() where x.id = v.id;
+  return w;
+end $$;
+
+-- {agentUid, settle: [{id, costMicros, usage, estimated}]} from an executor that lost its lease.
+create or replace function baton.settle(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  s jsonb;
+begin
+  select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
+  select r into w.r from baton.runs r where r.run_id = p ->> 'runId';
+  if (w.r).run_id is null then return baton.refuse('run_not_found'); end if;
+  for s in select * from jsonb_array_elements(p -> 'settle') loop w := baton.settle_one(w, s); end loop;
+  perform baton.save_run(w.r);
+  return json_build_object('ok', true);
+end $$;
+
+-- calls: [{callId, step, index, name, input, effect, idempotencyKey, state, output?, note?, startedAt?}]: new ones and outcomes.
+create or replace function baton.write_calls(w baton.work, calls jsonb) returns void language sql set search_path = '' as $$
+  insert into baton.tool_calls as t (agent_uid, call_id, tenant_id, owner_id, created_by, run_id, step, index, name, input, effect, state, output,
+    idempotency_key, epoch, ended_at, audit)
+  select (w.a).agent_uid, c ->> 'callId', (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id, (c ->> 'step')::integer,
+    (c ->> 'index')::integer, c ->> 'name', (c -> 'input')::json, c ->> 'effect', c ->> 'state', nullif(c -> 'output', 'null')::json,
+    c ->> 'idempotencyKey', (w.a).lease_epoch, case when baton.is_final_call(c ->> 'state') then baton.clock() end,
+    jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('at', baton.clock(), 'state', c ->> 'state', 'note', c ->> 'note')))
+  from jsonb_array_elements(coalesce(calls, '[]')) c
+  on conflict (agent_uid, call_id) do update set state = excluded.state, output = excluded.output, ended_at = excluded.ended_at,
+    audit = t.audit || excluded.audit
+  where not baton.is_final_call(t.state)
+$$;
+
+-- Marks the calls that start now; their tool_start events stand in the intent's commit.
+create or replace function baton.start_calls(w baton.work, ids jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  c baton.tool_calls;
+begin
+  for c in update baton.tool_calls t set state = 'executing', epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
+      started_at = coalesce(t.started_at, baton.clock()),
+      audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'executing', 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
+    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and not baton.is_final_call(t.state) returning *
+  loop
+    if c.attempts = 1 then
+      w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
+        'data', jsonb_build_object('callId', c.call_id, 'name', c.name, 'input', c.input, 'effect', c.effect, 'attempt', c.attempts))));
+      w.r.tool_calls := (w.r).tool_calls + 1;
+    end if;
+  end loop;
+  return w;
+end $$;
+
+create or replace function baton.ended_calls_events(w baton.work, calls jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  c baton.tool_calls;
+begin
+  for c in select t.* from jsonb_array_elements(coalesce(calls, '[]')) e join baton.tool_calls t on t.agent_uid = (w.a).agent_uid and t.call_id = e ->> 'callId'
+    where baton.is_final_call(t.state) order by t.step, t.index
+  loop
+    if c.attempts = 0 then
+      w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
+        'data', jsonb_build_object('callId', c.call_id, 'name', c.name, 'input', c.input, 'effect', c.effect, 'attempt', 0))));
+    end if;
+    w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_end', 'step', c.step,
+      'data', jsonb_build_object('call', baton.call_json(c)))));
+  end loop;
+  return w;
+end $$;
+
+-- The facts: settled money, messages, calls, events, values, counters.
+create or replace function baton.store_happened(w baton.work, h jsonb) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  s jsonb;
+  c jsonb := coalesce(h -> 'count', '{}');
+begin
+  for s in select * from jsonb_array_elements(coalesce(h -> 'settle', '[]')) loop w := baton.settle_one(w, s); end loop;
+  w := baton.append_messages(w, coalesce(h -> 'messages', '[]'));
+  perform baton.write_calls(w, h -> 'calls');
+  w := baton.append_events(w, coalesce(h -> 'events', '[]'));
+  w := baton.ended_calls_events(w, h -> 'calls');
+  insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(coalesce(h -> 'values', '{}')) e
+  on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
+  w.r.step := coalesce((c ->> 'step')::integer, (w.r).step);
+  w.r.attempt := coalesce((c ->> 'attempt')::integer, (w.r).attempt);
+  w.r.cuts := coalesce((c ->> 'cuts')::integer, (w.r).cuts);
+  w.r.empty_answers := coalesce((c ->> 'emptyAnswers')::integer, (w.r).empty_answers);
+  w.r.window_retries := coalesce((c ->> 'windowRetries')::integer, (w.r).window_retries);
+  w.r.model_index := coalesce((c ->> 'modelIndex')::integer, (w.r).model_index);
+  w.r.model_calls := (w.r).model_calls + coalesce((c ->> 'modelCalls')::integer, 0);
+  w.r.work_ms := (w.r).work_ms + coalesce((c ->> 'workMs')::bigint, 0);
+  w.a.steps := (w.a).steps + coalesce((c ->> 'steps')::integer, 0);
+  if h ->> 'usage' is not null then
+    w.r.usage := (select jsonb_object_agg(u.key, u.value::bigint + coalesce((h -> 'usage' ->> u.key)::bigint, 0)) from jsonb_each_text((w.r).usage) u);
+  end if;
+  if h ? 'lastError' then w.r.error := nullif(h -> 'lastError', 'null'); end if;
+  -- A step is crossed: a poisonous one would not have come here. A release without progress (cut) keeps the count.
+  if coalesce((h ->> 'progress')::boolean, true) then w.r.crashes := 0; end if;
+  if h ->> 'gate' is not null then
+    insert into baton.gates (environment, model, until) values ((w.a).environment, h -> 'gate' ->> 'model', baton.clock() + baton.duration((h -> 'gate' ->> 'ms')::numeric))
+    on conflict (environment, model) do update set until = greatest(baton.gates.until, excluded.until);
+  end if;
+  return baton.enter_results(w);
+end $$;
+
+create or replace function baton.move_window(w baton.work, to_seq bigint) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  w.a.window_from := to_seq;
+  w.a.window_tokens := (select coalesce(sum(m.est_tokens), 0) from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq >= to_seq);
+  return baton.append_event(w, 'monitor', 'window_moved', jsonb_build_object('from', to_seq, 'tokens', (w.a).window_tokens));
+end $$;
+
+create or replace function baton.commit_step(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
+declare
+  w baton.work;
+  x record;
+  i jsonb := coalesce(p -> 'intends', '{}');
+  steered boolean := false;
+  allowed boolean;
+  before bigint;
+  verdict text;
+  first_seq bigint;
+begin
+  select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
+  if not found then return baton.refuse('lease_lost'); end if;
+  if (w.a).last_commit = p ->> 'commitId' then return baton.commit_answer(w, (w.a).last_answer); end if;
+  if (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then return baton.refuse('lease_lost'); end if;
+  select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+  first_seq := (w.a).last_event_seq + 1;
+  w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
+  allowed := (w.r).stop_requested is null or (w.r).stop_requested = i -> 'end' ->> 'stopReason';
+
+  -- A steered message enters wherever no call is open, and turns an end or a wait into "go on".
+  if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then
+    before := (w.a).last_message_seq;
+    w := baton.take_steered(w);
+    steered := (w.a).last_message_seq > before;
+  end if;
+
+  if allowed and i ->> 'window' is not null then w := baton.move_window(w, (i -> 'window' ->> 'from')::bigint); end if;
+  if allowed and i ->> 'end' is not null and not steered then
+    w := baton.end_run(w, i -> 'end' ->> 'state', i -> 'end' ->> 'stopReason', i -> 'end' ->> 'output', nullif(i -> 'end' -> 'error', 'null'));
+  elsif allowed and i ->> 'wait' is not null and not steered then
+    w.r.state := 'waiting';
+    w.r.wait_kind := i -> 'wait' ->> 'kind';
+    w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
+    w := baton.state_changed(baton.release(w));
+  else
+    if allowed and i ->> 'start' is not null then w := baton.start_calls(w, i -> 'start'); end if;
+    if allowed and i ->> 'reserve' is not null then
+      select * into x from baton.reserve(w, i -> 'reserve');
+      w := x.w;
+      verdict := x.verdict;
+    end if;
+    if i ->> 'release' is not null then
+      w := baton.append_event(w, 'monitor', 'handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
+      w := baton.release(w);
+    else
+      w.a.lease_until := baton.clock() + baton.duration((p ->> 'leaseMs')::numeric);
+    end if;
+  end if;
+
+  w.a.version := (w.a).version + 1;
+  w.a.last_commit := p ->> 'commitId';
+  w.a.last_answer := jsonb_build_object('firstSeq', first_seq, 'lastSeq', (w.a).last_event_seq, 'runId', (w.r).run_id, 'allowed', allowed,
+    'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict, 'none'), 'enteredFrom', w.entered_from,
+    'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
+  w := baton.finish(w);
+  return baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')));
+end $$;
+
+-- The answer carries what the next step needs: the messages that entered beside the executor's own, the flags, the run's state.
+create or replace function baton.commit_answer(w baton.work, result jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  r baton.runs;
+begin
+  select * into r from baton.runs x where x.run_id = result ->> 'runId';
+  return json_build_object('ok', true, 'now', baton.clock(), 'firstSeq', result -> 'firstSeq', 'lastSeq', result -> 'lastSeq',
+    'allowed', result -> 'allowed', 'released', result -> 'released', 'steered', result -> 'steered', 'reserved', result -> 'reserved',
+    'flags', json_build_object('stop', r.stop_requested, 'hold', false), 'state', r.state, 'stopReason', r.stop_reason,
+    'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
+    'windowFrom', (w.a).window_from,
+    'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]')
+      from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq between (result ->> 'enteredFrom')::bigint and (result ->> 'enteredTo')::bigint
+        and m.role <> 'assistant') end,
+    'enteredFrom', result -> 'enteredFrom');
+end $$;

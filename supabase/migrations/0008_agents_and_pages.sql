@@ -1,0 +1,189 @@
+-- What the rest of the HTTP surface needs: agents, retry, and bounded pages over everything.
+
+create or replace function baton.agent_json(a baton.agents) returns json language sql stable set search_path = '' as $$
+  select json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
+    'model', a.settings ->> 'model', 'state', a.state, 'steps', a.steps, 'queued', a.queued, 'activeRunId', a.active_run, 'metadata', a.metadata,
+    'overrides', a.overrides, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
+    'userId', a.owner_id, 'messages', a.last_message_seq, 'lastSeq', a.last_event_seq, 'windowFrom', a.window_from, 'windowTokens', a.window_tokens,
+    'createdAt', a.created_at, 'updatedAt', a.updated_at)
+$$;
+
+create or replace function baton.create_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  x record;
+  w baton.work;
+begin
+  select * into x from baton.lock_agent(w, p);
+  if x.refusal is not null then return x.refusal; end if;
+  w := x.w;
+  if not x.created and ((w.a).metadata <> coalesce(p -> 'agent' -> 'metadata', '{}') or (w.a).overrides <> coalesce(p -> 'agent' -> 'overrides', '{}')) then
+    return baton.refuse('conflict', jsonb_build_object('agentId', (w.a).id));
+  end if;
+  return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
+end $$;
+
+create or replace function baton.find_agent(p jsonb) returns baton.agents language sql stable set search_path = '' as $$
+  select a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and a.id = p ->> 'agent'
+$$;
+
+create or replace function baton.get_agent(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  a baton.agents := baton.find_agent(p);
+begin
+  if a.agent_uid is null then return baton.refuse('agent_not_found'); end if;
+  return json_build_object('ok', true, 'agent', baton.agent_json(a), 'cost', (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0))
+    from baton.runs r where r.agent_uid = a.agent_uid));
+end $$;
+
+-- {metadata?, webhook?, settings?} Metadata replaces what was there; webhook null removes it.
+create or replace function baton.patch_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  a baton.agents;
+begin
+  update baton.agents x set metadata = coalesce(p -> 'metadata', x.metadata), webhook = case when p ? 'webhook' then nullif(p -> 'webhook', 'null') else x.webhook end,
+    updated_at = baton.clock()
+  where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' returning * into a;
+  if not found then return baton.refuse('agent_not_found'); end if;
+  return json_build_object('ok', true, 'agent', baton.agent_json(a));
+end $$;
+
+-- Complete: rows of every table go with the agent; what was spent stays in the ledger. A late continuation finds nothing and ends.
+create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  a baton.agents;
+begin
+  select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' for update;
+  if not found then return baton.refuse('agent_not_found'); end if;
+  update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock() where v.agent_uid = a.agent_uid and v.state = 'reserved';
+  delete from baton.idempotency i where i.agent_uid = a.agent_uid;
+  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid;
+  delete from baton.outbox o where o.agent_uid = a.agent_uid;
+  delete from baton.agents x where x.agent_uid = a.agent_uid;
+  return json_build_object('ok', true, 'agentUid', a.agent_uid);
+end $$;
+
+-- A new run from the committed history of an ended one, refused while the cause stands.
+create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  old baton.runs;
+  refusal json;
+begin
+  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
+    and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') for update;
+  if not found then return baton.refuse('run_not_found'); end if;
+  select * into old from baton.runs r where r.run_id = p ->> 'runId';
+  if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
+  refusal := baton.check_template(w, p);
+  if refusal is not null then return refusal; end if;
+  if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
+  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq)
+  values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
+    (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
+    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq)
+  on conflict (run_id) do nothing;
+  if not found then return baton.open_answer(w, p ->> 'newRunId', replayed => true); end if;
+  if (w.a).active_run is null then
+    select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
+    w := baton.begin_run(w, null);
+  else
+    select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+    w.a.last_inbox := (w.a).last_inbox + 1;
+    w.a.queued := (w.a).queued + 1;
+    insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits)
+    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', p ->> 'newRunId', 'enqueue', 'retry', '""', 0, 0, '{}');
+  end if;
+  w := baton.finish(w);
+  return baton.open_answer(w, p ->> 'newRunId');
+end $$;
+
+create or replace function baton.get_run(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  r baton.runs;
+  a baton.agents;
+begin
+  select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment';
+  if not found then return baton.refuse('run_not_found'); end if;
+  select * into a from baton.agents x where x.agent_uid = r.agent_uid;
+  return json_build_object('ok', true, 'now', baton.clock(), 'run', baton.run_json(r, a), 'queuePosition', (select count(*) from baton.inbox i
+      where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
+    'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
+      from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
+    'webhooks', (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
+      'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
+end $$;
+
+-- The cursor is the last row's key, so pages stay true while rows are added. Newest first unless order is asc.
+create or replace function baton.list_agents(p jsonb) returns json language sql stable set search_path = '' as $$
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.agent_json(x) order by x.agent_uid), '[]')) from (
+    select a.* from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
+      and (p ->> 'after' is null or a.agent_uid > (p ->> 'after')::uuid) and (p ->> 'template' is null or a.template = p ->> 'template')
+      and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
+      and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
+      and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
+    order by a.agent_uid limit (p ->> 'limit')::integer) x
+$$;
+
+create or replace function baton.list_runs(p jsonb) returns json language sql stable set search_path = '' as $$
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id desc), '[]')) from (
+    select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = p ->> 'tenant' and r.environment = p ->> 'environment'
+      and (p ->> 'agentUid' is null or r.agent_uid = (p ->> 'agentUid')::uuid) and (p ->> 'after' is null or r.run_id < p ->> 'after')
+      and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
+      and (p ->> 'template' is null or a.template = p ->> 'template') and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
+      and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
+    order by r.run_id desc limit (p ->> 'limit')::integer) x
+$$;
+
+create or replace function baton.list_messages(p jsonb) returns json language sql stable set search_path = '' as $$
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.message_json(x) order by x.seq), '[]'),
+    'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
+      'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = (p ->> 'agentUid')::uuid
+      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user')) from (
+    select * from (select m.* from baton.messages m where m.agent_uid = (p ->> 'agentUid')::uuid and m.seq > coalesce((p ->> 'after')::bigint, 0)
+      and (p ->> 'before' is null or m.seq < (p ->> 'before')::bigint) and (p ->> 'role' is null or m.role = p ->> 'role')
+    order by case when p ->> 'before' is null then m.seq else -m.seq end limit (p ->> 'limit')::integer) y) x
+$$;
+
+create or replace function baton.list_tool_calls(p jsonb) returns json language sql stable set search_path = '' as $$
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
+    select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and (p ->> 'after' is null or c.call_id > p ->> 'after')
+      and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
+      and (p ->> 'runId' is null or c.run_id = p ->> 'runId')
+    order by c.call_id limit (p ->> 'limit')::integer) x
+$$;
+
+-- {agentUid, after, runId?, channels?, types?, from?, to?, limit} A cursor older than the oldest kept event is refused with that number.
+create or replace function baton.list_events(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  a baton.agents;
+  after bigint := (p ->> 'after')::bigint;
+begin
+  select * into a from baton.agents x where x.agent_uid = (p ->> 'agentUid')::uuid;
+  if not found then return baton.refuse('agent_not_found'); end if;
+  if after is not null and after + 1 < a.first_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq)); end if;
+  return (select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch, 'activeRunId', a.active_run,
+    'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
+    'data', coalesce(json_agg(json_build_object('seq', x.seq, 'at', x.at, 'channel', x.channel, 'type', x.type, 'runId', x.run_id, 'step', x.step, 'data', x.data) order by x.seq), '[]'))
+  from (select e.* from baton.events e where e.agent_uid = a.agent_uid and e.seq > coalesce(after, a.first_event_seq - 1)
+    and (p ->> 'runId' is null or e.run_id = p ->> 'runId')
+    and (p ->> 'channels' is null or e.channel in (select jsonb_array_elements_text(p -> 'channels')))
+    and (p ->> 'types' is null or e.type in (select jsonb_array_elements_text(p -> 'types')))
+    and (p ->> 'from' is null or e.at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or e.at < (p ->> 'to')::timestamptz)
+    order by e.seq limit (p ->> 'limit')::integer) x);
+end $$;
+
+-- {id, environment, secret} The first tenant of a local stack. Production tenants are made by the bootstrap command.
+create or replace function baton.ensure_tenant(p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  insert into baton.tenants (id, environment, webhook_secret) values (p ->> 'id', p ->> 'environment', p ->> 'secret') on conflict (id) do nothing;
+  return json_build_object('ok', exists (select from baton.tenants t where t.id = p ->> 'id' and t.environment = p ->> 'environment'));
+end $$;
+
+create or replace function baton.get_tenant(p jsonb) returns json language sql stable set search_path = '' as $$
+  select coalesce((select json_build_object('ok', true, 'id', t.id, 'secret', t.webhook_secret) from baton.tenants t
+    where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
+$$;
+
+create or replace function baton.health(p jsonb) returns json language sql volatile set search_path = '' as $$
+  select json_build_object('ok', true, 'now', baton.clock(), 'lastSweepAgeMs', (select baton.millis(baton.clock() - s.last_at) from baton.sweeps s where s.environment = p ->> 'environment'))
+$$;
