@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { ensureTemplate } from '#local/database'
+import { portClaims } from '#local/ports'
+import { startCluster } from '#local/postgres'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    clusterUrl: string
+    template: string
+  }
+}
+
+/** One Postgres cluster for all files, each with a database of its own copied from a template; the built server must exist. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  if (!existsSync('.next/BUILD_ID')) throw new Error('The system tests drive the built server: run `npm run build` first.')
+  const dataDir = await mkdtemp(join(tmpdir(), 'baton-cluster-'))
+  const claims = portClaims()
+  const cluster = await startCluster({ dataDir, port: await claims.take(0), password: 'test', fsync: false })
+  project.provide('clusterUrl', cluster.url)
+  project.provide('template', await ensureTemplate(cluster.url))
+  return async () => {
+    await cluster.stop()
+    claims.release()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}

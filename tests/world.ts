@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createParser } from 'eventsource-parser'
+import pg from 'pg'
+import { inject } from 'vitest'
+import type { AgentView, StoredEvent } from '#lib/core/pages'
+import type { RunView } from '#lib/core/store'
+import { poll } from '#local/poll'
+import type { ScriptedAnswer } from '#local/scripted/script'
+import { startStack, type Stack, type StackOptions } from '#local/stack'
+
+/** One answer of the scripted model, as a caller writes it. */
+export type Answer = Partial<ScriptedAnswer>
+
+/** An HTTP answer with its JSON. */
+export interface Reply {
+  status: number
+  headers: Headers
+  body: Record<string, unknown>
+}
+
+/** A frame of an event stream. */
+export interface Frame {
+  id: string | undefined
+  event: string | undefined
+  data: Record<string, unknown>
+}
+
+export interface SendOptions {
+  template?: string
+  prefer?: string
+  key?: string
+  limits?: Record<string, number>
+  onBusy?: string
+  webhook?: { url: string; secret?: string }
+  headers?: Record<string, string>
+  server?: number
+}
+
+export interface EffectLine {
+  at: string
+  kind: 'tool' | 'model'
+  agentId: string
+  runId: string
+  step: number
+  callId?: string
+  name?: string
+  key?: string
+  idempotencyKey?: string
+  pid: number
+}
+
+/** Text for the scripted model: the n-th answer is the n-th model call's. */
+export function script(...answers: Answer[]): string {
+  return JSON.stringify({ script: answers })
+}
+
+/** A stack of its own for a test file: real servers, real Postgres, real HTTP. */
+export interface World {
+  stack: Stack
+  base(server?: number): string
+  http(method: string, path: string, body?: unknown, headers?: Record<string, string>, server?: number): Promise<Reply>
+  send(agent: string, message: string, options?: SendOptions): Promise<Reply>
+  /** Sends with Accept: text/event-stream and hands out the frames until the stream ends; throws when it breaks. */
+  stream(path: string, init?: RequestInit, onFrame?: (frame: Frame) => void | Promise<void>, server?: number): Promise<Frame[]>
+  run(runId: string): Promise<RunView & { explain: string }>
+  /** Polls until the run has ended; throws after `forMs`. */
+  ended(runId: string, forMs?: number): Promise<RunView & { explain: string }>
+  events(agent: string): Promise<(StoredEvent & Record<string, unknown>)[]>
+  agent(agent: string): Promise<AgentView>
+  messages(agent: string): Promise<{ seq?: number; role: string; content: unknown; state: string }[]>
+  effects(filter?: { key?: string; runId?: string }): Promise<EffectLine[]>
+  advance(ms: number): Promise<void>
+  sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
+  /** The embedded executor's chaos controls. */
+  chaos(settings: Record<string, unknown>): Promise<void>
+  close(): Promise<void>
+}
+
+/** Starts a stack on a database of its own. Call `close` in afterAll. */
+export async function startWorld(options: StackOptions = {}): Promise<World> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'baton-world-')))
+  const stack = await startStack({
+    built: true,
+    port: 0,
+    quiet: true,
+    postgresUrl: inject('clusterUrl'),
+    template: inject('template'),
+    ...options,
+    dataDir,
+  })
+  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 2 })
+  // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
+  pool.on('error', () => undefined)
+  const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
+
+  const http: World['http'] = async (method, path, body, headers = {}, server = 0) => {
+    const json = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } }
+    const response = await fetch(base(server) + path, { method, headers, ...json, signal: AbortSignal.timeout(60_000) })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
+  }
+  const data = async <Row>(path: string, headers?: Record<string, string>): Promise<Row[]> => {
+    const reply = await http('GET', path, undefined, headers)
+    if (reply.status !== 200) throw new Error(`GET ${path}: ${reply.status} ${JSON.stringify(reply.body)}`)
+    return reply.body['data'] as Row[]
+  }
+  const run: World['run'] = async (runId) => (await http('GET', `/api/runs/${runId}`)).body as unknown as RunView & { explain: string }
+
+  return {
+    stack,
+    base,
+    http,
+    run,
+    send(agent, message, { template = 'scripted', prefer, key, headers, server, ...body } = {}) {
+      const all = { ...(prefer && { prefer }), ...(key && { 'idempotency-key': key }), ...headers }
+      return http('POST', `/api/agents/${agent}/messages`, { message, template, ...body }, all, server)
+    },
+    async stream(path, init, onFrame, server = 0) {
+      const response = await fetch(base(server) + path, { ...init, headers: { accept: 'text/event-stream', ...init?.headers } })
+      if (response.status !== 200 || response.body === null) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+      const frames: Frame[] = []
+      const parser = createParser({
+        onEvent: ({ id, event, data: text }) => void frames.push({ id, event, data: JSON.parse(text) as Record<string, unknown> }),
+      })
+      const decoder = new TextDecoder()
+      let handed = 0
+      for await (const chunk of response.body) {
+        parser.feed(decoder.decode(chunk, { stream: true }))
+        for (; handed < frames.length; handed++) await onFrame?.(frames[handed] as Frame)
+      }
+      return frames
+    },
+    async ended(runId, forMs = 30_000) {
+      let last: RunView | undefined
+      const over = await poll(
+        async () => {
+          last = await run(runId).catch(() => undefined)
+          return last?.endedAt != null
+        },
+        { everyMs: 100, forMs },
+      )
+      if (!over) throw new Error(`run ${runId} has not ended in ${forMs} ms: ${JSON.stringify(last)}`)
+      return last as RunView & { explain: string }
+    },
+    events: (agent) => data(`/api/agents/${agent}/events?after=0&limit=200`, { accept: 'application/json' }),
+    agent: async (agent) => (await http('GET', `/api/agents/${agent}`)).body as unknown as AgentView,
+    messages: (agent) => data(`/api/agents/${agent}/messages?limit=200`),
+    effects: (filter = {}) => data(`/api/local/effects?${new URLSearchParams(filter as Record<string, string>).toString()}`),
+    async advance(ms) {
+      const reply = await http('POST', '/api/local/time', { advanceMs: ms })
+      if (reply.status !== 200) throw new Error(`the clock did not move: ${JSON.stringify(reply.body)}`)
+    },
+    sql: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) => (await pool.query<Row>(text, values)).rows,
+    async chaos(settings) {
+      const response = await fetch(`${stack.info.inngestUrl}/chaos`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(settings) })
+      if (!response.ok) throw new Error(`chaos: ${response.status} ${await response.text()}`)
+    },
+    async close() {
+      await pool.end()
+      await stack.stop()
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
