@@ -73,7 +73,7 @@ async function compose(config: Config): Promise<Services> {
     onEffect: (record) => plugin?.onEffect(record),
     dispatch,
     settled: async () => void (await Promise.allSettled(inFlight)),
-    sweep: createSweeper({ config, store, dispatch, log }),
+    sweep: createSweeper({ config, store, dispatch, clock, log }),
     local: plugin?.services ?? null,
     ensureTenant: () =>
       config.local

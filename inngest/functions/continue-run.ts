@@ -17,10 +17,9 @@ export const continueRun = client.createFunction(
   },
   async ({ event, step }) => {
     const { agentUid } = continueData.parse(event.data)
-    for (let n = 1; n <= mostSlices; n++) {
-      const report = await step.run(`slice-${n}`, async () => continueSlice(await baton(), agentUid))
-      if (report.outcome !== 'handed_over') return report
+    for (let n = 1; ; n++) {
+      const report = await step.run(`slice-${n}`, async () => continueSlice(await baton(), agentUid, n < mostSlices))
+      if (!report.more || n >= mostSlices) return report
     }
-    return { outcome: 'handed_over' as const }
   },
 )

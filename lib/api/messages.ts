@@ -45,7 +45,7 @@ export async function send(context: SendContext): Promise<Response> {
   if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
   if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
 
-  if (streams) return streamRun(context, { agentUid: answer.agentUid, runId: answer.run.id, firstSeq: answer.run.firstSeq, headers })
+  if (streams) return streamRun(context, { agentUid: answer.agentUid, runId: answer.run.id, firstSeq: answer.run.firstSeq ?? answer.run.lastSeq + 1, headers })
   const facts = await waitFor(context, opened, slice, start)
   if (facts.state === 'running' || facts.state === 'queued' || facts.state === 'waiting' || facts.state === 'awaiting_approval') {
     return openAnswer(facts, await linksOf(services, caller.tenantId, { agentUid: answer.agentUid, runId: facts.runId }), headers)
@@ -104,7 +104,7 @@ function runIt(context: SendContext, opened: OpenedMessage, start: number, waitM
     { opened: answer.opened, opening: answer.opening ?? null, gateMs: answer.gateMs ?? 0 },
     { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, state: answer.reserved ?? 'none' } },
   )
-  background(slice.done)
+  background(slice.done.then(() => services.sweep('beside')).then(() => services.settled()))
   armDeadMan(services, slice)
   return slice
 }

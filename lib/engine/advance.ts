@@ -36,6 +36,7 @@ export async function advance(session: Session): Promise<Advanced> {
 async function oneStep(session: Session): Promise<boolean> {
   const { opened } = session
   try {
+    if (atHardLimit(session)) session.signal.throwIfAborted()
     const decision = decide(opened, rulesOf(session))
     if (decision.kind === 'end') {
       const { state, stopReason, output, error } = decision
@@ -57,15 +58,16 @@ async function oneStep(session: Session): Promise<boolean> {
 
 /** The step in hand was aborted: by a stop, whose end the next turn commits, or by the hard limit, which releases for a fresh slice. */
 async function cutShort(session: Session): Promise<void> {
-  const reason: unknown = session.signal.reason
-  if (!(reason instanceof Stopped) || reason.why === 'flags') {
-    await session.lookAtFlags()
-    return
-  }
+  if (!atHardLimit(session)) return session.lookAtFlags()
   const { run } = session.opened
   const settlement = unansweredSettlement(session, false)
   const happened = { progress: false, count: { cuts: run.cuts + 1 }, ...(settlement === null ? {} : { settle: [settlement] }) }
   await settle(session, happened, 0, { release: 'hard_limit' })
+}
+
+function atHardLimit(session: Session): boolean {
+  const reason: unknown = session.signal.reason
+  return reason instanceof Stopped && reason.why === 'hard_limit'
 }
 
 function result(session: Session): Advanced {

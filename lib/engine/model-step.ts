@@ -44,21 +44,13 @@ export async function modelStep(session: Session): Promise<void> {
 
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
 async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
-  const { opened, services } = session
+  const { opened } = session
   if (session.reservation.state === 'none') {
     const reserve = reservationFor(session, request)
     if (reserve !== null) {
-      const { agentUid, lease } = opened
-      const stamp = session.guard.stamp()
-      const answer = await services.store.renew({ agentUid, sliceId: lease.sliceId, epoch: lease.epoch, leaseMs: lease.leaseMs, reserve })
-      if (!answer.ok) {
-        session.guard.lose()
-        throw new LeaseLost()
-      }
-      session.guard.renewed(stamp)
-      opened.flags = answer.flags
-      if (answer.flags.stop !== null) return false
-      session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? reserve : null }
+      const state = await session.reserve(reserve)
+      if (opened.flags.stop !== null) return false
+      session.reservation = { state, entry: state === 'granted' ? reserve : null }
     }
   }
   if (session.reservation.state === 'granted') return true

@@ -2,7 +2,7 @@ import type { AgentDefinition } from '#lib/core/define'
 import type { ModelMessage } from 'ai'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
-import type { CommitAnswer, Happened, Intends, Reservation, RunError } from '#lib/core/store'
+import type { CommitAnswer, Happened, Intends, Reservation, Reserved, RunError } from '#lib/core/store'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
@@ -43,6 +43,8 @@ export interface Session {
   commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
   /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
+  /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
+  reserve(entry: Reservation): Promise<Reserved>
   pastSlice(): boolean
   leftMs(): number
   /** Cuts the slice short: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
@@ -97,14 +99,36 @@ export function openSession(input: SessionInput): Session {
     looks.add(look)
   }
 
-  async function lookAtFlags(): Promise<void> {
-    if (closed || !guard.held()) return
+  async function renew(entry?: Reservation): Promise<Reserved> {
+    const { agentUid, lease } = opened
     const stamp = guard.stamp()
-    const answer = await store.renew({ agentUid: opened.agentUid, sliceId: opened.lease.sliceId, epoch: opened.lease.epoch, leaseMs: opened.lease.leaseMs })
-    if (closed) return
-    if (!answer.ok) return guard.lose()
+    const answer = await store.renew({ agentUid, ...lease, ...(entry === undefined ? {} : { reserve: entry }) })
+    if (closed) return 'none'
+    if (!answer.ok) {
+      guard.lose()
+      throw new LeaseLost()
+    }
     guard.renewed(stamp)
     takeFlags(answer.flags)
+    return answer.reserved
+  }
+
+  async function lookAtFlags(): Promise<void> {
+    if (!closed && guard.held()) await renew()
+  }
+
+  /** Until the lease's own deadline a call whose reply was lost is made again; its id finds the first result (invariant 3). */
+  async function untilAnswered<Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer> {
+    for (let attempt = 0; ; attempt++) {
+      if (!guard.held()) throw new LeaseLost()
+      try {
+        return await ask()
+      } catch (error) {
+        if (error instanceof LeaseLost) throw error
+        services.log.warn(`${what} got no answer`, { runId: opened.run.id, attempt, error: String(error) })
+        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt), guard.signal)
+      }
+    }
   }
 
   function takeFlags(flags: Opened['flags']): void {
@@ -126,28 +150,22 @@ export function openSession(input: SessionInput): Session {
       happened: { ...happened, count },
       intends,
     }
-    for (let attempt = 0; ; attempt++) {
-      if (!guard.held()) throw new LeaseLost()
-      const stamp = guard.stamp()
+    let stamp = guard.stamp()
+    const answer = await untilAnswered('a commit', () => {
+      stamp = guard.stamp()
       lastContact = stamp.monotonic
-      const answer = await store.commit(request).catch((error: unknown) => {
-        services.log.warn('commit got no answer', { runId: opened.run.id, commitId, attempt, error: String(error) })
-        return null
-      })
-      if (answer === null) {
-        // The reply was lost, or the database is away: the same commit id finds its first result, until the lease's own deadline.
-        await clock.sleep(Math.min(1_000, 50 * 2 ** attempt))
-        continue
-      }
-      if (!answer.ok) {
-        guard.lose()
-        throw new LeaseLost()
-      }
-      if (answer.released) guard.close()
-      else guard.renewed(stamp)
-      takeAnswer(answer)
-      return answer
+      return store.commit(request)
+    })
+    if (!answer.ok) {
+      guard.lose()
+      // What a call really cost is the one thing a stale epoch may still say.
+      if (happened.settle !== undefined) await store.settle({ agentUid: opened.agentUid, runId: opened.run.id, settle: happened.settle })
+      throw new LeaseLost()
     }
+    if (answer.released) guard.close()
+    else guard.renewed(stamp)
+    takeAnswer(answer)
+    return answer
   }
 
   function takeAnswer(answer: CommitAnswer): void {
@@ -192,6 +210,7 @@ export function openSession(input: SessionInput): Session {
       return next
     },
     lookAtFlags,
+    reserve: (entry) => untilAnswered('a reservation', () => renew(entry)),
     pastSlice: () => clock.monotonic() >= deadlines.sliceAt,
     leftMs: () => Math.max(0, deadlines.hardAt - clock.monotonic()),
     endSlice(hardAt) {

@@ -1,6 +1,6 @@
 import type { Config } from '#lib/core/config'
 import type { Store } from '#lib/core/pages'
-import type { Log, OutboxRow } from '#lib/core/ports'
+import type { Clock, Log, OutboxRow } from '#lib/core/ports'
 
 /** Rows and continuations older than this are sent again, in milliseconds; local mode divides it. */
 const resendAfterMs = 10_000
@@ -10,9 +10,13 @@ const besideEveryMs = 10_000
 export type Sweep = (from: 'cron' | 'beside') => Promise<{ swept: boolean; sent: number }>
 
 /** The sweeper: finds what is due and lost, in the database (2-run-contract, invariant 7). */
-export function createSweeper(parts: { config: Config; store: Store; dispatch: (rows: readonly OutboxRow[]) => void; log: Log }): Sweep {
-  const { config, store, dispatch } = parts
+export function createSweeper(parts: { config: Config; store: Store; dispatch: (rows: readonly OutboxRow[]) => void; clock: Clock; log: Log }): Sweep {
+  const { config, store, dispatch, clock } = parts
+  let lastBeside = Number.NEGATIVE_INFINITY
   return async (from) => {
+    // The database keeps the pace over all processes; this keeps a busy one from asking it at every turn.
+    if (from === 'beside' && clock.monotonic() - lastBeside < besideEveryMs / config.haste) return { swept: false, sent: 0 }
+    if (from === 'beside') lastBeside = clock.monotonic()
     const everyMs = from === 'cron' ? config.sweepEveryMs / 2 : besideEveryMs / config.haste
     const { swept, outbox } = await store.sweep({
       environment: config.environment,
