@@ -31,8 +31,19 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
   }
 }
 
-/** Text that Postgres can store: no NUL, no lone surrogates. Anything else of the value stays as it is. */
+/** What JSON.stringify writes for a character that Postgres cannot store: NUL and lone surrogates, which it escapes. */
+const unstorable = /\\u(?:0000|d[89a-f][0-9a-f]{2})/
+
+/** Text that Postgres can store, in keys too: no NUL, no lone surrogates. Anything else of the value stays as it is. */
 export function wellFormed<Value>(value: Value): Value {
-  const json = JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? part.toWellFormed().replaceAll('\u0000', '\uFFFD') : part))
-  return JSON.parse(json) as Value
+  if (!unstorable.test(JSON.stringify(value))) return value
+  return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {
+    if (typeof part === 'string') return storable(part)
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part
+    return Object.fromEntries(Object.entries(part).map(([key, inner]) => [storable(key), inner]))
+  }) as Value
+}
+
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\u0000', '\uFFFD')
 }

@@ -121,7 +121,8 @@ declare
   m baton.inbox;
 begin
   if (w.a).queued = 0 then return w; end if;
-  for m in delete from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.mode = 'steer' returning *
+  for m in with taken as (delete from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.mode = 'steer' returning *)
+    select * from taken order by position
   loop
     w := baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'user', 'kind', m.kind, 'content', m.content::jsonb,
       'bytes', m.bytes, 'estTokens', m.est_tokens)));

@@ -116,6 +116,18 @@ create or replace function baton.limit_above(settings jsonb, limits jsonb) retur
   select l.key from jsonb_each(coalesce(nullif(limits, 'null'), '{}')) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1
 $$;
 
+-- A call whose reply was lost finds its run and, while the slice still holds it, its lease. A reservation that was refused stays so:
+-- 'none' makes the executor ask for it before the call.
+create or replace function baton.repeat_open(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' and (w.a).active_run = (w.r).run_id then
+    return baton.open_answer(w, (w.r).run_id, baton.opened(w), case when exists (select from baton.reservations v
+      where v.id = p -> 'execute' -> 'reserve' ->> 'id' and v.state = 'reserved') then 'granted' else 'none' end);
+  end if;
+  return baton.open_answer(w, (w.r).run_id, replayed => true,
+    interrupted => p ->> 'onBusy' = 'interrupt' and (w.r).state = 'queued' and baton.lease_live(w.a));
+end $$;
+
 create or replace function baton.open_message(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -129,6 +141,12 @@ begin
   select * into x from baton.lock_agent(w, p);
   if x.refusal is not null then return x.refusal; end if;
   w := x.w;
+  -- Looked at under the lock: a twin that is still in flight has committed by now, and its run is found.
+  select r into w.r from baton.runs r where r.run_id = new_run and r.agent_uid = (w.a).agent_uid;
+  if found then return baton.repeat_open(w, p); end if;
+  select r into w.r from baton.idempotency i join baton.runs r on r.run_id = i.run_id
+  where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
+  if found then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
     return baton.refuse('limit_above_template', jsonb_build_object('limit', baton.limit_above((w.a).settings, p -> 'run' -> 'limits'), 'limits', (w.a).settings -> 'limits'));
   end if;
@@ -144,11 +162,14 @@ begin
     w.a.last_inbox := (w.a).last_inbox + 1;
     w.a.queued := (w.a).queued + 1;
     insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits, metadata, webhook)
-    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', new_run, busy, message ->> 'kind', (message -> 'content')::json,
+    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', new_run, busy, coalesce(message ->> 'kind', 'message'), (message -> 'content')::json,
       (message ->> 'bytes')::integer, (message ->> 'estTokens')::integer, limits, coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'));
   end if;
   if (w.a).active_run is not null and busy = 'steer' then
     -- Steered into the running run: that run's id is the answer; a run of its own is made only if it comes too late.
+    -- It has no run that a repeat could find, so its id is kept beside the keys and for as long as they are.
+    insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid)
+    values (p ->> 'tenant', 'baton:steered', new_run, '', (w.a).active_run, (w.a).agent_uid);
     new_run := (w.a).active_run;
   else
     insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, limits, metadata, webhook, template_opened, traceparent)
@@ -187,19 +208,19 @@ declare
   w baton.work;
   answer json;
 begin
-  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.open_once(p); end if;
+  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.open_message(p); end if;
   insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
   on conflict do nothing;
   if not found then
     select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
     if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
-    select a into w.a from baton.agents a where a.agent_uid = k.agent_uid;
+    select a into w.a from baton.agents a where a.agent_uid = k.agent_uid and a.environment = p ->> 'environment';
     if not found then return baton.refuse('agent_not_found'); end if;
     -- The same process asks again because the reply was lost: it gets its lease. Anybody else gets the run's present state.
-    if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_once(p); end if;
+    if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_message(p); end if;
     return baton.open_answer(w, k.run_id, replayed => true);
   end if;
-  answer := baton.open_once(p);
+  answer := baton.open_message(p);
   if not (answer ->> 'ok')::boolean then
     delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
   else
@@ -207,18 +228,4 @@ begin
     where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
   end if;
   return answer;
-end $$;
-
--- Repeatable by run id: a call whose reply was lost finds its run and its lease.
-create or replace function baton.open_once(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  w baton.work;
-begin
-  select r into w.r from baton.runs r where r.run_id = p -> 'run' ->> 'id' and r.tenant_id = p ->> 'tenant';
-  if not found then return baton.open_message(p); end if;
-  select a into w.a from baton.agents a where a.agent_uid = (w.r).agent_uid;
-  if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' and (w.a).active_run = (w.r).run_id then
-    return baton.open_answer(w, (w.r).run_id, baton.opened(w), 'granted');
-  end if;
-  return baton.open_answer(w, (w.r).run_id, replayed => true);
 end $$;

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { answered, commit, completed, execution, hold, ids, message, ok, openRequest, scope, settings, startStore, take, type StoreKit } from '#tests/store/kit'
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const texts = async (agent: string): Promise<unknown[]> => {
+  const rows = await kit.sql<{ content: unknown }>(
+    `select m.content from baton.messages m join baton.agents a using (agent_uid) where a.id = $1 and m.role = 'user' order by m.seq`,
+    [agent],
+  )
+  return rows.map((row) => row.content)
+}
+
+test('invariant 1: an accepted message is in the conversation with its run, event and lease', async () => {
+  const held = await hold(kit, 'accepted')
+  expect(held.answer).toMatchObject({ reserved: 'granted', opened: { run: { state: 'running', reservedMicros: 1_000 }, lease: { epoch: 1 } } })
+  expect(await texts('accepted')).toEqual(['hello accepted'])
+})
+
+test('invariant 3: open repeats to its first result by run id, lease and reservation included', async () => {
+  const request = openRequest('repeat', { execute: execution() })
+  const first = ok(await kit.store.open(request))
+  const second = ok(await kit.store.open(request))
+  expect(second.run.id).toBe(first.run.id)
+  expect(second.opened?.lease).toEqual(first.opened?.lease)
+  expect(second.reserved).toBe('granted')
+  expect(await texts('repeat')).toHaveLength(1)
+  expect(second.opened?.run.reservedMicros).toBe(1_000)
+})
+
+test('invariant 9: a repeated open does not turn a refused reservation into a granted one', async () => {
+  const request = openRequest('refused', { execute: execution(50_000_000) })
+  expect(ok(await kit.store.open(request)).reserved).toBe('refused')
+  expect(ok(await kit.store.open(request)).reserved).not.toBe('granted')
+})
+
+test('invariant 3: an open whose twin is still in flight does not fail and starts nothing twice', async () => {
+  for (const agent of ['twin-a', 'twin-b', 'twin-c', 'twin-d']) {
+    const request = openRequest(agent, { execute: execution() })
+    const answers = await Promise.all([kit.store.open(request), kit.store.open(request), kit.store.open(request)])
+    expect(new Set(answers.map((answer) => ok(answer).run.id)).size).toBe(1)
+    expect(await texts(agent)).toHaveLength(1)
+  }
+})
+
+test('invariant 3: a steered message whose reply was lost is not taken twice', async () => {
+  const held = await hold(kit, 'steer-twice')
+  const request = openRequest('steer-twice', { onBusy: 'steer', message: message('user', 'also this') })
+  const first = ok(await kit.store.open(request))
+  expect(first.run.id).toBe(held.runId)
+  expect(ok(await kit.store.open(request)).run.id).toBe(held.runId)
+  await commit(kit, held, answered(), completed)
+  // Also after it has entered.
+  expect(ok(await kit.store.open(request)).run.id).toBe(held.runId)
+  expect(await texts('steer-twice')).toEqual(['hello steer-twice', 'also this'])
+  expect(ok(await kit.store.getAgent(scope, 'steer-twice')).agent.queued).toBe(0)
+})
+
+test('a repeat after the run has ended and another has begun answers with the first run', async () => {
+  const request = openRequest('later', { execute: execution() })
+  const first = ok(await kit.store.open(request))
+  const held = { agentUid: first.agentUid, runId: first.run.id, sliceId: request.execute?.sliceId ?? ids.make('slice'), epoch: 1, answer: first }
+  await commit(kit, held, answered(), completed)
+  const next = await hold(kit, 'later')
+  const again = ok(await kit.store.open(request))
+  expect(again).toMatchObject({ replayed: true, run: { id: first.run.id, state: 'completed' } })
+  expect(again.opened).toBeUndefined()
+  await commit(kit, next, answered(), completed)
+})
+
+test('invariant 1: twins under one key get one run, another hash is refused, a refused request leaves no key', async () => {
+  const key = (hash: string) => ({ idempotency: { key: 'k1', hash } })
+  const twins = await Promise.all(Array.from({ length: 8 }, () => kit.store.open(openRequest('keyed', { ...key('h'), execute: execution() }))))
+  expect(new Set(twins.map((answer) => ok(answer).run.id)).size).toBe(1)
+  expect(twins.filter((answer) => !ok(answer).replayed)).toHaveLength(1)
+  expect(await texts('keyed')).toHaveLength(1)
+  expect(await kit.store.open(openRequest('keyed', key('other')))).toMatchObject({ ok: false, code: 'idempotency_mismatch' })
+  const refused = { idempotency: { key: 'k2', hash: 'h' }, agent: { name: 'nobody', uid: ids.uuid(), mustExist: true, template: null } }
+  expect(await kit.store.open(openRequest('nobody', refused))).toMatchObject({ ok: false, code: 'precondition_failed' })
+  expect(await kit.sql(`select 1 from baton.idempotency where key = 'k2'`)).toHaveLength(0)
+})
+
+test('many opens create one agent, and their messages stand in order of acceptance', async () => {
+  const answers = await Promise.all(Array.from({ length: 5 }, (_, at) => kit.store.open(openRequest('many', { message: message('user', `m${at}`) }))))
+  expect(new Set(answers.map((answer) => ok(answer).agentUid)).size).toBe(1)
+  const { agent } = ok(await kit.store.getAgent(scope, 'many'))
+  expect(agent).toMatchObject({ queued: 4, state: 'working' })
+  expect(await kit.sql(`select 1 from baton.agents where id = 'many'`)).toHaveLength(1)
+})
+
+test('a full queue and a busy agent refuse and keep nothing', async () => {
+  await hold(kit, 'full')
+  for (let at = 0; at < settings.maxQueued; at++) ok(await kit.store.open(openRequest('full')))
+  expect(await kit.store.open(openRequest('full'))).toMatchObject({ ok: false, code: 'queue_full', queued: 5 })
+  expect(await kit.store.open(openRequest('full', { onBusy: 'reject' }))).toMatchObject({ ok: false, code: 'agent_busy' })
+  expect(await kit.sql(`select 1 from baton.inbox i join baton.agents a using (agent_uid) where a.id = 'full'`)).toHaveLength(5)
+})
+
+test('steered messages enter in the order of their acceptance, wherever Postgres has put their rows', async () => {
+  const held = await hold(kit, 'order')
+  await kit.sql('set enable_indexscan = on')
+  for (const text of ['s1', 's2', 's3']) ok(await kit.store.open(openRequest('order', { onBusy: 'steer', message: message('user', text) })))
+  // An updated row moves to the end of the heap: a scan meets it last.
+  await kit.sql(`update baton.inbox i set mode = i.mode where i.position = 1 and i.agent_uid = $1`, [held.agentUid])
+  await kit.sql('analyze baton.inbox')
+  await commit(kit, held, answered(), completed)
+  expect(await texts('order')).toEqual(['hello order', 's1', 's2', 's3'])
+})
+
+test('text that Postgres cannot store is mended, in values and in keys', async () => {
+  const content = [{ type: 'text' as const, text: 'nul \u0000 and lone \ud800' }]
+  const held = await hold(kit, 'odd', { message: message('user', content), run: { id: ids.make('run'), limits: null, metadata: { 'a\u0000b': 1, 'c\udc00': 2 }, webhook: null, traceparent: null } })
+  expect(await texts('odd')).toEqual([[{ type: 'text', text: 'nul \ufffd and lone \ufffd' }]])
+  await commit(kit, held, { ...answered(), values: { 'k\u0000': { 'n\u0000': 1e300 } } }, completed)
+  expect(await kit.sql(`select s.value from baton.agent_state s where s.agent_uid = $1`, [held.agentUid])).toEqual([{ value: { 'n\ufffd': 1e300 } }])
+})
+
+test('interrupt takes the agent from a run without a lease at once, and asks one with a lease', async () => {
+  const idle = ok(await kit.store.open(openRequest('cut')))
+  const next = ok(await kit.store.open(openRequest('cut', { onBusy: 'interrupt' })))
+  expect(next).toMatchObject({ halt: false, run: { state: 'running' } })
+  expect(ok(await kit.store.getRun(scope, idle.run.id)).run).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
+  const held = await take(kit, next.agentUid)
+  expect(ok(await kit.store.open(openRequest('cut', { onBusy: 'interrupt' })))).toMatchObject({ halt: true, run: { state: 'queued' } })
+  const first = await commit(kit, held, answered(), completed)
+  expect(first).toMatchObject({ allowed: false, released: false, flags: { stop: 'interrupted' } })
+  const last = await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })
+  expect(last).toMatchObject({ released: true, state: 'cancelled' })
+  expect(ok(await kit.store.getAgent(scope, 'cut')).agent).toMatchObject({ queued: 0, state: 'working' })
+})
