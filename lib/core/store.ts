@@ -58,7 +58,8 @@ export interface Reservation {
 
 export interface Settlement {
   id: ReservationId
-  costMicros: number
+  /** Null books the whole reservation: nobody knows what the call cost. */
+  costMicros: number | null
   usage: Usage
   estimated: boolean
 }

@@ -28,6 +28,7 @@ export async function modelStep(session: Session): Promise<void> {
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
   await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
+  session.reservation.started = true
   const stream = streamStep(session, request)
   let answer: ModelAnswer
   try {
@@ -47,11 +48,13 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
   const { opened } = session
   if (session.reservation.state === 'none') {
     const reserve = reservationFor(session, request)
-    if (reserve !== null) {
-      const state = await session.reserve(reserve)
-      if (opened.flags.stop !== null) return false
-      session.reservation = { state, entry: state === 'granted' ? reserve : null }
+    if (reserve === null) {
+      await end(session, {}, 'price_unknown', `No price is known for ${request.model}; add it in lib/providers.ts.`)
+      return false
     }
+    const state = await session.reserve(reserve)
+    session.reservation = { state, entry: state === 'granted' ? reserve : null }
+    if (opened.flags.stop !== null) return false
   }
   if (session.reservation.state === 'granted') return true
   const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`
@@ -66,7 +69,7 @@ async function answered(session: Session, request: ModelRequest, answer: ModelAn
   const happened: Happened = {
     usage: answer.usage,
     events: answerEvents(answer, request, settlement?.costMicros ?? 0),
-    count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0 },
+    count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0 },
     lastError: null,
     ...(settlement === null ? {} : { settle: [settlement] }),
   }
@@ -101,7 +104,8 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
     ...(settlement === null ? {} : { settle: [settlement] }),
   }
   if (error.code === 'context_too_long' && run.windowRetries === 0) {
-    const from = nextWindow(opened.window, opened.settings.window, true)
+    const movable = opened.window.filter((message) => message.seq >= opened.windowFrom)
+    const from = nextWindow(movable, opened.settings.window, true)
     if (from !== null) return void (await settle(session, { ...happened, count: { windowRetries: 1 } }, 0, { window: { from } }))
   }
   const retry = run.attempt + 1

@@ -30,8 +30,8 @@ export interface Session {
   opening: ModelMessage | null
   deadlines: Deadlines
   guard: LeaseGuard
-  /** What is reserved for the next model call; `none` means that nobody has asked yet. */
-  reservation: { state: 'granted' | 'refused' | 'none'; entry: Reservation | null }
+  /** What is reserved for the next model call; `none` means that nobody has asked yet, `started` that the call was made. */
+  reservation: { state: 'granted' | 'refused' | 'none'; entry: Reservation | null; started?: boolean }
   /** Aborts at the hard limit, when the run is asked to stop and when the lease is gone. */
   signal: AbortSignal
   gateMs: number
@@ -41,6 +41,8 @@ export interface Session {
   output: string | null
   error: RunError | null
   commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
+  /** Milliseconds of work since it was last asked. */
+  takeWork(): number
   /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
   /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
@@ -138,16 +140,13 @@ export function openSession(input: SessionInput): Session {
 
   async function send(happened: Happened, intends: Intends): Promise<CommitAnswer> {
     const commitId: CommitId = services.ids.make('commit')
-    const now = clock.monotonic()
-    const count = { ...happened.count, workMs: Math.round(now - workSince) }
-    workSince = now
     const request = {
       commitId,
       agentUid: opened.agentUid,
       sliceId: opened.lease.sliceId,
       epoch: opened.lease.epoch,
       leaseMs: opened.lease.leaseMs,
-      happened: { ...happened, count },
+      happened,
       intends,
     }
     let stamp = guard.stamp()
@@ -211,6 +210,11 @@ export function openSession(input: SessionInput): Session {
     },
     lookAtFlags,
     reserve: (entry) => untilAnswered('a reservation', () => renew(entry)),
+    takeWork() {
+      const since = workSince
+      workSince = clock.monotonic()
+      return Math.round(workSince - since)
+    },
     pastSlice: () => clock.monotonic() >= deadlines.sliceAt,
     leftMs: () => Math.max(0, deadlines.hardAt - clock.monotonic()),
     endSlice(hardAt) {

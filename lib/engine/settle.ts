@@ -18,10 +18,17 @@ export function rulesOf(session: Session): Parameters<typeof decide>[1] {
  * Commits what happened together with what comes next: the state is projected, `decide` looks at it, and its answer becomes the
  * intents of the same transaction. `running` calls are still at work in this process. Throws LeaseLost.
  */
-export async function settle(session: Session, happened: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
+export async function settle(session: Session, facts: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
+  const unused = facts.settle === undefined && session.reservation.started !== true ? unansweredSettlement(session, false) : null
+  // The work so far is part of the facts, so that the limit of working time is seen by the decision that goes into this commit.
+  const count = { ...facts.count, workMs: session.takeWork() }
+  const happened: Happened = { ...facts, count, ...(unused === null ? {} : { settle: [unused] }) }
   const next = project(session.opened, happened)
   const intends = { ...(await plan(session, next, running)), ...force }
-  if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) delete intends.reserve
+  if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
+    delete intends.reserve
+    delete intends.start
+  }
   const answer = await session.commit(happened, intends)
   applyCommit(session.opened, happened, intends, answer)
   session.released = answer.released
@@ -102,11 +109,15 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
   }
 }
 
-/** What a call without an answer is booked at: nothing where the provider refused it with a status, else its whole reservation. */
+/**
+ * What a call without an answer is booked at: nothing where it was never made or the provider refused it with a status, else its
+ * whole reservation, whose amount the database knows.
+ */
 export function unansweredSettlement(session: Session, refused: boolean): Settlement | null {
-  const entry = session.reservation.entry
+  const { entry, started } = session.reservation
   if (entry === null) return null
-  return { id: entry.id, usage: noUsage, costMicros: refused ? 0 : (entry.micros ?? 0), estimated: !refused }
+  const free = refused || started !== true
+  return { id: entry.id, usage: noUsage, costMicros: free ? 0 : null, estimated: !free }
 }
 
 /** The worst case of the call as a reservation, or null when its model has no price. */
