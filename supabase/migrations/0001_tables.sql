@@ -224,6 +224,7 @@ create table if not exists baton.webhook_deliveries (
 );
 create index if not exists deliveries_due on baton.webhook_deliveries (environment, next_at) where next_at is not null;
 create index if not exists deliveries_of_run on baton.webhook_deliveries (run_id);
+create index if not exists deliveries_age on baton.webhook_deliveries using brin (created_at);
 
 create table if not exists baton.idempotency (
   tenant_id text not null,
@@ -236,6 +237,7 @@ create table if not exists baton.idempotency (
   primary key (tenant_id, caller, key)
 );
 create index if not exists idempotency_age on baton.idempotency using brin (created_at);
+create index if not exists idempotency_of_agent on baton.idempotency (agent_uid);
 
 -- Values that tools keep for their agent; written by the commit of the outcome.
 create table if not exists baton.agent_state (

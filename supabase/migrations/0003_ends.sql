@@ -100,7 +100,7 @@ end $$;
 create or replace function baton.stop_run(w baton.work, kind text, note text) returns baton.work language plpgsql set search_path = '' as $$
 begin
   if baton.lease_live(w.a) then
-    if (w.r).stop_requested is null or kind <> 'interrupted' then
+    if (w.r).stop_requested is null or kind <> 'interrupted' and (w.r).stop_requested <> 'killed' then
       w.r.stop_requested := kind;
       w.r.stop_note := note;
     end if;
@@ -139,8 +139,9 @@ declare
   target baton.runs;
 begin
   select a into w.a from baton.agents a
-  where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and case when p ? 'agent' then a.id = p ->> 'agent'
-    else a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') end
+  where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and a.agent_uid = case when p ? 'agent'
+    then (select x.agent_uid from baton.agents x where x.tenant_id = p ->> 'tenant' and x.id = p ->> 'agent')
+    else (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') end
   for update;
   if not found then return json_build_object('ok', false, 'code', case when p ? 'agent' then 'agent_not_found' else 'run_not_found' end); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;

@@ -4,6 +4,14 @@ create or replace function baton.message_json(m baton.messages) returns json lan
   select json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
 $$;
 
+-- Where the loaded window begins: at the first user message from which on there is at most 1 MB, so never between a call and its
+-- result; the last user message always stays.
+create or replace function baton.window_start(uid uuid, from_seq bigint) returns bigint language sql stable set search_path = '' as $$
+  select coalesce(min(y.seq) filter (where y.total <= 1048576), max(y.seq), from_seq) from (
+    select m.seq, m.role, sum(m.bytes) over (order by m.seq desc) as total from baton.messages m where m.agent_uid = uid and m.seq >= from_seq) y
+  where y.role = 'user'
+$$;
+
 -- What an executor needs to decide and act: made by open and claim. Bounded by the window's own limits and by 1 MB.
 create or replace function baton.opened(w baton.work) returns json language sql stable set search_path = '' as $$
   select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
@@ -17,9 +25,8 @@ create or replace function baton.opened(w baton.work) returns json language sql 
     'flags', json_build_object('stop', (w.r).stop_requested, 'hold', false),
     'gateMs', (select greatest(0, baton.millis(g.until - baton.clock())) from baton.gates g
       where g.environment = (w.a).environment and g.model = (w.a).settings ->> 'model'),
-    'window', (select coalesce(json_agg(baton.message_json(y.m) order by (y.m).seq), '[]') from (
-      select m, sum(m.bytes) over (order by m.seq desc) as total from baton.messages m
-      where m.agent_uid = (w.a).agent_uid and m.seq >= (w.a).window_from) y where y.total <= 1048576),
+    'window', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
+      where m.agent_uid = (w.a).agent_uid and m.seq >= baton.window_start((w.a).agent_uid, (w.a).window_from)),
     'kept', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
     'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c

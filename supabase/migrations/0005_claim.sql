@@ -28,6 +28,7 @@ declare
   x record;
   refusal json;
   crashed boolean;
+  now_at timestamptz := baton.clock();
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid and a.environment = p ->> 'environment' for update;
   if not found then return baton.refuse('agent_gone'); end if;
@@ -42,6 +43,11 @@ begin
   end if;
   if greatest((w.a).format, (w.r).format) > (p ->> 'maxFormat')::integer then return baton.refuse('format_newer'); end if;
 
+  refusal := baton.check_template(w, p);
+  if refusal ->> 'code' <> 'template_missing' then
+    -- Nothing is stored, the crash is not counted yet: the same claim comes again at once with the settings of the deployed definition.
+    return refusal;
+  end if;
   crashed := (w.a).lease_owner is not null;
   if crashed then
     select * into x from baton.take_over(w, p);
@@ -51,18 +57,13 @@ begin
       return baton.refuse('not_due', jsonb_build_object('dueInMs', x.wait_ms, 'outbox', w.rows));
     end if;
   end if;
-  refusal := baton.check_template(w, p);
-  if refusal ->> 'code' = 'template_missing' then
+  if refusal is not null then
     -- The run waits for its template and looks again; a deploy that brings it back lets it go on.
     w.r.state := 'waiting';
     w.r.wait_kind := 'template';
     w.r.due_at := baton.clock() + baton.duration(30000 / coalesce((p ->> 'haste')::numeric, 1));
     w := baton.finish(baton.state_changed(baton.release(w)));
     return baton.refuse('template_missing', jsonb_build_object('template', (w.a).template, 'outbox', w.rows));
-  end if;
-  if refusal is not null then
-    -- Nothing is stored: the same claim comes again at once with the settings of the deployed definition.
-    return refusal;
   end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
 
@@ -80,7 +81,7 @@ begin
         where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and c.state = 'executing' and c.effect = 'once')));
   end if;
   update baton.outbox o set sent_at = baton.clock() where o.agent_uid = (w.a).agent_uid and o.kind = 'continue' and o.sent_at is null
-    and o.environment = (w.a).environment and o.due_at <= baton.clock();
+    and o.environment = (w.a).environment and o.due_at <= now_at;
   w := baton.finish(w);
   return json_build_object('ok', true, 'now', baton.clock(), 'opened', baton.opened(w), 'outbox', coalesce(w.rows, '[]'));
 end $$;

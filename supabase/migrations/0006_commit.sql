@@ -5,10 +5,12 @@
 create or replace function baton.settle_one(w baton.work, s jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   v baton.reservations;
-  cost bigint := (s ->> 'costMicros')::bigint;
+  cost bigint;
 begin
   select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
   if not found or v.state = 'settled' then return w; end if;
+  -- Null: nobody knows what it cost, so it is booked in full.
+  cost := coalesce((s ->> 'costMicros')::bigint, v.micros);
   w.r.cost_micros := (w.r).cost_micros + cost - case when v.state = 'estimated' then v.cost_micros else 0 end;
   w.r.reserved_micros := (w.r).reserved_micros - case when v.state = 'reserved' then v.micros else 0 end;
   update baton.reservations x set state = case when (s ->> 'estimated')::boolean then 'estimated' else 'settled' end, cost_micros = cost,
@@ -49,10 +51,11 @@ create or replace function baton.start_calls(w baton.work, ids jsonb) returns ba
 declare
   c baton.tool_calls;
 begin
-  for c in update baton.tool_calls t set state = 'executing', epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
+  for c in with started as (update baton.tool_calls t set state = 'executing', epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
       started_at = coalesce(t.started_at, baton.clock()),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'executing', 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
-    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and not baton.is_final_call(t.state) returning *
+    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and not baton.is_final_call(t.state) returning *)
+    select * from started order by step, index
   loop
     if c.attempts = 1 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
@@ -118,7 +121,8 @@ end $$;
 create or replace function baton.move_window(w baton.work, to_seq bigint) returns baton.work language plpgsql set search_path = '' as $$
 begin
   w.a.window_from := to_seq;
-  w.a.window_tokens := (select coalesce(sum(m.est_tokens), 0) from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq >= to_seq);
+  w.a.window_tokens := (select coalesce(sum(m.est_tokens), 0) from baton.messages m where m.agent_uid = (w.a).agent_uid
+      and (m.seq >= to_seq or m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint and m.role = 'user'));
   return baton.append_event(w, 'monitor', 'window_moved', jsonb_build_object('from', to_seq, 'tokens', (w.a).window_tokens));
 end $$;
 

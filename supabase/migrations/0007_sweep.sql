@@ -14,10 +14,12 @@ declare
   w baton.work;
   rows jsonb := '[]';
   uid uuid;
+  -- In a variable: a volatile function in a condition keeps Postgres from using the index for it.
+  now_at timestamptz := baton.clock();
 begin
   for uid in select r.agent_uid from baton.runs r join baton.agents a using (agent_uid)
-    where r.environment = env and r.due_at is not null and r.due_at <= baton.clock() and baton.due(a, r)
-      and coalesce(a.continued_at, '-infinity') <= baton.clock() - resend
+    where r.environment = env and r.due_at is not null and r.due_at <= now_at and baton.due(a, r)
+      and coalesce(a.continued_at, '-infinity') <= now_at - resend
     order by r.due_at limit most
   loop
     select a into w.a from baton.agents a where a.agent_uid = uid for update skip locked;
@@ -110,14 +112,21 @@ create or replace function baton.prune(p jsonb) returns json language plpgsql se
 declare
   env text := p ->> 'environment';
   most integer := least(coalesce((p ->> 'limit')::integer, 1000), 10000);
+  now_at timestamptz := baton.clock();
+  day_ago timestamptz := now_at - interval '24 hours';
+  week_ago timestamptz := now_at - interval '7 days';
   events_gone integer;
   keys_gone integer;
   outbox_gone integer;
   deliveries_gone integer;
 begin
   with old as (
-    select e.agent_uid, e.seq from baton.events e join baton.agents a using (agent_uid)
-    where a.environment = env and (e.at < baton.clock() - interval '7 days' or e.seq <= a.last_event_seq - 10000) limit most
+    (select e.agent_uid, e.seq from baton.events e join baton.agents a using (agent_uid) where a.environment = env and e.at < week_ago limit most)
+    union
+    (select e.agent_uid, e.seq from baton.agents a cross join lateral (
+      select x.agent_uid, x.seq from baton.events x where x.agent_uid = a.agent_uid and x.seq between a.first_event_seq and a.last_event_seq - 10000
+      order by x.seq limit most) e
+    where a.environment = env and a.last_event_seq - a.first_event_seq >= 10000 limit most)
   ), gone as (delete from baton.events e using old where e.agent_uid = old.agent_uid and e.seq = old.seq returning e.agent_uid, e.seq),
   moved as (
     update baton.agents a set first_event_seq = greatest(a.first_event_seq, g.last + 1)
@@ -125,14 +134,14 @@ begin
   ) select count(*) from gone into events_gone;
   with old as (
     select i.tenant_id, i.caller, i.key from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
-    where t.environment = env and i.created_at < baton.clock() - interval '24 hours' and not coalesce(baton.is_open(r.state), false) limit most
+    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false) limit most
   ), gone as (delete from baton.idempotency i using old where (i.tenant_id, i.caller, i.key) = (old.tenant_id, old.caller, old.key) returning 1)
   select count(*) from gone into keys_gone;
-  with old as (select o.id from baton.outbox o where o.environment = env and o.sent_at < baton.clock() - interval '24 hours' limit most),
+  with old as (select o.id from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most),
   gone as (delete from baton.outbox o using old where o.id = old.id returning 1) select count(*) from gone into outbox_gone;
-  with old as (select d.id from baton.webhook_deliveries d where d.environment = env and d.ended_at < baton.clock() - interval '7 days' limit most),
+  with old as (select d.id from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most),
   gone as (delete from baton.webhook_deliveries d using old where d.id = old.id returning 1) select count(*) from gone into deliveries_gone;
-  delete from baton.gates g where g.environment = env and g.until < baton.clock() - interval '1 hour';
-  update baton.sweeps s set pruned_at = baton.clock() where s.environment = env;
+  delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
+  update baton.sweeps s set pruned_at = now_at where s.environment = env;
   return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone);
 end $$;

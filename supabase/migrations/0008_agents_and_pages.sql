@@ -54,10 +54,12 @@ declare
 begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock() where v.agent_uid = a.agent_uid and v.state = 'reserved';
+  update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
+  where v.state = 'reserved' and v.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid and baton.is_open(r.state));
   delete from baton.idempotency i where i.agent_uid = a.agent_uid;
-  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid;
-  delete from baton.outbox o where o.agent_uid = a.agent_uid;
+  delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
+  -- Rows that have been sent hold ids alone and go by age.
+  delete from baton.outbox o where o.environment = a.environment and o.sent_at is null and o.agent_uid = a.agent_uid;
   delete from baton.agents x where x.agent_uid = a.agent_uid;
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
@@ -74,6 +76,8 @@ begin
   if not found then return baton.refuse('run_not_found'); end if;
   select * into old from baton.runs r where r.run_id = p ->> 'runId';
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
+  -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
+  if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
   refusal := baton.check_template(w, p);
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
@@ -117,36 +121,51 @@ end $$;
 create or replace function baton.list_agents(p jsonb) returns json language sql stable set search_path = '' as $$
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.agent_json(x) order by x.agent_uid), '[]')) from (
     select a.* from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
-      and (p ->> 'after' is null or a.agent_uid > (p ->> 'after')::uuid) and (p ->> 'template' is null or a.template = p ->> 'template')
+      and a.agent_uid > coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000') and (p ->> 'template' is null or a.template = p ->> 'template')
       and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
       and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
       and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
     order by a.agent_uid limit (p ->> 'limit')::integer) x
 $$;
 
+-- Two roads, one of them shut by its constant condition: an agent's runs are found by the agent, all others by the tenant.
 create or replace function baton.list_runs(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id desc), '[]')) from (
-    select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = p ->> 'tenant' and r.environment = p ->> 'environment'
-      and (p ->> 'agentUid' is null or r.agent_uid = (p ->> 'agentUid')::uuid) and (p ->> 'after' is null or r.run_id < p ->> 'after')
-      and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
-      and (p ->> 'template' is null or a.template = p ->> 'template') and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
-      and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
-    order by r.run_id desc limit (p ->> 'limit')::integer) x
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(r, a) order by r.run_id desc), '[]')) from (
+    select u.run_id from (
+      select x.* from baton.runs x where p ->> 'agentUid' is null and x.tenant_id = p ->> 'tenant' and x.run_id < coalesce(p ->> 'after', 'run_z')
+      union all
+      select x.* from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.tenant_id = p ->> 'tenant' and x.run_id < coalesce(p ->> 'after', 'run_z')
+    ) u where u.environment = p ->> 'environment'
+      and (p ->> 'state' is null or u.state = p ->> 'state') and (p ->> 'stopReason' is null or u.stop_reason = p ->> 'stopReason')
+      and (p ->> 'template' is null or exists (select from baton.agents y where y.agent_uid = u.agent_uid and y.template = p ->> 'template'))
+      and (p ->> 'user' is null or u.owner_id = (p ->> 'user')::uuid)
+      and (p ->> 'from' is null or u.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or u.created_at < (p ->> 'to')::timestamptz)
+    order by u.run_id desc limit (p ->> 'limit')::integer) k join baton.runs r using (run_id) join baton.agents a using (agent_uid)
 $$;
 
-create or replace function baton.list_messages(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.message_json(x) order by x.seq), '[]'),
+-- {agentUid, after?, before?, role?, limit} Oldest first; with `before` the last ones before it.
+create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  uid uuid := (p ->> 'agentUid')::uuid;
+  after bigint := coalesce((p ->> 'after')::bigint, 0);
+  data json;
+begin
+  if p ->> 'before' is null then
+    select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
+      and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq limit (p ->> 'limit')::integer) x;
+  else
+    select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
+      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq desc limit (p ->> 'limit')::integer) x;
+  end if;
+  return json_build_object('ok', true, 'data', coalesce(data, '[]'),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
-      'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = (p ->> 'agentUid')::uuid
-      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user')) from (
-    select * from (select m.* from baton.messages m where m.agent_uid = (p ->> 'agentUid')::uuid and m.seq > coalesce((p ->> 'after')::bigint, 0)
-      and (p ->> 'before' is null or m.seq < (p ->> 'before')::bigint) and (p ->> 'role' is null or m.role = p ->> 'role')
-    order by case when p ->> 'before' is null then m.seq else -m.seq end limit (p ->> 'limit')::integer) y) x
-$$;
+      'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = uid
+      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user'));
+end $$;
 
 create or replace function baton.list_tool_calls(p jsonb) returns json language sql stable set search_path = '' as $$
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
-    select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and (p ->> 'after' is null or c.call_id > p ->> 'after')
+    select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
       and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
       and (p ->> 'runId' is null or c.run_id = p ->> 'runId')
     order by c.call_id limit (p ->> 'limit')::integer) x

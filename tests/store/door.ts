@@ -82,7 +82,7 @@ const printed = new WeakMap<ChildProcess, string[]>()
 
 function run(command: readonly string[], environment: Record<string, string>): ChildProcess {
   const [program = '', ...parameters] = command
-  const child = spawn(program, parameters, { env: { PATH: process.env['PATH'], ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, parameters, { env: { NODE_ENV: 'production', PATH: process.env['PATH'], ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   printed.set(child, lines)
   for (const stream of [child.stdout, child.stderr]) {
