@@ -1,0 +1,93 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
+import { readMigrations } from '#supabase/migrate'
+import { hold, ids, startStore, type StoreKit } from '#tests/store/kit'
+
+let kit: StoreKit
+const [alice, bob] = [ids.uuid(), ids.uuid()]
+beforeAll(async () => {
+  kit = await startStore()
+  await hold(kit, 'of-alice', { ownerId: alice })
+  await hold(kit, 'of-bob', { ownerId: bob })
+})
+afterAll(() => kit.close())
+
+/** Runs the statement as a role of the API, with the user's claims. */
+async function as(role: 'anon' | 'authenticated', user: string | null, text: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query(`select set_config('request.jwt.claim.sub', $1, true), set_config('request.jwt.claims', $2, true)`, [user ?? '', JSON.stringify({ sub: user, role })])
+    await client.query(`set local role ${role}`)
+    return await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+test('anon and authenticated execute none of the functions and touch no table', async () => {
+  const functions = await kit.sql<{ call: string }>(
+    `select format('%I.%I', n.nspname, p.proname) as call from pg_proc p join pg_namespace n on n.oid = p.pronamespace where (n.nspname = 'public' and p.proname like 'baton\\_%') or n.nspname = 'baton'`,
+  )
+  expect(functions.length).toBeGreaterThan(60)
+  const open = await kit.sql(
+    `select p.oid::regprocedure::text as f, r.role from pg_proc p join pg_namespace n on n.oid = p.pronamespace, (values ('anon'), ('authenticated')) r (role)
+    where ((n.nspname = 'public' and p.proname like 'baton\\_%') or n.nspname = 'baton') and has_function_privilege(r.role, p.oid, 'execute')`,
+  )
+  expect(open).toEqual([])
+  await expect(as('anon', null, `select public.baton_health('{}')`)).rejects.toThrow(/permission denied/)
+  await expect(as('authenticated', alice, `select public.baton_list_agents('{"tenant":"one"}')`)).rejects.toThrow(/permission denied/)
+  for (const table of ['agents', 'runs', 'messages', 'events', 'tool_calls', 'tenants', 'reservations', 'idempotency', 'outbox', 'webhook_deliveries', 'agent_state']) {
+    await expect(as('anon', null, `select 1 from baton.${table}`)).rejects.toThrow(/permission denied/)
+    await expect(as('authenticated', alice, `delete from baton.${table}`)).rejects.toThrow(/permission denied/)
+  }
+  for (const table of ['tenants', 'reservations', 'idempotency', 'outbox', 'webhook_deliveries', 'agent_state', 'inbox', 'gates', 'sweeps']) {
+    await expect(as('authenticated', alice, `select 1 from baton.${table}`)).rejects.toThrow(/permission denied/)
+  }
+})
+
+test('a user reads what is theirs through the views and nothing else; every table has row level security', async () => {
+  for (const [user, name] of [
+    [alice, 'of-alice'],
+    [bob, 'of-bob'],
+  ] as const) {
+    expect((await as('authenticated', user, 'select id from public.baton_agents')).rows).toEqual([{ id: name }])
+    for (const view of ['runs', 'messages', 'events']) {
+      const { rows } = await as('authenticated', user, `select distinct owner_id from public.baton_${view}`)
+      expect(rows).toEqual([{ owner_id: user }])
+    }
+  }
+  expect((await as('authenticated', ids.uuid(), 'select 1 from public.baton_messages')).rows).toEqual([])
+  await expect(as('anon', null, 'select 1 from public.baton_agents')).rejects.toThrow(/permission denied/)
+  await expect(as('authenticated', alice, `update public.baton_agents set template = 'x'`)).rejects.toThrow(/permission denied/)
+  const open = await kit.sql(`select relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'baton' and c.relkind = 'r' and not c.relrowsecurity and c.relname <> 'local_clock'`)
+  expect(open).toEqual([])
+})
+
+test('every function has an empty search_path of its own', async () => {
+  const loose = await kit.sql(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where (n.nspname = 'baton' or (n.nspname = 'public' and p.proname like 'baton\\_%')) and not coalesce(p.proconfig @> array['search_path=""'], false)`)
+  expect(loose).toEqual([])
+})
+
+test('a database that has public.agents, messages and events migrates, and each file applies twice', async () => {
+  const name = `baton_twice_${ids.uuid().replaceAll('-', '')}`
+  const url = await createDatabase(inject('clusterUrl'), name)
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query('create table public.agents (id int); create table public.messages (id int); create table public.events (id int); insert into public.agents values (7)')
+    await prepareDatabase(url)
+    for (const { sql } of await readMigrations()) await client.query(sql)
+    for (const { sql } of await readMigrations()) await client.query(sql)
+    expect((await client.query('select id from public.agents')).rows).toEqual([{ id: 7 }])
+    const { rows } = await client.query<{ answer: unknown }>(`select public.baton_health('{"environment":"x"}') as answer`)
+    expect(rows[0]?.answer).toMatchObject({ ok: true })
+  } finally {
+    await client.end()
+    await dropDatabase(inject('clusterUrl'), name)
+  }
+})

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { answered, claimRequest, commit, completed, hold, message, ok, openRequest, scope, startStore, take, type StoreKit } from '#tests/store/kit'
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const sweep = (environment = 'test') => kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 100 })
+const elsewhere = { tenant: 'other', environment: 'elsewhere' }
+const hook = { url: 'https://example.com/hook', secret: null }
+
+test('invariant 7: a row that was never sent is given out again under its id, a lost continuation as a new row', async () => {
+  const opened = ok(await kit.store.open(openRequest('lost')))
+  const [row] = opened.outbox
+  expect(row).toMatchObject({ kind: 'continue', data: { agentUid: opened.agentUid, runId: opened.run.id } })
+  const mine = async () => (await sweep()).outbox.filter((swept) => swept.data.agentUid === opened.agentUid)
+  expect(await mine()).toHaveLength(0)
+  await kit.advance(10_001)
+  expect((await mine()).map((swept) => swept.id)).toContain(row?.id)
+  await kit.store.outboxSent([row?.id ?? ''])
+  await kit.store.outboxSent([row?.id ?? ''])
+  await kit.advance(10_001)
+  const again = await mine()
+  expect(again.length).toBeGreaterThan(0)
+  expect(again.map((swept) => swept.id)).not.toContain(row?.id)
+  const held = await take(kit, opened.agentUid)
+  expect(await mine()).toHaveLength(0)
+  await kit.advance(31_000)
+  expect(await mine()).toHaveLength(1)
+  await commit(kit, await take(kit, held.agentUid), answered(), completed)
+  await kit.advance(31_000)
+  expect(await mine()).toHaveLength(0)
+})
+
+test('sweeps of many processes are one sweep, and a sweep never waits for an agent that is being changed', async () => {
+  const all = await Promise.all(Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })))
+  expect(all.filter((one) => one.swept).length).toBeLessThanOrEqual(1)
+  await kit.advance(61_000)
+  const more = await Promise.all(Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })))
+  expect(more.filter((one) => one.swept)).toHaveLength(1)
+})
+
+test('a webhook is written with the end, taken by one worker, retried as a new row, and ends', async () => {
+  const held = await hold(kit, 'hooked', { run: { ...openRequest('hooked').run, webhook: hook } })
+  const end = await commit(kit, held, answered(), completed)
+  const row = end.outbox.find((entry) => entry.kind === 'webhook')
+  const id = row?.data.deliveryId ?? ''
+  const request = { id, environment: 'test', holdMs: 60_000 }
+  const takers = await Promise.all([kit.store.takeDelivery(request), kit.store.takeDelivery(request), kit.store.takeDelivery({ ...request, environment: 'elsewhere' })])
+  expect(takers.filter((taken) => taken.ok)).toHaveLength(1)
+  const record = { id, attempt: 1, delivered: false, status: 500, error: 'no', durationMs: 3, retryInMs: 1_000 }
+  expect(ok(await kit.store.recordDelivery(record)).outbox).toHaveLength(1)
+  await kit.advance(1_001)
+  expect(ok(await kit.store.takeDelivery(request))).toMatchObject({ attempt: 2, url: hook.url })
+  // The worker dies: the sweeper gives the delivery to another.
+  await kit.advance(61_000)
+  expect((await sweep()).outbox.some((entry) => entry.data.deliveryId === id)).toBe(true)
+  expect(ok(await kit.store.takeDelivery(request))).toMatchObject({ attempt: 3 })
+  expect(await kit.store.recordDelivery({ ...record, attempt: 2, delivered: true })).toMatchObject({ ok: false })
+  ok(await kit.store.recordDelivery({ ...record, attempt: 3, delivered: true, retryInMs: null }))
+  const { webhooks } = ok(await kit.store.getRun(scope, held.runId))
+  expect(webhooks).toMatchObject([{ state: 'delivered', attempts: 3 }])
+})
+
+test('two environments on one database: nothing is claimed, swept, pruned, delivered or read across', async () => {
+  const key = { idempotency: { key: 'shared', hash: 'h' } }
+  const other = ok(await kit.store.open(openRequest('theirs', { ...elsewhere, ...key, run: { ...openRequest('x').run, webhook: hook } })))
+  await kit.advance(11_000)
+  expect((await sweep('test')).outbox.filter((row) => row.data.agentUid === other.agentUid)).toHaveLength(0)
+  expect(await kit.store.claim(claimRequest(other.agentUid))).toMatchObject({ code: 'agent_gone' })
+  const foreign = { tenant: 'other', environment: 'test' }
+  expect(await kit.store.open(openRequest('theirs', foreign))).toMatchObject({ code: 'agent_not_found' })
+  expect(await kit.store.open(openRequest('theirs', { ...foreign, ...key }))).toMatchObject({ code: 'agent_not_found' })
+  expect(await kit.store.open(openRequest('new', foreign))).toMatchObject({ code: 'tenant_missing' })
+  for (const where of [foreign, scope]) {
+    expect(await kit.store.getAgent(where, 'theirs')).toMatchObject({ ok: false })
+    expect(await kit.store.getRun(where, other.run.id)).toMatchObject({ ok: false })
+    expect(await kit.store.stop(where, { runId: other.run.id }, 'cancelled', null)).toMatchObject({ ok: false })
+    expect(await kit.store.stop(where, { agent: 'theirs' }, 'cancelled', null)).toMatchObject({ ok: false })
+    expect(await kit.store.retry(where, { runId: other.run.id, newRunId: openRequest('y').run.id, caller: 'c', versions: {}, settings: null })).toMatchObject({ ok: false })
+    expect(await kit.store.deleteAgent(where, 'theirs')).toMatchObject({ ok: false })
+    const query = { limit: 10, after: null }
+    expect((await kit.store.listAgents(where, query)).filter((agent) => agent.id === 'theirs')).toHaveLength(0)
+    expect((await kit.store.listRuns(where, query)).filter((run) => run.id === other.run.id)).toHaveLength(0)
+  }
+  const before = await kit.sql<{ n: number }>('select count(*)::integer as n from baton.events where agent_uid = $1', [other.agentUid])
+  await kit.advance(8 * 24 * 3_600_000)
+  await kit.store.prune({ environment: 'test', limit: 1_000 })
+  expect(await kit.sql('select count(*)::integer as n from baton.events where agent_uid = $1', [other.agentUid])).toEqual(before)
+  expect((await sweep('elsewhere')).outbox.some((row) => row.data.agentUid === other.agentUid)).toBe(true)
+})
+
+test('retention: old events and those beyond 10,000 go, the cursor says so, keys of open runs stay', async () => {
+  const held = await hold(kit, 'old', { idempotency: { key: 'old', hash: 'h' } })
+  await kit.sql(
+    `insert into baton.events (agent_uid, seq, tenant_id, channel, type, data) select $1, g, 'one', 'monitor', 'custom', '{}' from generate_series(1001, 12000) g`,
+    [held.agentUid],
+  )
+  await kit.sql('update baton.agents set last_event_seq = 12000 where agent_uid = $1', [held.agentUid])
+  await kit.store.prune({ environment: 'test', limit: 10_000 })
+  expect(await kit.store.listEvents({ agentUid: held.agentUid, after: 5, limit: 10 })).toMatchObject({ code: 'cursor_expired', oldestSeq: 2_001 })
+  expect(ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 2_000, limit: 1 })).data[0]?.seq).toBe(2_001)
+  await kit.advance(8 * 24 * 3_600_000)
+  for (let batch = 0; batch < 3; batch++) await kit.store.prune({ environment: 'test', limit: 10_000 })
+  expect(await kit.sql('select 1 from baton.events where agent_uid = $1', [held.agentUid])).toHaveLength(0)
+  expect(await kit.sql(`select 1 from baton.idempotency where key = 'old'`)).toHaveLength(1)
+  await commit(kit, await take(kit, held.agentUid), { messages: [message('assistant', 'x')] }, completed)
+  await kit.store.prune({ environment: 'test', limit: 10_000 })
+  expect(await kit.sql(`select 1 from baton.idempotency where key = 'old'`)).toHaveLength(0)
+})
+
+test('pages: messages forwards and backwards, runs of one agent and of all, agents by cursor', async () => {
+  const held = await hold(kit, 'paged')
+  const texts = Array.from({ length: 9 }, (_, at) => message('assistant', `a${at + 2}`))
+  await commit(kit, held, { messages: texts }, completed)
+  const seqs = async (query: { after?: number; before?: number; role?: string; limit: number }) =>
+    (await kit.store.listMessages({ agentUid: held.agentUid, ...query })).data.map((row) => row.seq)
+  expect(await seqs({ limit: 3 })).toEqual([1, 2, 3])
+  expect(await seqs({ limit: 3, after: 3 })).toEqual([4, 5, 6])
+  expect(await seqs({ limit: 3, before: 9 })).toEqual([6, 7, 8])
+  expect(await seqs({ limit: 3, role: 'user' })).toEqual([1])
+  const second = await hold(kit, 'paged')
+  const list = { limit: 1, after: null, agentUid: held.agentUid }
+  const [newest] = await kit.store.listRuns(scope, list)
+  expect(newest?.id).toBe(second.runId)
+  expect((await kit.store.listRuns(scope, { ...list, after: newest?.id ?? '' })).map((run) => run.id)).toEqual([held.runId])
+  expect((await kit.store.listRuns(scope, { limit: 100, after: null })).map((run) => run.id)).toContain(held.runId)
+  expect(await kit.store.listRuns(scope, { limit: 100, after: null, template: 'absent' })).toEqual([])
+  const agents = await kit.store.listAgents(scope, { limit: 100, after: null })
+  const after = await kit.store.listAgents(scope, { limit: 100, after: agents[0]?.agentUid ?? null })
+  expect(after.map((agent) => agent.id)).toEqual(agents.slice(1).map((agent) => agent.id))
+})
