@@ -21,12 +21,15 @@ export interface ProxyOptions {
   lose?: (trip: Trip) => boolean
 }
 
-/** A reverse proxy on loopback that counts what goes through and can lose replies. */
-export async function startProxy(target: string, { rewrite = (path) => path, lose = () => false }: ProxyOptions = {}): Promise<Proxy> {
+/**
+ * A reverse proxy on loopback that counts what goes through and can lose replies. `target` is asked at each call: the stack
+ * behind may be started after the proxy, whose address it is given.
+ */
+export async function startProxy(target: string | (() => string), { rewrite = (path) => path, lose = () => false }: ProxyOptions = {}): Promise<Proxy> {
   const trips: Trip[] = []
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
-  const { hostname, port } = new URL(target)
   const server = createServer((incoming, outgoing) => {
+    const { hostname, port } = new URL(typeof target === 'string' ? target : target())
     const path = incoming.url ?? '/'
     const trip: Trip = { name: path.split('?')[0]?.split('/').at(-1) ?? '', sentBytes: 0, receivedBytes: 0, status: 0 }
     incoming.on('data', (chunk: Buffer) => (trip.sentBytes += chunk.length))

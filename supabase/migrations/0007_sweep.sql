@@ -120,27 +120,28 @@ declare
   outbox_gone integer;
   deliveries_gone integer;
 begin
-  with old as (
-    (select e.agent_uid, e.seq from baton.events e join baton.agents a using (agent_uid) where a.environment = env and e.at < week_ago limit most)
-    union
-    (select e.agent_uid, e.seq from baton.agents a cross join lateral (
-      select x.agent_uid, x.seq from baton.events x where x.agent_uid = a.agent_uid and x.seq between a.first_event_seq and a.last_event_seq - 10000
+  -- By row address: the planner would rather read a whole table than look up a batch of keys in it.
+  with gone as (delete from baton.events d where d.ctid = any (array(
+    (select e.ctid from baton.events e join baton.agents a using (agent_uid) where a.environment = env and e.at < week_ago limit most)
+    union all
+    (select e.ctid from baton.agents a cross join lateral (
+      select x.ctid from baton.events x where x.agent_uid = a.agent_uid and x.seq between a.first_event_seq and a.last_event_seq - 10000
       order by x.seq limit most) e
-    where a.environment = env and a.last_event_seq - a.first_event_seq >= 10000 limit most)
-  ), gone as (delete from baton.events e using old where e.agent_uid = old.agent_uid and e.seq = old.seq returning e.agent_uid, e.seq),
+    where a.environment = env and a.last_event_seq - a.first_event_seq >= 10000 limit most))) returning d.agent_uid, d.seq),
   moved as (
     update baton.agents a set first_event_seq = greatest(a.first_event_seq, g.last + 1)
     from (select agent_uid, max(seq) as last from gone group by agent_uid) g where a.agent_uid = g.agent_uid returning 1
   ) select count(*) from gone into events_gone;
-  with old as (
-    select i.tenant_id, i.caller, i.key from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
-    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false) limit most
-  ), gone as (delete from baton.idempotency i using old where (i.tenant_id, i.caller, i.key) = (old.tenant_id, old.caller, old.key) returning 1)
+  with gone as (delete from baton.idempotency d where d.ctid = any (array(
+    select i.ctid from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
+    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false) limit most)) returning 1)
   select count(*) from gone into keys_gone;
-  with old as (select o.id from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most),
-  gone as (delete from baton.outbox o using old where o.id = old.id returning 1) select count(*) from gone into outbox_gone;
-  with old as (select d.id from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most),
-  gone as (delete from baton.webhook_deliveries d using old where d.id = old.id returning 1) select count(*) from gone into deliveries_gone;
+  with gone as (delete from baton.outbox d where d.ctid = any (array(
+    select o.ctid from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most)) returning 1)
+  select count(*) from gone into outbox_gone;
+  with gone as (delete from baton.webhook_deliveries w where w.ctid = any (array(
+    select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most)) returning 1)
+  select count(*) from gone into deliveries_gone;
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
   update baton.sweeps s set pruned_at = now_at where s.environment = env;
   return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone);
