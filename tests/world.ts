@@ -78,15 +78,19 @@ export interface World {
   close(): Promise<void>
 }
 
+/** How a world is made; `ownCluster` gives it a PostgreSQL of its own, which tests may stop. */
+export interface WorldOptions extends StackOptions {
+  ownCluster?: boolean
+}
+
 /** Starts a stack on a database of its own. Call `close` in afterAll. */
-export async function startWorld(options: StackOptions = {}): Promise<World> {
+export async function startWorld({ ownCluster = false, ...options }: WorldOptions = {}): Promise<World> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'baton-world-')))
   const stack = await startStack({
     built: true,
     port: 0,
     quiet: true,
-    postgresUrl: inject('clusterUrl'),
-    template: inject('template'),
+    ...(ownCluster ? { fsync: false } : { postgresUrl: inject('clusterUrl'), template: inject('template') }),
     ...options,
     dataDir,
   })

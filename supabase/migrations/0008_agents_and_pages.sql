@@ -113,25 +113,44 @@ begin
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
 end $$;
 
--- The cursor is the last row's key, so pages stay true while rows are added. Newest first unless order is asc.
+-- The cursor is the last row's key, so pages stay true while rows are added. `order` asc or desc: one of the two branches is never run,
+-- and each walks its index. The wanted_ functions set no search_path, so that the planner can put their bodies in place.
+create or replace function baton.wanted_agent(a baton.agents, p jsonb) returns boolean language sql stable as $$
+  select a.environment = p ->> 'environment' and (p ->> 'template' is null or a.template = p ->> 'template')
+    and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
+    and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
+    and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
+$$;
+
 create or replace function baton.list_agents(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.agent_json(x) order by x.agent_uid), '[]')) from (
-    select a.* from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
-      and (p ->> 'after' is null or a.agent_uid > (p ->> 'after')::uuid) and (p ->> 'template' is null or a.template = p ->> 'template')
-      and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
-      and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
-      and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
-    order by a.agent_uid limit (p ->> 'limit')::integer) x
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.agent_json(x.a) order by
+    case when p ->> 'order' = 'desc' then null else (x.a).agent_uid end, (x.a).agent_uid desc), '[]')) from (
+    (select a from baton.agents a where p ->> 'order' is distinct from 'desc' and a.tenant_id = p ->> 'tenant'
+      and (p ->> 'after' is null or a.agent_uid > (p ->> 'after')::uuid) and baton.wanted_agent(a, p)
+      order by a.agent_uid limit (p ->> 'limit')::integer)
+    union all
+    (select a from baton.agents a where p ->> 'order' = 'desc' and a.tenant_id = p ->> 'tenant'
+      and (p ->> 'after' is null or a.agent_uid < (p ->> 'after')::uuid) and baton.wanted_agent(a, p)
+      order by a.agent_uid desc limit (p ->> 'limit')::integer)) x
+$$;
+
+create or replace function baton.wanted_run(r baton.runs, a baton.agents, p jsonb) returns boolean language sql stable as $$
+  select r.environment = p ->> 'environment' and (p ->> 'agentUid' is null or r.agent_uid = (p ->> 'agentUid')::uuid)
+    and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
+    and (p ->> 'template' is null or a.template = p ->> 'template') and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
+    and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
 $$;
 
 create or replace function baton.list_runs(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id desc), '[]')) from (
-    select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = p ->> 'tenant' and r.environment = p ->> 'environment'
-      and (p ->> 'agentUid' is null or r.agent_uid = (p ->> 'agentUid')::uuid) and (p ->> 'after' is null or r.run_id < p ->> 'after')
-      and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
-      and (p ->> 'template' is null or a.template = p ->> 'template') and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
-      and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
-    order by r.run_id desc limit (p ->> 'limit')::integer) x
+  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(x.r, x.a) order by
+    case when p ->> 'order' = 'asc' then (x.r).run_id end, (x.r).run_id desc), '[]')) from (
+    (select r, a from baton.runs r join baton.agents a using (agent_uid) where p ->> 'order' is distinct from 'asc' and r.tenant_id = p ->> 'tenant'
+      and (p ->> 'after' is null or r.run_id < p ->> 'after') and baton.wanted_run(r, a, p)
+      order by r.run_id desc limit (p ->> 'limit')::integer)
+    union all
+    (select r, a from baton.runs r join baton.agents a using (agent_uid) where p ->> 'order' = 'asc' and r.tenant_id = p ->> 'tenant'
+      and (p ->> 'after' is null or r.run_id > p ->> 'after') and baton.wanted_run(r, a, p)
+      order by r.run_id limit (p ->> 'limit')::integer)) x
 $$;
 
 create or replace function baton.list_messages(p jsonb) returns json language sql stable set search_path = '' as $$
