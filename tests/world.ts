@@ -59,6 +59,8 @@ export function script(...answers: Answer[]): string {
 /** A stack of its own for a test file: real servers, real Postgres, real HTTP. */
 export interface World {
   stack: Stack
+  /** Folder of the stack's keys, logs and effects. */
+  dataDir: string
   base(server?: number): string
   http(method: string, path: string, body?: unknown, headers?: Record<string, string>, server?: number): Promise<Reply>
   send(agent: string, message: string, options?: SendOptions): Promise<Reply>
@@ -114,6 +116,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
 
   return {
     stack,
+    dataDir,
     base,
     http,
     run,
