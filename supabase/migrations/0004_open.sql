@@ -130,6 +130,8 @@ begin
   if x.refusal is not null then return x.refusal; end if;
   w := x.w;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
+    -- A refused first message leaves no agent behind.
+    if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
     return baton.refuse('limit_above_template', jsonb_build_object('limit', baton.limit_above((w.a).settings, p -> 'run' -> 'limits'), 'limits', (w.a).settings -> 'limits'));
   end if;
   limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');

@@ -78,6 +78,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger, and a late cont
   expect(reservations).toBe(before['reservations'])
   expect(await world.sql(`select id from baton.reservations where agent_uid = $1 and state = 'reserved'`, [agentUid])).toEqual([])
   expect((await world.http('GET', `/api/runs/${String(open.body['runId'])}`)).status).toBe(404)
+  expect(await redisKeys(agentUid)).toEqual([])
 
   await world.chaos({ holdEvents: false, releaseHeld: true })
   const eventId = await continueByHand({ tenantId: 'ten_local', agentUid, runId: String(open.body['runId']), epoch: 1 })
@@ -89,6 +90,18 @@ test('A7: deleting an agent leaves nothing of it but the ledger, and a late cont
   expect(again.body).toMatchObject({ status: 'done', output: 'new' })
   expect(await world.messages('a7')).toHaveLength(2)
 })
+
+/** The Redis keys that name the agent. */
+async function redisKeys(agentUid: string): Promise<unknown> {
+  const { redisUrl, redisToken } = world.stack.info
+  const response = await fetch(String(redisUrl), {
+    method: 'POST',
+    headers: { authorization: `Bearer ${redisToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify(['KEYS', `*${agentUid}*`]),
+    signal: AbortSignal.timeout(5_000),
+  })
+  return ((await response.json()) as { result: unknown }).result
+}
 
 /** Sends a continuation as Inngest would get it; gives the event's id. */
 async function continueByHand(data: object): Promise<string> {
