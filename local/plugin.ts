@@ -12,7 +12,7 @@ import type { Rpc } from '#lib/store/rpc'
 import { createCrasher, crashPoint } from '#local/crash'
 import { localModels } from '#local/scripted/local-models'
 import { createScriptedModel, scriptedPrice } from '#local/scripted/model'
-import { scriptedDefinition } from '#local/scripted/template'
+import { deployedScripted } from '#local/scripted/template'
 
 /** What the local mode brings: template and model `scripted`, the clock that tests move, the effects log around the ports. */
 export interface LocalPlugin {
@@ -47,7 +47,7 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
   let direct: Rpc | null = null
 
   return {
-    definitions: real.includes('supabase') ? [] : [scriptedDefinition],
+    definitions: real.includes('supabase') ? [] : deployedScripted(dataDir),
     model: (models) => localModels({ models, scripted, providers, env, log }),
     price: (model) => (model.startsWith('local/') ? scriptedPrice : null),
     rpc(rpc) {

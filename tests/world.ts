@@ -59,6 +59,8 @@ export function script(...answers: Answer[]): string {
 /** A stack of its own for a test file: real servers, real Postgres, real HTTP. */
 export interface World {
   stack: Stack
+  /** Folder of the stack's keys, logs and effects. */
+  dataDir: string
   base(server?: number): string
   http(method: string, path: string, body?: unknown, headers?: Record<string, string>, server?: number): Promise<Reply>
   send(agent: string, message: string, options?: SendOptions): Promise<Reply>
@@ -78,15 +80,19 @@ export interface World {
   close(): Promise<void>
 }
 
+/** How a world is made; `ownCluster` gives it a PostgreSQL of its own, which tests may stop. */
+export interface WorldOptions extends StackOptions {
+  ownCluster?: boolean
+}
+
 /** Starts a stack on a database of its own. Call `close` in afterAll. */
-export async function startWorld(options: StackOptions = {}): Promise<World> {
+export async function startWorld({ ownCluster = false, ...options }: WorldOptions = {}): Promise<World> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'baton-world-')))
   const stack = await startStack({
     built: true,
     port: 0,
     quiet: true,
-    postgresUrl: inject('clusterUrl'),
-    template: inject('template'),
+    ...(ownCluster ? { fsync: false } : { postgresUrl: inject('clusterUrl'), template: inject('template') }),
     ...options,
     dataDir,
   })
@@ -110,6 +116,7 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
 
   return {
     stack,
+    dataDir,
     base,
     http,
     run,

@@ -3,11 +3,12 @@ import type { AgentUid } from '#lib/core/ids'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
-import { agentParams, createAgentBody, page, patchAgentBody, range } from '#lib/api/schemas'
+import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { requireAgent, scopeOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
+import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
 
 /** POST /api/agents: 201, or 200 when it exists with the same body. */
@@ -47,7 +48,7 @@ export const createAgent = endpoint({
   },
 })
 
-/** GET /api/agents: oldest first, stable while agents are added. */
+/** GET /api/agents: oldest first unless order=desc, stable while agents are added. */
 export const listAgents = endpoint({
   method: 'GET',
   path: '/api/agents',
@@ -55,21 +56,23 @@ export const listAgents = endpoint({
   query: z.looseObject({
     ...page,
     ...range,
+    order: order.default('asc'),
     template: z.string().max(64).optional(),
     state: agentState.optional(),
     prefix: z.string().max(128).optional(),
     user: z.uuid().optional(),
   }),
   async handler({ services, query, caller }) {
-    const { limit, cursor, template, state, prefix, user, from, to, ...rest } = query
+    const { limit, cursor, order, template, state, prefix, user, from, to, ...rest } = query
     const metadata: Record<string, string> = {}
     for (const [name, value] of Object.entries(rest)) {
-      if (!name.startsWith('metadata.') || typeof value !== 'string') throw new BatonError('validation', `The query parameter ${name} is not known; filters are template, state, prefix, user, from, to and metadata.KEY.`)
+      if (!name.startsWith('metadata.') || typeof value !== 'string') throw unknownFilter(name)
       metadata[name.slice('metadata.'.length)] = value
     }
     const data = await services.store.listAgents(scopeOf(services, caller), {
       limit,
-      after: cursor === undefined ? null : decodeCursor('agents', cursor),
+      after: cursor === undefined ? null : decodeCursor('agents', cursor, order),
+      order,
       template,
       state,
       prefix,
@@ -79,9 +82,16 @@ export const listAgents = endpoint({
       metadata: Object.keys(metadata).length === 0 ? undefined : metadata,
     })
     const last = data.at(-1)
-    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid) : null })
+    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid, order) : null })
   },
 })
+
+const agentFilters = ['limit', 'cursor', 'order', 'template', 'state', 'prefix', 'user', 'from', 'to', 'metadata.KEY']
+
+function unknownFilter(name: string): BatonError {
+  const problem = { in: 'query', path: `/${pointerToken(name)}`, message: 'is not a known parameter, or is given twice', allowed: agentFilters }
+  return new BatonError('validation', `The query parameter ${name} is not known here, or is given twice; known are ${agentFilters.join(', ')}.`, { problems: [problem] })
+}
 
 /** GET /api/agents/{id} */
 export const getAgent = endpoint({

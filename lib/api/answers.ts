@@ -49,7 +49,8 @@ export function endedAnswer(facts: RunFacts, headers: Record<string, string>): R
   }
   const code = stopReason !== null && isErrorCode(stopReason) ? stopReason : 'internal_error'
   const message = facts.error?.message ?? `The run ended as ${state}.`
-  throw new BatonError(code, message, { agentId, runId, run: { id: runId, state }, stopReason, state, usage, costMicros, lastSeq, final: true })
+  const details = { agentId, runId, run: { id: runId, state }, stopReason, state, usage, costMicros, lastSeq, final: true }
+  throw new BatonError(code, message, details, { headers })
 }
 
 /** 202: the run goes on elsewhere, or waits for somebody. */

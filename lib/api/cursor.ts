@@ -1,15 +1,28 @@
 import { BatonError } from '#lib/core/errors'
 
-/** An opaque cursor: the list it belongs to and the key of the last row that was shown. */
-export function encodeCursor(list: string, key: string): string {
-  return Buffer.from(`${list}:${key}`).toString('base64url')
+/** The lists that are paged, and what the key of a row looks like in each: a cursor is checked before it reaches the database. */
+const keys = {
+  agents: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+  runs: /^run_[0-9a-f]{1,64}$/,
+  'tool-calls': /^call_[0-9a-f]{1,64}$/,
+  messages: /^\d{1,15}$/,
+} as const
+type List = keyof typeof keys
+
+/** The two orders of a list: a cursor belongs to one of them. */
+export type Order = 'asc' | 'desc'
+
+/** An opaque cursor: the list it belongs to, its order, and the key of the last row that was shown. */
+export function encodeCursor(list: List, key: string, order: Order = 'asc'): string {
+  return Buffer.from(`${list}:${order}:${key}`).toString('base64url')
 }
 
-/** The key in a cursor. Throws BatonError invalid_cursor for one of another list or of nobody's making. */
-export function decodeCursor(list: string, cursor: string): string {
+/** The key in a cursor. Throws BatonError invalid_cursor for one of another list or order, or of nobody's making. */
+export function decodeCursor(list: List, cursor: string, order: Order = 'asc'): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8')
-  if (!text.startsWith(`${list}:`) || !/^[A-Za-z0-9_-]{1,80}$/.test(text.slice(list.length + 1))) {
-    throw new BatonError('invalid_cursor', 'The cursor is not one of this list: begin again without it.')
+  const head = `${list}:${order}:`
+  if (!text.startsWith(head) || !keys[list].test(text.slice(head.length))) {
+    throw new BatonError('invalid_cursor', 'The cursor is not one of this list in this order: begin again without it.')
   }
-  return text.slice(list.length + 1)
+  return text.slice(head.length)
 }

@@ -167,6 +167,6 @@ export const listMessages = endpoint({
     const more = data.length === query.limit
     const last = data.at(-1)
     const nextCursor = more && last !== undefined && query.before === undefined ? encodeCursor('messages', String(last.seq)) : null
-    return json(200, { data: [...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...(more ? [] : queued)], nextCursor })
+    return json(200, { data: [...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...(more || query.before !== undefined ? [] : queued)], nextCursor })
   },
 })

@@ -6,7 +6,7 @@ import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { explain } from '#lib/api/explain'
 import { linksOf } from '#lib/api/links'
-import { agentParams, idParams, page, range } from '#lib/api/schemas'
+import { agentParams, idParams, order, page, range } from '#lib/api/schemas'
 import { requireAgent, requireRun, scopeOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
@@ -18,6 +18,7 @@ import { sha256Hex } from '#lib/http/json'
 const filters = {
   ...page,
   ...range,
+  order: order.default('desc'),
   state: runState.optional(),
   stopReason: stopReason.optional(),
   template: z.string().max(64).optional(),
@@ -26,13 +27,13 @@ const filters = {
 
 async function listed(services: Services, caller: Caller, query: z.output<z.ZodObject<typeof filters>>, agentUid: string | null): Promise<Response> {
   const { limit, cursor, ...rest } = query
-  const after = cursor === undefined ? null : decodeCursor('runs', cursor)
+  const after = cursor === undefined ? null : decodeCursor('runs', cursor, rest.order)
   const data = await services.store.listRuns(scopeOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
   const last = data.at(-1)
-  return json(200, { data: data.map(runBody), nextCursor: last !== undefined && data.length === limit ? encodeCursor('runs', last.id) : null })
+  return json(200, { data: data.map(runBody), nextCursor: last !== undefined && data.length === limit ? encodeCursor('runs', last.id, rest.order) : null })
 }
 
-/** GET /api/runs: newest first, over all agents. */
+/** GET /api/runs: over all agents, newest first unless order=asc. */
 export const listRuns = endpoint({
   method: 'GET',
   path: '/api/runs',

@@ -62,6 +62,8 @@ const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */
 export const page = { limit, cursor: z.string().max(300).optional() }
 export const range = { from: instant.optional(), to: instant.optional() }
+/** Where time matters: the oldest or the newest first. */
+export const order = z.enum(['asc', 'desc'])
 export const seq = z.coerce.number().pipe(z.int().nonnegative())
 /** A comma list or a repeated parameter. */
 export const words = z.union([z.string(), z.array(z.string())]).transform((value) =>

@@ -25,7 +25,7 @@ export const errorTable = {
   cancelled: [409, 'The run was cancelled', false],
   cursor_expired: [410, 'The cursor is older than the oldest kept event', false],
   expired: [410, 'The run expired', false],
-  precondition_failed: [412, 'The agent does not exist', false],
+  precondition_failed: [412, 'The precondition does not hold', false],
   body_too_large: [413, 'The body is too large', false],
   unsupported_media_type: [415, 'The body must be JSON', false],
   idempotency_mismatch: [422, 'The Idempotency-Key was used for another request', false],
@@ -71,11 +71,19 @@ export function isErrorCode(code: string): code is ErrorCode {
 export class BatonError extends Error {
   readonly code: ErrorCode
   readonly details: Record<string, unknown>
-  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+  /** Headers that the answer carries besides those of its code. */
+  readonly headers: Readonly<Record<string, string>>
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: Record<string, unknown> = {},
+    options?: ErrorOptions & { headers?: Readonly<Record<string, string>> },
+  ) {
     super(message, options)
     this.name = 'BatonError'
     this.code = code
     this.details = details
+    this.headers = options?.headers ?? {}
   }
 }
 

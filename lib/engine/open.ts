@@ -47,7 +47,6 @@ export async function openMessage(services: EngineServices, message: MessageRequ
   if (!agentNamePattern.test(message.agentName)) {
     throw new BatonError('invalid_agent_id', 'An agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit.')
   }
-  if (message.template !== null && templates.get(message.template) === undefined) throw unknownTemplate(message.template, templates.ids())
   const template = message.template ?? templates.fallback
   const bytes = jsonBytes(message.content)
   const runId: RunId = ids.make('run')
@@ -81,6 +80,8 @@ export async function openMessage(services: EngineServices, message: MessageRequ
       continue
     }
     if (answer.code === 'tenant_missing' && (await ensureTenant())) continue
+    // Only the database knows whether the agent exists: to one whose template is gone the answer is template_missing.
+    if (answer.code === 'template_required' && message.template !== null) throw unknownTemplate(message.template, templates.ids())
     throw refusalError(answer)
   }
   throw new BatonError('internal_error', 'The message could not be accepted; nothing was kept. Send it again.')

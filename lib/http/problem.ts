@@ -48,7 +48,7 @@ export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'lo
     requestId: place.requestId,
     retryable,
   }
-  const headers = new Headers({ 'content-type': 'application/problem+json', 'x-should-retry': String(retryable) })
+  const headers = new Headers({ ...error.headers, 'content-type': 'application/problem+json', 'x-should-retry': String(retryable) })
   const seconds = retryAfterSeconds(error.code, error.details)
   if (seconds !== null) headers.set('retry-after', String(seconds))
   if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="baton"')

@@ -1,3 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
 import type { AgentDefinition } from '#lib/core/define'
 import { defineAgent } from '#lib/core/define'
 import { scriptedModelName } from '#local/scripted/model'
@@ -10,3 +13,29 @@ export const scriptedDefinition: AgentDefinition = defineAgent({
   instructions: 'Play the script.',
   tools: scriptedTools,
 })
+
+/** What a deploy can do to a template: take it away, or change its definition. */
+export const templateChange = z.strictObject({
+  absent: z.boolean().default(false),
+  instructions: z.string().min(1).optional(),
+  toolConcurrency: z.int().positive().max(100).optional(),
+  withoutTools: z.array(z.string()).default([]),
+})
+
+/** The file in the data folder that a process reads when it starts; a server that is started again is a new deploy. */
+export const templateFile = 'template.json'
+
+/** The scripted template as this process deploys it: changed or left out as DIR/template.json says. Throws for a file that is not valid. */
+export function deployedScripted(dataDir: string): AgentDefinition[] {
+  const file = join(dataDir, templateFile)
+  if (!existsSync(file)) return [scriptedDefinition]
+  const { absent, instructions, toolConcurrency, withoutTools } = templateChange.parse(JSON.parse(readFileSync(file, 'utf8')))
+  if (absent) return []
+  const changed = {
+    ...scriptedDefinition,
+    ...(instructions === undefined ? {} : { instructions }),
+    ...(toolConcurrency === undefined ? {} : { toolConcurrency }),
+    tools: scriptedTools.filter((tool) => !withoutTools.includes(tool.name)),
+  }
+  return [defineAgent(changed)]
+}

@@ -155,6 +155,8 @@ begin
   where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
   if found then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
+    -- A refused first message leaves no agent behind.
+    if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
     return baton.refuse('limit_above_template', jsonb_build_object('limit', baton.limit_above((w.a).settings, p -> 'run' -> 'limits'), 'limits', (w.a).settings -> 'limits'));
   end if;
   limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');

@@ -59,10 +59,14 @@ begin
   end if;
   if refusal is not null then
     -- The run waits for its template and looks again; a deploy that brings it back lets it go on.
-    w.r.state := 'waiting';
-    w.r.wait_kind := 'template';
+    w := baton.release(w);
     w.r.due_at := baton.clock() + baton.duration(30000 / coalesce((p ->> 'haste')::numeric, 1));
-    w := baton.finish(baton.state_changed(baton.release(w)));
+    if (w.r).wait_kind is distinct from 'template' then -- told once, not at each look
+      w.r.state := 'waiting';
+      w.r.wait_kind := 'template';
+      w := baton.state_changed(w);
+    end if;
+    w := baton.finish(w);
     return baton.refuse('template_missing', jsonb_build_object('template', (w.a).template, 'outbox', w.rows));
   end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;

@@ -117,31 +117,59 @@ begin
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
 end $$;
 
--- The cursor is the last row's key, so pages stay true while rows are added. Newest first unless order is asc.
-create or replace function baton.list_agents(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.agent_json(x) order by x.agent_uid), '[]')) from (
-    select a.* from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
-      and a.agent_uid > coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000') and (p ->> 'template' is null or a.template = p ->> 'template')
-      and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
-      and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
-      and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
-    order by a.agent_uid limit (p ->> 'limit')::integer) x
+-- The cursor is the last row's key, so pages stay true while rows are added. `order` asc or desc: one of the two branches is never run,
+-- and each walks its index. The wanted_ functions set no search_path, so that the planner can put their bodies in place.
+create or replace function baton.wanted_agent(a baton.agents, p jsonb) returns boolean language sql stable as $$
+  select a.environment = p ->> 'environment' and (p ->> 'template' is null or a.template = p ->> 'template')
+    and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
+    and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
+    and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
 $$;
 
--- Two roads, one of them shut by its constant condition: an agent's runs are found by the agent, all others by the tenant.
-create or replace function baton.list_runs(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(r, a) order by r.run_id desc), '[]')) from (
-    select u.run_id from (
-      select x.* from baton.runs x where p ->> 'agentUid' is null and x.tenant_id = p ->> 'tenant' and x.run_id < coalesce(p ->> 'after', 'run_z')
-      union all
-      select x.* from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.tenant_id = p ->> 'tenant' and x.run_id < coalesce(p ->> 'after', 'run_z')
-    ) u where u.environment = p ->> 'environment'
-      and (p ->> 'state' is null or u.state = p ->> 'state') and (p ->> 'stopReason' is null or u.stop_reason = p ->> 'stopReason')
-      and (p ->> 'template' is null or exists (select from baton.agents y where y.agent_uid = u.agent_uid and y.template = p ->> 'template'))
-      and (p ->> 'user' is null or u.owner_id = (p ->> 'user')::uuid)
-      and (p ->> 'from' is null or u.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or u.created_at < (p ->> 'to')::timestamptz)
-    order by u.run_id desc limit (p ->> 'limit')::integer) k join baton.runs r using (run_id) join baton.agents a using (agent_uid)
+create or replace function baton.list_agents(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  data json;
+begin
+  if p ->> 'order' = 'desc' then
+    select json_agg(baton.agent_json(x) order by x.agent_uid desc) into data from (select a.* from baton.agents a
+      where a.tenant_id = p ->> 'tenant' and a.agent_uid < coalesce((p ->> 'after')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and baton.wanted_agent(a, p)
+      order by a.agent_uid desc limit (p ->> 'limit')::integer) x;
+  else
+    select json_agg(baton.agent_json(x) order by x.agent_uid) into data from (select a.* from baton.agents a
+      where a.tenant_id = p ->> 'tenant' and a.agent_uid > coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000') and baton.wanted_agent(a, p)
+      order by a.agent_uid limit (p ->> 'limit')::integer) x;
+  end if;
+  return json_build_object('ok', true, 'data', coalesce(data, '[]'));
+end $$;
+
+create or replace function baton.wanted_run(r baton.runs, p jsonb) returns boolean language sql stable as $$
+  select r.environment = p ->> 'environment' and r.tenant_id = p ->> 'tenant'
+    and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
+    and (p ->> 'template' is null or exists (select from baton.agents y where y.agent_uid = r.agent_uid and y.template = p ->> 'template'))
+    and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
+    and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
 $$;
+
+-- An agent's runs are found by the agent, all others by the tenant, each by its own index.
+create or replace function baton.list_runs(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  newest boolean := p ->> 'order' is distinct from 'asc';
+  bound text := coalesce(p ->> 'after', case when newest then 'run_z' else '' end);
+  most integer := (p ->> 'limit')::integer;
+  ids text[];
+begin
+  if p ->> 'agentUid' is not null and newest then
+    ids := array(select x.run_id from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.run_id < bound and baton.wanted_run(x, p) order by x.run_id desc limit most);
+  elsif p ->> 'agentUid' is not null then
+    ids := array(select x.run_id from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.run_id > bound and baton.wanted_run(x, p) order by x.run_id limit most);
+  elsif newest then
+    ids := array(select x.run_id from baton.runs x where x.tenant_id = p ->> 'tenant' and x.run_id < bound and baton.wanted_run(x, p) order by x.run_id desc limit most);
+  else
+    ids := array(select x.run_id from baton.runs x where x.tenant_id = p ->> 'tenant' and x.run_id > bound and baton.wanted_run(x, p) order by x.run_id limit most);
+  end if;
+  return (select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(r, a) order by k.place), '[]'))
+    from unnest(ids) with ordinality k (run_id, place) join baton.runs r on r.run_id = k.run_id join baton.agents a using (agent_uid));
+end $$;
 
 -- {agentUid, after?, before?, role?, limit} Oldest first; with `before` the last ones before it.
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { script, startWorld, type Reply, type World } from '#tests/world'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld({ ownCluster: true })
+})
+afterAll(() => world.close())
+
+function expectAway(reply: Reply): void {
+  expect(reply.status).toBe(503)
+  expect(reply.headers.get('content-type')).toBe('application/problem+json')
+  expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0)
+  expect(reply.headers.get('x-should-retry')).toBe('true')
+  expect(reply.body).toMatchObject({ code: 'database_unavailable', retryable: true })
+}
+
+test('A4: after the server process was killed, a new one continues the same history and repeats nothing', async () => {
+  const first = await world.send('a4', script({ text: 'one', tools: [{ name: 'charge', input: { key: 'a4', cents: 1 } }] }, { text: 'two' }))
+  expect(first.body).toMatchObject({ status: 'done', output: 'two' })
+  const { steps, messages } = await world.agent('a4')
+  const pid = world.stack.info.pids.servers[0]
+  await world.stack.kill('server-0')
+  await world.stack.waitReady('server-0')
+  expect(world.stack.info.pids.servers[0]).not.toBe(pid)
+  const second = await world.send('a4', script({ text: 'three' }))
+  expect(second.body).toMatchObject({ status: 'done', output: 'three' })
+  const after = await world.agent('a4')
+  expect([after.steps - steps, after.messages - messages]).toEqual([1, 2])
+  expect((await world.messages('a4')).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
+  expect((await world.effects({ key: 'a4' })).filter(({ name }) => name === 'charge')).toHaveLength(1)
+  expect((await world.events('a4')).map(({ seq }) => seq)).toEqual(Array.from({ length: after.lastSeq }, (_, index) => index + 1))
+})
+
+for (const part of ['supabase', 'postgres'] as const) {
+  test(`A51: with ${part} down each request is 503 with Retry-After, and works again without a restart`, async () => {
+    const pid = world.stack.info.pids.servers[0]
+    await world.send(`a51-${part}`, script({ text: 'before' }))
+    await world.stack.halt(part)
+    expectAway(await world.send(`a51-${part}`, script({ text: 'lost' }), { key: `a51-${part}` }))
+    expectAway(await world.http('GET', `/api/agents/a51-${part}`))
+    expectAway(await world.http('POST', '/api/agents', { id: `a51-${part}-new`, template: 'scripted' }))
+    expectAway(await world.http('GET', '/api/runs'))
+    const health = await world.http('GET', '/api/health')
+    expect([health.status, health.body['healthy'], Number(health.headers.get('retry-after')) > 0]).toEqual([503, false, true])
+    expect((await world.http('GET', '/api/health/live')).status).toBe(200)
+
+    world.stack.resume(part)
+    await world.stack.waitReady()
+    await expect.poll(async () => (await world.http('GET', '/api/health')).status, { timeout: 30_000 }).toBe(200)
+    const reply = await world.send(`a51-${part}`, script({ text: 'after' }), { key: `a51-${part}` })
+    expect(reply.body).toMatchObject({ status: 'done', output: 'after' })
+    // The refused message left nothing behind.
+    expect(await world.messages(`a51-${part}`)).toHaveLength(4)
+    expect((await world.http('GET', `/api/agents/a51-${part}-new`)).status).toBe(404)
+    expect(world.stack.info.pids.servers[0]).toBe(pid)
+  })
+}
+
+test('A51: a server that starts while the database is down answers 503 and works when it comes up', async () => {
+  await world.stack.halt('postgres')
+  await world.stack.restart('server-0')
+  const pid = world.stack.info.pids.servers[0]
+  expectAway(await world.send('a51-start', script({ text: 'early' })))
+  world.stack.resume('postgres')
+  await world.stack.waitReady()
+  await expect.poll(async () => (await world.send('a51-start', script({ text: 'up' }))).status, { timeout: 30_000 }).toBe(200)
+  expect(world.stack.info.pids.servers[0]).toBe(pid)
+})
