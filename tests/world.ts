@@ -78,15 +78,14 @@ export interface World {
   close(): Promise<void>
 }
 
-/** Starts a stack on a database of its own. Call `close` in afterAll. */
-export async function startWorld(options: StackOptions = {}): Promise<World> {
+/** Starts a stack on a database of its own (with `ownPostgres` on a cluster of its own, which can be killed). Call `close` in afterAll. */
+export async function startWorld({ ownPostgres = false, ...options }: StackOptions & { ownPostgres?: boolean } = {}): Promise<World> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'baton-world-')))
   const stack = await startStack({
     built: true,
     port: 0,
     quiet: true,
-    postgresUrl: inject('clusterUrl'),
-    template: inject('template'),
+    ...(ownPostgres ? { fsync: false } : { postgresUrl: inject('clusterUrl'), template: inject('template') }),
     ...options,
     dataDir,
   })
