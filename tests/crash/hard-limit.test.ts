@@ -16,7 +16,7 @@ const check = async (...agents: string[]): Promise<void> => {
   expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
 }
 const reasons = async (agent: string): Promise<unknown[]> =>
-  (await world.events(agent)).filter((event) => event.type === 'handed_off').map((event) => (event.data as { reason: string }).reason)
+  (await world.events(agent)).filter((event) => event.type === 'handed_off').map((event) => event['reason'])
 async function play(agent: string, ...answers: Parameters<typeof script>): ReturnType<World['ended']> {
   const reply = await world.send(agent, script(...answers), { prefer: 'wait=0' })
   return world.ended(String(reply.body['runId']), 50_000)
