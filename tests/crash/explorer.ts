@@ -1,7 +1,7 @@
 import { poll } from '#local/poll'
 import type { CrashPoint } from '#local/crash'
 import type { RunView } from '#lib/core/store'
-import { violations } from '#tests/crash/invariants'
+import { violations } from '#scripts/chaos/violations'
 import type { Receiver } from '#tests/crash/receiver'
 import { bodyOf, type Scenario } from '#tests/crash/scenarios'
 import type { World } from '#tests/world'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { violations } from '#tests/crash/invariants'
+import { violations } from '#scripts/chaos/violations'
 import { script, startWorld, type World } from '#tests/world'
 
 const usage = { input: 1_000, output: 100 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { violations } from '#tests/crash/invariants'
+import { violations } from '#scripts/chaos/violations'
 import { startProxy, type Proxy } from '#tests/crash/proxy'
 import { script, startWorld, type World } from '#tests/world'
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { expireLease, revive } from '#tests/crash/explorer'
-import { violations } from '#tests/crash/invariants'
+import { violations } from '#scripts/chaos/violations'
 import { poll } from '#local/poll'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -95,6 +95,7 @@ test('invariant 12: SIGTERM hands over and does not count', async () => {
   }
   const run = await world.ended(runId)
   expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
+  expect(run.slices).toBeGreaterThan(1)
   const resumed = (await world.events('terminated')).filter((event) => event.type === 'resumed')
   expect(resumed.every((event) => event['strategy'] === 'hand_off')).toBe(true)
   await check('terminated')
