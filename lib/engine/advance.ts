@@ -41,7 +41,7 @@ async function oneStep(session: Session): Promise<boolean> {
     if (decision.kind === 'end') {
       const { state, stopReason, output, error } = decision
       const events = error === null ? [] : [{ channel: 'monitor' as const, type: 'run_error', data: { ...error } }]
-      await settle(session, { events }, 0, { end: { state, stopReason, output, error } })
+      await settle(session, { events, progress: false }, 0, { end: { state, stopReason, output, error } })
     } else if (session.pastSlice() && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
       await settle(session, { progress: false }, 0, { release: 'slice_deadline' })
     } else if (decision.kind === 'tools') {

@@ -42,7 +42,8 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   const input = tool.input.safeParse(call.input)
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
 
-  const timeoutMs = Math.min(toolTimeout(session, call.name), session.leftMs())
+  // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
+  const timeoutMs = toolTimeout(session, call.name)
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(new Error(`the tool did not end within ${timeoutMs} ms`)), timeoutMs)
   const signal = AbortSignal.any([session.signal, timeout.signal])
@@ -58,7 +59,7 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
     attempt: call.attempts,
     metadata: opened.metadata,
     signal,
-    deadline: services.clock.now() + timeoutMs,
+    deadline: services.clock.now() + Math.min(timeoutMs, session.leftMs()),
     state: {
       get: (key) => (Object.hasOwn(outcome.values, key) ? outcome.values[key] : opened.state[key]),
       set(key, value) {

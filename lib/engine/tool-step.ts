@@ -9,6 +9,7 @@ import { settle } from '#lib/engine/settle'
 /**
  * Runs the calls of an answer: those that the database has marked as executing are launched, each outcome is committed when it is
  * known (those that wait together go together), and that commit starts the next ones (invariant 4). Returns when none is at work.
+ * Throws LeaseLost, or the reason of the slice's signal when calls were cut.
  */
 export async function toolStep(session: Session, decision: Extract<Decision, { kind: 'tools' }>): Promise<void> {
   const { opened } = session
@@ -44,7 +45,8 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
     left.push(...outcomes.filter(({ outcome }) => outcome.call === null).map(({ callId }) => callId))
     const known = outcomes.filter(({ outcome }) => outcome.call !== null)
     if (known.length === 0 && running.size > 0) continue
-    if (left.length > 0 && running.size === 0 && known.length === 0) return
+    // Only calls that the hard limit cut are left: the slice ends here, and a fresh one runs them again.
+    if (left.length > 0 && running.size === 0 && known.length === 0) session.signal.throwIfAborted()
     const answer = await settle(session, factsOf(known.map(({ outcome }) => outcome)), running.size + left.length)
     if (!answer.released) launch()
     for (const callId of left) running.delete(callId)

@@ -16,6 +16,8 @@ export interface Call {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
   readonly timeoutMs: number
+  /** Gives the request up before its time: the server is there and does nothing any more. */
+  readonly signal?: AbortSignal
 }
 
 // Inngest's own bound on a run's state is 32 MB; no answer can hold more.
@@ -23,14 +25,14 @@ const LARGEST_ANSWER_BYTES = 36 * 1024 * 1024
 const NEVER_BEGUN = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENOTFOUND'])
 
 /** Sends a request over a connection of its own and waits for the whole answer; never throws. */
-export function call({ url, method, headers, body, timeoutMs }: Call): Promise<CallResult> {
+export function call({ url, method, headers, body, timeoutMs, signal }: Call): Promise<CallResult> {
   return new Promise((resolve) => {
     // A kept-alive connection that a killed server left behind would look like work that broke half-way.
     const outgoing = request(url, {
       agent: false,
       method,
       headers: { ...headers, 'content-length': Buffer.byteLength(body).toString() },
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: signal === undefined ? AbortSignal.timeout(timeoutMs) : AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     })
     const broken = (message: string): void => resolve({ kind: 'broken', message })
     outgoing.on('error', (error: NodeJS.ErrnoException) => {

@@ -11,6 +11,7 @@ import { executionCall } from '#local/executor/execution'
 import { createHistory } from '#local/executor/history'
 import { listen } from '#local/executor/http'
 import { createQueue } from '#local/executor/queue'
+import { whileItAnswers } from '#local/executor/probe'
 import { createRegistry } from '#local/executor/registry'
 import { createRuns } from '#local/executor/runs'
 import { createTimers } from '#local/executor/timers'
@@ -60,7 +61,7 @@ export async function startExecutor(options: ExecutorOptions): Promise<Server> {
     registry,
     concurrency,
     log,
-    send: (server, job) => call(executionCall(server.baseUrl, job, signingKey)),
+    send: ({ baseUrl }, job) => whileItAnswers(baseUrl, (signal) => call({ ...executionCall(baseUrl, job, signingKey), signal })),
     settle: (job, result) => runs.settle(job, result),
   })
   const functions = (): ReturnType<typeof registry.functions> => registry.functions()

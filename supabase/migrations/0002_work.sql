@@ -172,7 +172,8 @@ begin
   return w;
 end $$;
 
--- The rows of both tables as the work left them. A due run without a live lease gets its continuation here, in the same transaction.
+-- The rows of both tables as the work left them. A due run without a live lease gets its continuation here, in the same transaction:
+-- also one whose executor has died, so that the next message resumes it and need not wait for the sweeper.
 create or replace function baton.finish(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
   if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and not baton.lease_live(w.a) then

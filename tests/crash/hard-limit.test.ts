@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { violations } from '#scripts/chaos/violations'
+import { script, startWorld, type World } from '#tests/world'
+
+const usage = { input: 1_000, output: 100 }
+const finished = { text: 'finished', usage }
+
+let world: World
+beforeAll(async () => {
+  // Hard limit after 7 s; no step starts after 5 s; a tool may take 5.6 s, which is 80 % of a whole slice.
+  world = await startWorld({ env: { BATON_MAX_DURATION_MS: '12000', BATON_HARD_MARGIN_MS: '5000', BATON_SWEEP_EVERY: '1s' } })
+})
+afterAll(() => world.close())
+
+const check = async (...agents: string[]): Promise<void> => {
+  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+}
+const reasons = async (agent: string): Promise<unknown[]> =>
+  (await world.events(agent)).filter((event) => event.type === 'handed_off').map((event) => event['reason'])
+async function play(agent: string, ...answers: Parameters<typeof script>): ReturnType<World['ended']> {
+  const reply = await world.send(agent, script(...answers), { prefer: 'wait=0' })
+  return world.ended(String(reply.body['runId']), 50_000)
+}
+
+describe.concurrent('invariant 6: the hard limit', () => {
+  test('a model call that is cut is repeated once as the first of a fresh slice; cut again, the run fails with step_too_long', async () => {
+    const run = await play('too-long', { text: 'never', delayMs: 60_000, usage })
+    expect(run).toMatchObject({ state: 'failed', stopReason: 'step_too_long', slices: 2, crashes: 0 })
+    expect((await world.effects({ runId: run.id })).map((line) => line.kind)).toEqual(['model', 'model'])
+    await check('too-long')
+  })
+
+  test('a model call that was cut for beginning late fits into the fresh slice', async () => {
+    const run = await play('late', { tools: [{ name: 'wait', input: { ms: 3_000 } }], usage }, { ...finished, delayMs: 5_000 })
+    expect(run).toMatchObject({ state: 'completed', output: 'finished', slices: 2, crashes: 0 })
+    expect(await reasons('late')).toEqual(['hard_limit'])
+    await check('late')
+  })
+
+  test('a tool that ignores its signal is given up after 1 s, and the model hears that it may still be running', async () => {
+    const run = await play('stubborn', { tools: [{ name: 'stubborn', input: { ms: 20_000 } }, { name: 'echo', input: { value: 1 } }], usage }, finished)
+    expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
+    const [call] = await world.sql<{ output: { value: string }; ms: number }>(
+      `select output, extract(epoch from ended_at - started_at)::float8 * 1000 as ms from baton.tool_calls where run_id = $1 and name = 'stubborn'`,
+      [run.id],
+    )
+    expect(call?.output.value).toContain('may still be running')
+    expect(call?.ms).toBeGreaterThan(6_400)
+    expect(call?.ms).toBeLessThan(12_000)
+    expect(await world.effects({ runId: run.id }).then((lines) => lines.filter((line) => line.name === 'stubborn'))).toHaveLength(1)
+    await check('stubborn')
+  })
+
+  test('a tool that may be repeated and is cut at the hard limit runs again in a fresh slice; it is no crash', async () => {
+    const run = await play('cut-tool', { delayMs: 3_500, tools: [{ name: 'wait', input: { ms: 4_500 } }], usage }, finished)
+    expect(run).toMatchObject({ state: 'completed', output: 'finished', slices: 2, crashes: 0 })
+    expect(await world.sql(`select state, attempts from baton.tool_calls where run_id = $1`, [run.id])).toEqual([{ state: 'completed', attempts: 2 }])
+    expect(await reasons('cut-tool')).toEqual(['hard_limit'])
+    await check('cut-tool')
+  })
+
+  test('a once tool starts only if its whole time-out fits before the hard limit', async () => {
+    const run = await play('room', { delayMs: 2_500, tools: [{ name: 'charge', input: { key: 'room', cents: 5 } }], usage }, finished)
+    expect(run).toMatchObject({ state: 'completed', output: 'finished', slices: 2, crashes: 0 })
+    expect(await reasons('room')).toEqual(['once_needs_room'])
+    expect(await world.effects({ key: 'room' })).toHaveLength(1)
+    await check('room')
+  })
+})
