@@ -35,6 +35,11 @@ export function nextWindow(window: readonly StoredMessage[], limits: AgentSettin
   return last === undefined ? null : (window[last]?.seq ?? null)
 }
 
+/** The messages that the window may move over: what `keepFirst` keeps before it stays; a number of 0 has not been given yet. */
+export function movable(window: readonly StoredMessage[], windowFrom: number): StoredMessage[] {
+  return window.filter((message) => message.seq === 0 || message.seq >= windowFrom)
+}
+
 /** The window as the model sees it: from the first user message on, so that it never begins with an answer or a result. */
 export function modelMessages(window: readonly StoredMessage[]): ModelMessage[] {
   const first = window.findIndex((message) => message.role === 'user')

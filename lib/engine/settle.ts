@@ -3,7 +3,7 @@ import { applyCommit, project } from '#lib/core/project'
 import { worstCaseMicros } from '#lib/core/prices'
 import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Happened, Intends, Reservation, Settlement } from '#lib/core/store'
-import { modelMessages, nextWindow } from '#lib/core/window'
+import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
 import type { Session } from '#lib/engine/session'
@@ -16,9 +16,14 @@ export function rulesOf(session: Session): Parameters<typeof decide>[1] {
 
 /**
  * Commits what happened together with what comes next: the state is projected, `decide` looks at it, and its answer becomes the
- * intents of the same transaction. `running` calls are still at work in this process. Throws LeaseLost.
+ * intents of the same transaction. `running` calls are still at work in this process. What was reserved and is not settled by
+ * `happened` is settled with it: nothing where its call was never made. Throws LeaseLost.
  */
 export async function settle(session: Session, happened: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
+  const inHand = unansweredSettlement(session, false)
+  if (inHand !== null && !happened.settle?.some((settlement) => settlement.id === inHand.id)) {
+    happened.settle = [...(happened.settle ?? []), inHand]
+  }
   const next = project(session.opened, happened)
   const intends = { ...(await plan(session, next, running)), ...force }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) delete intends.reserve
@@ -30,7 +35,7 @@ export async function settle(session: Session, happened: Happened, running = 0, 
     session.output = intends.end.output
     session.error = intends.end.error
   }
-  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null }
+  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null, spent: false, stale: answer.steered }
   return answer
 }
 
@@ -61,13 +66,10 @@ function fits(session: Session, call: ToolCall): boolean {
 }
 
 async function planModel(session: Session, next: Opened): Promise<Intends> {
-  const moved = nextWindow(
-    next.window.filter((message) => message.seq === 0 || message.seq >= next.windowFrom),
-    next.settings.window,
-  )
+  const moved = nextWindow(movable(next.window, next.windowFrom), next.settings.window)
   const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
   if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
-  const visible = moved === null ? next : { ...next, window: next.window.filter((message) => message.seq === 0 || message.seq >= moved) }
+  const visible = moved === null ? next : { ...next, window: movable(next.window, moved) }
   const reserve = reservationFor(session, await requestFor(session, visible))
   return reserve === null ? window : { ...window, reserve }
 }
@@ -102,11 +104,12 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
   }
 }
 
-/** What a call without an answer is booked at: nothing where the provider refused it with a status, else its whole reservation. */
+/** What a call without an answer is booked at: nothing where it was never made or the provider refused it with a status, else its whole reservation. */
 export function unansweredSettlement(session: Session, refused: boolean): Settlement | null {
   const entry = session.reservation.entry
   if (entry === null) return null
-  return { id: entry.id, usage: noUsage, costMicros: refused ? 0 : (entry.micros ?? 0), estimated: !refused }
+  const free = refused || !session.reservation.spent
+  return { id: entry.id, usage: noUsage, costMicros: free ? 0 : (entry.micros ?? 0), estimated: !free }
 }
 
 /** The worst case of the call as a reservation, or null when its model has no price. */

@@ -74,6 +74,10 @@ begin
   if not found then return baton.refuse('run_not_found'); end if;
   select * into old from baton.runs r where r.run_id = p ->> 'runId';
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
+  if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
+    -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
+    return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
+  end if;
   refusal := baton.check_template(w, p);
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
