@@ -58,7 +58,8 @@ export interface Reservation {
 
 export interface Settlement {
   id: ReservationId
-  costMicros: number
+  /** Null: all that was reserved, which only the database knows of a run's first call. */
+  costMicros: number | null
   usage: Usage
   estimated: boolean
 }

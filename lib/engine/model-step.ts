@@ -101,7 +101,7 @@ function settlementFor(session: Session, request: ModelRequest, usage: Usage): S
 async function failed(session: Session, request: ModelRequest, error: ProviderError): Promise<void> {
   const { opened, services } = session
   const { run } = opened
-  const settlement = unansweredSettlement(session, error.status !== null)
+  const settlement = unansweredSettlement(session, wasRefused(error))
   const happened: Happened = {
     progress: false,
     lastError: { code: error.code, message: error.message },
@@ -129,6 +129,11 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
     return void (await settle(session, happened))
   }
   await end(session, happened, code, error.message)
+}
+
+/** True where the provider did no work for the call: it refused it, or was never asked. A stream that broke off had status 200. */
+function wasRefused(error: ProviderError): boolean {
+  return (error.status ?? 0) >= 400 || error.code === 'provider_auth' || error.code === 'model_not_found'
 }
 
 /**

@@ -52,6 +52,8 @@ export interface Session {
   output: string | null
   error: RunError | null
   commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
+  /** Milliseconds of work since the last commit took them; each is told once. */
+  takeWorkMs(): number
   /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
   /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
@@ -156,16 +158,13 @@ export function openSession(input: SessionInput): Session {
 
   async function send(happened: Happened, intends: Intends): Promise<CommitAnswer> {
     const commitId: CommitId = services.ids.make('commit')
-    const now = clock.monotonic()
-    const count = { ...happened.count, workMs: Math.round(now - workSince) }
-    workSince = now
     const request = {
       commitId,
       agentUid: opened.agentUid,
       sliceId: opened.lease.sliceId,
       epoch: opened.lease.epoch,
       leaseMs: opened.lease.leaseMs,
-      happened: { ...happened, count },
+      happened,
       intends,
     }
     let stamp = guard.stamp()
@@ -227,6 +226,11 @@ export function openSession(input: SessionInput): Session {
       const next = queue.then(() => send(happened, intends))
       queue = next.catch(() => undefined)
       return next
+    },
+    takeWorkMs() {
+      const worked = Math.round(clock.monotonic() - workSince)
+      workSince += worked
+      return worked
     },
     lookAtFlags,
     reserve: (entry) => untilAnswered('a reservation', () => renew(entry)),

@@ -19,11 +19,8 @@ export function rulesOf(session: Session): Parameters<typeof decide>[1] {
  * intents of the same transaction. `running` calls are still at work in this process. What was reserved and is not settled by
  * `happened` is settled with it: nothing where its call was never made. Throws LeaseLost.
  */
-export async function settle(session: Session, happened: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
-  const inHand = unansweredSettlement(session, false)
-  if (inHand !== null && !happened.settle?.some((settlement) => settlement.id === inHand.id)) {
-    happened.settle = [...(happened.settle ?? []), inHand]
-  }
+export async function settle(session: Session, facts: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
+  const happened: Happened = { ...facts, settle: allSettled(session, facts.settle ?? []), count: { ...facts.count, workMs: session.takeWorkMs() } }
   const next = project(session.opened, happened)
   const intends = { ...(await plan(session, next, running)), ...force }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) delete intends.reserve
@@ -37,6 +34,11 @@ export async function settle(session: Session, happened: Happened, running = 0, 
   }
   session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null, spent: false, stale: answer.steered }
   return answer
+}
+
+function allSettled(session: Session, settle: Settlement[]): Settlement[] {
+  const inHand = unansweredSettlement(session, false)
+  return inHand === null || settle.some(({ id }) => id === inHand.id) ? settle : [...settle, inHand]
 }
 
 async function plan(session: Session, next: Opened, running: number): Promise<Intends> {
@@ -109,7 +111,7 @@ export function unansweredSettlement(session: Session, refused: boolean): Settle
   const entry = session.reservation.entry
   if (entry === null) return null
   const free = refused || !session.reservation.spent
-  return { id: entry.id, usage: noUsage, costMicros: free ? 0 : (entry.micros ?? 0), estimated: !free }
+  return { id: entry.id, usage: noUsage, costMicros: free ? 0 : null, estimated: !free }
 }
 
 /** The worst case of the call as a reservation, or null when its model has no price. */

@@ -1,14 +1,15 @@
 -- commit: one transaction for a step: messages, calls, events, usage, run state, outbox; or nothing.
 -- `happened` is stored whatever has been asked of the run; what was intended is dropped when somebody has asked it to stop.
 
--- Settles reservations at their real cost. The one write that a stale epoch may still make (a late settlement replaces the estimate).
+-- Settles reservations at their real cost, without one at all that was reserved. The one write that a stale epoch may still make (a late settlement replaces the estimate).
 create or replace function baton.settle_one(w baton.work, s jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   v baton.reservations;
-  cost bigint := (s ->> 'costMicros')::bigint;
+  cost bigint;
 begin
   select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
   if not found or v.state = 'settled' then return w; end if;
+  cost := coalesce((s ->> 'costMicros')::bigint, v.micros);
   w.r.cost_micros := (w.r).cost_micros + cost - case when v.state = 'estimated' then v.cost_micros else 0 end;
   w.r.reserved_micros := (w.r).reserved_micros - case when v.state = 'reserved' then v.micros else 0 end;
   update baton.reservations x set state = case when (s ->> 'estimated')::boolean then 'estimated' else 'settled' end, cost_micros = cost,

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => world.close())
 
 async function retries(agent: string): Promise<Record<string, unknown>[]> {
-  return (await world.events(agent)).filter((event) => event.type === 'retry').map((event) => ({ ...event, ...event.data }))
+  return (await world.events(agent)).filter((event) => event.type === 'retry')
 }
 const calls = async (runId: string): Promise<number> => (await world.effects({ runId })).filter((line) => line.kind === 'model').length
 /** Slices that the executor has at work now. */
