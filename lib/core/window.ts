@@ -46,7 +46,8 @@ export function modelMessages(window: readonly StoredMessage[]): ModelMessage[] 
   return window.slice(Math.max(first, 0)).map(toModelMessage)
 }
 
-function toModelMessage(message: StoredMessage): ModelMessage {
+/** A row as the AI SDK takes it. */
+export function toModelMessage(message: StoredMessage): ModelMessage {
   // The store has checked the row with modelMessageSchema at the border; role and content belong together there.
   return { role: message.role, content: message.content } as ModelMessage
 }
