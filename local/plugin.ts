@@ -10,6 +10,7 @@ import type { ModelPrice } from '#lib/core/prices'
 import type { ProviderEntry, ProviderEnv } from '#lib/models/provider-entry'
 import type { Rpc } from '#lib/store/rpc'
 import { createCrasher, crashPoint } from '#local/crash'
+import { extraTemplates } from '#local/scripted/extra'
 import { localModels } from '#local/scripted/local-models'
 import { createScriptedModel, scriptedPrice } from '#local/scripted/model'
 import { deployedScripted } from '#local/scripted/template'
@@ -44,12 +45,13 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
   const crasher = createCrasher(dataDir)
   const real = (env('BATON_LOCAL_REAL') ?? '').split(',')
   const scripted = createScriptedModel({ clock })
+  const extra = extraTemplates(env)
   let direct: Rpc | null = null
 
   return {
-    definitions: real.includes('supabase') ? [] : deployedScripted(dataDir),
+    definitions: real.includes('supabase') ? [] : [...deployedScripted(dataDir), ...extra.definitions],
     model: (models) => localModels({ models, scripted, providers, env, log }),
-    price: (model) => (model.startsWith('local/') ? scriptedPrice : null),
+    price: (model) => extra.price(model) ?? (model.startsWith('local/') ? scriptedPrice : null),
     rpc(rpc) {
       direct = rpc
       return crasher.wrap(rpc)

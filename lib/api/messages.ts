@@ -101,7 +101,7 @@ function runIt(context: SendContext, opened: OpenedMessage, start: number, waitM
   const deadlines = deadlinesFrom(services, start, answer.opened.run.limits.sliceMs, waitMs)
   const slice = startSlice(
     services,
-    { opened: answer.opened, opening: answer.opening ?? null, gateMs: answer.gateMs ?? 0 },
+    { opened: answer.opened, opening: answer.opening ?? null, gates: answer.gates ?? {} },
     { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, state: answer.reserved ?? 'none' } },
   )
   background(slice.done.then(() => services.sweep('beside')).then(() => services.settled()))

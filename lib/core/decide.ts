@@ -38,10 +38,13 @@ export function decide(opened: Opened, rules: Rules): Decision {
     return failed('step_crashed', `Step ${run.step + 1} took its process down ${run.crashes} times; what had been committed is kept.`)
   }
   if (run.cuts >= 2) return failed('step_too_long', `Step ${run.step + 1} did not fit into a slice twice; split the work or raise maxDuration.`)
-  if (run.workMs >= run.limits.maxWallMs) return failed('max_time', `The run has worked for its ${run.limits.maxWallMs} ms.`)
+  const most = mostSlices(run.limits.maxSteps)
+  if (run.slices > most) return failed('step_too_long', `The run was handed over ${most} times without coming to its end; see its events for what it waits for.`)
+  const outOfTime = run.workMs >= run.limits.maxWallMs ? failed('max_time', `The run has worked for its ${run.limits.maxWallMs} ms.`) : null
 
   const open = opened.calls.filter((call) => !isFinal(call.state))
   if (open.length > 0) {
+    if (outOfTime !== null) return outOfTime
     // A call that an earlier epoch left executing may have happened: only the author's effect class says what to do.
     const orphaned = open.filter((call) => call.state === 'executing' && call.epoch !== lease.epoch)
     const seal = orphaned.filter((call) => call.effect === 'once')
@@ -58,9 +61,11 @@ export function decide(opened: Opened, rules: Rules): Decision {
   }
 
   const last = opened.window.at(-1)
-  if (last?.role === 'assistant' && run.modelCalls > 0) {
+  // Before the limits: an answer that is there is not thrown away. A retry may find the history complete; it has nothing left to ask.
+  if (last?.role === 'assistant') {
     return { kind: 'end', state: 'completed', stopReason: 'end_turn', output: textOf(last.content), error: null }
   }
+  if (outOfTime !== null) return outOfTime
   if (run.step >= run.limits.maxSteps) return failed('max_steps', `The run may take ${run.limits.maxSteps} steps.`)
   if (run.usage.inputTokens + run.usage.outputTokens >= run.limits.maxTokens) {
     return failed('max_tokens', `The run may use ${run.limits.maxTokens} tokens.`)
@@ -69,6 +74,14 @@ export function decide(opened: Opened, rules: Rules): Decision {
     return failed('price_unknown', `No price is known for ${opened.settings.model}; add it in lib/providers.ts.`)
   }
   return { kind: 'model' }
+}
+
+/**
+ * So often a run may be taken up: far above what its steps need with retries, take-overs and cuts for each, and only there so that
+ * one that is handed over again and again without getting on has an end.
+ */
+export function mostSlices(maxSteps: number): number {
+  return 20 * (maxSteps + 5)
 }
 
 /** The text of a message's content, parts joined. */

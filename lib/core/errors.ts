@@ -20,6 +20,7 @@ export const errorTable = {
   conflict: [409, 'The request conflicts with what exists', false],
   agent_busy: [409, 'The agent is working', true],
   run_open: [409, 'The run has not ended', true],
+  nothing_to_retry: [409, 'There is nothing to retry', false],
   template_missing: [409, "The agent's template is not deployed", true],
   interrupted: [409, 'The run was interrupted', false],
   cancelled: [409, 'The run was cancelled', false],

@@ -168,6 +168,8 @@ export interface Run {
   emptyAnswers: number
   windowRetries: number
   modelIndex: number
+  /** How often an executor has taken the run up. */
+  slices: number
   limits: RunLimits
   costMicros: number
   reservedMicros: number

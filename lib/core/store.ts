@@ -58,7 +58,7 @@ export interface Reservation {
 
 export interface Settlement {
   id: ReservationId
-  /** Null books the whole reservation: nobody knows what the call cost. */
+  /** Null: all that was reserved, which only the database knows of a run's first call. */
   costMicros: number | null
   usage: Usage
   estimated: boolean
@@ -142,14 +142,18 @@ export interface CommitAnswer {
   windowFrom: number
   entered: StoredMessage[]
   enteredFrom: number | null
+  gates: Gates
   outbox: OutboxRow[]
 }
+
+/** The models whose gate a provider's 429 has closed, with the milliseconds until each opens. */
+export type Gates = Record<string, number>
 
 /** The parts of `Opened` that the database knows; the store adds the lease. */
 export interface OpenedAnswer {
   opened: Opened
   opening: ModelMessage['content'] | null
-  gateMs: number
+  gates: Gates
 }
 
 export interface OpenRequest {

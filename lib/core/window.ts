@@ -35,13 +35,19 @@ export function nextWindow(window: readonly StoredMessage[], limits: AgentSettin
   return last === undefined ? null : (window[last]?.seq ?? null)
 }
 
+/** The messages that the window may move over: what `keepFirst` keeps before it stays; a number of 0 has not been given yet. */
+export function movable(window: readonly StoredMessage[], windowFrom: number): StoredMessage[] {
+  return window.filter((message) => message.seq === 0 || message.seq >= windowFrom)
+}
+
 /** The window as the model sees it: from the first user message on, so that it never begins with an answer or a result. */
 export function modelMessages(window: readonly StoredMessage[]): ModelMessage[] {
   const first = window.findIndex((message) => message.role === 'user')
   return window.slice(Math.max(first, 0)).map(toModelMessage)
 }
 
-function toModelMessage(message: StoredMessage): ModelMessage {
+/** A row as the AI SDK takes it. */
+export function toModelMessage(message: StoredMessage): ModelMessage {
   // The store has checked the row with modelMessageSchema at the border; role and content belong together there.
   return { role: message.role, content: message.content } as ModelMessage
 }

@@ -3,7 +3,7 @@ import type { RunState, StopReason, Usage } from '#lib/core/run'
 import { LeaseLost } from '#lib/engine/lease'
 import { modelStep } from '#lib/engine/model-step'
 import { Stopped, type Session } from '#lib/engine/session'
-import { rulesOf, settle, unansweredSettlement } from '#lib/engine/settle'
+import { rulesOf, settle } from '#lib/engine/settle'
 import { toolStep } from '#lib/engine/tool-step'
 
 /** What became of a slice. `ended` and the others are as the last commit left them; `lease_lost` says nothing about the run. */
@@ -59,10 +59,7 @@ async function oneStep(session: Session): Promise<boolean> {
 /** The step in hand was aborted: by a stop, whose end the next turn commits, or by the hard limit, which releases for a fresh slice. */
 async function cutShort(session: Session): Promise<void> {
   if (!atHardLimit(session)) return session.lookAtFlags()
-  const { run } = session.opened
-  const settlement = unansweredSettlement(session, false)
-  const happened = { progress: false, count: { cuts: run.cuts + 1 }, ...(settlement === null ? {} : { settle: [settlement] }) }
-  await settle(session, happened, 0, { release: 'hard_limit' })
+  await settle(session, { progress: false, count: { cuts: session.opened.run.cuts + 1 } }, 0, { release: 'hard_limit' })
 }
 
 function atHardLimit(session: Session): boolean {

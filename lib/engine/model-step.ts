@@ -1,10 +1,10 @@
-import { maxRetries, retryDelayMs } from '#lib/core/backoff'
+import { jitter, maxRetries, retryDelayMs } from '#lib/core/backoff'
 import { isRetryable, ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import { costMicros } from '#lib/core/prices'
 import type { StopReason, Usage } from '#lib/core/run'
 import type { Happened, Intends, Settlement } from '#lib/core/store'
-import { nextWindow } from '#lib/core/window'
+import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
@@ -17,18 +17,17 @@ import { currentModel, requestFor, reservationFor, settle, unansweredSettlement 
  */
 export async function modelStep(session: Session): Promise<void> {
   const { opened, services } = session
-  if (session.gateMs > 0) {
-    const ms = session.gateMs
-    session.gateMs = 0
-    return pause(session, { progress: false }, ms)
-  }
+  const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
+  if (gateMs > 0) return atGate(session, gateMs)
+  // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
+  if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null) return void (await settle(session, { progress: false }))
   const request = await requestFor(session, opened)
   if (!(await reserved(session, request))) return
 
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
   await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
-  session.reservation.started = true
+  session.reservation.spent = true
   const stream = streamStep(session, request)
   let answer: ModelAnswer
   try {
@@ -46,6 +45,11 @@ export async function modelStep(session: Session): Promise<void> {
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
 async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
   const { opened } = session
+  if (session.reservation.stale && session.reservation.entry !== null) {
+    // Settles what was reserved for less and reserves anew; the next turn finds it.
+    await settle(session, { progress: false })
+    return false
+  }
   if (session.reservation.state === 'none') {
     const reserve = reservationFor(session, request)
     if (reserve === null) {
@@ -53,7 +57,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
       return false
     }
     const state = await session.reserve(reserve)
-    session.reservation = { state, entry: state === 'granted' ? reserve : null }
+    session.reservation = { state, entry: state === 'granted' ? reserve : null, spent: false, stale: false }
     if (opened.flags.stop !== null) return false
   }
   if (session.reservation.state === 'granted') return true
@@ -97,34 +101,61 @@ function settlementFor(session: Session, request: ModelRequest, usage: Usage): S
 async function failed(session: Session, request: ModelRequest, error: ProviderError): Promise<void> {
   const { opened, services } = session
   const { run } = opened
-  const settlement = unansweredSettlement(session, error.status !== null)
+  const settlement = unansweredSettlement(session, wasRefused(error))
   const happened: Happened = {
     progress: false,
     lastError: { code: error.code, message: error.message },
     ...(settlement === null ? {} : { settle: [settlement] }),
   }
-  if (error.code === 'context_too_long' && run.windowRetries === 0) {
-    const movable = opened.window.filter((message) => message.seq >= opened.windowFrom)
-    const from = nextWindow(movable, opened.settings.window, true)
+  const code = isTooLong(session, request, error) ? 'context_too_long' : error.code
+  if (code === 'context_too_long' && run.windowRetries === 0) {
+    const from = nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window, true)
     if (from !== null) return void (await settle(session, { ...happened, count: { windowRetries: 1 } }, 0, { window: { from } }))
   }
   const retry = run.attempt + 1
+  const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
+  // A 429 closes the gate of the model for all processes.
+  if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
   if (isRetryable(error.code) && retry <= maxRetries) {
-    const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
     happened.count = { attempt: retry }
     happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: retry, delayMs: ms, code: error.code, model: request.model } }]
-    // A 429 closes the gate of the model for all processes; the others find it when they claim.
-    if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
     return pause(session, happened, ms)
   }
   const hasFallback = run.modelIndex < (session.definition.fallback ?? []).length
-  if (hasFallback && error.code !== 'bad_request' && error.code !== 'content_filtered') {
+  if (hasFallback && code !== 'bad_request' && code !== 'content_filtered') {
     happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
     const to = currentModel(session, run.modelIndex + 1)
     happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: 0, delayMs: 0, code: error.code, model: to, fallback: true } }]
     return void (await settle(session, happened))
   }
-  await end(session, happened, error.code, error.message)
+  await end(session, happened, code, error.message)
+}
+
+/** True where the provider did no work for the call: it refused it, or was never asked. A stream that broke off had status 200. */
+function wasRefused(error: ProviderError): boolean {
+  return (error.status ?? 0) >= 400 || error.code === 'provider_auth' || error.code === 'model_not_found'
+}
+
+/**
+ * A provider may refuse a prompt that is too long with nothing but a plain 400 (Anthropic does, and words in messages are never
+ * looked at): then the estimate tells, which is an upper bound, so that a prompt well below the window is no suspect.
+ */
+function isTooLong(session: Session, request: ModelRequest, error: ProviderError): boolean {
+  const { maxTokens } = session.opened.settings.window
+  return error.code === 'bad_request' && error.status === 400 && session.services.model.estimate(request).inputTokens >= maxTokens * nearLimit
+}
+const nearLimit = 0.8
+
+/** Time at a gate that somebody's 429 has closed is no retry. Spread, so that not all come when it opens. */
+async function atGate(session: Session, gateMs: number): Promise<void> {
+  const { clock } = session.services
+  const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
+  if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
+  const { run } = session.opened
+  const model = currentModel(session, run.modelIndex)
+  const data = { attempt: run.attempt, delayMs: ms, code: 'provider_rate_limited', model, gate: true }
+  const events = [{ channel: 'monitor' as const, type: 'retry', step: run.step + 1, data }]
+  await settle(session, { progress: false, events }, 0, { wait: { kind: 'retry', ms } })
 }
 
 /** Waits in the process where the wait fits into the slice, else hands it over: no function runs meanwhile. */

@@ -113,6 +113,7 @@ const refusals: Record<string, string> = {
   idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
+  nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

@@ -2,7 +2,7 @@ import type { AgentDefinition } from '#lib/core/define'
 import type { ModelMessage } from 'ai'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
-import type { CommitAnswer, Happened, Intends, Reservation, Reserved, RunError } from '#lib/core/store'
+import type { CommitAnswer, Gates, Happened, Intends, Reservation, Reserved, RunError } from '#lib/core/store'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
@@ -22,6 +22,16 @@ export class Stopped extends Error {
   }
 }
 
+/** Money set aside for a model call; `none` means that nobody has asked yet. */
+export interface ReservationInHand {
+  state: 'granted' | 'refused' | 'none'
+  entry: Reservation | null
+  /** True once its call was made: without an answer it is booked in full. */
+  spent: boolean
+  /** True when a message has entered since: the call may cost more than was reserved. */
+  stale: boolean
+}
+
 /** The state of one slice in this process. Everything durable in it came from the database's answers. */
 export interface Session {
   services: EngineServices
@@ -30,19 +40,20 @@ export interface Session {
   opening: ModelMessage | null
   deadlines: Deadlines
   guard: LeaseGuard
-  /** What is reserved for the next model call; `none` means that nobody has asked yet, `started` that the call was made. */
-  reservation: { state: 'granted' | 'refused' | 'none'; entry: Reservation | null; started?: boolean }
+  /** What is reserved for the next model call. */
+  reservation: ReservationInHand
   /** Aborts at the hard limit, when the run is asked to stop and when the lease is gone. */
   signal: AbortSignal
-  gateMs: number
+  /** Milliseconds until the gate of the model opens, as far as the last answers of the database know; 0 when it is open. */
+  gateMs(model: string): number
   /** True once a commit has given the lease back: the run ended, waits or was handed over. */
   released: boolean
   stopReason: StopReason | null
   output: string | null
   error: RunError | null
   commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
-  /** Milliseconds of work since it was last asked. */
-  takeWork(): number
+  /** Milliseconds of work since the last commit took them; each is told once. */
+  takeWorkMs(): number
   /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
   /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
@@ -59,7 +70,7 @@ export interface SessionInput {
   definition: AgentDefinition
   opened: Opened
   opening: ModelMessage['content'] | null
-  gateMs: number
+  gates: Gates
   asked: LeaseStamp
   reservation: Session['reservation']
   deadlines: Deadlines
@@ -76,6 +87,13 @@ export function openSession(input: SessionInput): Session {
   let lastContact = clock.monotonic()
   let workSince = clock.monotonic()
   let closed = false
+  let gates = new Map<string, number>()
+  takeGates(input.gates)
+
+  function takeGates(closedGates: Gates): void {
+    const now = clock.monotonic()
+    gates = new Map(Object.entries(closedGates).map(([model, ms]) => [model, now + ms]))
+  }
 
   let hardTimer: NodeJS.Timeout | undefined
   function armHard(): void {
@@ -175,6 +193,7 @@ export function openSession(input: SessionInput): Session {
     opened.run.toolCalls = answer.toolCalls
     opened.flags = answer.flags
     opened.windowFrom = answer.windowFrom
+    takeGates(answer.gates)
     live.emit({
       agentUid: opened.agentUid,
       runId: opened.run.id,
@@ -197,7 +216,7 @@ export function openSession(input: SessionInput): Session {
     guard,
     reservation: input.reservation,
     signal: AbortSignal.any([stop.signal, guard.signal]),
-    gateMs: input.gateMs,
+    gateMs: (model) => Math.max(0, Math.ceil((gates.get(model) ?? 0) - clock.monotonic())),
     released: false,
     stopReason: null,
     output: null,
@@ -208,13 +227,13 @@ export function openSession(input: SessionInput): Session {
       queue = next.catch(() => undefined)
       return next
     },
+    takeWorkMs() {
+      const worked = Math.round(clock.monotonic() - workSince)
+      workSince += worked
+      return worked
+    },
     lookAtFlags,
     reserve: (entry) => untilAnswered('a reservation', () => renew(entry)),
-    takeWork() {
-      const since = workSince
-      workSince = clock.monotonic()
-      return Math.round(workSince - since)
-    },
     pastSlice: () => clock.monotonic() >= deadlines.sliceAt,
     leftMs: () => Math.max(0, deadlines.hardAt - clock.monotonic()),
     endSlice(hardAt) {

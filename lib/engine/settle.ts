@@ -3,7 +3,7 @@ import { applyCommit, project } from '#lib/core/project'
 import { worstCaseMicros } from '#lib/core/prices'
 import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Happened, Intends, Reservation, Settlement } from '#lib/core/store'
-import { modelMessages, nextWindow } from '#lib/core/window'
+import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
 import type { Session } from '#lib/engine/session'
@@ -16,13 +16,11 @@ export function rulesOf(session: Session): Parameters<typeof decide>[1] {
 
 /**
  * Commits what happened together with what comes next: the state is projected, `decide` looks at it, and its answer becomes the
- * intents of the same transaction. `running` calls are still at work in this process. Throws LeaseLost.
+ * intents of the same transaction. `running` calls are still at work in this process. What was reserved and is not settled by
+ * `happened` is settled with it: nothing where its call was never made. Throws LeaseLost.
  */
 export async function settle(session: Session, facts: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
-  const unused = facts.settle === undefined && session.reservation.started !== true ? unansweredSettlement(session, false) : null
-  // The work so far is part of the facts, so that the limit of working time is seen by the decision that goes into this commit.
-  const count = { ...facts.count, workMs: session.takeWork() }
-  const happened: Happened = { ...facts, count, ...(unused === null ? {} : { settle: [unused] }) }
+  const happened: Happened = { ...facts, settle: allSettled(session, facts.settle ?? []), count: { ...facts.count, workMs: session.takeWorkMs() } }
   const next = project(session.opened, happened)
   const intends = { ...(await plan(session, next, running)), ...force }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
@@ -37,8 +35,13 @@ export async function settle(session: Session, facts: Happened, running = 0, for
     session.output = intends.end.output
     session.error = intends.end.error
   }
-  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null }
+  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null, spent: false, stale: answer.steered }
   return answer
+}
+
+function allSettled(session: Session, settle: Settlement[]): Settlement[] {
+  const inHand = unansweredSettlement(session, false)
+  return inHand === null || settle.some(({ id }) => id === inHand.id) ? settle : [...settle, inHand]
 }
 
 async function plan(session: Session, next: Opened, running: number): Promise<Intends> {
@@ -68,13 +71,10 @@ function fits(session: Session, call: ToolCall): boolean {
 }
 
 async function planModel(session: Session, next: Opened): Promise<Intends> {
-  const moved = nextWindow(
-    next.window.filter((message) => message.seq === 0 || message.seq >= next.windowFrom),
-    next.settings.window,
-  )
+  const moved = nextWindow(movable(next.window, next.windowFrom), next.settings.window)
   const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
   if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
-  const visible = moved === null ? next : { ...next, window: next.window.filter((message) => message.seq === 0 || message.seq >= moved) }
+  const visible = moved === null ? next : { ...next, window: movable(next.window, moved) }
   const reserve = reservationFor(session, await requestFor(session, visible))
   return reserve === null ? window : { ...window, reserve }
 }
@@ -114,9 +114,9 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
  * whole reservation, whose amount the database knows.
  */
 export function unansweredSettlement(session: Session, refused: boolean): Settlement | null {
-  const { entry, started } = session.reservation
+  const { entry } = session.reservation
   if (entry === null) return null
-  const free = refused || started !== true
+  const free = refused || !session.reservation.spent
   return { id: entry.id, usage: noUsage, costMicros: free ? 0 : null, estimated: !free }
 }
 

@@ -30,7 +30,7 @@ export function startSlice(
     ...opened,
     asked: at.asked,
     deadlines: at.deadlines,
-    reservation: { state: at.reserve?.state ?? 'none', entry: granted ? (at.reserve?.entry ?? null) : null },
+    reservation: { state: at.reserve?.state ?? 'none', entry: granted ? (at.reserve?.entry ?? null) : null, spent: false, stale: false },
   })
   const done = advance(session).catch((error: unknown): Advanced => {
     services.log.error('a slice failed', { runId: opened.opened.run.id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })

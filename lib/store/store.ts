@@ -3,7 +3,7 @@ import { BatonError } from '#lib/core/errors'
 import type { AgentView, EventsPage, QueuedMessage, RunDetails, Store, TakenDelivery } from '#lib/core/pages'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
-import type { ClaimAnswer, CommitAnswer, OpenAnswer, Refusal, RunView } from '#lib/core/store'
+import type { ClaimAnswer, CommitAnswer, Gates, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import type { Rpc } from '#lib/store/rpc'
 
 const answer = z.looseObject({ ok: z.boolean() })
@@ -12,7 +12,7 @@ const answer = z.looseObject({ ok: z.boolean() })
 interface RawOpened extends Omit<Opened, 'lease'> {
   epoch: number
   opening: OpenAnswer['opening']
-  gateMs: number | null
+  gates: Gates
   kept: StoredMessage[]
 }
 
@@ -72,12 +72,12 @@ export function createStore(rpc: Rpc): Store {
   }
 }
 
-function withLease(raw: RawOpened, lease: { sliceId: Opened['lease']['sliceId']; leaseMs: number }): Pick<ClaimAnswer, 'opened' | 'opening' | 'gateMs'> {
-  const { epoch, opening, gateMs, kept, ...opened } = raw
+function withLease(raw: RawOpened, lease: { sliceId: Opened['lease']['sliceId']; leaseMs: number }): Pick<ClaimAnswer, 'opened' | 'opening' | 'gates'> {
+  const { epoch, opening, gates, kept, ...opened } = raw
   return {
     opened: { ...opened, window: [...kept, ...opened.window], lease: { sliceId: lease.sliceId, epoch, leaseMs: lease.leaseMs } },
     opening: opening ?? null,
-    gateMs: gateMs ?? 0,
+    gates,
   }
 }
 

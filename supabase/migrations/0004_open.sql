@@ -12,6 +12,11 @@ create or replace function baton.window_start(uid uuid, from_seq bigint) returns
   where y.role = 'user'
 $$;
 
+-- {model: milliseconds until its gate opens}; one row per model that has ever answered 429 in this environment.
+create or replace function baton.closed_gates(env text) returns json language sql stable set search_path = '' as $$
+  select coalesce(json_object_agg(g.model, baton.millis(g.until - baton.clock())), '{}') from baton.gates g where g.environment = env and g.until > baton.clock()
+$$;
+
 -- What an executor needs to decide and act: made by open and claim. Bounded by the window's own limits and by 1 MB.
 create or replace function baton.opened(w baton.work) returns json language sql stable set search_path = '' as $$
   select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
@@ -19,12 +24,11 @@ create or replace function baton.opened(w baton.work) returns json language sql 
     'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
-      'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
+      'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
       'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata),
     'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
     'flags', json_build_object('stop', (w.r).stop_requested, 'hold', false),
-    'gateMs', (select greatest(0, baton.millis(g.until - baton.clock())) from baton.gates g
-      where g.environment = (w.a).environment and g.model = (w.a).settings ->> 'model'),
+    'gates', baton.closed_gates((w.a).environment),
     'window', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.seq >= baton.window_start((w.a).agent_uid, (w.a).window_from)),
     'kept', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m

@@ -1,7 +1,7 @@
 -- commit: one transaction for a step: messages, calls, events, usage, run state, outbox; or nothing.
 -- `happened` is stored whatever has been asked of the run; what was intended is dropped when somebody has asked it to stop.
 
--- Settles reservations at their real cost. The one write that a stale epoch may still make (a late settlement replaces the estimate).
+-- Settles reservations at their real cost, without one at all that was reserved. The one write that a stale epoch may still make (a late settlement replaces the estimate).
 create or replace function baton.settle_one(w baton.work, s jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   v baton.reservations;
@@ -156,7 +156,8 @@ begin
   if allowed and i ->> 'window' is not null then w := baton.move_window(w, (i -> 'window' ->> 'from')::bigint); end if;
   if allowed and i ->> 'end' is not null and not steered then
     w := baton.end_run(w, i -> 'end' ->> 'state', i -> 'end' ->> 'stopReason', i -> 'end' ->> 'output', nullif(i -> 'end' -> 'error', 'null'));
-  elsif allowed and i ->> 'wait' is not null and not steered then
+  elsif allowed and i ->> 'wait' is not null and (not steered or i -> 'wait' ->> 'kind' = 'retry') then
+    -- A provider that asked for time gets it, whatever has been steered in.
     w.r.state := 'waiting';
     w.r.wait_kind := i -> 'wait' ->> 'kind';
     w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
@@ -195,7 +196,7 @@ begin
     'allowed', result -> 'allowed', 'released', result -> 'released', 'steered', result -> 'steered', 'reserved', result -> 'reserved',
     'flags', json_build_object('stop', r.stop_requested, 'hold', false), 'state', r.state, 'stopReason', r.stop_reason,
     'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
-    'windowFrom', (w.a).window_from,
+    'windowFrom', (w.a).window_from, 'gates', baton.closed_gates((w.a).environment),
     'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]')
       from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq between (result ->> 'enteredFrom')::bigint and (result ->> 'enteredTo')::bigint
         and m.role <> 'assistant') end,

@@ -78,6 +78,10 @@ begin
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
   -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
   if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
+  if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
+    -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
+    return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
+  end if;
   refusal := baton.check_template(w, p);
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;

@@ -1,0 +1,150 @@
+import type { ModelMessage } from 'ai'
+import type { AgentDefinition, AnyTool, ToolContext } from '#lib/core/define'
+import type { ModelRequest } from '#lib/core/ports'
+import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
+import type { RunError } from '#lib/core/store'
+import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
+import { advance } from '#lib/engine/advance'
+import type { EngineServices } from '#lib/engine/services'
+import { openSession } from '#lib/engine/session'
+import { deployTemplates } from '#lib/engine/templates'
+import { priceOf } from '#lib/models/registry'
+import { providers } from '#lib/providers'
+import { systemIds } from '#lib/system/ids'
+import { memoryStore, type MemoryStore } from '#lib/testing/memory-store'
+import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
+
+export interface TestOptions {
+  /** The model's answers in order, one for each call. */
+  script: readonly ScriptedAnswer[]
+  /** Stand-ins for the `run` of tools, by name; the others run as they are. Inputs are checked by the tools' own schemas. */
+  tools?: Record<string, (input: never, context: ToolContext) => unknown>
+  message?: string
+  userId?: string
+  metadata?: Record<string, unknown>
+  /** What `context.state` holds at the start. */
+  state?: Record<string, unknown>
+  limits?: Partial<RunLimits>
+}
+
+/** How the run ended and all that it did. */
+export interface TestedRun {
+  state: EndState
+  stopReason: StopReason
+  output: string | null
+  error: RunError | null
+  calls: { name: string; input: unknown; state: ToolCall['state']; output: ToolOutput | null }[]
+  messages: ModelMessage[]
+  /** What tools have emitted. */
+  emitted: { type: unknown; data: unknown }[]
+  /** What `context.state` holds at the end. */
+  values: Record<string, unknown>
+  /** What the model was asked, call by call: instructions, messages, tools, model. */
+  requests: ModelRequest[]
+  costMicros: number
+}
+
+const hourMs = 3_600_000
+
+/**
+ * Runs one template through the real engine, from one message to the end, with scripted answers of the model and no stack: for unit
+ * tests of templates. Limits, prices, retries, fallbacks and the window are the real ones; waits take no time. What crashes, hand-overs and
+ * other processes do is the engine's own affair and not shown here. Rejects when the script has too few answers.
+ */
+export async function testAgent(definition: AgentDefinition, options: TestOptions): Promise<TestedRun> {
+  const tested: AgentDefinition = { ...definition, tools: (definition.tools ?? []).map((tool) => standIn(tool, options.tools?.[tool.name])) }
+  const { model, requests } = scriptedAnswers(options.script)
+  const opened = firstState(tested, options)
+  const store = memoryStore(opened)
+  let fault: unknown = null
+  const services = servicesFor(tested, store, {
+    ...model,
+    call: (...call) => model.call(...call).catch((error: unknown) => ((fault = error), Promise.reject(error))),
+  })
+  // Each turn is a slice; a run in memory needs more than one only where a provider asks for more than an hour.
+  for (let slice = 0; store.end() === null && slice < 20; slice++) {
+    const now = performance.now()
+    const session = openSession({
+      services,
+      definition: tested,
+      opened: store.claim(),
+      opening: null,
+      gates: {},
+      asked: { monotonic: now, wall: Date.now() },
+      reservation: { state: 'none', entry: null, spent: false, stale: false },
+      deadlines: { sliceAt: now + hourMs / 2, hardAt: now + hourMs / 2 },
+    })
+    await advance(session)
+  }
+  const end = store.end()
+  if (end === null) throw new Error('the run did not come to an end', { cause: fault })
+  return {
+    ...end,
+    calls: store.calls.map(({ name, input, state, output }) => ({ name, input, state, output })),
+    messages: store.messages.map(toModelMessage),
+    emitted: store.events.flatMap((event) => (event.type === 'custom' ? [{ type: event.data['eventType'], data: event.data['data'] }] : [])),
+    values: store.values,
+    requests,
+    costMicros: store.costMicros(),
+  }
+}
+
+function standIn(tool: AnyTool, run: ((input: never, context: ToolContext) => unknown) | undefined): AnyTool {
+  return run === undefined ? tool : { ...tool, run }
+}
+
+function firstState(definition: AgentDefinition, options: TestOptions): Opened {
+  const ids = systemIds()
+  const settings = deployTemplates([definition], price).settings(definition.id)
+  if (settings === null) throw new Error(`template ${definition.id} has no settings`)
+  const id = ids.make('run')
+  const content = options.message ?? 'Hello'
+  const counters = { step: 0, modelCalls: 0, toolCalls: 0, attempt: 0, crashes: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0, modelIndex: 0, slices: 0 }
+  return {
+    tenantId: 'test',
+    agentUid: ids.uuid(),
+    agentName: 'test',
+    userId: options.userId ?? null,
+    metadata: options.metadata ?? {},
+    settings,
+    run: { id, state: 'running', ...counters, limits: { ...settings.limits, ...options.limits }, costMicros: 0, reservedMicros: 0, usage: noUsage, workMs: 0, metadata: {} },
+    lease: { sliceId: ids.make('slice'), epoch: 0, leaseMs: hourMs },
+    window: [{ seq: 1, runId: id, role: 'user', content, estTokens: estimateTokens(jsonBytes(content)) }],
+    windowFrom: 1,
+    calls: [],
+    state: options.state ?? {},
+    flags: { stop: null, hold: false },
+    lastSeq: 0,
+  }
+}
+
+const price = (model: string): ReturnType<typeof priceOf> => priceOf(providers, model)
+
+function servicesFor(definition: AgentDefinition, store: MemoryStore, model: EngineServices['model']): EngineServices {
+  const none = (): void => undefined
+  const never = (): never => {
+    throw new Error('a run in memory is neither opened nor claimed through the store')
+  }
+  return {
+    config: {
+      environment: 'test',
+      leaseMs: hourMs,
+      haste: 1,
+      maxStepCrashes: 3,
+      maxResultBytes: 65_536,
+      toolTimeoutMs: 60_000,
+      maxDurationMs: hourMs,
+      hardMarginMs: 1_000,
+    },
+    store: { ...store, open: never, claim: never, outboxSent: () => Promise.resolve() },
+    model,
+    live: { emit: none, watch: () => none, onWatcher: () => none, halt: () => Promise.resolve(), onHalt: () => none, close: () => Promise.resolve() },
+    clock: { now: Date.now, monotonic: () => performance.now(), sleep: () => new Promise((resolve) => setImmediate(resolve)), random: () => 0.5 },
+    ids: systemIds(),
+    log: { info: none, warn: none, error: none },
+    templates: deployTemplates([definition], price),
+    price,
+    onEffect: none,
+    dispatch: none,
+  }
+}
