@@ -156,10 +156,31 @@ export class Client {
   private open = new Set<Kind>()
   private shown = new Map<Kind, string>()
   private stored = new Map<Kind, string>()
+  private runId: unknown = null
+  private readonly gaps: boolean
+
+  /** `gaps`: the stream of one run among several, which leaves the numbers of the others out. */
+  constructor({ gaps = false } = {}) {
+    this.gaps = gaps
+  }
+
+  /** What is shown of the text in hand. */
+  get text(): string {
+    return this.shown.get('text') ?? ''
+  }
+
+  /** The connection was lost: what had not ended begins anew on the next one. */
+  reconnect(): void {
+    this.open.clear()
+    this.shown.clear()
+    this.stored.clear()
+  }
 
   take({ id, type, data }: OutFrame): void {
     if (id !== undefined) {
-      expect(id, 'ids rise by one').toBe((this.ids.at(-1) ?? id - 1) + 1)
+      const last = this.ids.at(-1) ?? id - 1
+      if (this.gaps) expect(id, 'ids rise').toBeGreaterThan(last)
+      else expect(id, 'ids rise by one').toBe(last + 1)
       this.ids.push(id)
     }
     const kind: Kind = type.startsWith('reasoning') ? 'reasoning' : 'text'
@@ -167,6 +188,7 @@ export class Client {
       expect(this.open.has(kind), 'a text begins while another is open').toBe(false)
       this.open.add(kind)
       this.shown.set(kind, '')
+      this.runId = data['runId']
     } else if (type === `${kind}_delta`) {
       expect(this.open.has(kind), 'a delta outside a text').toBe(true)
       expect(data['offset'], 'a gap or a double').toBe(this.shown.get(kind)?.length)
@@ -179,7 +201,7 @@ export class Client {
       expect(this.open.size, 'a reset of nothing').toBeGreaterThan(0)
       this.shown.clear()
       this.open.clear()
-    } else if (type === 'step_complete' || (type === 'done' && data['runId'] === 'run_1')) {
+    } else if (type === 'step_complete' || (type === 'done' && data['runId'] === this.runId)) {
       expect(Object.fromEntries(this.shown), 'at the end of a step all that is shown is stored').toEqual(Object.fromEntries(this.stored))
       this.shown.clear()
       this.stored.clear()

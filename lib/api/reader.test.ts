@@ -127,6 +127,20 @@ describe('one by one', () => {
     expect(shape(merger.event(event(4, 'done')))).toEqual(['step_reset', 'done'])
   })
 
+  test('a text whose executor has lost its lease is taken back, also where no event tells of it', () => {
+    const merger = reading(3)
+    merger.live(frame(0, 'half'))
+    expect(shape(merger.caughtUp({ epoch: 1, committedSeq: 3, lastSeq: 3 }))).toEqual([])
+    merger.know({ epoch: 2, committedSeq: 3, lastSeq: 3 })
+    expect(shape(merger.caughtUp({ epoch: 2, committedSeq: 3, lastSeq: 3 }))).toEqual(['step_reset'])
+  })
+
+  test('an event that comes again is not shown again', () => {
+    const merger = reading(3)
+    expect(merger.event(event(4, 'usage'))).toHaveLength(1)
+    expect(merger.event(event(4, 'usage'))).toEqual([])
+  })
+
   test('stored text that differs from what was shown replaces it, and final reasoning is told again', () => {
     const merger = reading(3)
     merger.event(event(4, 'reasoning_end', { text: 'why' }))
