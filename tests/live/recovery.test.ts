@@ -1,10 +1,12 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '#lib/api/reader.fixture'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
 import { script, startWorld, type Answer, type World } from '#tests/world'
 
-/** A function that may run 10 s, 2 s of them its margin: streams break after 8 s. */
-const life = { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '2000' }
+/** A function that may run 12 s, 2 s of them its margin: streams break after 10 s. A killed executor is replaced well before that. */
+const life = { BATON_MAX_DURATION_MS: '12000', BATON_HARD_MARGIN_MS: '2000', BATON_LEASE_MS: '3000' }
 
 let world: World
 beforeAll(async () => {
@@ -45,13 +47,36 @@ async function readToEnd(path: string, client: Client, first: Follower, servers:
   throw new Error('the run did not end within 40 connections')
 }
 
-test('a stream breaks when its function ends, never cleanly, and the client that comes back misses and doubles nothing', async () => {
-  const answers = Array.from({ length: 5 }, (_, index): Answer => ({ ...slow(12, 200), ...(index < 4 ? { tools: [{ name: 'echo', input: { value: index } }] } : {}) }))
+/** A page with an EventSource (Node's own): prints each durable frame and ends when the source gives up (204) or, at the latest, after 60 s. */
+const page = `
+const source = new EventSource(process.argv[1])
+const types = ['state_changed', 'text_end', 'tool_start', 'tool_end', 'usage', 'step_complete', 'handed_off', 'resumed', 'done']
+for (const type of types) source.addEventListener(type, ({ type, lastEventId, data }) => console.log(JSON.stringify({ type, lastEventId, seq: JSON.parse(data).seq })))
+source.addEventListener('error', () => source.readyState === EventSource.CLOSED && process.exit(0))
+setTimeout(() => process.exit(3), 60_000)
+`
+
+test.concurrent('A16: an EventSource with nothing but the link reconnects by itself after a break and stops at 204', async () => {
+  const answers = Array.from({ length: 6 }, (_, index): Answer => ({ ...slow(12, 200), ...(index < 5 ? { tools: [{ name: 'echo', input: { value: index } }] } : {}) }))
+  const sent = await world.send('browser', script(...answers), { prefer: 'respond-async' })
+  const link = String((sent.body['links'] as { events: string }).events)
+  const child = spawn(process.execPath, ['--no-warnings', '--experimental-eventsource', '-e', page, world.base() + link], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  const [code] = (await once(child, 'exit')) as [number | null]
+  expect(code).toBe(0)
+  const lines = text.trim().split('\n').map((line) => JSON.parse(line) as { type: string; lastEventId: string; seq: number })
+  expect(lines.map(({ seq }) => seq)).toEqual((await world.events('browser')).map(({ seq }) => seq))
+  for (const { lastEventId, seq } of lines) expect(lastEventId).toBe(String(seq))
+}, 90_000)
+
+test.concurrent('a stream breaks when its function ends, never cleanly, and the client that comes back misses and doubles nothing', async () => {
+  const answers = Array.from({ length: 6 }, (_, index): Answer => ({ ...slow(12, 200), ...(index < 5 ? { tools: [{ name: 'echo', input: { value: index } }] } : {}) }))
   const began = performance.now()
   const reader = await post('life', answers)
   const runId = await runOf(reader)
   expect(await Promise.race([reader.end, new Promise((resolve) => setTimeout(() => resolve('late'), 20_000))])).toBe('broken')
-  expect(performance.now() - began).toBeGreaterThan(7_000)
+  expect(performance.now() - began).toBeGreaterThan(9_000)
   expect(reader.types()).not.toContain('done')
   const connections = await readToEnd(`/api/runs/${runId}/events`, reader.client, reader, [1, 0])
   expect(connections).toBeGreaterThan(1)
@@ -61,22 +86,22 @@ test('a stream breaks when its function ends, never cleanly, and the client that
 
 test('invariant 3: the server is killed in the middle of a text: the new attempt takes the place of what readers elsewhere had', async () => {
   await world.send('killed', script({ text: 'warm' }), { prefer: 'wait=25', server: 1 })
-  const far = await follow('/api/agents/killed/events', 1)
   const near = await post('killed', [slow(15, 200)], 0)
   const runId = await runOf(near)
+  const far = await follow(`/api/runs/${runId}/events`, 1)
   await far.untilText('part3 ')
   await world.stack.kill('server-0')
   expect(await near.end).toBe('broken')
-  // The reader goes on, and reconnects like any other when its own function ends.
-  await readToEnd(`/api/runs/${runId}/events`, near.client, near, [1])
-  expect(near.client.ids).toEqual((await world.events('killed')).map(({ seq }) => seq).filter((seq) => seq >= (near.client.ids[0] ?? 0)))
+  await far.until(is('resumed'))
+  await far.until(is('step_reset'))
+  const shown = far.types()
+  expect(shown.indexOf('resumed')).toBeLessThan(shown.lastIndexOf('step_reset') + 2)
+  await readToEnd(`/api/runs/${runId}/events`, far.client, far, [1])
+  await readToEnd(`/api/runs/${runId}/events`, near.client, near, [1, 0])
+  for (const reader of [near, far]) expect(reader.client.ids).toEqual((await world.events('killed')).map(({ seq }) => seq).filter((seq) => seq >= (near.client.ids[0] ?? 0)))
   const run = await world.run(runId)
   expect(run).toMatchObject({ state: 'completed', output: letters(15).join('') })
   expect(run.slices).toBeGreaterThan(1)
-  const shown = far.types()
-  if (shown.includes('resumed')) expect(shown.slice(shown.indexOf('resumed')), shown.join(' ')).toContain('step_reset')
-  expect(await Promise.race([far.end, Promise.resolve('open')])).not.toBeInstanceOf(Error)
-  far.leave()
   await world.stack.waitReady('server-0')
 })
 
@@ -128,4 +153,19 @@ test('without Redis a reader in the same process still gets pieces, and one in a
   far.leave()
   world.stack.resume('redis')
   await world.stack.waitReady('redis')
+})
+
+test('invariant 8: after retention an old cursor is 410 with the oldest number, and following from there works', async () => {
+  await world.send('aged', script({ text: 'x' }), { prefer: 'wait=25' })
+  await world.advance(8 * 24 * 3_600_000)
+  await world.send('aged', script({ text: 'y' }), { prefer: 'wait=25' })
+  await world.sql('select baton.prune($1)', [{ environment: 'local' }])
+  const gone = await world.http('GET', '/api/agents/aged/events?after=0', undefined, { accept: 'text/event-stream' })
+  expect([gone.status, gone.body['code']]).toEqual([410, 'cursor_expired'])
+  const oldest = Number(gone.body['oldestSeq'])
+  const reader = await follow(`/api/agents/aged/events?after=${oldest - 1}`)
+  await reader.until(is('done'))
+  expect(reader.client.ids[0]).toBe(oldest)
+  expect(reader.frames.find(is('text_end'))?.data['text']).toBe('y')
+  reader.leave()
 })
