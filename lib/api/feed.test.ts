@@ -7,8 +7,24 @@ import { agentUid } from '#lib/api/reader.fixture'
 import { shareReads } from '#lib/api/shared-reads'
 import { systemClock } from '#lib/system/clock'
 
-const event = (seq: number, type = 'usage'): StoredEvent => ({ seq, at: '2026-11-21T00:00:00Z', channel: 'progress', type, runId: 'run_1', step: 1, data: {} })
-const delta = (afterSeq: number): LiveFrame => ({ agentUid, runId: 'run_1', epoch: 1, step: 1, attempt: 0, afterSeq, body: { type: 'delta', kind: 'text', part: 0, offset: 0, text: 'x' } })
+const event = (seq: number, type = 'usage'): StoredEvent => ({
+  seq,
+  at: '2026-11-21T00:00:00Z',
+  channel: 'progress',
+  type,
+  runId: 'run_1',
+  step: 1,
+  data: {},
+})
+const delta = (afterSeq: number): LiveFrame => ({
+  agentUid,
+  runId: 'run_1',
+  epoch: 1,
+  step: 1,
+  attempt: 0,
+  afterSeq,
+  body: { type: 'delta', kind: 'text', part: 0, offset: 0, text: 'x' },
+})
 
 /** A feed over a database and a wire that the test holds in its hand. */
 function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) => Promise<EventsPage>; room?: () => Promise<void> } = {}) {
@@ -122,7 +138,8 @@ test('a reader that does not read holds a bounded number of frames', async () =>
   const reader = start({ room: () => new Promise((resolve) => (open = resolve)) })
   reader.events.push(event(1))
   await expect.poll(() => reader.state.reads).toBe(1)
-  for (let index = 0; index < 5_000; index++) reader.frame({ ...delta(0), body: { type: 'delta', kind: 'text', part: 0, offset: index, text: 'x' } })
+  for (let index = 0; index < 5_000; index++)
+    reader.frame({ ...delta(0), body: { type: 'delta', kind: 'text', part: 0, offset: index, text: 'x' } })
   open()
   await expect.poll(() => reader.sent.length).toBeGreaterThan(1)
   await new Promise((resolve) => setTimeout(resolve, 50))

@@ -18,7 +18,8 @@ export function randomFrom(seed: number): () => number {
 }
 
 /** The text the executor of an epoch says in an attempt: all begin alike, so that a mix-up is not always seen at once. */
-const sentence = (epoch: number, step: number, attempt: number, kind: string): string => `${kind}: the answer to step ${step} is ${epoch * 31 + attempt * 7} and so on`
+const sentence = (epoch: number, step: number, attempt: number, kind: string): string =>
+  `${kind}: the answer to step ${step} is ${epoch * 31 + attempt * 7} and so on`
 
 interface Executor {
   epoch: number

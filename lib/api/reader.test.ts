@@ -77,7 +77,8 @@ const event = (seq: number, type: string, data: Record<string, unknown> = {}, ru
   step: 1,
   data,
 })
-const shape = (out: OutFrame[]): string[] => out.map(({ type, data }) => (data['text'] === undefined ? type : `${type}:${String(data['text'])}`))
+const shape = (out: OutFrame[]): string[] =>
+  out.map(({ type, data }) => (data['text'] === undefined ? type : `${type}:${String(data['text'])}`))
 
 function reading(after: number): Merger {
   const merger = new Merger(after)
@@ -155,7 +156,7 @@ describe('one by one', () => {
     ])
   })
 
-  test('the number, the type and the run of a frame are the event\'s own, whatever its data hold', () => {
+  test("the number, the type and the run of a frame are the event's own, whatever its data hold", () => {
     const [out] = reading(3).event(event(4, 'message_entered', { seq: 77, type: 'x', runId: 'y', mode: 'steer' }))
     expect(out).toMatchObject({ id: 4, data: { seq: 4, type: 'message_entered', runId: 'run_1', mode: 'steer' } })
   })

@@ -106,7 +106,15 @@ export class Merger {
     const out: OutFrame[] = []
     if (this.partial?.runId !== runId || this.partial.step !== step) out.push(...this.reset())
     else if (!text.startsWith(this.partial.shown[kind])) out.push(...this.resetKind(kind))
-    this.partial ??= { runId, epoch: this.epoch, step, attempt: 0, afterSeq: this.cursor, shown: { text: '', reasoning: '' }, ended: new Set() }
+    this.partial ??= {
+      runId,
+      epoch: this.epoch,
+      step,
+      attempt: 0,
+      afterSeq: this.cursor,
+      shown: { text: '', reasoning: '' },
+      ended: new Set(),
+    }
     const { shown, ended } = this.partial
     const from = shown[kind].length
     if (from === 0) out.push(startFrame(runId, step, kind))

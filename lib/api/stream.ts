@@ -1,6 +1,8 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
+import { BatonError } from '#lib/core/errors'
 import { feed, type Follow } from '#lib/api/feed'
 import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
 import { sseResponse } from '#lib/http/sse'
 
 /** An SSE response that replays from Postgres and then follows live; it breaks (never ends cleanly) when the function must end. */
@@ -12,15 +14,36 @@ export function streamEvents(services: Services, request: Request, follow: Follo
     named: follow.named,
     lifeMs: Math.max(1_000, config.maxDurationMs - config.hardMarginMs),
     start: (stream) => feed(services, follow, stream),
-    onError: (error) => log.error('an event stream failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    onError: (error) =>
+      log.error('an event stream failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   })
 }
 
-/** The stream of the run that a message has opened, from its first event. `lastSeq` is the agent's: a run that still waits begins after it. */
-export function streamRun(
+/** Before a stream begins, so that a bad cursor is a problem document and not a broken stream. Throws BatonError cursor_expired. */
+export async function checkCursor(services: Pick<Services, 'store'>, agentUid: AgentUid, after: number): Promise<void> {
+  const answer = await services.store.listEvents({ agentUid, after, limit: 1 })
+  if (!answer.ok) throw cursorProblem(answer)
+}
+
+/** The problem of a refused read; for an expired cursor with the number of the oldest kept event. */
+export function cursorProblem(refusal: Parameters<typeof refusalError>[0]): BatonError {
+  if (refusal.code !== 'cursor_expired') return refusalError(refusal)
+  const oldestSeq = Number(refusal['oldestSeq'])
+  return new BatonError(
+    'cursor_expired',
+    `Events before ${oldestSeq} are no longer kept: read the messages, then follow from ${oldestSeq - 1}.`,
+    { oldestSeq },
+  )
+}
+
+/**
+ * The stream of the run that a message has opened, from its first event. `lastSeq` is the agent's: a run that still waits begins after
+ * it. `fresh` is false for a run that may have begun long ago (a repeat, a steered message), whose first events may be gone: cursor_expired.
+ */
+export async function streamRun(
   context: { services: Services; request: Request },
-  run: { agentUid: AgentUid; runId: RunId; firstSeq: number | null; lastSeq: number; headers: Record<string, string> },
-): Response {
+  run: { agentUid: AgentUid; runId: RunId; firstSeq: number | null; lastSeq: number; fresh: boolean; headers: Record<string, string> },
+): Promise<Response> {
   const follow = {
     agentUid: run.agentUid,
     runId: run.runId,
@@ -30,5 +53,6 @@ export function streamRun(
     named: true,
     endsWithRun: true,
   }
+  if (!run.fresh) await checkCursor(context.services, run.agentUid, follow.after)
   return streamEvents(context.services, context.request, follow, { 'x-baton-run-id': run.runId, ...run.headers })
 }

@@ -29,9 +29,16 @@ export interface FollowOptions extends RequestInit {
 }
 
 /** Connects and reads until the end; throws when the answer is not 200. */
-export async function followUrl(url: string, { client = new Client(), lastEventId, check = true, ...init }: FollowOptions = {}): Promise<Follower> {
+export async function followUrl(
+  url: string,
+  { client = new Client(), lastEventId, check = true, ...init }: FollowOptions = {},
+): Promise<Follower> {
   const gone = new AbortController()
-  const headers = { accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }), ...(init.headers as Record<string, string>) }
+  const headers = {
+    accept: 'text/event-stream',
+    ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+    ...(init.headers as Record<string, string>),
+  }
   const response = await fetch(url, { ...init, headers, signal: gone.signal })
   if (response.status !== 200 || response.body === null) throw new Error(`${url}: ${response.status} ${await response.text()}`)
   const body = response.body
@@ -79,7 +86,8 @@ export async function followUrl(url: string, { client = new Client(), lastEventI
   async function wait(question: () => boolean, what: string, forMs: number): Promise<void> {
     const ok = await poll(() => question() || failure !== null, { everyMs: 10, forMs })
     if (failure !== null) throw failure
-    if (!ok) throw new Error(`${what} did not come in ${forMs} ms; there were ${frames.map(({ id, type }) => `${id ?? ''}${type}`).join(' ')}`)
+    if (!ok)
+      throw new Error(`${what} did not come in ${forMs} ms; there were ${frames.map(({ id, type }) => `${id ?? ''}${type}`).join(' ')}`)
   }
   return {
     frames,
@@ -103,4 +111,7 @@ export async function followUrl(url: string, { client = new Client(), lastEventI
 }
 
 /** True for a frame of the type. */
-export const is = (type: string) => (frame: OutFrame): boolean => frame.type === type
+export const is =
+  (type: string) =>
+  (frame: OutFrame): boolean =>
+    frame.type === type
