@@ -7,8 +7,7 @@ import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas
 import { requireAgent, requireRun } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
-import { streamEvents } from '#lib/api/stream'
-import { refusalError } from '#lib/engine/open'
+import { checkCursor, cursorProblem, streamEvents } from '#lib/api/stream'
 import type { Caller } from '#lib/http/caller'
 
 const query = z.object({
@@ -50,18 +49,6 @@ async function readEvents(services: Services, agentUid: AgentUid, runId: RunId |
   const last = answer.data.at(-1)
   const data = answer.data.map(({ data: fields, ...event }) => ({ ...event, ...fields, seq: event.seq, type: event.type, channel: event.channel }))
   return json(200, { data, nextCursor: last !== undefined && answer.data.length === limit ? String(last.seq) : null, lastSeq: answer.lastSeq })
-}
-
-function cursorProblem(refusal: Parameters<typeof refusalError>[0]): BatonError {
-  if (refusal.code !== 'cursor_expired') return refusalError(refusal)
-  const oldestSeq = Number(refusal['oldestSeq'])
-  return new BatonError('cursor_expired', `Events before ${oldestSeq} are no longer kept: read the messages, then follow from ${oldestSeq - 1}.`, { oldestSeq })
-}
-
-/** Before a stream begins, so that a bad cursor is a problem document and not a broken stream. */
-async function checkCursor(services: Services, agentUid: AgentUid, after: number): Promise<void> {
-  const answer = await services.store.listEvents({ agentUid, after, limit: 1 })
-  if (!answer.ok) throw cursorProblem(answer)
 }
 
 function wantsJson(request: Request): boolean {

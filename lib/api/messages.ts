@@ -45,7 +45,10 @@ export async function send(context: SendContext): Promise<Response> {
   if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
   if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
 
-  if (streams) return streamRun(context, { agentUid: answer.agentUid, runId: answer.run.id, firstSeq: answer.run.firstSeq ?? answer.run.lastSeq + 1, headers })
+  if (streams) {
+    const { id: runId, firstSeq, lastSeq } = answer.run
+    return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh: slice !== null || firstSeq === null, headers })
+  }
   const facts = await waitFor(context, opened, slice, start)
   if (facts.state === 'running' || facts.state === 'queued' || facts.state === 'waiting' || facts.state === 'awaiting_approval') {
     return openAnswer(facts, await linksOf(services, caller.tenantId, { agentUid: answer.agentUid, runId: facts.runId }), headers)

@@ -61,6 +61,8 @@ export interface EventsPage {
   ok: true
   lastSeq: number
   epoch: number
+  /** The last number of the executor's last commit: deltas of an earlier one belong to a call that is over. */
+  committedSeq: number
   activeRunId: RunId | null
   runOpen: boolean | null
   data: StoredEvent[]

@@ -13,6 +13,8 @@ export interface SseStream {
   comment: (text: string) => void
   /** Tells browsers how long to wait before they connect again. */
   retry: (milliseconds: number) => void
+  /** Sets the id a browser sends back as Last-Event-ID without dispatching anything (WHATWG: an id line without data). */
+  position: (id: number) => void
   /** Resolves when little is queued (or the stream has ended): whoever replays much waits here between pages. */
   room: () => Promise<void>
   /** A clean end, which clients take for success. */
@@ -100,7 +102,8 @@ export function sseResponse(options: SseOptions): Response {
   const write = (text: string): void => {
     if (ended.signal.aborted || controller === null) return
     const bytes = encoder.encode(text)
-    if (queued() + bytes.byteLength > maxQueuedBytes) drop()
+    // One frame may be longer than all that may be queued: whoever has read everything before it gets it.
+    if (queued() > roomBytes && queued() + bytes.byteLength > maxQueuedBytes) drop()
     else controller.enqueue(bytes)
   }
 
@@ -113,6 +116,7 @@ export function sseResponse(options: SseOptions): Response {
     },
     comment: (text) => write(`${prefixLines(': ', text)}\n`),
     retry: (milliseconds) => write(`retry: ${Math.max(0, Math.round(milliseconds))}\n\n`),
+    position: (id) => write(`id: ${id}\n\n`),
     room: () => (ended.signal.aborted || queued() <= roomBytes ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
     close: () => end((open) => open.close()),
     breakOff: () => end(breakAfterQueued),

@@ -124,6 +124,8 @@ begin
   w.r.stop_reason := kind;
   w.r.stop_note := note;
   w.r.ended_at := baton.clock();
+  -- Readers of the run begin here; without it they would wait for a beginning that never comes.
+  w.r.first_event_seq := (w.a).last_event_seq + 1;
   w := baton.state_changed(w);
   w := baton.append_event(w, 'progress', 'done', jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'usage', (w.r).usage, 'costMicros', 0));
   w := baton.write_webhook(w, 'run.cancelled');

@@ -1,0 +1,158 @@
+import { expect, test } from 'vitest'
+import type { EventsPage, EventsQuery, StoredEvent } from '#lib/core/pages'
+import type { LiveFrame } from '#lib/core/ports'
+import { BatonError } from '#lib/core/errors'
+import { feed, type FeedServices, type Follow } from '#lib/api/feed'
+import { agentUid } from '#lib/api/reader.fixture'
+import { shareReads } from '#lib/api/shared-reads'
+import { systemClock } from '#lib/system/clock'
+
+const event = (seq: number, type = 'usage'): StoredEvent => ({
+  seq,
+  at: '2026-11-21T00:00:00Z',
+  channel: 'progress',
+  type,
+  runId: 'run_1',
+  step: 1,
+  data: {},
+})
+const delta = (afterSeq: number): LiveFrame => ({
+  agentUid,
+  runId: 'run_1',
+  epoch: 1,
+  step: 1,
+  attempt: 0,
+  afterSeq,
+  body: { type: 'delta', kind: 'text', part: 0, offset: 0, text: 'x' },
+})
+
+/** A feed over a database and a wire that the test holds in its hand. */
+function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) => Promise<EventsPage>; room?: () => Promise<void> } = {}) {
+  const events: StoredEvent[] = []
+  const sent: { id?: number; event?: string }[] = []
+  const closed = new AbortController()
+  const state = { reads: 0, watching: 0, closedCleanly: false, positions: [] as number[] }
+  let onFrame: (frame: LiveFrame) => void = () => undefined
+  const page = async ({ after }: EventsQuery): Promise<EventsPage> => ({
+    ok: true,
+    lastSeq: events.length,
+    epoch: 1,
+    committedSeq: 0,
+    activeRunId: null,
+    runOpen: null,
+    data: events.filter(({ seq }) => seq > (after ?? 0)),
+  })
+  const services: FeedServices = {
+    clock: systemClock(),
+    log: { warn: () => undefined },
+    store: {
+      listEvents(query) {
+        state.reads += 1
+        return (options.read ?? page)(query)
+      },
+    },
+    live: {
+      watch(_agent, listener) {
+        state.watching += 1
+        onFrame = listener
+        return () => void (state.watching -= 1)
+      },
+    },
+  }
+  const done = feed(
+    services,
+    { agentUid, runId: null, after: 0, named: true, endsWithRun: false, channels: null, types: null, ...options.follow },
+    {
+      send: (frame) => void sent.push(frame as { id?: number; event?: string }),
+      retry: () => undefined,
+      position: (id) => void state.positions.push(id),
+      room: options.room ?? (() => Promise.resolve()),
+      close: () => {
+        state.closedCleanly = true
+        closed.abort()
+      },
+      closed: closed.signal,
+    },
+  )
+  return { events, sent, state, done, page, leave: () => closed.abort(), frame: (frame: LiveFrame) => onFrame(frame) }
+}
+
+test('an idle reader looks at the database rarely, and leaves nothing behind', async () => {
+  const reader = start()
+  await new Promise((resolve) => setTimeout(resolve, 1_200))
+  expect(reader.state.reads).toBeLessThanOrEqual(4)
+  reader.leave()
+  await reader.done
+  expect(reader.state.watching).toBe(0)
+})
+
+test('a frame that claims events which do not exist costs one look, not an endless loop', async () => {
+  const reader = start()
+  await expect.poll(() => reader.state.reads).toBe(1)
+  reader.frame(delta(1_000))
+  await expect.poll(() => reader.state.reads).toBeGreaterThan(1)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(reader.state.reads).toBeLessThan(6)
+  expect(reader.sent).toEqual([])
+  reader.leave()
+  await reader.done
+})
+
+test('a frame that tells of a commit brings its events at once', async () => {
+  const reader = start({ follow: { runId: 'run_1', endsWithRun: true } })
+  await expect.poll(() => reader.state.reads).toBe(1)
+  reader.events.push(event(1), event(2, 'done'))
+  const began = performance.now()
+  reader.frame({ ...delta(2), body: { type: 'committed', seq: 2 } })
+  await reader.done
+  expect(performance.now() - began).toBeLessThan(300)
+  expect(reader.sent.map(({ id }) => id)).toEqual([1, 2])
+  expect(reader.state).toMatchObject({ closedCleanly: true, watching: 0 })
+})
+
+test('a reader of some types learns its position from what it is not shown', async () => {
+  const reader = start({ follow: { types: ['done'] } })
+  reader.events.push(event(1, 'done'), event(2), event(3))
+  await expect.poll(() => reader.state.positions).toEqual([3])
+  expect(reader.sent.map(({ id }) => id)).toEqual([1])
+  reader.leave()
+  await reader.done
+})
+
+test('a database that is away for a moment is waited for; any other failure ends the stream', async () => {
+  let failures = 1
+  const reader = start({
+    read: (query) => (failures-- > 0 ? Promise.reject(new BatonError('database_unavailable', 'away')) : reader.page(query)),
+  })
+  reader.events.push(event(1))
+  await expect.poll(() => reader.sent.length, { timeout: 5_000 }).toBe(1)
+  reader.leave()
+  await reader.done
+  const broken = start({ read: () => Promise.reject(new Error('a fault')) })
+  await expect(broken.done).rejects.toThrow('a fault')
+  expect(broken.state.watching).toBe(0)
+})
+
+test('a reader that does not read holds a bounded number of frames', async () => {
+  let open: () => void = () => undefined
+  const reader = start({ room: () => new Promise((resolve) => (open = resolve)) })
+  reader.events.push(event(1))
+  await expect.poll(() => reader.state.reads).toBe(1)
+  for (let index = 0; index < 5_000; index++)
+    reader.frame({ ...delta(0), body: { type: 'delta', kind: 'text', part: 0, offset: index, text: 'x' } })
+  open()
+  await expect.poll(() => reader.sent.length).toBeGreaterThan(1)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(reader.sent.length).toBeLessThanOrEqual(2_003)
+  reader.leave()
+  await reader.done
+})
+
+test('reads asked for in one turn are one read; one that has been sent is not joined', async () => {
+  let reads = 0
+  const read = shareReads(async ({ after }: { after: number }) => `${after} ${(reads += 1)}`)
+  expect(await Promise.all([read({ after: 1 }), read({ after: 1 }), read({ after: 2 })])).toEqual(['1 1', '1 1', '2 2'])
+  expect(await read({ after: 1 })).toBe('1 3')
+  const failing = shareReads(() => Promise.reject(new Error('away')))
+  await expect(Promise.all([failing({}), failing({})])).rejects.toThrow('away')
+})

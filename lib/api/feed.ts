@@ -1,0 +1,147 @@
+import type { AgentUid, RunId } from '#lib/core/ids'
+import type { EventsPage, EventsQuery, Store } from '#lib/core/pages'
+import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
+import { BatonError } from '#lib/core/errors'
+import { Merger, passes, type Filter, type OutFrame } from '#lib/api/reader'
+import { shareReads } from '#lib/api/shared-reads'
+import { refusalError } from '#lib/engine/open'
+import type { SseStream } from '#lib/http/sse'
+
+const pageSize = 200
+/** Frames that wait for the database to be read; beyond that deltas are dropped, the whole text comes with its event. */
+const mostFrames = 2_000
+/** A look at the database when no frame has told of a commit: Redis and this process's hub may both be silent. */
+const shortestLookMs = 500
+const longestLookMs = 2_000
+/** So long a reader stays while the database does not answer; then its stream breaks and it connects again. */
+const patienceMs = 20_000
+
+export interface Follow extends Filter {
+  /** The last number the reader saw. */
+  after: number
+  named: boolean
+  /** True: the stream ends after this run's `done`. */
+  endsWithRun: boolean
+}
+
+/** What a feed needs of the services. */
+export interface FeedServices {
+  store: Pick<Store, 'listEvents'>
+  live: Pick<Live, 'watch'>
+  clock: Clock
+  log: Pick<Log, 'warn'>
+}
+
+type Out = Pick<SseStream, 'send' | 'retry' | 'position' | 'room' | 'close' | 'closed'>
+type Read = (query: EventsQuery) => ReturnType<Store['listEvents']>
+
+const reads = new WeakMap<object, Read>()
+
+function readsOf(store: FeedServices['store']): Read {
+  const known = reads.get(store)
+  if (known !== undefined) return known
+  const fresh: Read = shareReads((query) => store.listEvents(query))
+  reads.set(store, fresh)
+  return fresh
+}
+
+/** Replays from Postgres to a watermark, then follows live, until the stream or the run has ended. Rejects when the cursor expires or the database stays away. */
+export async function feed(services: FeedServices, follow: Follow, stream: Out): Promise<void> {
+  const { live, clock } = services
+  const merger = new Merger(follow.after)
+  let frames: LiveFrame[] = []
+  let woken = new AbortController()
+  let look = shortestLookMs
+  const unwatch = live.watch(follow.agentUid, (frame) => {
+    if (follow.runId !== null && frame.runId !== follow.runId && frame.body.type !== 'committed') return
+    if (frames.length < mostFrames) frames.push(frame)
+    woken.abort()
+  })
+  stream.retry(1_000)
+  try {
+    while (!stream.closed.aborted) {
+      const before = new Set(frames)
+      woken = new AbortController()
+      const page = await readPage(services, follow, merger.cursor, stream.closed)
+      if (page === null) return
+      if (await showPage(page, merger, follow, stream)) return stream.close()
+      if (page.data.length === pageSize) continue
+      show(merger.caughtUp(page), follow, stream)
+      if (page.data.length > 0) look = shortestLookMs
+      // What was here before the page and is still ahead of it tells of events that do not exist.
+      frames = frames.filter((frame) => !before.has(frame) || !merger.isAhead(frame))
+      frames = takeFrames(frames, merger, follow, stream)
+      while (frames.length === 0 && !stream.closed.aborted) {
+        const fresh = new AbortController()
+        woken = fresh
+        await clock.sleep(untilLook(clock, follow.agentUid, look), AbortSignal.any([fresh.signal, stream.closed]))
+        if (!fresh.signal.aborted) {
+          look = Math.min(longestLookMs, look * 2)
+          break
+        }
+        frames = takeFrames(frames, merger, follow, stream)
+      }
+    }
+  } finally {
+    unwatch()
+  }
+}
+
+/** Shows live frames until one tells of a commit that has not been read yet: it and what follows it come back, for the database comes first. */
+function takeFrames(waiting: LiveFrame[], merger: Merger, follow: Follow, stream: Out): LiveFrame[] {
+  const ahead = waiting.findIndex((frame) => merger.isAhead(frame))
+  for (const frame of ahead < 0 ? waiting : waiting.slice(0, ahead)) show(merger.live(frame), follow, stream)
+  return ahead < 0 ? [] : waiting.slice(ahead)
+}
+
+function show(out: readonly OutFrame[], follow: Follow, stream: Out): void {
+  for (const frame of out) {
+    if (!passes(frame, follow)) continue
+    stream.send({ event: frame.type, data: frame.data, ...(frame.id === undefined ? {} : { id: frame.id }) })
+  }
+}
+
+/** True when the run that the stream ends with has ended. Waits for room, so that a reader who reads is never dropped for what is old. */
+async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream: Out): Promise<boolean> {
+  merger.know(page)
+  let unseen: number | null = null
+  for (const event of page.data) {
+    for (const frame of merger.event(event)) {
+      if (stream.closed.aborted) return false
+      await stream.room()
+      show([frame], follow, stream)
+      if (frame.id !== undefined) unseen = passes(frame, follow) ? null : frame.id
+    }
+    if (follow.endsWithRun && event.type === 'done' && event.runId === follow.runId) return true
+  }
+  // A reader who wants only some types still learns where it stands, so that it does not get texts again when it reconnects.
+  if (unseen !== null) stream.position(unseen)
+  return false
+}
+
+/** The next page; null when the stream has ended meanwhile. A database that is away for a moment does not break the stream. */
+async function readPage(services: FeedServices, follow: Follow, after: number, closed: AbortSignal): Promise<EventsPage | null> {
+  const { clock, log, store } = services
+  const { agentUid, runId } = follow
+  const since = clock.monotonic()
+  const query = { agentUid, after, limit: pageSize, ...(runId === null ? {} : { runId: runId as RunId }) }
+  while (!closed.aborted) {
+    try {
+      const page = await readsOf(store)(query)
+      if (!page.ok) throw refusalError(page)
+      return page
+    } catch (error) {
+      const away = error instanceof BatonError && error.code === 'database_unavailable'
+      if (!away || clock.monotonic() - since > patienceMs) throw error
+      log.warn('an event stream waits for the database', { agentUid, error: error.message })
+      await clock.sleep(longestLookMs / 2, closed)
+    }
+  }
+  return null
+}
+
+/** Milliseconds to the agent's next look: its readers look together, so that they share the read, and agents look at different times. */
+function untilLook(clock: Clock, agentUid: AgentUid, look: number): number {
+  const phase = Number.parseInt(agentUid.slice(-6), 16) % longestLookMs
+  return Math.ceil(look - ((clock.monotonic() + (Number.isNaN(phase) ? 0 : phase)) % look))
+}
