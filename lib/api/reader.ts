@@ -79,7 +79,7 @@ export class Merger {
 
   /** Before the whole text: what of it has not been shown, or all of it again where something else was shown. */
   private rest(event: StoredEvent, kind: Kind): OutFrame[] {
-    const text = String(event.data['text'] ?? '')
+    const text = typeof event.data['text'] === 'string' ? event.data['text'] : ''
     const { runId, step } = event
     const partial = this.partial
     const shown = partial !== null && partial.runId === runId && partial.step === step ? partial.shown[kind] : ''

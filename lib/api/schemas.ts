@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
 import { onBusy, runLimits } from '#lib/core/run'
+import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
 /** 256 KB a message (2-run-contract, Limits); bodies have a limit of their own above it. */
 const textPart = z.strictObject({ type: z.literal('text'), text: z.string().min(1) })
@@ -57,13 +58,11 @@ export const createAgentBody = z.strictObject({
 
 export const patchAgentBody = z.strictObject({ metadata: metadata.optional(), webhook: webhook.nullable().optional() })
 
-const limit = z.coerce.number().pipe(z.int().min(1).max(200)).default(50)
 const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */
-export const page = { limit, cursor: z.string().max(300).optional() }
+export const page = pageQuery
 export const range = { from: instant.optional(), to: instant.optional() }
-export const seq = z.coerce.number().pipe(z.int().nonnegative())
+/** A number of a message or event. */
+export const seq = wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER })
 /** A comma list or a repeated parameter. */
-export const words = z.union([z.string(), z.array(z.string())]).transform((value) =>
-  (Array.isArray(value) ? value : [value]).flatMap((item) => item.split(',')).map((item) => item.trim()).filter((item) => item !== ''),
-)
+export const words = commaList(z.string().trim())

@@ -1,6 +1,5 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { LiveFrame } from '#lib/core/ports'
-import { isEnd } from '#lib/core/run'
 import { Merger, passes, type Filter } from '#lib/api/reader'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
@@ -107,9 +106,4 @@ async function feed(services: Services, follow: Follow, stream: SseStream): Prom
   } finally {
     unwatch()
   }
-}
-
-/** True when a run stream has nothing to say any more: its run has ended and the reader has seen the end. */
-export function isOver(run: { state: Parameters<typeof isEnd>[0] }, reconnect: boolean, after: number, lastOfRun: number): boolean {
-  return isEnd(run.state) && reconnect && after >= lastOfRun
 }

@@ -4,7 +4,6 @@ export type CallId = `call_${string}`
 export type SliceId = `slice_${string}`
 export type CommitId = `commit_${string}`
 export type ReservationId = `res_${string}`
-export type OutboxId = `out_${string}`
 
 /** The never re-used key of an agent (a UUID); the id that callers see is only a name within tenant and environment. */
 export type AgentUid = string & { readonly agentUid?: never }

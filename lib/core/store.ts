@@ -10,7 +10,6 @@ import type {
   RunState,
   StopReason,
   StoredMessage,
-  ToolCall,
   ToolCallState,
   ToolOutput,
   Usage,
@@ -265,4 +264,3 @@ export interface EngineStore {
   outboxSent(ids: readonly string[]): Promise<void>
 }
 
-export type { Opened, ToolCall }
