@@ -19,6 +19,7 @@ import { readIfMatchAny } from '#lib/http/prefer'
 import { jsonBytes } from '#lib/core/window'
 
 type SendBody = z.output<typeof sendMessageBody>
+/** What the main job's handler is given; the KODE alias calls it with the same. */
 export type SendContext = EndpointContext<Services, { id: string }, object, SendBody>
 
 /** POST /api/agents/{id}/messages: the main job. */

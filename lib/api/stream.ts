@@ -12,6 +12,7 @@ const mostFrames = 2_000
 const shortestLookMs = 500
 const longestLookMs = 2_000
 
+/** What a reader of an event stream wants. */
 export interface Follow extends Filter {
   /** The last number the reader saw. */
   after: number

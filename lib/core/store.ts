@@ -25,6 +25,7 @@ export interface NewMessage {
   kind?: string
 }
 
+/** An event that a commit writes; the database numbers it. */
 export interface NewEvent {
   channel: 'progress' | 'control' | 'monitor'
   type: string
@@ -46,6 +47,7 @@ export interface CallWrite {
   note?: string
 }
 
+/** Money to hold back before a model call (2-run-contract, invariant 9). */
 export interface Reservation {
   id: ReservationId
   step: number
@@ -55,6 +57,7 @@ export interface Reservation {
   micros: number | null
 }
 
+/** What a reserved call has really cost; the one write that a stale epoch may still make. */
 export interface Settlement {
   id: ReservationId
   costMicros: number
@@ -62,6 +65,7 @@ export interface Settlement {
   estimated: boolean
 }
 
+/** Why a run ended badly, in words for its caller. */
 export interface RunError {
   code: string
   message: string
@@ -102,6 +106,7 @@ export interface Intends {
   release?: 'slice_deadline' | 'hard_limit' | 'shutdown' | 'once_needs_room'
 }
 
+/** One step, written in one transaction or not at all; repeats by `commitId` to its first result. */
 export interface Commit {
   commitId: CommitId
   agentUid: AgentUid
@@ -112,6 +117,7 @@ export interface Commit {
   intends: Intends
 }
 
+/** The verdict on a reservation; none where nothing was asked. */
 export type Reserved = 'granted' | 'refused' | 'none'
 
 /** A refusal is a value: `code` of the table in core/errors or one that only executors meet (lease_lost, not_due, ...). */
@@ -121,6 +127,7 @@ export interface Refusal {
   [detail: string]: unknown
 }
 
+/** What a commit did, and what the next step needs to know. */
 export interface CommitAnswer {
   ok: true
   firstSeq: number
@@ -150,6 +157,7 @@ export interface OpenedAnswer {
   gateMs: number
 }
 
+/** Accepts a message: all that the database needs to decide alone, in one trip. */
 export interface OpenRequest {
   tenant: string
   environment: string
@@ -218,6 +226,7 @@ export interface RunView {
   updatedAt: string
 }
 
+/** The accepted message; `opened` is there when the caller has the lease and shall execute. */
 export interface OpenAnswer extends Partial<OpenedAnswer> {
   ok: true
   agentUid: AgentUid
@@ -230,6 +239,7 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   outbox: OutboxRow[]
 }
 
+/** Asks for the lease of an agent that is due. */
 export interface ClaimRequest {
   environment: string
   agentUid: AgentUid
@@ -243,6 +253,7 @@ export interface ClaimRequest {
   maxFormat: number
 }
 
+/** The lease with everything that `decide` looks at. */
 export interface ClaimAnswer extends OpenedAnswer {
   ok: true
   outbox: OutboxRow[]

@@ -29,6 +29,7 @@ export interface MessageRequest {
   execute: boolean
 }
 
+/** An accepted message with what the slice needs: when its lease was asked for and what was reserved with it. */
 export interface OpenedMessage {
   answer: OpenAnswer
   asked: LeaseStamp
