@@ -1,17 +1,8 @@
 import { parseArgs } from 'node:util'
+import { databaseUrl } from '#lib/env'
 import { copyMigrations, migrate } from '#supabase/migrate'
 
-const variables = ['DATABASE_URL', 'POSTGRES_URL_NON_POOLING', 'POSTGRES_URL'] as const
-
 const usage = 'Usage: npm run migrate [-- --copy-to DIR] [--dry-run]'
-
-function databaseUrl(): string {
-  for (const name of variables) {
-    const value = process.env[name]
-    if (value !== undefined && value !== '') return value
-  }
-  throw new Error(`No database is given. Set ${variables.join(' or ')} to a direct connection (port 5432, not the pooler's 6543).`)
-}
 
 function warnAboutPooler(url: string): void {
   if (!URL.canParse(url) || new URL(url).port !== '6543') return
@@ -26,6 +17,9 @@ async function main(): Promise<void> {
     return
   }
   const url = databaseUrl()
+  if (url === undefined) {
+    throw new Error("No database is given. Set DATABASE_URL to a direct connection (port 5432, not the pooler's 6543).")
+  }
   warnAboutPooler(url)
   const dryRun = values['dry-run']
   const { applied } = await migrate({ databaseUrl: url, dryRun, log: (line) => console.log(line) })

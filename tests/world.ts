@@ -125,7 +125,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       return http('POST', `/api/agents/${agent}/messages`, { message, template, ...body }, all, server)
     },
     async stream(path, init, onFrame, server = 0) {
-      const response = await fetch(base(server) + path, { ...init, headers: { accept: 'text/event-stream', ...init?.headers } })
+      const response = await fetch(base(server) + path, { ...init, headers: { accept: 'text/event-stream', ...Object.fromEntries(new Headers(init?.headers)) } })
       if (response.status !== 200 || response.body === null) throw new Error(`${path}: ${response.status} ${await response.text()}`)
       const frames: Frame[] = []
       const parser = createParser({

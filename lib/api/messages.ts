@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import type { OpenRequest } from '#lib/core/store'
 import { endedAnswer, factsOf, json, openAnswer, type RunFacts } from '#lib/api/answers'
-import { deadlinesFrom } from '#lib/api/deadlines'
+import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
 import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
@@ -19,6 +19,7 @@ import { readIfMatchAny } from '#lib/http/prefer'
 import { jsonBytes } from '#lib/core/window'
 
 type SendBody = z.output<typeof sendMessageBody>
+/** What the main job's handler is given; the KODE alias calls it with the same. */
 export type SendContext = EndpointContext<Services, { id: string }, object, SendBody>
 
 /** POST /api/agents/{id}/messages: the main job. */

@@ -102,7 +102,7 @@ export class Merger {
 
   /** Before the whole text: what of it has not been shown, or all of it again where something else was shown. */
   private rest({ runId, step, data }: StoredEvent, kind: Kind): OutFrame[] {
-    const text = String(data['text'] ?? '')
+    const text = typeof data['text'] === 'string' ? data['text'] : ''
     const out: OutFrame[] = []
     if (this.partial?.runId !== runId || this.partial.step !== step) out.push(...this.reset())
     else if (!text.startsWith(this.partial.shown[kind])) out.push(...this.resetKind(kind))

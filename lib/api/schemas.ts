@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
 import { onBusy, runLimits } from '#lib/core/run'
+import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
 /** 256 KB a message (2-run-contract, Limits); bodies have a limit of their own above it. */
 const textPart = z.strictObject({ type: z.literal('text'), text: z.string().min(1) })
@@ -19,13 +20,16 @@ const imagePart = z.strictObject({
 /** Text or AI SDK user content parts; files as https URLs (the provider fetches them, Baton never does) or data URLs. */
 export const messageContent = z.union([z.string().min(1), z.array(z.discriminatedUnion('type', [textPart, filePart, imagePart])).min(1).max(100)])
 
+/** The path of everything below one agent; the id is the name that the caller chose. */
 export const agentParams = z.object({ id: z.string().regex(agentNamePattern, 'an agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit') })
+/** The path of everything below a run or another thing with an id of ours. */
 export const idParams = z.object({ id: z.string().min(1).max(200) })
 
 const key = z.string().min(1).max(64)
 /** Small facts of the caller's, at most 16 KB as JSON. */
 export const metadata = z.record(key, z.json()).refine((value) => JSON.stringify(value).length <= 16_384, 'metadata may have 16 KB')
 
+/** Where an end is told; `secret` is sealed before it is stored. */
 export const webhook = z.strictObject({ url: z.string().max(2_048), secret: z.string().min(8).max(256).optional() })
 
 const { maxSteps, maxToolCalls, maxCostMicros, maxTokens, maxWallMs, sliceMs } = runLimits.shape
@@ -39,6 +43,7 @@ const lowerLimits = z.strictObject({
   sliceMs: sliceMs.exactOptional(),
 })
 
+/** The body of POST /api/agents/{id}/messages; an unknown field is refused, never ignored. */
 export const sendMessageBody = z.strictObject({
   message: messageContent,
   template: z.string().max(64).optional(),
@@ -48,6 +53,7 @@ export const sendMessageBody = z.strictObject({
   limits: lowerLimits.optional(),
 })
 
+/** The body of POST /api/agents. */
 export const createAgentBody = z.strictObject({
   id: agentParams.shape.id.optional(),
   template: z.string().max(64),
@@ -55,17 +61,17 @@ export const createAgentBody = z.strictObject({
   webhook: webhook.optional(),
 })
 
+/** The body of PATCH /api/agents/{id}: what is absent stays as it is. */
 export const patchAgentBody = z.strictObject({ metadata: metadata.optional(), webhook: webhook.nullable().optional() })
 
-const limit = z.coerce.number().pipe(z.int().min(1).max(200)).default(50)
 const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */
-export const page = { limit, cursor: z.string().max(300).optional() }
+export const page = pageQuery
+/** Lists where time matters: from (inclusive) and to (exclusive), ISO 8601 with an offset. */
 export const range = { from: instant.optional(), to: instant.optional() }
 /** Where time matters: the oldest or the newest first. */
 export const order = z.enum(['asc', 'desc'])
-export const seq = z.coerce.number().pipe(z.int().nonnegative())
+/** A number of a message or event. */
+export const seq = wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER })
 /** A comma list or a repeated parameter. */
-export const words = z.union([z.string(), z.array(z.string())]).transform((value) =>
-  (Array.isArray(value) ? value : [value]).flatMap((item) => item.split(',')).map((item) => item.trim()).filter((item) => item !== ''),
-)
+export const words = commaList(z.string().trim())

@@ -1,5 +1,4 @@
-import type { AgentView, Scope } from '#lib/core/pages'
-import type { RunDetails } from '#lib/core/pages'
+import type { AgentView, RunDetails, Scope } from '#lib/core/pages'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'

@@ -24,6 +24,7 @@ export interface ToolContext {
   log(message: string, fields?: Record<string, unknown>): void
 }
 
+/** A tool as its author writes it; `effect` says what a crash may do to a call. */
 export interface ToolDefinition<Input = unknown, Output = unknown, Name extends string = string> {
   name: Name
   description: string
@@ -65,6 +66,7 @@ export interface InstructionContext {
   metadata: Record<string, unknown>
 }
 
+/** A template as its author writes it: the hash of all this is its version. */
 export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly AnyTool[]> {
   id: string
   /** `provider/model`, as lib/providers.ts registers providers. */

@@ -61,6 +61,7 @@ export const errorTable = {
   not_configured: [503, 'Baton is not configured', false],
 } as const satisfies Record<string, readonly [status: number, title: string, retryable: boolean]>
 
+/** A code of the table. */
 export type ErrorCode = keyof typeof errorTable
 
 /** True for a code of the table. */
@@ -100,6 +101,7 @@ export type ProviderCode =
   | 'context_too_long'
   | 'model_not_found'
 
+/** A failed model call, typed by status and error type, never by words of a message. */
 export class ProviderError extends Error {
   readonly code: ProviderCode
   readonly retryAfterMs: number | null

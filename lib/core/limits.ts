@@ -11,8 +11,11 @@ export const defaultLimits: RunLimits = {
   sliceMs: 25_000,
 }
 
+/** Messages that may wait in an agent's queue. */
 export const defaultMaxQueued = 100
+/** Tokens that one answer of a model may have. */
 export const defaultMaxOutputTokens = 4_096
+/** Tools of one answer that run at a time. */
 export const defaultToolConcurrency = 3
 /** 70 % of a context of 128,000 tokens; a template that uses a larger one raises it. */
 export const defaultWindow = { maxTokens: 89_600, maxMessages: 200, keepFirst: 0 }

@@ -26,6 +26,7 @@ export interface AgentView {
   updatedAt: string
 }
 
+/** A durable event as it is read back; `data` has its type's own fields. */
 export interface StoredEvent {
   seq: number
   at: string
@@ -36,6 +37,7 @@ export interface StoredEvent {
   data: Record<string, unknown>
 }
 
+/** A message that was accepted and has not entered the conversation: it has no seq yet. */
 export interface QueuedMessage {
   runId: RunId
   role: 'user'
@@ -46,6 +48,7 @@ export interface QueuedMessage {
   at: string
 }
 
+/** Which events of an agent to read, oldest first; `after` null starts at the oldest that is kept. */
 export interface EventsQuery {
   agentUid: AgentUid
   after: number | null
@@ -57,6 +60,7 @@ export interface EventsQuery {
   limit: number
 }
 
+/** Events with the watermark up to which there is nothing else: `lastSeq`, and the highest epoch known. */
 export interface EventsPage {
   ok: true
   lastSeq: number
@@ -68,6 +72,7 @@ export interface EventsPage {
   data: StoredEvent[]
 }
 
+/** One run with what explains where it stands. */
 export interface RunDetails {
   ok: true
   now: string
@@ -77,6 +82,7 @@ export interface RunDetails {
   webhooks: { id: string; eventId: string; url: string; type: string; state: string; attempts: number; nextAt: string | null; log: unknown[] }[]
 }
 
+/** A page of a list; filters that are undefined do not filter. */
 export interface ListQuery {
   limit: number
   after: string | null
@@ -89,6 +95,7 @@ export interface Scope {
   environment: string
 }
 
+/** A webhook delivery that this process has taken and must record the outcome of; `secret` is sealed. */
 export interface TakenDelivery {
   ok: true
   id: string

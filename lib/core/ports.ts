@@ -79,6 +79,7 @@ export interface Estimate {
   outputTokens: number
 }
 
+/** The door to the model providers; it neither retries nor executes tools. */
 export interface ModelPort {
   /** Worst case of a call, for the reservation. Pure. */
   estimate(request: Pick<ModelRequest, 'model' | 'definition' | 'instructions' | 'messages' | 'opening' | 'modelCall' | 'maxOutputTokens'>): Estimate

@@ -5,14 +5,20 @@ import type { AgentUid, CallId, RunId, SliceId } from '#lib/core/ids'
 /** Highest row format this build can read; `claim` leaves newer rows to newer code (2-run-contract, Templates and deploys). */
 export const formatVersion = 1
 
+/** All states of an agent. */
 export const agentStates = ['ready', 'working', 'paused'] as const
+/** The state of an agent. */
 export const agentState = z.enum(agentStates)
 export type AgentState = z.infer<typeof agentState>
 
+/** The states of a run that has not ended. */
 export const openRunStates = ['queued', 'running', 'awaiting_approval', 'waiting'] as const
+/** The states of a run that has ended: each is final. */
 export const endStates = ['completed', 'failed', 'cancelled', 'killed', 'budget_exceeded', 'expired'] as const
+/** The state of a run (2-run-contract, States). */
 export const runState = z.enum([...openRunStates, ...endStates])
 export type RunState = z.infer<typeof runState>
+/** The state of a run that has ended. */
 export const endState = z.enum(endStates)
 export type EndState = z.infer<typeof endState>
 
@@ -51,9 +57,11 @@ export const stopReason = z.enum([
 ])
 export type StopReason = z.infer<typeof stopReason>
 
+/** What a waiting run waits for. */
 export const waitKind = z.enum(['retry', 'sleep', 'hold', 'external', 'child', 'budget', 'template'])
 export type WaitKind = z.infer<typeof waitKind>
 
+/** The state of a tool call; completed, failed, denied and sealed are final. */
 export const toolCallState = z.enum([
   'pending',
   'approval_required',
@@ -76,9 +84,11 @@ export function isFinal(state: ToolCallState): boolean {
 export const effect = z.enum(['pure', 'idempotent', 'once', 'external'])
 export type Effect = z.infer<typeof effect>
 
+/** What becomes of a message while the agent works (2-run-contract, A message while the agent works). */
 export const onBusy = z.enum(['enqueue', 'steer', 'interrupt', 'reject'])
 export type OnBusy = z.infer<typeof onBusy>
 
+/** Tokens of one or several model calls. */
 export const usage = z.object({
   inputTokens: z.int().nonnegative().default(0),
   outputTokens: z.int().nonnegative().default(0),
@@ -87,6 +97,7 @@ export const usage = z.object({
   reasoningTokens: z.int().nonnegative().default(0),
 })
 export type Usage = z.infer<typeof usage>
+/** No tokens at all. */
 export const noUsage: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
 
 /** The limits of one run (2-run-contract, Limits). Money in integer micro-dollars, times in milliseconds of work. */
@@ -178,6 +189,7 @@ export interface Run {
   metadata: Record<string, unknown>
 }
 
+/** The right to write: each write names the slice and the epoch. */
 export interface Lease {
   sliceId: SliceId
   epoch: number

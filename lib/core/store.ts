@@ -10,7 +10,6 @@ import type {
   RunState,
   StopReason,
   StoredMessage,
-  ToolCall,
   ToolCallState,
   ToolOutput,
   Usage,
@@ -26,6 +25,7 @@ export interface NewMessage {
   kind?: string
 }
 
+/** An event that a commit writes; the database numbers it. */
 export interface NewEvent {
   channel: 'progress' | 'control' | 'monitor'
   type: string
@@ -47,6 +47,7 @@ export interface CallWrite {
   note?: string
 }
 
+/** Money to hold back before a model call (2-run-contract, invariant 9). */
 export interface Reservation {
   id: ReservationId
   step: number
@@ -56,6 +57,7 @@ export interface Reservation {
   micros: number | null
 }
 
+/** What a reserved call has really cost; the one write that a stale epoch may still make. */
 export interface Settlement {
   id: ReservationId
   /** Null: all that was reserved, which only the database knows of a run's first call. */
@@ -64,6 +66,7 @@ export interface Settlement {
   estimated: boolean
 }
 
+/** Why a run ended badly, in words for its caller. */
 export interface RunError {
   code: string
   message: string
@@ -104,6 +107,7 @@ export interface Intends {
   release?: 'slice_deadline' | 'hard_limit' | 'shutdown' | 'once_needs_room'
 }
 
+/** One step, written in one transaction or not at all; repeats by `commitId` to its first result. */
 export interface Commit {
   commitId: CommitId
   agentUid: AgentUid
@@ -114,6 +118,7 @@ export interface Commit {
   intends: Intends
 }
 
+/** The verdict on a reservation; none where nothing was asked. */
 export type Reserved = 'granted' | 'refused' | 'none'
 
 /** A refusal is a value: `code` of the table in core/errors or one that only executors meet (lease_lost, not_due, ...). */
@@ -123,6 +128,7 @@ export interface Refusal {
   [detail: string]: unknown
 }
 
+/** What a commit did, and what the next step needs to know. */
 export interface CommitAnswer {
   ok: true
   firstSeq: number
@@ -156,6 +162,7 @@ export interface OpenedAnswer {
   gates: Gates
 }
 
+/** Accepts a message: all that the database needs to decide alone, in one trip. */
 export interface OpenRequest {
   tenant: string
   environment: string
@@ -224,6 +231,7 @@ export interface RunView {
   updatedAt: string
 }
 
+/** The accepted message; `opened` is there when the caller has the lease and shall execute. */
 export interface OpenAnswer extends Partial<OpenedAnswer> {
   ok: true
   agentUid: AgentUid
@@ -236,6 +244,7 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   outbox: OutboxRow[]
 }
 
+/** Asks for the lease of an agent that is due. */
 export interface ClaimRequest {
   environment: string
   agentUid: AgentUid
@@ -249,6 +258,7 @@ export interface ClaimRequest {
   maxFormat: number
 }
 
+/** The lease with everything that `decide` looks at. */
 export interface ClaimAnswer extends OpenedAnswer {
   ok: true
   outbox: OutboxRow[]
@@ -270,4 +280,3 @@ export interface EngineStore {
   outboxSent(ids: readonly string[]): Promise<void>
 }
 
-export type { Opened, ToolCall }

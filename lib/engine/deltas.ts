@@ -12,6 +12,7 @@ export interface StepStream {
   close(): void
 }
 
+/** Sends the text of a model call to whoever watches, and keeps it so that a late watcher gets it from the start. */
 export function streamStep(session: Session, request: ModelRequest): StepStream {
   const { live } = session.services
   const { opened } = session

@@ -20,6 +20,7 @@ export interface LeaseGuard {
   close(): void
 }
 
+/** When a lease was asked for, on this process's own two clocks, in milliseconds. */
 export interface LeaseStamp {
   monotonic: number
   wall: number

@@ -1,5 +1,5 @@
 import { BatonError, isErrorCode } from '#lib/core/errors'
-import type { AgentUid, RunId, SliceId } from '#lib/core/ids'
+import type { RunId, SliceId } from '#lib/core/ids'
 import { agentNamePattern } from '#lib/core/ids'
 import type { ModelMessage } from 'ai'
 import { worstCaseMicros } from '#lib/core/prices'
@@ -29,6 +29,7 @@ export interface MessageRequest {
   execute: boolean
 }
 
+/** An accepted message with what the slice needs: when its lease was asked for and what was reserved with it. */
 export interface OpenedMessage {
   answer: OpenAnswer
   asked: LeaseStamp
@@ -56,7 +57,7 @@ export async function openMessage(services: EngineServices, message: MessageRequ
     environment: config.environment,
     caller: message.caller,
     ownerId: message.ownerId,
-    agent: { name: message.agentName, uid: ids.uuid() as AgentUid, mustExist: message.mustExist, template: message.template },
+    agent: { name: message.agentName, uid: ids.uuid(), mustExist: message.mustExist, template: message.template },
     versions: templates.versions,
     settings: template === null ? null : templates.settings(template),
     run: { id: runId, limits: message.limits, metadata: message.metadata, webhook: message.webhook, traceparent: message.traceparent },

@@ -65,6 +65,7 @@ export interface Session {
   close(): Promise<void>
 }
 
+/** What a session is made of. */
 export interface SessionInput {
   services: EngineServices
   definition: AgentDefinition

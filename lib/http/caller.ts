@@ -18,6 +18,7 @@ export interface Caller {
  */
 export type Access = 'caller' | 'open' | 'agent-stream' | 'run-stream'
 
+/** What the decision who is calling depends on. */
 export interface Admission {
   request: Request
   config: Config

@@ -9,7 +9,9 @@ import { check, refuse, strictly } from '#lib/http/validate'
 import type { FieldProblem } from '#lib/http/validate'
 import { BatonError } from '#lib/core/errors'
 
+/** The HTTP methods that endpoints may have. */
 export const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+/** One of the HTTP methods. */
 export type Method = (typeof methods)[number]
 
 /** The least that the HTTP layer needs; handlers get whatever richer services they were bound with. */

@@ -11,6 +11,7 @@ import { readPrefer } from '#lib/http/prefer'
 import { respondWithProblem } from '#lib/http/problem'
 import { redactUrl } from '#lib/http/token'
 
+/** What the binding to a framework brings. */
 export interface HandleOptions<Services> {
   /** Makes or gives the services; its failure (bad configuration) is answered as a problem. */
   services: () => Promise<Services>

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { commaList, pageQuery, trueOrFalse, wholeNumber } from '#lib/http/query'
+import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
 describe('query parameters', () => {
   test('whole numbers are digits within bounds', () => {
@@ -17,9 +17,7 @@ describe('query parameters', () => {
     expect(schema.safeParse('a,'.repeat(51)).success).toBe(false)
   })
 
-  test('flags and pages', () => {
-    expect(trueOrFalse.parse('false')).toBe(false)
-    expect(trueOrFalse.safeParse('0').success).toBe(false)
+  test('pages', () => {
     expect(z.strictObject(pageQuery).parse({})).toEqual({ limit: 50 })
   })
 })

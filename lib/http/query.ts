@@ -17,9 +17,6 @@ export function commaList<Item extends z.ZodType<unknown, string>>(item: Item) {
     .pipe(z.array(item).max(50))
 }
 
-/** `true` or `false` in a query parameter. */
-export const trueOrFalse = z.enum(['true', 'false']).transform((text) => text === 'true')
-
 /** The parameters of every list: at most 200 rows (default 50) and where to go on. */
 export const pageQuery = {
   limit: wholeNumber({ min: 1, max: 200 }).default(50),

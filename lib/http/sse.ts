@@ -25,6 +25,7 @@ export interface SseStream {
   closed: AbortSignal
 }
 
+/** How a stream starts, what keeps it alive and what ends it. */
 export interface SseOptions {
   request: Request
   /** Called at once with the open stream; a rejection is handed to `onError` and breaks the stream. It does not close the stream when it resolves. */

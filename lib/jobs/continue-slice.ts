@@ -1,5 +1,4 @@
-import type { AgentUid } from '#lib/core/ids'
-import { deadlinesFrom } from '#lib/api/deadlines'
+import { deadlinesFrom } from '#lib/engine/deadlines'
 import type { Services } from '#lib/services'
 import { continueRun } from '#lib/engine/slices'
 
@@ -27,7 +26,7 @@ export async function continueSlice(services: Services, agentUid: string, goesOn
     services.dispatch(rows.filter((row) => !own.includes(row)))
   }
   const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
-  const result = await continueRun({ ...services, dispatch }, agentUid as AgentUid, deadlines)
+  const result = await continueRun({ ...services, dispatch }, agentUid, deadlines)
   await services.settled()
   if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code, more }
   const { advanced } = result

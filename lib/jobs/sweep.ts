@@ -7,6 +7,7 @@ const resendAfterMs = 10_000
 /** Besides the cron, requests and slices that end sweep a few rows: at most once in so long over all processes. */
 const besideEveryMs = 10_000
 
+/** Looks for due work and sends it; at most once per interval over all processes, so `swept` may be false. */
 export type Sweep = (from: 'cron' | 'beside') => Promise<{ swept: boolean; sent: number }>
 
 /** The sweeper: finds what is due and lost, in the database (2-run-contract, invariant 7). */

@@ -3,6 +3,7 @@ import type { Config } from '#lib/core/config'
 import type { Clock, Log } from '#lib/core/ports'
 import { createBreaker, type Outcome } from '#lib/live/breaker'
 
+/** Where Redis is and what all keys begin with. */
 export type RedisSettings = NonNullable<Config['redis']>
 
 /** Longest time one request to Redis may take, its repetition included. */

@@ -27,6 +27,7 @@ const frame = z.object({
 
 /** One entry of an agent's live stream; `number` grows within a process, so that a repeated write counts once. */
 export const batch = z.object({ from: z.string(), number: z.int(), frames: z.array(frame) })
+/** What one process writes to an agent's stream at once; `number` counts its batches. */
 export type Batch = { from: string; number: number; frames: LiveFrame[] }
 
 /** A stream entry as the REST interface answers it: its id and its fields, names and values in turn. */

@@ -2,6 +2,7 @@ import { z } from 'zod'
 
 /** The names of Baton's events in Inngest (5-data, Inngest). */
 export const eventNames = { continue: 'agent/continue', webhook: 'webhook/deliver' } as const
+/** The name of an Inngest event of Baton's. */
 export type EventName = (typeof eventNames)[keyof typeof eventNames]
 
 /** Somebody should look whether the agent is due. Ids and numbers only; `epoch` is for the log and never a guard. */

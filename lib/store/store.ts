@@ -35,8 +35,8 @@ export function createStore(rpc: Rpc): Store {
       const result = await again(() => call<(OpenAnswer & { opened: RawOpened | null }) | Refusal>('open', request))
       if (!result.ok) return result
       const { opened: raw, ...rest } = result
-      if (raw === null || request.execute === null) return rest as OpenAnswer
-      return { ...rest, ...withLease(raw, request.execute) } as OpenAnswer
+      if (raw === null || request.execute === null) return rest
+      return { ...rest, ...withLease(raw, request.execute) }
     },
     async claim(request) {
       const result = await again(() => call<{ ok: true; opened: RawOpened; outbox: OutboxRow[] } | Refusal>('claim', request))

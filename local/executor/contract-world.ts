@@ -79,6 +79,7 @@ export class World {
   startApp(index: number, extra: Readonly<Record<string, string>> = {}): void {
     const target = this.#options.devMode === false ? { INNGEST_BASE_URL: this.inngestUrl } : { INNGEST_DEV: this.inngestUrl }
     const env = {
+      NODE_ENV: 'test' as const,
       PATH: process.env['PATH'],
       APP_PORT: new URL(this.appUrls[index] ?? '').port,
       LOG_FILE: this.logFile,
@@ -97,6 +98,7 @@ export class World {
   /** Starts the executor's process on the port of this world. */
   startExecutor(): void {
     const env = {
+      NODE_ENV: 'test' as const,
       PATH: process.env['PATH'],
       EXECUTOR_PORT: new URL(this.inngestUrl).port,
       EXECUTOR_APP_URLS: this.appUrls.join(','),

@@ -13,9 +13,6 @@ export interface EventsOptions {
   readonly log: (line: string) => void
 }
 
-/** What a sender is told. */
-export type IntakeAnswer = { readonly status: 200; readonly ids: readonly string[] } | { readonly status: number; readonly error: string }
-
 /** Hands an event to the functions that it triggers. */
 export interface Delivery {
   readonly event: FunctionEvent

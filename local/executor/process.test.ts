@@ -14,6 +14,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 2
   it('listens without its database and without apps, and ends with its parent', async () => {
     const port = await freePort()
     const env = {
+      NODE_ENV: 'test' as const,
       PATH,
       EXECUTOR_PORT: String(port),
       EXECUTOR_APP_URLS: `http://127.0.0.1:${await freePort()}`,
@@ -31,7 +32,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 2
 
   it('refuses an environment it cannot use, naming the variable', async () => {
     const child = spawn(process.execPath, [ENTRY], {
-      env: { PATH, EXECUTOR_PORT: 'no', EXECUTOR_APP_URLS: ' , ' },
+      env: { NODE_ENV: 'test', PATH, EXECUTOR_PORT: 'no', EXECUTOR_APP_URLS: ' , ' },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let output = ''
