@@ -2,7 +2,7 @@ import type { RunDetails } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
 
 /** One sentence, made from the rows, why the run stands where it stands (3-http-api). */
-export function explain({ run, now, queuePosition, openCalls }: RunDetails): string {
+export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetails): string {
   const inMs = (instant: string | null): string => {
     const ms = instant === null ? 0 : Date.parse(instant) - Date.parse(now)
     return ms <= 0 ? 'now' : `in ${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
@@ -25,6 +25,9 @@ export function explain({ run, now, queuePosition, openCalls }: RunDetails): str
   if (!run.lease.live) {
     const times = run.crashes === 0 ? '' : ` It is take-over number ${run.crashes + 1} of this step.`
     return `The executor of step ${run.step + 1} has not been heard of since before ${run.lease.until}; the sweeper hands the run on.${times}`
+  }
+  if (calls === '' && gateMs !== null && gateMs > 0) {
+    return `Slice ${run.slices} (epoch ${run.lease.epoch}) waits before step ${run.step + 1}: the provider limits the rate, and calls of the model go on in ${(gateMs / 1_000).toFixed(1)} s.${last}`
   }
   const doing = calls === '' ? `step ${run.step + 1}` : `tools: ${calls}`
   return `Slice ${run.slices} (epoch ${run.lease.epoch}) is at work on ${doing}; its lease ends ${inMs(run.lease.until)} unless renewed.${last}`

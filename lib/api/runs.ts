@@ -60,6 +60,11 @@ function etagOf(run: RunView): string {
   return `"${sha256Hex(`${run.id} ${run.updatedAt} ${run.lastSeq} ${run.state}`).slice(0, 24)}"`
 }
 
+/** If-None-Match: weak comparison with any tag of the list, or `*` (RFC 9110, 13.1.2). */
+function matches(header: string, etag: string): boolean {
+  return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '') === etag)
+}
+
 /** GET /api/runs/{id}: with `wait` a long poll, which answers when the run has ended or, with If-None-Match, when it has changed. */
 export const getRun = endpoint({
   method: 'GET',
@@ -71,12 +76,12 @@ export const getRun = endpoint({
     const known = request.headers.get('if-none-match')
     const mostMs = services.config.maxDurationMs - services.config.hardMarginMs
     if (query.wait > 0) {
-      const until = known === null ? undefined : (run: RunView) => isEnd(run.state) || etagOf(run) !== known
+      const until = known === null ? undefined : (run: RunView) => isEnd(run.state) || !matches(known, etagOf(run))
       await waitForRun(services, scopeOf(services, caller), params.id, Math.min(query.wait * 1_000, mostMs), request.signal, until)
     }
     const details = await requireRun(services, caller, params.id)
     const etag = etagOf(details.run)
-    if (known === etag) return new Response(null, { status: 304, headers: { etag } })
+    if (known !== null && matches(known, etag)) return new Response(null, { status: 304, headers: { etag } })
     const links = await linksOf(services, caller.tenantId, { agentUid: details.run.agentUid, runId: details.run.id })
     const { openCalls, webhooks, queuePosition } = details
     const queue = details.run.state === 'queued' ? { queuePosition } : {}

@@ -78,6 +78,8 @@ export interface RunDetails {
   now: string
   run: RunView
   queuePosition: number
+  /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
+  gateMs: number | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
   webhooks: { id: string; eventId: string; url: string; type: string; state: string; attempts: number; nextAt: string | null; log: unknown[] }[]
 }

@@ -107,7 +107,7 @@ const refusals: Record<string, string> = {
   precondition_failed: 'The agent does not exist and If-Match: * asked for one that does; nothing was kept.',
   template_required: 'The agent does not exist yet: name its template.',
   template_missing: 'The template of this agent is not deployed; nothing was kept. Deploy it again, or use another agent.',
-  conflict: 'The agent exists with another template or other metadata; nothing was changed.',
+  conflict: 'The agent exists with another template, other metadata or another webhook; nothing was changed.',
   agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
   queue_full: 'The queue of this agent is full; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',

@@ -16,7 +16,9 @@ begin
   select * into x from baton.lock_agent(w, p);
   if x.refusal is not null then return x.refusal; end if;
   w := x.w;
-  if not x.created and ((w.a).metadata <> coalesce(p -> 'agent' -> 'metadata', '{}') or (w.a).overrides <> coalesce(p -> 'agent' -> 'overrides', '{}')) then
+  -- Of a webhook the address alone is compared: secrets are sealed anew each time.
+  if not x.created and ((w.a).metadata <> coalesce(p -> 'agent' -> 'metadata', '{}') or (w.a).overrides <> coalesce(p -> 'agent' -> 'overrides', '{}')
+    or (w.a).webhook ->> 'url' is distinct from p -> 'agent' -> 'webhook' ->> 'url') then
     return baton.refuse('conflict', jsonb_build_object('agentId', (w.a).id));
   end if;
   return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
@@ -113,7 +115,8 @@ begin
   select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment';
   if not found then return baton.refuse('run_not_found'); end if;
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
-  return json_build_object('ok', true, 'now', baton.clock(), 'run', baton.run_json(r, a), 'queuePosition', (select count(*) from baton.inbox i
+  return json_build_object('ok', true, 'now', baton.clock(), 'run', baton.run_json(r, a), 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
+      from baton.gates g where g.environment = a.environment and g.model = a.settings ->> 'model'), 'queuePosition', (select count(*) from baton.inbox i
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),

@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { templateFile } from '#local/scripted/template'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -9,6 +9,7 @@ beforeAll(async () => {
   world = await startWorld({ servers: 2 })
 })
 afterAll(() => world.close())
+vi.setConfig({ testTimeout: 180_000 })
 
 /** Deploys the scripted template to the servers named: a change of its definition, or null for the original one. */
 async function deploy(change: object | null, ...servers: number[]): Promise<void> {
@@ -43,20 +44,20 @@ test('A48: an open run waits while its template is gone, says so, and goes on wh
   const open = await world.send('a48-open', script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'at last' }), { prefer: 'wait=1' })
   expect(open.status).toBe(202)
   const runId = String(open.body['runId'])
-  await expect.poll(async () => (await world.run(runId)).lease, { timeout: 20_000 }).toBeNull()
+  await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
   await deploy({ absent: true }, 0, 1)
   await world.chaos({ holdEvents: false, releaseHeld: true })
-  await expect.poll(async () => (await world.run(runId)).wait?.kind, { timeout: 20_000 }).toBe('template')
+  await expect.poll(async () => (await world.run(runId)).wait?.kind, { timeout: 60_000 }).toBe('template')
   const waiting = await world.run(runId)
   expect(waiting.state).toBe('waiting')
   expect(waiting.explain).toContain('template scripted is not deployed')
   // It looks again and again, and tells of it once.
-  await expect.poll(async () => (await world.run(runId)).wait?.dueAt, { timeout: 20_000, interval: 200 }).not.toBe(waiting.wait?.dueAt)
+  await expect.poll(async () => (await world.run(runId)).wait?.dueAt, { timeout: 60_000, interval: 200 }).not.toBe(waiting.wait?.dueAt)
   const told = (await world.events('a48-open')).filter(({ type, waitKind }) => type === 'state_changed' && waitKind === 'template')
   expect(told).toHaveLength(1)
 
   await deploy(null, 0, 1)
-  const ended = await world.ended(runId, 30_000)
+  const ended = await world.ended(runId, 90_000)
   expect(ended).toMatchObject({ state: 'completed', output: 'at last' })
   expect((await world.effects({ runId })).filter(({ kind }) => kind === 'model')).toHaveLength(2)
 })
@@ -65,11 +66,11 @@ test('A48: a changed template is used by the next step, and both versions are re
   await world.chaos({ holdEvents: true })
   const open = await world.send('a48-changed', script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'new' }), { prefer: 'wait=1' })
   const runId = String(open.body['runId'])
-  await expect.poll(async () => (await world.run(runId)).lease, { timeout: 20_000 }).toBeNull()
+  await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
   const before = await world.run(runId)
   await deploy({ instructions: 'Play the script, but better.', withoutTools: ['echo'] }, 0, 1)
   await world.chaos({ holdEvents: false, releaseHeld: true })
-  const ended = await world.ended(runId, 30_000)
+  const ended = await world.ended(runId, 90_000)
   expect(ended).toMatchObject({ state: 'completed', output: 'new', templateVersionOpened: before.templateVersionOpened })
   expect(ended.templateVersionLast).not.toBe(before.templateVersionOpened)
   expect((await world.agent('a48-changed')).templateVersion).toBe(ended.templateVersionLast)

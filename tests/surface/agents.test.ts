@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { script, startWorld, type World } from '#tests/world'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(() => world.close())
+
+async function list(query: string): Promise<string[]> {
+  const page = await world.http('GET', `/api/agents?${query}`)
+  expect(page.status, JSON.stringify(page.body)).toBe(200)
+  return (page.body['data'] as { id: string }[]).map(({ id }) => id)
+}
+
+test('POST 201, then 200 with the same body, 409 with another', async () => {
+  const body = { id: 'made', template: 'scripted', metadata: { team: 'red' } }
+  const first = await world.http('POST', '/api/agents', body)
+  const second = await world.http('POST', '/api/agents', body)
+  expect([first.status, second.status]).toEqual([201, 200])
+  expect(second.body).toEqual(first.body)
+  expect(second.headers.get('location')).toBe('/api/agents/made')
+  for (const other of [{ ...body, template: 'basic' }, { ...body, metadata: { team: 'blue' } }]) {
+    const reply = await world.http('POST', '/api/agents', other)
+    expect([reply.status, reply.body['code']]).toEqual([409, 'conflict'])
+  }
+  const webhook = await world.http('POST', '/api/agents', { ...body, webhook: { url: 'https://example.com/hook' } })
+  expect([webhook.status, webhook.body['code']]).toEqual([409, 'conflict'])
+})
+
+test('POST 201 without an id makes one', async () => {
+  const reply = await world.http('POST', '/api/agents', { template: 'scripted' })
+  expect(reply.status).toBe(201)
+  expect(reply.headers.get('location')).toBe(`/api/agents/${String(reply.body['id'])}`)
+  expect((await world.http('GET', String(reply.headers.get('location')))).body['id']).toBe(reply.body['id'])
+})
+
+test('GET 200 shows what the agent is, what it has cost, and never the webhook’s secret', async () => {
+  const secret = 'whsec_not-to-be-shown'
+  await world.http('POST', '/api/agents', { id: 'shown', template: 'scripted', webhook: { url: 'https://example.com/hook', secret } })
+  await world.send('shown', script({ text: 'x', usage: { input: 100, output: 10 } }))
+  const reply = await world.http('GET', '/api/agents/shown')
+  expect(reply.body).toMatchObject({ id: 'shown', state: 'ready', steps: 1, messages: 2, runs: 1, costMicros: 450, costUsd: 0.00045, webhook: { url: 'https://example.com/hook' } })
+  expect(JSON.stringify(reply.body)).not.toContain(secret)
+  expect(String(reply.body['createdAt'])).toMatch(/^\d{4}-\d\d-\d\dT.*(Z|\+00:00)$/)
+})
+
+test('GET 200 with the state of an agent at work', async () => {
+  const open = await world.send('at-work', script({ delayMs: 1_500, text: 'x' }), { prefer: 'wait=1' })
+  expect(await world.agent('at-work')).toMatchObject({ state: 'working', activeRunId: open.body['runId'], queued: 0 })
+  expect(await list('state=working&prefix=at-')).toEqual(['at-work'])
+  await world.ended(String(open.body['runId']))
+  expect(await list('state=working&prefix=at-')).toEqual([])
+})
+
+test('GET 200 lists by every filter, in both orders', async () => {
+  for (const [index, id] of ['f:1', 'f:2', 'f:3'].entries()) {
+    await world.http('POST', '/api/agents', { id, template: index === 0 ? 'basic' : 'scripted', metadata: { n: String(index), all: 'yes' } })
+  }
+  expect(await list('prefix=f:')).toEqual(['f:1', 'f:2', 'f:3'])
+  expect(await list('prefix=f:&order=desc')).toEqual(['f:3', 'f:2', 'f:1'])
+  expect(await list('prefix=f:&template=scripted')).toEqual(['f:2', 'f:3'])
+  expect(await list('metadata.all=yes&metadata.n=1')).toEqual(['f:2'])
+  expect(await list('prefix=f:&user=00000000-0000-4000-8000-000000000000')).toEqual([])
+  const { createdAt } = await world.agent('f:2')
+  expect(await list(`prefix=f:&from=${encodeURIComponent(createdAt)}`)).toEqual(['f:2', 'f:3'])
+  expect(await list(`prefix=f:&to=${encodeURIComponent(createdAt)}`)).toEqual(['f:1'])
+  expect(await list('prefix=f%')).toEqual([])
+})
+
+test('400 to a cursor in the other order', async () => {
+  const page = await world.http('GET', '/api/agents?limit=1')
+  const reply = await world.http('GET', `/api/agents?limit=1&order=desc&cursor=${String(page.body['nextCursor'])}`)
+  expect([reply.status, reply.body['code']]).toEqual([400, 'invalid_cursor'])
+})
+
+test('PATCH 200 replaces metadata as a whole and takes a webhook away; what is absent stays', async () => {
+  await world.http('POST', '/api/agents', { id: 'patched', template: 'scripted', metadata: { a: 1 }, webhook: { url: 'https://example.com/1' } })
+  const one = await world.http('PATCH', '/api/agents/patched', { metadata: { b: [1, null] } })
+  expect(one.status).toBe(200)
+  expect(one.body).toMatchObject({ metadata: { b: [1, null] }, webhook: { url: 'https://example.com/1' } })
+  const two = await world.http('PATCH', '/api/agents/patched', { webhook: null })
+  expect(two.body).toMatchObject({ metadata: { b: [1, null] }, webhook: null })
+  const refused = await world.http('PATCH', '/api/agents/patched', { metadata: { c: 1 }, webhook: { url: 'gopher://example.com' } })
+  expect([refused.status, refused.body['code']]).toEqual([400, 'webhook_refused'])
+  expect((await world.agent('patched')).metadata).toEqual({ b: [1, null] })
+})
+
+test('PATCH 200 while the agent works does not disturb the run', async () => {
+  const open = await world.send('patched-busy', script({ delayMs: 1_500, text: 'undisturbed' }), { prefer: 'wait=1' })
+  expect((await world.http('PATCH', '/api/agents/patched-busy', { metadata: { late: true } })).status).toBe(200)
+  expect(await world.ended(String(open.body['runId']))).toMatchObject({ state: 'completed', output: 'undisturbed' })
+  expect((await world.agent('patched-busy')).metadata).toEqual({ late: true })
+})
+
+test('DELETE 204, then 404', async () => {
+  await world.send('deleted', script({ text: 'x' }))
+  expect((await world.http('DELETE', '/api/agents/deleted')).status).toBe(204)
+  expect((await world.http('DELETE', '/api/agents/deleted')).status).toBe(404)
+})
+
+test('HEAD and OPTIONS are answered as HTTP says', async () => {
+  await world.http('POST', '/api/agents', { id: 'head', template: 'basic' })
+  const head = await fetch(`${world.base()}/api/agents/head`, { method: 'HEAD' })
+  expect([head.status, await head.text()]).toEqual([200, ''])
+  const options = await fetch(`${world.base()}/api/agents/head`, { method: 'OPTIONS' })
+  expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, PATCH, DELETE, HEAD, OPTIONS'])
+})

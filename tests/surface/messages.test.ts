@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { script, startWorld, type World } from '#tests/world'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(() => world.close())
+
+test('200 has the answer, the run, its usage and cost, and the last event number', async () => {
+  const reply = await world.send('m-200', script({ text: 'hello', usage: { input: 100, output: 10 } }), { prefer: 'wait=25' })
+  expect(reply.status).toBe(200)
+  expect(reply.headers.get('content-type')).toMatch(/^application\/json/)
+  expect(reply.headers.get('preference-applied')).toBe('wait=25')
+  expect(reply.headers.get('x-request-id')).toBeTruthy()
+  const { runId } = reply.body
+  expect(reply.body).toEqual({
+    status: 'done',
+    output: 'hello',
+    agentId: 'm-200',
+    runId: expect.stringMatching(/^run_[0-9a-f]+$/),
+    run: { id: runId, state: 'completed' },
+    stopReason: 'end_turn',
+    usage: { inputTokens: 100, outputTokens: 10, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 },
+    costMicros: 450,
+    costUsd: 0.00045,
+    lastSeq: (await world.agent('m-200')).lastSeq,
+  })
+})
+
+test('200 without a Prefer header: the default is to wait, and no preference is said to be applied', async () => {
+  const reply = await world.send('m-default', script({ delayMs: 300, text: 'waited' }))
+  expect([reply.status, reply.body['output'], reply.headers.get('preference-applied')]).toEqual([200, 'waited', null])
+})
+
+test('200 where the text was cut by its length, with the reason', async () => {
+  const reply = await world.send('m-length', script({ text: 'cut', finish: 'length' }))
+  expect([reply.status, reply.body['status'], reply.body['stopReason'], reply.body['output']]).toEqual([200, 'done', 'max_tokens', 'cut'])
+})
+
+test('200 to AI SDK content parts', async () => {
+  const message = [
+    { type: 'text', text: 'look: ' },
+    { type: 'image', image: 'data:image/png;base64,iVBORw0KGgo=', mediaType: 'image/png' },
+    { type: 'file', data: 'https://example.com/a.pdf', mediaType: 'application/pdf', filename: 'a.pdf' },
+  ]
+  const reply = await world.http('POST', '/api/agents/m-parts/messages', { message, template: 'scripted' })
+  expect([reply.status, reply.body['output']]).toEqual([200, 'You said: look: '])
+  expect((await world.messages('m-parts'))[0]?.content).toEqual(message)
+})
+
+for (const prefer of ['respond-async', 'wait=0']) {
+  test(`202 at once to Prefer: ${prefer}, and the run is done elsewhere`, async () => {
+    const agent = `m-${prefer.replace('=', '-')}`
+    const reply = await world.send(agent, script({ delayMs: 500, text: 'later' }), { prefer })
+    expect(reply.status).toBe(202)
+    const runId = String(reply.body['runId'])
+    expect(reply.body).toMatchObject({ status: 'processing', agentId: agent, runId, run: { id: runId, state: 'running' }, links: { run: `/api/runs/${runId}` } })
+    expect(typeof reply.body['lastSeq']).toBe('number')
+    expect(String((reply.body['links'] as Record<string, unknown>)['events'])).toMatch(new RegExp(`^/api/runs/${runId}/events\\?token=`))
+    expect(reply.headers.get('location')).toBe(`/api/runs/${runId}`)
+    expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(reply.headers.get('preference-applied')).toBe(prefer)
+    expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'later', slices: 1 })
+  })
+}
+
+test('202 when the wait is over before the run, which goes on and is found at its Location', async () => {
+  const reply = await world.send('m-wait', script({ delayMs: 2_000, text: 'slow' }), { prefer: 'wait=1' })
+  expect([reply.status, reply.headers.get('preference-applied')]).toEqual([202, 'wait=1'])
+  expect(reply.body).toMatchObject({ status: 'processing', run: { state: 'running' } })
+  const found = await world.http('GET', `${reply.headers.get('location')}?wait=20`)
+  expect(found.body).toMatchObject({ state: 'completed', output: 'slow' })
+})
+
+test('202 with both preferences: nothing runs in the route, and the caller waits', async () => {
+  const reply = await world.send('m-both', script({ text: 'waited for' }), { prefer: 'respond-async, wait=20' })
+  // RFC 7240 leaves the mix to the server: respond-async is answered at once.
+  expect(reply.status).toBe(202)
+  expect(reply.headers.get('preference-applied')).toContain('respond-async')
+  await world.ended(String(reply.body['runId']))
+})
+
+test('202 names a state; a malformed Prefer is ignored', async () => {
+  const reply = await world.send('m-odd', script({ text: 'x' }), { prefer: 'wait=soon, handling=lenient' })
+  expect([reply.status, reply.headers.get('preference-applied')]).toEqual([200, null])
+})
+
+test('412 to If-Match: * without the agent, 200 with it', async () => {
+  const none = await world.send('m-match', script({ text: 'x' }), { headers: { 'if-match': '*' } })
+  expect([none.status, none.body['code']]).toEqual([412, 'precondition_failed'])
+  await world.http('POST', '/api/agents', { id: 'm-match', template: 'scripted' })
+  expect((await world.send('m-match', script({ text: 'x' }), { headers: { 'if-match': '*' } })).status).toBe(200)
+})
+
+test('409 agent_busy with onBusy reject names the run at work', async () => {
+  const open = await world.send('m-busy', script({ delayMs: 1_500, text: 'x' }), { prefer: 'wait=1' })
+  const reply = await world.send('m-busy', script({ text: 'y' }), { onBusy: 'reject' })
+  expect([reply.status, reply.body['code'], reply.body['runId'], reply.body['retryable']]).toEqual([409, 'agent_busy', open.body['runId'], true])
+  await world.ended(String(open.body['runId']))
+})
+
+const ends = [
+  { status: 422, code: 'max_steps', message: script({ tools: [{ name: 'echo', input: { value: 1 } }] }), limits: { maxSteps: 1 } },
+  { status: 422, code: 'max_tool_calls', message: script({ tools: [{ name: 'echo', input: { value: 1 } }] }), limits: { maxToolCalls: 0 } },
+  { status: 422, code: 'empty_response', message: script({ text: '' }, { text: '' }), limits: {} },
+  { status: 402, code: 'budget_exceeded', message: script({ usage: { input: 1_000_000, output: 0 } }), limits: { maxCostMicros: 10 } },
+  { status: 502, code: 'provider_auth', message: script({ error: { status: 401 } }), limits: {} },
+  { status: 502, code: 'bad_request', message: script({ error: { status: 400 } }), limits: {} },
+]
+test.each(ends)('$status for a run that ended as $code', async ({ status, code, message, limits }) => {
+  const reply = await world.send(`m-${code}`, message, { limits })
+  expect(reply.status).toBe(status)
+  expect(reply.headers.get('content-type')).toBe('application/problem+json')
+  expect(reply.headers.get('x-should-retry')).toBe('false')
+  expect(reply.body).toMatchObject({ code, status, stopReason: code, agentId: `m-${code}`, retryable: false })
+  const runId = String(reply.body['runId'])
+  expect(reply.body['run']).toEqual({ id: runId, state: (await world.run(runId)).state })
+  expect(String(reply.body['detail']).length).toBeGreaterThan(10)
+})
+
+test('GET 200: the conversation in order, then what waits, without seq and as queued', async () => {
+  await world.send('m-list', script({ text: 'zero' }))
+  const open = await world.send('m-list', script({ delayMs: 2_000, text: 'one' }), { prefer: 'wait=1' })
+  const waiting = []
+  for (const text of ['two', 'three']) waiting.push(await world.send('m-list', script({ text }), { prefer: 'respond-async' }))
+  const page = await world.http('GET', '/api/agents/m-list/messages')
+  const data = page.body['data'] as Record<string, unknown>[]
+  expect(data.map(({ seq, role, state }) => [seq, role, state])).toEqual([
+    [1, 'user', 'entered'],
+    [2, 'assistant', 'entered'],
+    [3, 'user', 'entered'],
+    [undefined, 'user', 'queued'],
+    [undefined, 'user', 'queued'],
+  ])
+  for (const row of data.slice(3)) expect(Object.keys(row)).not.toContain('seq')
+  expect(data.slice(2).map(({ runId }) => runId)).toEqual([open, ...waiting].map(({ body }) => body['runId']))
+  expect(data.slice(3).map(({ content }) => content)).toEqual([script({ text: 'two' }), script({ text: 'three' })])
+  expect(page.body['nextCursor']).toBeNull()
+
+  // By pages: the queue comes after the last page only.
+  const pages: Record<string, unknown>[][] = []
+  for (let cursor: unknown = ''; cursor !== null; ) {
+    const next = await world.http('GET', `/api/agents/m-list/messages?limit=1${cursor === '' ? '' : `&cursor=${String(cursor)}`}`)
+    pages.push(next.body['data'] as Record<string, unknown>[])
+    cursor = next.body['nextCursor']
+  }
+  expect(pages.flat()).toEqual(data)
+  const before = await world.http('GET', '/api/agents/m-list/messages?before=3')
+  expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([1, 2])
+  const after = await world.http('GET', '/api/agents/m-list/messages?after=1&role=assistant')
+  expect((after.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([2])
+  await world.ended(String(waiting[1]?.body['runId']))
+  expect((await world.messages('m-list')).map(({ state }) => state)).toEqual(Array(8).fill('entered'))
+})
