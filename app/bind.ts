@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { after } from 'next/server'
 import { baton } from '#lib/baton'
 import type { Log } from '#lib/core/ports'
 import { handle } from '#lib/http/handle'
 import type { Endpoint } from '#lib/http/endpoint'
 import type { RouteMethods } from '#lib/http/handle'
+import { respondWithProblem } from '#lib/http/problem'
 
 type Services = Awaited<ReturnType<typeof baton>>
 
@@ -30,4 +32,16 @@ function background(work: Promise<unknown>): void {
 /** Binds endpoint values of one address to a Next route: `export const { GET, POST, ... } = bind(list, create)`. */
 export function bind(...endpoints: readonly Endpoint<Services>[]): RouteMethods {
   return handle(endpoints, { services: baton, background, fallbackLog })
+}
+
+/** A handler of a route that is not made of endpoints (Inngest's): what it throws, bad configuration above all, is answered as a problem. */
+export function guarded<Given extends Request>(handler: (request: Given, context: unknown) => Promise<Response>): typeof handler {
+  return async (request, context) => {
+    try {
+      return await handler(request, context)
+    } catch (error) {
+      fallbackLog.error('a request failed', { path: new URL(request.url).pathname, error: String(error) })
+      return respondWithProblem(error, { request, requestId: `req_${randomUUID()}`, baseUrl: null, log: fallbackLog })
+    }
+  }
 }

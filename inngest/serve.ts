@@ -12,7 +12,11 @@ let loaded: ReturnType<typeof load> | undefined
 
 function handler(method: 'GET' | 'POST' | 'PUT'): Handler {
   return async (request, context) => {
-    loaded ??= load()
+    // A failure must not stay: the reason is answered, and the next request tries again.
+    loaded ??= load().catch((error: unknown) => {
+      loaded = undefined
+      throw error
+    })
     return (await loaded)[method](request, context)
   }
 }

@@ -201,6 +201,7 @@ create table if not exists baton.outbox (
   sent_at timestamptz
 );
 create index if not exists outbox_unsent on baton.outbox (environment, due_at) where sent_at is null;
+create index if not exists outbox_of_agent on baton.outbox (agent_uid);
 create index if not exists outbox_age on baton.outbox using brin (created_at);
 
 create table if not exists baton.webhook_deliveries (

@@ -60,8 +60,7 @@ begin
   where v.state = 'reserved' and v.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid and baton.is_open(r.state));
   delete from baton.idempotency i where i.agent_uid = a.agent_uid;
   delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
-  -- Rows that have been sent hold ids alone and go by age.
-  delete from baton.outbox o where o.environment = a.environment and o.sent_at is null and o.agent_uid = a.agent_uid;
+  delete from baton.outbox o where o.agent_uid = a.agent_uid;
   delete from baton.agents x where x.agent_uid = a.agent_uid;
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
@@ -124,61 +123,42 @@ begin
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
 end $$;
 
--- The cursor is the last row's key, so pages stay true while rows are added. `order` asc or desc: one of the two branches is never run,
--- and each walks its index. The wanted_ functions set no search_path, so that the planner can put their bodies in place.
-create or replace function baton.wanted_agent(a baton.agents, p jsonb) returns boolean language sql stable as $$
-  select a.environment = p ->> 'environment' and (p ->> 'template' is null or a.template = p ->> 'template')
-    and (p ->> 'state' is null or a.state = p ->> 'state') and (p ->> 'prefix' is null or starts_with(a.id, p ->> 'prefix'))
-    and (p ->> 'user' is null or a.owner_id = (p ->> 'user')::uuid) and (p ->> 'from' is null or a.created_at >= (p ->> 'from')::timestamptz)
-    and (p ->> 'to' is null or a.created_at < (p ->> 'to')::timestamptz) and (p ->> 'metadata' is null or a.metadata @> (p -> 'metadata'))
-$$;
-
+-- The cursor is the last row's key, so pages stay true while rows are added. Direction and comparison are put into the text (both are
+-- literals of this file, never a caller's), so that either order walks its index; the plan is made for the filters that were given.
 create or replace function baton.list_agents(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
-  data json;
+  falling boolean := coalesce(p ->> 'order', 'asc') = 'desc';
+  page json;
 begin
-  if p ->> 'order' = 'desc' then
-    select json_agg(baton.agent_json(x) order by x.agent_uid desc) into data from (select a.* from baton.agents a
-      where a.tenant_id = p ->> 'tenant' and a.agent_uid < coalesce((p ->> 'after')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and baton.wanted_agent(a, p)
-      order by a.agent_uid desc limit (p ->> 'limit')::integer) x;
-  else
-    select json_agg(baton.agent_json(x) order by x.agent_uid) into data from (select a.* from baton.agents a
-      where a.tenant_id = p ->> 'tenant' and a.agent_uid > coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000') and baton.wanted_agent(a, p)
-      order by a.agent_uid limit (p ->> 'limit')::integer) x;
-  end if;
-  return json_build_object('ok', true, 'data', coalesce(data, '[]'));
+  execute format($q$
+    select json_agg(baton.agent_json(x.a) order by (x.a).agent_uid %2$s) from (
+      select a from baton.agents a where a.tenant_id = $1 ->> 'tenant' and a.environment = $1 ->> 'environment'
+        and ($1 ->> 'after' is null or a.agent_uid %1$s ($1 ->> 'after')::uuid) and ($1 ->> 'template' is null or a.template = $1 ->> 'template')
+        and ($1 ->> 'state' is null or a.state = $1 ->> 'state') and ($1 ->> 'prefix' is null or starts_with(a.id, $1 ->> 'prefix'))
+        and ($1 ->> 'user' is null or a.owner_id = ($1 ->> 'user')::uuid) and ($1 ->> 'from' is null or a.created_at >= ($1 ->> 'from')::timestamptz)
+        and ($1 ->> 'to' is null or a.created_at < ($1 ->> 'to')::timestamptz) and ($1 ->> 'metadata' is null or a.metadata @> ($1 -> 'metadata'))
+      order by a.agent_uid %2$s limit ($1 ->> 'limit')::integer) x
+    $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
+  return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
-create or replace function baton.wanted_run(r baton.runs, p jsonb) returns boolean language sql stable as $$
-  select r.environment = p ->> 'environment' and r.tenant_id = p ->> 'tenant'
-    and (p ->> 'state' is null or r.state = p ->> 'state') and (p ->> 'stopReason' is null or r.stop_reason = p ->> 'stopReason')
-    and (p ->> 'template' is null or exists (select from baton.agents y where y.agent_uid = r.agent_uid and y.template = p ->> 'template'))
-    and (p ->> 'user' is null or r.owner_id = (p ->> 'user')::uuid)
-    and (p ->> 'from' is null or r.created_at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or r.created_at < (p ->> 'to')::timestamptz)
-$$;
-
--- An agent's runs are found by the agent, all others by the tenant, each by its own index.
 create or replace function baton.list_runs(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
-  newest boolean := p ->> 'order' is distinct from 'asc';
-  bound text := coalesce(p ->> 'after', case when newest then 'run_z' else '' end);
-  most integer := (p ->> 'limit')::integer;
-  ids text[];
+  falling boolean := coalesce(p ->> 'order', 'desc') = 'desc';
+  page json;
 begin
-  if p ->> 'agentUid' is not null and newest then
-    ids := array(select x.run_id from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.run_id < bound and baton.wanted_run(x, p) order by x.run_id desc limit most);
-  elsif p ->> 'agentUid' is not null then
-    ids := array(select x.run_id from baton.runs x where x.agent_uid = (p ->> 'agentUid')::uuid and x.run_id > bound and baton.wanted_run(x, p) order by x.run_id limit most);
-  elsif newest then
-    ids := array(select x.run_id from baton.runs x where x.tenant_id = p ->> 'tenant' and x.run_id < bound and baton.wanted_run(x, p) order by x.run_id desc limit most);
-  else
-    ids := array(select x.run_id from baton.runs x where x.tenant_id = p ->> 'tenant' and x.run_id > bound and baton.wanted_run(x, p) order by x.run_id limit most);
-  end if;
-  return (select json_build_object('ok', true, 'data', coalesce(json_agg(baton.run_json(r, a) order by k.place), '[]'))
-    from unnest(ids) with ordinality k (run_id, place) join baton.runs r on r.run_id = k.run_id join baton.agents a using (agent_uid));
+  execute format($q$
+    select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
+      select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
+        and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
+        and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
+        and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)
+        and ($1 ->> 'from' is null or r.created_at >= ($1 ->> 'from')::timestamptz) and ($1 ->> 'to' is null or r.created_at < ($1 ->> 'to')::timestamptz)
+      order by r.run_id %2$s limit ($1 ->> 'limit')::integer) x
+    $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
+  return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
--- {agentUid, after?, before?, role?, limit} Oldest first; with `before` the last ones before it.
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
