@@ -56,10 +56,23 @@ test('A6: an unknown id is agent_not_found everywhere below it', async () => {
 })
 
 test('A7: deleting an agent leaves nothing of it but the ledger, and a late continuation ends as a no-op', async () => {
-  await world.send('a7', script({ text: 'x', tools: [{ name: 'echo', input: { value: 1 } }, { name: 'emit', input: { type: 't' } }] }, { text: 'done' }), {
-    key: 'a7-first',
-    webhook: { url: 'http://127.0.0.1:9/hook' },
-  })
+  await world.send(
+    'a7',
+    script(
+      {
+        text: 'x',
+        tools: [
+          { name: 'echo', input: { value: 1 } },
+          { name: 'emit', input: { type: 't' } },
+        ],
+      },
+      { text: 'done' },
+    ),
+    {
+      key: 'a7-first',
+      webhook: { url: 'http://127.0.0.1:9/hook' },
+    },
+  )
   const { agentUid } = await world.agent('a7')
   // A run at work, one in the queue, and continuations that are kept back: nothing is idle when the agent goes.
   await world.chaos({ holdEvents: true })
@@ -67,7 +80,18 @@ test('A7: deleting an agent leaves nothing of it but the ledger, and a late cont
   const queued = await world.send('a7', script({ text: 'never' }), { prefer: 'respond-async' })
   expect([open.status, queued.status]).toEqual([202, 202])
   const before = await rowsOf(agentUid)
-  for (const name of ['agents', 'runs', 'messages', 'inbox', 'events', 'tool_calls', 'outbox', 'webhook_deliveries', 'idempotency', 'reservations']) {
+  for (const name of [
+    'agents',
+    'runs',
+    'messages',
+    'inbox',
+    'events',
+    'tool_calls',
+    'outbox',
+    'webhook_deliveries',
+    'idempotency',
+    'reservations',
+  ]) {
     expect(before[name], `rows in ${name} before`).toBeGreaterThan(0)
   }
 
@@ -123,7 +147,9 @@ async function noOp(eventId: string): Promise<void> {
   let found: { outcome: string; error?: string } | undefined
   await poll(
     async () => {
-      const state = (await (await fetch(`${world.stack.info.inngestUrl}/state`)).json()) as { runs: { eventId: string; outcome: string; error?: string }[] }
+      const state = (await (await fetch(`${world.stack.info.inngestUrl}/state`)).json()) as {
+        runs: { eventId: string; outcome: string; error?: string }[]
+      }
       found = state.runs.find((run) => run.eventId === eventId)
       return found !== undefined
     },
@@ -150,7 +176,8 @@ test('A8: pages of a filtered list have no gaps and no duplicates while agents a
       seen.push(...data.map(({ id }) => id))
       cursor = page.body['nextCursor'] as string | null
       // Added while the list is read; only the first three, so that a list in rising order ends.
-      if (added < 3) await world.http('POST', '/api/agents', { id: `a8-late-${order}-${added++}`, template: 'scripted', metadata: { suite: 'a8' } })
+      if (added < 3)
+        await world.http('POST', '/api/agents', { id: `a8-late-${order}-${added++}`, template: 'scripted', metadata: { suite: 'a8' } })
     } while (cursor !== null)
     const expected = names.filter((_, index) => index % 2 === 0)
     const old = seen.filter((id) => !id.startsWith('a8-late'))

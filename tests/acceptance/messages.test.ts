@@ -185,7 +185,11 @@ test('A54: a provider that answers 500 is tried four times, then the run fails a
   const delays = retries.map(({ delayMs }) => Number(delayMs))
   expect(delays[1]).toBeGreaterThan(Number(delays[0]))
   expect(delays[2]).toBeGreaterThan(Number(delays[1]))
-  expect(await world.ended(String(reply.body['runId']))).toMatchObject({ state: 'failed', output: null, error: { code: 'provider_unavailable' } })
+  expect(await world.ended(String(reply.body['runId']))).toMatchObject({
+    state: 'failed',
+    output: null,
+    error: { code: 'provider_unavailable' },
+  })
 })
 
 test('A54: a provider that refuses the key ends the run at once', async () => {
@@ -203,9 +207,13 @@ test('A54: the same through a real provider client', async () => {
   const failed = await world.send('a54-real', fake({ error: { status: 500, body } }), { template: 'basic' })
   expect([failed.status, failed.body['code']]).toEqual([502, 'provider_unavailable'])
   expect(provider.requests.length - before).toBe(4)
-  const refused = await world.send('a54-real', fake({ error: { status: 401, body: { type: 'error', error: { type: 'authentication_error', message: 'no' } } } }), {
-    template: 'basic',
-  })
+  const refused = await world.send(
+    'a54-real',
+    fake({ error: { status: 401, body: { type: 'error', error: { type: 'authentication_error', message: 'no' } } } }),
+    {
+      template: 'basic',
+    },
+  )
   expect([refused.status, refused.body['code']]).toEqual([502, 'provider_auth'])
   expect(provider.requests.length - before).toBe(5)
 })

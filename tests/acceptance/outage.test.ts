@@ -16,7 +16,10 @@ function expectAway(reply: Reply): void {
 }
 
 test('A4: after the server process was killed, a new one continues the same history and repeats nothing', async () => {
-  const first = await world.send('a4', script({ text: 'one', tools: [{ name: 'charge', input: { key: 'a4', cents: 1 } }] }, { text: 'two' }))
+  const first = await world.send(
+    'a4',
+    script({ text: 'one', tools: [{ name: 'charge', input: { key: 'a4', cents: 1 } }] }, { text: 'two' }),
+  )
   expect(first.body).toMatchObject({ status: 'done', output: 'two' })
   const { steps, messages } = await world.agent('a4')
   const pid = world.stack.info.pids.servers[0]

@@ -22,7 +22,12 @@ test('A48: a new message to an agent whose template is gone is 409 and leaves no
   await world.send('a48-gone', script({ text: 'before' }))
   await deploy({ absent: true }, 0)
   const named = await world.send('a48-gone', script({ text: 'lost' }), { key: 'a48-gone-1' })
-  const unnamed = await world.http('POST', '/api/agents/a48-gone/messages', { message: script({ text: 'lost' }) }, { 'idempotency-key': 'a48-gone-2' })
+  const unnamed = await world.http(
+    'POST',
+    '/api/agents/a48-gone/messages',
+    { message: script({ text: 'lost' }) },
+    { 'idempotency-key': 'a48-gone-2' },
+  )
   for (const reply of [named, unnamed]) {
     expect(reply.status).toBe(409)
     expect(reply.body).toMatchObject({ code: 'template_missing', template: 'scripted' })
@@ -41,7 +46,11 @@ test('A48: a new message to an agent whose template is gone is 409 and leaves no
 test('A48: an open run waits while its template is gone, says so, and goes on when it is back', async () => {
   // The slice ends inside the model call, so the second call belongs to another slice, which the executor is kept from.
   await world.chaos({ holdEvents: true })
-  const open = await world.send('a48-open', script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'at last' }), { prefer: 'wait=1' })
+  const open = await world.send(
+    'a48-open',
+    script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'at last' }),
+    { prefer: 'wait=1' },
+  )
   expect(open.status).toBe(202)
   const runId = String(open.body['runId'])
   await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
@@ -64,7 +73,11 @@ test('A48: an open run waits while its template is gone, says so, and goes on wh
 
 test('A48: a changed template is used by the next step, and both versions are recorded', async () => {
   await world.chaos({ holdEvents: true })
-  const open = await world.send('a48-changed', script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'new' }), { prefer: 'wait=1' })
+  const open = await world.send(
+    'a48-changed',
+    script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'new' }),
+    { prefer: 'wait=1' },
+  )
   const runId = String(open.body['runId'])
   await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
   const before = await world.run(runId)

@@ -47,7 +47,10 @@ test('A19: a tool that throws, an unknown one and one with bad arguments have on
   const ends = await eventsOf('a19', 'tool_end')
   const calls = await callsOf('a19')
   for (const call of calls) {
-    expect(starts.filter(({ callId }) => callId === call.callId), call.name).toHaveLength(1)
+    expect(
+      starts.filter(({ callId }) => callId === call.callId),
+      call.name,
+    ).toHaveLength(1)
     const own = ends.filter((event) => (event['call'] as CallRecord).callId === call.callId)
     expect(own, call.name).toHaveLength(1)
     expect(own[0]?.['call']).toMatchObject({ state: call.state, name: call.name })

@@ -20,7 +20,10 @@ test('POST 201, then 200 with the same body, 409 with another', async () => {
   expect([first.status, second.status]).toEqual([201, 200])
   expect(second.body).toEqual(first.body)
   expect(second.headers.get('location')).toBe('/api/agents/made')
-  for (const other of [{ ...body, template: 'basic' }, { ...body, metadata: { team: 'blue' } }]) {
+  for (const other of [
+    { ...body, template: 'basic' },
+    { ...body, metadata: { team: 'blue' } },
+  ]) {
     const reply = await world.http('POST', '/api/agents', other)
     expect([reply.status, reply.body['code']]).toEqual([409, 'conflict'])
   }
@@ -40,7 +43,16 @@ test('GET 200 shows what the agent is, what it has cost, and never the webhookâ€
   await world.http('POST', '/api/agents', { id: 'shown', template: 'scripted', webhook: { url: 'https://example.com/hook', secret } })
   await world.send('shown', script({ text: 'x', usage: { input: 100, output: 10 } }))
   const reply = await world.http('GET', '/api/agents/shown')
-  expect(reply.body).toMatchObject({ id: 'shown', state: 'ready', steps: 1, messages: 2, runs: 1, costMicros: 450, costUsd: 0.00045, webhook: { url: 'https://example.com/hook' } })
+  expect(reply.body).toMatchObject({
+    id: 'shown',
+    state: 'ready',
+    steps: 1,
+    messages: 2,
+    runs: 1,
+    costMicros: 450,
+    costUsd: 0.00045,
+    webhook: { url: 'https://example.com/hook' },
+  })
   expect(JSON.stringify(reply.body)).not.toContain(secret)
   expect(String(reply.body['createdAt'])).toMatch(/^\d{4}-\d\d-\d\dT.*(Z|\+00:00)$/)
 })
@@ -55,7 +67,11 @@ test('GET 200 with the state of an agent at work', async () => {
 
 test('GET 200 lists by every filter, in both orders', async () => {
   for (const [index, id] of ['f:1', 'f:2', 'f:3'].entries()) {
-    await world.http('POST', '/api/agents', { id, template: index === 0 ? 'basic' : 'scripted', metadata: { n: String(index), all: 'yes' } })
+    await world.http('POST', '/api/agents', {
+      id,
+      template: index === 0 ? 'basic' : 'scripted',
+      metadata: { n: String(index), all: 'yes' },
+    })
   }
   expect(await list('prefix=f:')).toEqual(['f:1', 'f:2', 'f:3'])
   expect(await list('prefix=f:&order=desc')).toEqual(['f:3', 'f:2', 'f:1'])
@@ -75,7 +91,12 @@ test('400 to a cursor in the other order', async () => {
 })
 
 test('PATCH 200 replaces metadata as a whole and takes a webhook away; what is absent stays', async () => {
-  await world.http('POST', '/api/agents', { id: 'patched', template: 'scripted', metadata: { a: 1 }, webhook: { url: 'https://example.com/1' } })
+  await world.http('POST', '/api/agents', {
+    id: 'patched',
+    template: 'scripted',
+    metadata: { a: 1 },
+    webhook: { url: 'https://example.com/1' },
+  })
   const one = await world.http('PATCH', '/api/agents/patched', { metadata: { b: [1, null] } })
   expect(one.status).toBe(200)
   expect(one.body).toMatchObject({ metadata: { b: [1, null] }, webhook: { url: 'https://example.com/1' } })

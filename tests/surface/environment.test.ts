@@ -26,17 +26,32 @@ async function startServer(variables: Record<string, string>): Promise<Half> {
   const port = await claims.take(0)
   const next = createRequire(import.meta.url).resolve('next/dist/bin/next')
   const environment = { PATH: process.env['PATH'], NODE_ENV: 'production' as const, NEXT_TELEMETRY_DISABLED: '1', ...variables }
-  const child = spawn(process.execPath, [next, 'start', '-p', String(port), '-H', '127.0.0.1'], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [next, 'start', '-p', String(port), '-H', '127.0.0.1'], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   children.push(child)
   let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-50_000)))
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-50_000)))
   const base = `http://127.0.0.1:${port}`
-  const up = await poll(async () => fetch(`${base}/api/health/live`, { signal: AbortSignal.timeout(5_000) }).then(() => true, () => false), { everyMs: 100, forMs: 60_000 })
+  const up = await poll(
+    async () =>
+      fetch(`${base}/api/health/live`, { signal: AbortSignal.timeout(5_000) }).then(
+        () => true,
+        () => false,
+      ),
+    { everyMs: 100, forMs: 60_000 },
+  )
   if (!up) throw new Error(`next start does not answer:\n${text}`)
   return { base, log: () => text }
 }
 
-async function ask(base: string, path: string, init: RequestInit = {}): Promise<{ status: number; type: string | null; body: Record<string, unknown> }> {
+async function ask(
+  base: string,
+  path: string,
+  init: RequestInit = {},
+): Promise<{ status: number; type: string | null; body: Record<string, unknown> }> {
   const response = await fetch(base + path, { ...init, signal: AbortSignal.timeout(20_000) })
   const text = await response.text()
   const type = response.headers.get('content-type')
@@ -47,8 +62,20 @@ const secret = 'sb_secret_never-to-be-shown'
 const message = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ message: 'hi' }) }
 
 test('503 not_configured names every variable and its cure at once, in the answer and in the log, and no value', async () => {
-  const server = await startServer({ SUPABASE_SECRET_KEY: secret, INNGEST_EVENT_KEY: 'event-key-value', BATON_LEASE_MS: 'soon', BATON_TENNANT: 'x', UPSTASH_REDIS_REST_URL: 'redis://wrong' })
-  const requests: [string, RequestInit?][] = [['/api/agents/a/messages', message], ['/api/agents'], ['/api/health'], ['/api/nothing'], ['/api/inngest']]
+  const server = await startServer({
+    SUPABASE_SECRET_KEY: secret,
+    INNGEST_EVENT_KEY: 'event-key-value',
+    BATON_LEASE_MS: 'soon',
+    BATON_TENNANT: 'x',
+    UPSTASH_REDIS_REST_URL: 'redis://wrong',
+  })
+  const requests: [string, RequestInit?][] = [
+    ['/api/agents/a/messages', message],
+    ['/api/agents'],
+    ['/api/health'],
+    ['/api/nothing'],
+    ['/api/inngest'],
+  ]
   for (const [path, init] of requests) {
     const reply = await ask(server.base, path, init)
     expect([reply.status, reply.type], path).toEqual([503, 'application/problem+json'])
@@ -56,7 +83,15 @@ test('503 not_configured names every variable and its cure at once, in the answe
     const problems = reply.body['problems'] as { variable: string; problem: string; cure: string }[]
     const named = problems.map(({ variable }) => variable)
     expect(named, path).toEqual(
-      expect.arrayContaining(['SUPABASE_URL', 'BATON_ENV', 'BATON_ENCRYPTION_KEY', 'INNGEST_SIGNING_KEY', 'BATON_LEASE_MS', 'BATON_TENNANT', 'UPSTASH_REDIS_REST_URL']),
+      expect.arrayContaining([
+        'SUPABASE_URL',
+        'BATON_ENV',
+        'BATON_ENCRYPTION_KEY',
+        'INNGEST_SIGNING_KEY',
+        'BATON_LEASE_MS',
+        'BATON_TENNANT',
+        'UPSTASH_REDIS_REST_URL',
+      ]),
     )
     for (const { variable, problem, cure } of problems) {
       expect(String(reply.body['detail'])).toContain(variable)

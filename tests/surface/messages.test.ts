@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { script, startWorld, type World } from '#tests/world'
+import { script, startWorld, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -55,7 +55,13 @@ for (const prefer of ['respond-async', 'wait=0']) {
     const reply = await world.send(agent, script({ delayMs: 500, text: 'later' }), { prefer })
     expect(reply.status).toBe(202)
     const runId = String(reply.body['runId'])
-    expect(reply.body).toMatchObject({ status: 'processing', agentId: agent, runId, run: { id: runId, state: 'running' }, links: { run: `/api/runs/${runId}` } })
+    expect(reply.body).toMatchObject({
+      status: 'processing',
+      agentId: agent,
+      runId,
+      run: { id: runId, state: 'running' },
+      links: { run: `/api/runs/${runId}` },
+    })
     expect(typeof reply.body['lastSeq']).toBe('number')
     expect(String((reply.body['links'] as Record<string, unknown>)['events'])).toMatch(new RegExp(`^/api/runs/${runId}/events\\?token=`))
     expect(reply.headers.get('location')).toBe(`/api/runs/${runId}`)
@@ -96,7 +102,12 @@ test('412 to If-Match: * without the agent, 200 with it', async () => {
 test('409 agent_busy with onBusy reject names the run at work', async () => {
   const open = await world.send('m-busy', script({ delayMs: 1_500, text: 'x' }), { prefer: 'wait=1' })
   const reply = await world.send('m-busy', script({ text: 'y' }), { onBusy: 'reject' })
-  expect([reply.status, reply.body['code'], reply.body['runId'], reply.body['retryable']]).toEqual([409, 'agent_busy', open.body['runId'], true])
+  expect([reply.status, reply.body['code'], reply.body['runId'], reply.body['retryable']]).toEqual([
+    409,
+    'agent_busy',
+    open.body['runId'],
+    true,
+  ])
   await world.ended(String(open.body['runId']))
 })
 
@@ -140,10 +151,10 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
 
   // By pages: the queue comes after the last page only.
   const pages: Record<string, unknown>[][] = []
-  for (let cursor: unknown = ''; cursor !== null; ) {
-    const next = await world.http('GET', `/api/agents/m-list/messages?limit=1${cursor === '' ? '' : `&cursor=${String(cursor)}`}`)
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const next: Reply = await world.http('GET', `/api/agents/m-list/messages?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`)
     pages.push(next.body['data'] as Record<string, unknown>[])
-    cursor = next.body['nextCursor']
+    cursor = next.body['nextCursor'] as string | null
   }
   expect(pages.flat()).toEqual(data)
   const before = await world.http('GET', '/api/agents/m-list/messages?before=3')

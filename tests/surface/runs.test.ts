@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { script, startWorld, type World } from '#tests/world'
+import { script, startWorld, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -21,7 +21,10 @@ async function list(path: string): Promise<{ id: string; state: string }[]> {
 }
 
 test('GET 200 shows the whole run', async () => {
-  const sent = await world.send('r-whole', script({ text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'done', usage: { input: 10, output: 1 } }))
+  const sent = await world.send(
+    'r-whole',
+    script({ text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'done', usage: { input: 10, output: 1 } }),
+  )
   const reply = await world.http('GET', `/api/runs/${String(sent.body['runId'])}`)
   expect(reply.status).toBe(200)
   expect(reply.headers.get('etag')).toMatch(/^"[0-9a-f]+"$/)
@@ -81,16 +84,25 @@ test('GET 200 explains each state in one sentence', async () => {
   const sentence = async (runId: string): Promise<string> => (await world.run(runId)).explain
   const running = await atWork('r-explain')
   expect(await sentence(running)).toMatch(/^Slice 1 \(epoch 1\) is at work on step 1; its lease ends in .* s unless renewed\.$/)
-  const queued = [await world.send('r-explain', script({ text: 'x' }), { prefer: 'respond-async' }), await world.send('r-explain', script({ text: 'y' }), { prefer: 'respond-async' })]
+  const queued = [
+    await world.send('r-explain', script({ text: 'x' }), { prefer: 'respond-async' }),
+    await world.send('r-explain', script({ text: 'y' }), { prefer: 'respond-async' }),
+  ]
   expect(await sentence(String(queued[1]?.body['runId']))).toBe('The run waits for its turn: number 2 in the queue of its agent.')
   expect(await world.run(String(queued[0]?.body['runId']))).toMatchObject({ state: 'queued', queuePosition: 1 })
 
-  const tool = await world.send('r-explain-tool', script({ tools: [{ name: 'wait', input: { ms: 3_000 } }] }, { text: 'x' }), { prefer: 'wait=1' })
+  const tool = await world.send('r-explain-tool', script({ tools: [{ name: 'wait', input: { ms: 3_000 } }] }, { text: 'x' }), {
+    prefer: 'wait=1',
+  })
   expect(await sentence(String(tool.body['runId']))).toMatch(/is at work on tools: wait \(executing\)/)
 
-  const retry = await world.send('r-explain-retry', script({ error: { status: 503, times: 1, retryAfter: 30 } }, { text: 'x' }), { prefer: 'wait=1' })
+  const retry = await world.send('r-explain-retry', script({ error: { status: 503, times: 1, retryAfter: 30 } }, { text: 'x' }), {
+    prefer: 'wait=1',
+  })
   await expect.poll(async () => (await world.run(String(retry.body['runId']))).state, { timeout: 20_000 }).toBe('waiting')
-  expect(await sentence(String(retry.body['runId']))).toMatch(/^The run waits \(retry\) and is due in \d.* s\. The last error was provider_unavailable: /)
+  expect(await sentence(String(retry.body['runId']))).toMatch(
+    /^The run waits \(retry\) and is due in \d.* s\. The last error was provider_unavailable: /,
+  )
   await world.http('POST', `/api/runs/${String(retry.body['runId'])}/cancel`)
   expect(await sentence(String(retry.body['runId']))).toMatch(/^The run ended as cancelled \(cancelled\)/)
 
@@ -106,9 +118,13 @@ test('GET 200 explains each state in one sentence', async () => {
 
 test('GET 200 explains a run that waits because a provider limits the rate', async () => {
   // The gate is of the model and holds up everybody: last words about it are awaited, so that the tests after this one are not.
-  const limited = await world.send('r-gate-1', script({ error: { status: 429, times: 1, retryAfter: 4 } }, { text: 'x' }), { prefer: 'wait=1' })
+  const limited = await world.send('r-gate-1', script({ error: { status: 429, times: 1, retryAfter: 4 } }, { text: 'x' }), {
+    prefer: 'wait=1',
+  })
   const behind = await world.send('r-gate-2', script({ text: 'behind' }), { prefer: 'respond-async' })
-  await expect.poll(async () => (await world.run(String(behind.body['runId']))).explain, { timeout: 3_000, interval: 50 }).toMatch(/the provider limits the rate, and calls of the model go on in \d/)
+  await expect
+    .poll(async () => (await world.run(String(behind.body['runId']))).explain, { timeout: 3_000, interval: 50 })
+    .toMatch(/the provider limits the rate, and calls of the model go on in \d/)
   await Promise.all([limited, behind].map(({ body }) => world.ended(String(body['runId']))))
 })
 
@@ -132,10 +148,10 @@ test('GET 200 lists runs newest first by every filter, without gaps while runs a
   for (const order of ['desc', 'asc']) {
     const seen: string[] = []
     let added = 0
-    for (let cursor: unknown = ''; cursor !== null; ) {
-      const page = await world.http('GET', `/api/runs?limit=2&order=${order}${cursor === '' ? '' : `&cursor=${String(cursor)}`}`)
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: Reply = await world.http('GET', `/api/runs?limit=2&order=${order}${cursor === '' ? '' : `&cursor=${cursor}`}`)
       seen.push(...(page.body['data'] as { id: string }[]).map(({ id }) => id))
-      cursor = page.body['nextCursor']
+      cursor = page.body['nextCursor'] as string | null
       if (added++ < 3) await world.send('r-list-added', script({ text: 'x' }))
     }
     expect(own(seen.map((id) => ({ id })))).toEqual(order === 'desc' ? newest : ids)

@@ -6,7 +6,16 @@ beforeAll(async () => {
   world = await startWorld()
   await world.send(
     'calls',
-    script({ tools: [{ name: 'echo', input: { value: { a: [1] } } }, { name: 'fail', input: { message: 'no' } }, { name: 'count', input: { key: 'k' } }] }, { text: 'ok' }),
+    script(
+      {
+        tools: [
+          { name: 'echo', input: { value: { a: [1] } } },
+          { name: 'fail', input: { message: 'no' } },
+          { name: 'count', input: { key: 'k' } },
+        ],
+      },
+      { text: 'ok' },
+    ),
   )
 })
 afterAll(() => world.close())
@@ -23,7 +32,16 @@ test('GET 200 shows each record with input, output, attempts and audit trail', a
   const { data, nextCursor } = await list()
   expect(nextCursor).toBeNull()
   expect(data.map(({ name }) => name)).toEqual(['echo', 'fail', 'count'])
-  expect(data[0]).toMatchObject({ step: 1, index: 0, effect: 'pure', state: 'completed', input: { value: { a: [1] } }, output: { type: 'json', value: { a: [1] } }, attempts: 1, isError: false })
+  expect(data[0]).toMatchObject({
+    step: 1,
+    index: 0,
+    effect: 'pure',
+    state: 'completed',
+    input: { value: { a: [1] } },
+    output: { type: 'json', value: { a: [1] } },
+    attempts: 1,
+    isError: false,
+  })
   expect(data[1]).toMatchObject({ state: 'failed', isError: true })
   const trail = data[0]?.['auditTrail'] as { state: string; at: string }[]
   expect(trail.map(({ state }) => state)).toEqual(['pending', 'executing', 'completed'])
@@ -36,7 +54,7 @@ test('GET 200 filters by state, name and run, and pages', async () => {
   expect((await list('?name=count')).data.map(({ name }) => name)).toEqual(['count'])
   expect((await list('?runId=run_none')).data).toEqual([])
   const names: string[] = []
-  for (let cursor: string | null = ''; cursor !== null; ) {
+  for (let cursor: string | null = ''; cursor !== null;) {
     const page: { data: Row[]; nextCursor: string | null } = await list(`?limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`)
     names.push(...page.data.map(({ name }) => name))
     cursor = page.nextCursor
