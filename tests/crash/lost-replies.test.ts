@@ -102,7 +102,7 @@ test('A50: a commit that is refused half way leaves nothing of the step behind, 
   await check('half')
 })
 
-test('A44, invariant 7: an executor that answers 500 delays a run, and the sweeper finds it within two periods', async () => {
+test('invariant 7: an executor that answers 500 delays a run, and the sweeper finds it within two periods', async () => {
   let refusals = 0
   inngest.fate = (_method, path) => (path.startsWith('/e/') ? (refusals++, 500) : 'pass')
   const reply = await world.send('five-hundred', script({ text: 'finished', delayMs: 600 }, { text: 'finished' }), {
