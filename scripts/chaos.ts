@@ -19,12 +19,15 @@ function whole(name: string, text: string | undefined, otherwise: number): numbe
 
 async function main(): Promise<number> {
   const text = { type: 'string' } as const
-  const { values } = parseArgs({ options: { kills: text, seed: text, servers: text, callers: text, agents: text, help: { type: 'boolean', default: false } } })
+  const { values } = parseArgs({
+    options: { kills: text, seed: text, servers: text, callers: text, agents: text, help: { type: 'boolean', default: false } },
+  })
   if (values.help) {
     console.log(usage)
     return 0
   }
-  if (!existsSync(join(import.meta.dirname, '..', '.next', 'BUILD_ID'))) throw new Error('There is no production build. Run `npm run build` first.')
+  if (!existsSync(join(import.meta.dirname, '..', '.next', 'BUILD_ID')))
+    throw new Error('There is no production build. Run `npm run build` first.')
   const seed = whole('seed', values.seed, (Date.now() % 1_000_000) + 1)
   console.log(`seed ${seed}`)
   const report = await storm({
@@ -37,9 +40,15 @@ async function main(): Promise<number> {
   })
   const seconds = (p: number): string => percentile(report.resumeSeconds, p)?.toFixed(1) ?? '-'
   console.log(`kills ${report.kills}, messages ${report.messages}, ${report.elapsedSeconds.toFixed(0)} s`)
-  console.log(`runs: ${Object.entries(report.ends).map(([how, n]) => `${how} ${n}`).join(', ')}`)
+  console.log(
+    `runs: ${Object.entries(report.ends)
+      .map(([how, n]) => `${how} ${n}`)
+      .join(', ')}`,
+  )
   console.log(`take-overs ${report.takeOvers}; once effects ${report.onceEffects}, sealed ${report.sealed}`)
-  console.log(`seconds from kill -9 to going on: p50 ${seconds(0.5)}, p90 ${seconds(0.9)}, p99 ${seconds(0.99)}, max ${seconds(1)} (${report.resumeSeconds.length} measured)`)
+  console.log(
+    `seconds from kill -9 to going on: p50 ${seconds(0.5)}, p90 ${seconds(0.9)}, p99 ${seconds(0.99)}, max ${seconds(1)} (${report.resumeSeconds.length} measured)`,
+  )
   console.log(`violations: ${report.violations.length}`)
   for (const violation of report.violations.slice(0, 50)) console.log(`  ${violation}`)
   return report.violations.length === 0 ? 0 : 1

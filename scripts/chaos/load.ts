@@ -45,7 +45,12 @@ export function startLoad(options: { bases: readonly string[]; callers: number; 
     // Bounded: a message that nobody takes in two minutes is a finding of its own.
     for (let attempt = 0; attempt < 600; attempt++) {
       const base = bases[chance.whole(0, bases.length - 1)] ?? ''
-      const response = await fetch(`${base}/api/agents/${agent}/messages`, { method: 'POST', headers, body, signal: AbortSignal.timeout(30_000) }).catch(() => null)
+      const response = await fetch(`${base}/api/agents/${agent}/messages`, {
+        method: 'POST',
+        headers,
+        body,
+        signal: AbortSignal.timeout(30_000),
+      }).catch(() => null)
       if (response !== null && response.ok) {
         const answer = await response.json().catch(() => null) // the server died while it answered
         if (answer !== null) return void runs.set(key, accepted.parse(answer).runId)

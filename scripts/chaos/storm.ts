@@ -56,7 +56,12 @@ export async function storm(options: StormOptions): Promise<StormReport> {
   const started = performance.now()
   try {
     const chance = chanceFrom(options.seed)
-    const load = startLoad({ bases: stack.info.baseUrls, callers: options.callers, agents: options.agents, chance: chanceFrom(options.seed + 1) })
+    const load = startLoad({
+      bases: stack.info.baseUrls,
+      callers: options.callers,
+      agents: options.agents,
+      chance: chanceFrom(options.seed + 1),
+    })
     const kills: Kill[] = []
     while (kills.length < options.kills) {
       await sleep(chance.whole(300, 3_000))
@@ -77,8 +82,11 @@ export async function storm(options: StormOptions): Promise<StormReport> {
     const effects = existsSync(effectsFile) ? parse(await readFile(effectsFile, 'utf8')) : []
     const found = await violations(sql, effects)
     found.push(...(await lostMessages(sql, load.accepted)))
-    const ends = await sql(`select case when state = 'completed' then state else stop_reason end as how, count(*)::int as n from baton.runs group by 1`)
-    const [counts] = await sql(`select (select count(*)::int from baton.events where type = 'resumed' and data ->> 'strategy' = 'crash') as overs,
+    const ends = await sql(
+      `select case when state = 'completed' then state else stop_reason end as how, count(*)::int as n from baton.runs group by 1`,
+    )
+    const [counts] =
+      await sql(`select (select count(*)::int from baton.events where type = 'resumed' and data ->> 'strategy' = 'crash') as overs,
       (select count(*)::int from baton.tool_calls where effect = 'once' and state = 'sealed') as sealed`)
     return {
       kills: kills.length,
@@ -102,7 +110,8 @@ export async function storm(options: StormOptions): Promise<StormReport> {
 async function calm(sql: Sql): Promise<void> {
   await poll(
     async () => {
-      const [row] = await sql(`select (select count(*) from baton.runs where baton.is_open(state)) + (select count(*) from baton.outbox where sent_at is null)
+      const [row] =
+        await sql(`select (select count(*) from baton.runs where baton.is_open(state)) + (select count(*) from baton.outbox where sent_at is null)
         + (select count(*) from baton.agents where lease_owner is not null) as open`)
       return Number(row?.['open']) === 0
     },
@@ -113,7 +122,9 @@ async function calm(sql: Sql): Promise<void> {
 /** Messages that were answered with 2xx and have no run, and runs that nobody was told of. */
 async function lostMessages(sql: Sql, accepted: ReadonlyMap<string, string>): Promise<string[]> {
   const runs = new Set((await sql(`select run_id from baton.runs`)).map((row) => row['run_id']))
-  const faults = [...accepted].filter(([, run]) => !runs.has(run)).map(([key, run]) => `message ${key} was accepted as ${run}, which does not exist`)
+  const faults = [...accepted]
+    .filter(([, run]) => !runs.has(run))
+    .map(([key, run]) => `message ${key} was accepted as ${run}, which does not exist`)
   if (runs.size !== accepted.size) faults.push(`${accepted.size} messages were accepted and ${runs.size} runs exist`)
   return faults
 }

@@ -75,7 +75,8 @@ function conversationFaults(messages: readonly { role: string; content: unknown 
     const parts = Array.isArray(content) ? (content as Part[]) : []
     if (role === 'tool') {
       const results = parts.map((part) => part.toolCallId ?? '')
-      if (results.join() !== open.join()) faults.push(`message ${index + 1}: results of [${results.join()}] where calls are [${open.join()}]`)
+      if (results.join() !== open.join())
+        faults.push(`message ${index + 1}: results of [${results.join()}] where calls are [${open.join()}]`)
       open = []
       continue
     }
@@ -97,10 +98,12 @@ function effectFaults(calls: readonly Record<string, unknown>[], effects: readon
     if (state === 'completed' && lines.length === 0) faults.push(`${where}: completed and never executed`)
     if (lines.length > Number(attempts)) faults.push(`${where}: ${lines.length} effects in ${String(attempts)} attempts`)
     // A call whose effect was begun and has no other outcome must say that nobody knows.
-    if (effect === 'once' && state === 'sealed' && lines.length > 0 && !/unknown/.test(JSON.stringify(output))) faults.push(`${where}: sealed without a word of doubt`)
+    if (effect === 'once' && state === 'sealed' && lines.length > 0 && !/unknown/.test(JSON.stringify(output)))
+      faults.push(`${where}: sealed without a word of doubt`)
   }
   const known = new Set(calls.map((call) => call['call_id']))
-  for (const line of effects) if (line.kind === 'tool' && !known.has(line.callId)) faults.push(`an effect without a record: ${JSON.stringify(line)}`)
+  for (const line of effects)
+    if (line.kind === 'tool' && !known.has(line.callId)) faults.push(`an effect without a record: ${JSON.stringify(line)}`)
   return faults
 }
 
@@ -113,12 +116,29 @@ export async function violations(sql: Sql, effects: readonly EffectSeen[], agent
   for (const [what, query] of Object.entries(queries)) {
     for (const row of await sql(query, [agents])) found.push(`${what}: ${JSON.stringify(row)}`)
   }
-  const rows = await sql(`select a.id, m.role, m.content from baton.messages m join baton.agents a using (agent_uid)
-    where a.id = any(coalesce($1, array[a.id])) order by a.id, m.seq`, [agents])
+  const rows = await sql(
+    `select a.id, m.role, m.content from baton.messages m join baton.agents a using (agent_uid)
+    where a.id = any(coalesce($1, array[a.id])) order by a.id, m.seq`,
+    [agents],
+  )
   const conversations = Map.groupBy(rows as unknown as { id: string; role: string; content: unknown }[], (row) => row.id)
   for (const [id, messages] of conversations) found.push(...conversationFaults(messages).map((fault) => `${id}: ${fault}`))
-  const calls = await sql(`select c.* from baton.tool_calls c join baton.agents a using (agent_uid) where a.id = any(coalesce($1, array[a.id]))`, [agents])
-  const runs = new Set((await sql(`select r.run_id from baton.runs r join baton.agents a using (agent_uid) where a.id = any(coalesce($1, array[a.id]))`, [agents])).map((row) => row['run_id']))
-  found.push(...effectFaults(calls, effects.filter((line) => runs.has(line.runId))))
+  const calls = await sql(
+    `select c.* from baton.tool_calls c join baton.agents a using (agent_uid) where a.id = any(coalesce($1, array[a.id]))`,
+    [agents],
+  )
+  const runs = new Set(
+    (
+      await sql(`select r.run_id from baton.runs r join baton.agents a using (agent_uid) where a.id = any(coalesce($1, array[a.id]))`, [
+        agents,
+      ])
+    ).map((row) => row['run_id']),
+  )
+  found.push(
+    ...effectFaults(
+      calls,
+      effects.filter((line) => runs.has(line.runId)),
+    ),
+  )
   return found
 }

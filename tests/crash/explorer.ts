@@ -31,7 +31,14 @@ export async function expireLease(world: World, agent: string): Promise<void> {
 }
 
 /** Sends as a good client does: the same key again, at another server, until somebody answers. */
-async function sendUntilAnswered(world: World, agent: string, scenario: Scenario, index: number, first: number, hook: string): Promise<string> {
+async function sendUntilAnswered(
+  world: World,
+  agent: string,
+  scenario: Scenario,
+  index: number,
+  first: number,
+  hook: string,
+): Promise<string> {
   const message = scenario.messages[index]
   if (message === undefined) throw new Error(`${scenario.name} has no message ${index}`)
   let server = first
@@ -57,7 +64,14 @@ async function sendUntilAnswered(world: World, agent: string, scenario: Scenario
  * Plays a scenario with both servers armed for one death, and checks what is left: the runs ended and every invariant holds.
  * `first` is the server the messages go to.
  */
-export async function crashAt(world: World, receiver: Receiver, scenario: Scenario, agent: string, point: CrashPoint, first: number): Promise<CrashReport> {
+export async function crashAt(
+  world: World,
+  receiver: Receiver,
+  scenario: Scenario,
+  agent: string,
+  point: CrashPoint,
+  first: number,
+): Promise<CrashReport> {
   await Promise.all(servers.map((server) => world.stack.waitReady(`server-${server}`)))
   const before = [...world.stack.info.pids.servers]
   for (const server of servers) await arm(world, server, point)
@@ -96,7 +110,9 @@ export async function crashAt(world: World, receiver: Receiver, scenario: Scenar
   const reached = await watching
   for (const server of servers) await arm(world, server, null).catch(() => undefined)
   const problems = await violations((text, values) => world.sql(text, values ?? []), await effectsOf(world), [agent])
-  if (hooked) for (const id of ids) if (receiver.ids(id).length !== 1) problems.push(`webhook event ids of ${id}: ${JSON.stringify(receiver.ids(id))}`)
+  if (hooked)
+    for (const id of ids)
+      if (receiver.ids(id).length !== 1) problems.push(`webhook event ids of ${id}: ${JSON.stringify(receiver.ids(id))}`)
   return { reached, runs, problems }
 }
 

@@ -38,7 +38,17 @@ describe.concurrent('invariant 6: the hard limit', () => {
   })
 
   test('a tool that ignores its signal is given up after 1 s, and the model hears that it may still be running', async () => {
-    const run = await play('stubborn', { tools: [{ name: 'stubborn', input: { ms: 20_000 } }, { name: 'echo', input: { value: 1 } }], usage }, finished)
+    const run = await play(
+      'stubborn',
+      {
+        tools: [
+          { name: 'stubborn', input: { ms: 20_000 } },
+          { name: 'echo', input: { value: 1 } },
+        ],
+        usage,
+      },
+      finished,
+    )
     expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
     const [call] = await world.sql<{ output: { value: string }; ms: number }>(
       `select output, extract(epoch from ended_at - started_at)::float8 * 1000 as ms from baton.tool_calls where run_id = $1 and name = 'stubborn'`,
@@ -54,7 +64,9 @@ describe.concurrent('invariant 6: the hard limit', () => {
   test('a tool that may be repeated and is cut at the hard limit runs again in a fresh slice; it is no crash', async () => {
     const run = await play('cut-tool', { delayMs: 3_500, tools: [{ name: 'wait', input: { ms: 4_500 } }], usage }, finished)
     expect(run).toMatchObject({ state: 'completed', output: 'finished', slices: 2, crashes: 0 })
-    expect(await world.sql(`select state, attempts from baton.tool_calls where run_id = $1`, [run.id])).toEqual([{ state: 'completed', attempts: 2 }])
+    expect(await world.sql(`select state, attempts from baton.tool_calls where run_id = $1`, [run.id])).toEqual([
+      { state: 'completed', attempts: 2 },
+    ])
     expect(await reasons('cut-tool')).toEqual(['hard_limit'])
     await check('cut-tool')
   })

@@ -31,7 +31,16 @@ function strike(proxy: Proxy, name: string, nth: number, fate: 'lose_reply' | 'l
 }
 
 const charging = (key: string): string =>
-  script({ tools: [{ name: 'charge', input: { key, cents: 5 } }, { name: 'echo', input: { value: 1 } }], usage: { input: 1_000, output: 100 } }, { text: 'finished' })
+  script(
+    {
+      tools: [
+        { name: 'charge', input: { key, cents: 5 } },
+        { name: 'echo', input: { value: 1 } },
+      ],
+      usage: { input: 1_000, output: 100 },
+    },
+    { text: 'finished' },
+  )
 
 test.each([
   ['baton_open', 1, 'lose_reply'],
@@ -67,7 +76,9 @@ test('invariant 3: a reply of claim that is lost is asked for again and finds th
 test('A50: a commit that is refused half way leaves nothing of the step behind, and the step is repeated', async () => {
   // The answer's second table fails: its messages had been written in the same transaction.
   await world.sql(`create function baton.refuse_once() returns trigger language plpgsql as $$ begin raise exception 'half way'; end $$`)
-  await world.sql(`create trigger half_way before insert on baton.tool_calls for each row when (new.name = 'charge') execute function baton.refuse_once()`)
+  await world.sql(
+    `create trigger half_way before insert on baton.tool_calls for each row when (new.name = 'charge') execute function baton.refuse_once()`,
+  )
   let commits = 0
   supabase.fate = (_method, path) => {
     if (path.endsWith('/baton_commit')) commits += 1
@@ -91,10 +102,12 @@ test('A50: a commit that is refused half way leaves nothing of the step behind, 
   await check('half')
 })
 
-test('A44, invariant 7: an executor that answers 500 delays a run, and the sweeper finds it within two periods', async () => {
+test('invariant 7: an executor that answers 500 delays a run, and the sweeper finds it within two periods', async () => {
   let refusals = 0
   inngest.fate = (_method, path) => (path.startsWith('/e/') ? (refusals++, 500) : 'pass')
-  const reply = await world.send('five-hundred', script({ text: 'finished', delayMs: 600 }, { text: 'finished' }), { prefer: 'respond-async' })
+  const reply = await world.send('five-hundred', script({ text: 'finished', delayMs: 600 }, { text: 'finished' }), {
+    prefer: 'respond-async',
+  })
   expect(reply.status).toBe(202)
   await expect.poll(() => refusals, { timeout: 20_000 }).toBeGreaterThan(2)
   expect((await world.run(String(reply.body['runId']))).state).toBe('running')

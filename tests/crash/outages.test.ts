@@ -8,7 +8,23 @@ const usage = { input: 1_000, output: 100 }
 const finished = { text: 'finished', usage }
 /** Two tools that take a while, so that an outage falls into the run; the hand-off comes in the middle. */
 const working = (key: string): string =>
-  script({ tools: [{ name: 'wait', input: { ms: 1_200 } }, { name: 'count', input: { key } }], usage }, { tools: [{ name: 'charge', input: { key: `${key}-once`, cents: 5 } }, { name: 'wait', input: { ms: 300 } }], usage }, finished)
+  script(
+    {
+      tools: [
+        { name: 'wait', input: { ms: 1_200 } },
+        { name: 'count', input: { key } },
+      ],
+      usage,
+    },
+    {
+      tools: [
+        { name: 'charge', input: { key: `${key}-once`, cents: 5 } },
+        { name: 'wait', input: { ms: 300 } },
+      ],
+      usage,
+    },
+    finished,
+  )
 
 let world: World
 beforeAll(async () => {
@@ -22,7 +38,11 @@ beforeEach(async () => {
 
 async function check(...agents: string[]): Promise<void> {
   const told = async (): Promise<boolean> =>
-    (await world.sql(`select 1 from baton.outbox o join baton.agents a using (agent_uid) where o.sent_at is null and a.id = any($1)`, [agents])).length === 0
+    (
+      await world.sql(`select 1 from baton.outbox o join baton.agents a using (agent_uid) where o.sent_at is null and a.id = any($1)`, [
+        agents,
+      ])
+    ).length === 0
   await poll(told, { everyMs: 100, forMs: 15_000 })
   expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
 }
@@ -62,7 +82,8 @@ test('invariant 7: without an executor messages are accepted, slices in the rout
   expect(handedOver.status).toBe(202)
   world.stack.resume('executor')
   await world.stack.waitReady('executor')
-  for (const reply of [background, handedOver]) expect(await world.ended(String(reply.body['runId']))).toMatchObject({ state: 'completed', output: 'finished' })
+  for (const reply of [background, handedOver])
+    expect(await world.ended(String(reply.body['runId']))).toMatchObject({ state: 'completed', output: 'finished' })
   await check('without-a', 'without-b', 'without-c')
 })
 
@@ -70,11 +91,24 @@ test('invariant 7: events that are lost delay runs, and the sweeper finds them w
   await world.chaos({ dropEvents: 'all' })
   const ids: string[] = []
   for (const agent of ['lost-a', 'lost-b', 'lost-c']) {
-    const reply = await world.send(agent, working(agent), { prefer: agent === 'lost-c' ? 'wait=20' : 'respond-async', limits: { sliceMs: 300 } })
+    const reply = await world.send(agent, working(agent), {
+      prefer: agent === 'lost-c' ? 'wait=20' : 'respond-async',
+      limits: { sliceMs: 300 },
+    })
     ids.push(String(reply.body['runId']))
   }
   // The first continuation of each is lost for good: the clock has taken it.
-  await expect.poll(async () => (await world.sql(`select 1 from baton.outbox o join baton.agents a using (agent_uid) where a.id like 'lost-_' and o.sent_at is not null`)).length, { timeout: 20_000 }).toBeGreaterThanOrEqual(3)
+  await expect
+    .poll(
+      async () =>
+        (
+          await world.sql(
+            `select 1 from baton.outbox o join baton.agents a using (agent_uid) where a.id like 'lost-_' and o.sent_at is not null`,
+          )
+        ).length,
+      { timeout: 20_000 },
+    )
+    .toBeGreaterThanOrEqual(3)
   expect((await world.sql(`select 1 from baton.runs where run_id = any($1) and ended_at is null`, [ids])).length).toBe(3)
   await world.chaos({ dropEvents: 0 })
   const since = performance.now()
@@ -100,8 +134,10 @@ test('invariant 7: doubled and late events do no harm', async () => {
 test('invariant 7: events that are kept and then come all at once, the last first, do no harm', async () => {
   await world.chaos({ holdEvents: true, order: 'reverse' })
   const ids: string[] = []
-  for (const agent of ['late-a', 'late-b', 'late-c']) ids.push(String((await world.send(agent, working(agent), { prefer: 'respond-async' })).body['runId']))
-  for (const agent of ['late-a', 'late-b']) ids.push(String((await world.send(agent, script(finished), { prefer: 'respond-async', onBusy: 'enqueue' })).body['runId']))
+  for (const agent of ['late-a', 'late-b', 'late-c'])
+    ids.push(String((await world.send(agent, working(agent), { prefer: 'respond-async' })).body['runId']))
+  for (const agent of ['late-a', 'late-b'])
+    ids.push(String((await world.send(agent, script(finished), { prefer: 'respond-async', onBusy: 'enqueue' })).body['runId']))
   await world.chaos({ holdEvents: false, releaseHeld: true })
   for (const id of ids) expect(await world.ended(id)).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
   await check('late-a', 'late-b', 'late-c')
@@ -112,8 +148,16 @@ test('invariant 2: two servers with messages for the same agents: one writer at 
   const rounds = 4
   const sent = agents.flatMap((agent) =>
     Array.from({ length: rounds }, async (_, round) => {
-      const text = script({ tools: [{ name: 'charge', input: { key: `${agent}-${round}`, cents: 1 } }], usage }, { ...finished, delayMs: 100 })
-      const reply = await world.send(agent, text, { prefer: round % 2 === 0 ? 'wait=0' : 'respond-async', onBusy: 'enqueue', server: round % 2, limits: { sliceMs: 150 } })
+      const text = script(
+        { tools: [{ name: 'charge', input: { key: `${agent}-${round}`, cents: 1 } }], usage },
+        { ...finished, delayMs: 100 },
+      )
+      const reply = await world.send(agent, text, {
+        prefer: round % 2 === 0 ? 'wait=0' : 'respond-async',
+        onBusy: 'enqueue',
+        server: round % 2,
+        limits: { sliceMs: 150 },
+      })
       return String(reply.body['runId'])
     }),
   )
@@ -126,7 +170,10 @@ test('invariant 2: two servers with messages for the same agents: one writer at 
     const events = (await world.events(agent)).filter((event) => event.channel === 'progress')
     const order = events.map((event) => event.runId).filter((id, index, all) => id !== all[index - 1])
     expect(order).toHaveLength(rounds)
-    const accepted = await world.sql<{ run_id: string }>(`select m.run_id from baton.messages m join baton.agents a using (agent_uid) where a.id = $1 and m.role = 'user' order by m.seq`, [agent])
+    const accepted = await world.sql<{ run_id: string }>(
+      `select m.run_id from baton.messages m join baton.agents a using (agent_uid) where a.id = $1 and m.role = 'user' order by m.seq`,
+      [agent],
+    )
     expect(order).toEqual(accepted.map((message) => message.run_id))
   }
   await check(...agents)
