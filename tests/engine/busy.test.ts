@@ -85,7 +85,12 @@ describe.concurrent('the run before it is running', () => {
   })
 
   test('ended: a failed run keeps its messages, its calls are sealed, and the queue goes on', async () => {
-    const first = await begun(world, 'f1', [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }], { limits: { maxToolCalls: 1 } })
+    const first = await begun(
+      world,
+      'f1',
+      [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }],
+      { limits: { maxToolCalls: 1 } },
+    )
     const second = await world.send('f1', 'go on', { prefer: 'wait=30' })
     expect(second.body).toMatchObject({ status: 'done', output: 'You said: go on' })
     expect(await world.run(first)).toMatchObject({ state: 'failed', stopReason: 'max_tool_calls' })
