@@ -125,7 +125,7 @@ describe('the run before it waits for a retry', () => {
   })
 
   test('a steer while the model call fails does not cut the wait that the provider asked for', async () => {
-    const first = await begun(world, 'w3', [{ delayMs: 1_500, error: { status: 429, retryAfter: 3_600, times: 1 }, text: 'later' }])
+    const first = await begun(world, 'w3', [{ delayMs: 1_500, error: { status: 503, retryAfter: 3_600, times: 1 }, text: 'later' }])
     await world.send('w3', 'steered', { onBusy: 'steer', prefer: 'respond-async' })
     await waiting(world, first)
     expect((await world.messages('w3')).map((row) => row.state)).toEqual(['entered', 'entered'])
