@@ -9,6 +9,8 @@ test('basic looks at the clock and answers', async () => {
     tools: { current_time: () => '2026-11-21T12:00:00.000Z' },
   })
   expect(run).toMatchObject({ state: 'completed', stopReason: 'end_turn', output: 'It is noon.' })
-  expect(run.calls).toMatchObject([{ name: 'current_time', state: 'completed', output: { type: 'text', value: '2026-11-21T12:00:00.000Z' } }])
+  expect(run.calls).toMatchObject([
+    { name: 'current_time', state: 'completed', output: { type: 'text', value: '2026-11-21T12:00:00.000Z' } },
+  ])
   expect(JSON.stringify(run.requests[1]?.messages)).toContain('2026-11-21T12:00:00.000Z')
 })

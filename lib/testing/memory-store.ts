@@ -46,12 +46,16 @@ export function memoryStore(first: Opened): MemoryStore {
     return added
   }
   function sealOpen(): void {
-    const open = row.calls.map((call): ToolCall => (isFinal(call.state) ? call : { ...call, state: 'sealed', output: { type: 'error-text', value: 'not executed' } }))
+    const open = row.calls.map((call): ToolCall =>
+      isFinal(call.state) ? call : { ...call, state: 'sealed', output: { type: 'error-text', value: 'not executed' } },
+    )
     for (const call of open) calls.set(call.callId, call)
     if (open.length > 0) enter([{ seq: 0, runId: row.run.id, ...resultMessage(open) }])
   }
   function start(ids: readonly string[] = []): void {
-    row.calls = row.calls.map((call) => (ids.includes(call.callId) ? { ...call, state: 'executing', epoch: row.lease.epoch, attempts: call.attempts + 1 } : call))
+    row.calls = row.calls.map((call) =>
+      ids.includes(call.callId) ? { ...call, state: 'executing', epoch: row.lease.epoch, attempts: call.attempts + 1 } : call,
+    )
     row.run.toolCalls += ids.length
   }
 
@@ -62,7 +66,16 @@ export function memoryStore(first: Opened): MemoryStore {
     row = project(row, happened)
     const added = enter(row.window)
     row.window = [...row.window.filter((message) => message.seq > 0), ...added]
-    for (const write of happened.calls ?? []) calls.set(write.callId, { ...write, runId: row.run.id, attempts: 0, epoch: null, ...calls.get(write.callId), state: write.state, output: write.output })
+    for (const write of happened.calls ?? [])
+      calls.set(write.callId, {
+        ...write,
+        runId: row.run.id,
+        attempts: 0,
+        epoch: null,
+        ...calls.get(write.callId),
+        state: write.state,
+        output: write.output,
+      })
     events.push(...(happened.events ?? []))
     Object.assign(row.state, happened.values)
     row.run.costMicros = costMicros

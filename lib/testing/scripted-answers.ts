@@ -35,7 +35,16 @@ export function scriptedAnswers(script: readonly ScriptedAnswer[]): { model: Mod
       calls.push(await requestedCall({ ...part, malformed: false }, request.tools))
     }
     const usage = { ...noUsage, inputTokens: estimateCall(request).inputTokens, outputTokens: tokensOfText(JSON.stringify(content)) }
-    return { content, text, reasoning: '', calls, usage, finish: answer.finish ?? (calls.length > 0 ? 'tool-calls' : 'stop'), provider: 'test', model: request.model }
+    return {
+      content,
+      text,
+      reasoning: '',
+      calls,
+      usage,
+      finish: answer.finish ?? (calls.length > 0 ? 'tool-calls' : 'stop'),
+      provider: 'test',
+      model: request.model,
+    }
   }
 
   return { model: { estimate: estimateCall, call }, requests }

@@ -14,6 +14,7 @@ import { systemIds } from '#lib/system/ids'
 import { memoryStore, type MemoryStore } from '#lib/testing/memory-store'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
 
+/** What testAgent is given beside the template. */
 export interface TestOptions {
   /** The model's answers in order, one for each call. */
   script: readonly ScriptedAnswer[]
@@ -52,7 +53,10 @@ const hourMs = 3_600_000
  * other processes do is the engine's own affair and not shown here. Rejects when the script has too few answers.
  */
 export async function testAgent(definition: AgentDefinition, options: TestOptions): Promise<TestedRun> {
-  const tested: AgentDefinition = { ...definition, tools: (definition.tools ?? []).map((tool) => standIn(tool, options.tools?.[tool.name])) }
+  const tested: AgentDefinition = {
+    ...definition,
+    tools: (definition.tools ?? []).map((tool) => standIn(tool, options.tools?.[tool.name])),
+  }
   const { model, requests } = scriptedAnswers(options.script)
   const opened = firstState(tested, options)
   const store = memoryStore(opened)
@@ -82,7 +86,9 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
     ...end,
     calls: store.calls.map(({ name, input, state, output }) => ({ name, input, state, output })),
     messages: store.messages.map(toModelMessage),
-    emitted: store.events.flatMap((event) => (event.type === 'custom' ? [{ type: event.data['eventType'], data: event.data['data'] }] : [])),
+    emitted: store.events.flatMap((event) =>
+      event.type === 'custom' ? [{ type: event.data['eventType'], data: event.data['data'] }] : [],
+    ),
     values: store.values,
     requests,
     costMicros: store.costMicros(),
@@ -99,7 +105,18 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
   if (settings === null) throw new Error(`template ${definition.id} has no settings`)
   const id = ids.make('run')
   const content = options.message ?? 'Hello'
-  const counters = { step: 0, modelCalls: 0, toolCalls: 0, attempt: 0, crashes: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0, modelIndex: 0, slices: 0 }
+  const counters = {
+    step: 0,
+    modelCalls: 0,
+    toolCalls: 0,
+    attempt: 0,
+    crashes: 0,
+    cuts: 0,
+    emptyAnswers: 0,
+    windowRetries: 0,
+    modelIndex: 0,
+    slices: 0,
+  }
   return {
     tenantId: 'test',
     agentUid: ids.uuid(),
@@ -107,7 +124,17 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
     userId: options.userId ?? null,
     metadata: options.metadata ?? {},
     settings,
-    run: { id, state: 'running', ...counters, limits: { ...settings.limits, ...options.limits }, costMicros: 0, reservedMicros: 0, usage: noUsage, workMs: 0, metadata: {} },
+    run: {
+      id,
+      state: 'running',
+      ...counters,
+      limits: { ...settings.limits, ...options.limits },
+      costMicros: 0,
+      reservedMicros: 0,
+      usage: noUsage,
+      workMs: 0,
+      metadata: {},
+    },
     lease: { sliceId: ids.make('slice'), epoch: 0, leaseMs: hourMs },
     window: [{ seq: 1, runId: id, role: 'user', content, estTokens: estimateTokens(jsonBytes(content)) }],
     windowFrom: 1,
@@ -138,8 +165,20 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
     },
     store: { ...store, open: never, claim: never, outboxSent: () => Promise.resolve() },
     model,
-    live: { emit: none, watch: () => none, onWatcher: () => none, halt: () => Promise.resolve(), onHalt: () => none, close: () => Promise.resolve() },
-    clock: { now: Date.now, monotonic: () => performance.now(), sleep: () => new Promise((resolve) => setImmediate(resolve)), random: () => 0.5 },
+    live: {
+      emit: none,
+      watch: () => none,
+      onWatcher: () => none,
+      halt: () => Promise.resolve(),
+      onHalt: () => none,
+      close: () => Promise.resolve(),
+    },
+    clock: {
+      now: Date.now,
+      monotonic: () => performance.now(),
+      sleep: () => new Promise((resolve) => setImmediate(resolve)),
+      random: () => 0.5,
+    },
     ids: systemIds(),
     log: { info: none, warn: none, error: none },
     templates: deployTemplates([definition], price),

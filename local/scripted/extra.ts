@@ -18,7 +18,9 @@ const extra = z.strictObject({
       limits: runLimits.partial().exactOptional(),
       maxQueued: count.exactOptional(),
       onBusy: onBusy.exactOptional(),
-      window: z.strictObject({ maxTokens: count.exactOptional(), maxMessages: count.exactOptional(), keepFirst: count.exactOptional() }).exactOptional(),
+      window: z
+        .strictObject({ maxTokens: count.exactOptional(), maxMessages: count.exactOptional(), keepFirst: count.exactOptional() })
+        .exactOptional(),
       toolConcurrency: z.int().positive().exactOptional(),
       unknownOutcome: z.enum(['seal', 'fail']).exactOptional(),
     }),

@@ -85,7 +85,12 @@ describe.concurrent('the run before it is running', () => {
   })
 
   test('ended: a failed run keeps its messages, its calls are sealed, and the queue goes on', async () => {
-    const first = await begun(world, 'f1', [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }], { limits: { maxToolCalls: 1 } })
+    const first = await begun(
+      world,
+      'f1',
+      [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }],
+      { limits: { maxToolCalls: 1 } },
+    )
     const second = await world.send('f1', 'go on', { prefer: 'wait=30' })
     expect(second.body).toMatchObject({ status: 'done', output: 'You said: go on' })
     expect(await world.run(first)).toMatchObject({ state: 'failed', stopReason: 'max_tool_calls' })
@@ -120,7 +125,7 @@ describe('the run before it waits for a retry', () => {
   })
 
   test('a steer while the model call fails does not cut the wait that the provider asked for', async () => {
-    const first = await begun(world, 'w3', [{ delayMs: 1_500, error: { status: 429, retryAfter: 3_600, times: 1 }, text: 'later' }])
+    const first = await begun(world, 'w3', [{ delayMs: 1_500, error: { status: 503, retryAfter: 3_600, times: 1 }, text: 'later' }])
     await world.send('w3', 'steered', { onBusy: 'steer', prefer: 'respond-async' })
     await waiting(world, first)
     expect((await world.messages('w3')).map((row) => row.state)).toEqual(['entered', 'entered'])

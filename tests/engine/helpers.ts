@@ -18,12 +18,19 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /** Begins a run in the background and waits until its first model call (or the tool `name`) has begun. */
-export async function begun(world: World, agent: string, answers: Answer[], options: SendOptions & { tool?: string } = {}): Promise<string> {
+export async function begun(
+  world: World,
+  agent: string,
+  answers: Answer[],
+  options: SendOptions & { tool?: string } = {},
+): Promise<string> {
   const { tool, ...send } = options
   const reply = await world.send(agent, script(...answers), { prefer: 'respond-async', ...send })
   expect(reply.status).toBe(202)
   const runId = runOf(reply)
-  await until(`${agent} is at work`, async () => (await world.effects({ runId })).some((line) => (tool === undefined ? line.kind === 'model' : line.name === tool)))
+  await until(`${agent} is at work`, async () =>
+    (await world.effects({ runId })).some((line) => (tool === undefined ? line.kind === 'model' : line.name === tool)),
+  )
   return runId
 }
 
@@ -35,11 +42,16 @@ export async function waiting(world: World, runId: string): Promise<void> {
 /** What users and the model have said, in order: the text of scripts is left out. */
 export async function said(world: World, agent: string): Promise<string[]> {
   const rows = await world.messages(agent)
-  return rows.map(({ role, content }) => `${role}: ${typeof content === 'string' ? content : textOf(content as Opened['window'][number]['content'])}`)
+  return rows.map(
+    ({ role, content }) => `${role}: ${typeof content === 'string' ? content : textOf(content as Opened['window'][number]['content'])}`,
+  )
 }
 
 /** The runs of an agent in the order in which they began or, where they did not, were accepted. */
-export async function runsOf(world: World, agent: string): Promise<{ id: string; state: string; stopReason: string | null; startedAt: string | null; output: string | null }[]> {
+export async function runsOf(
+  world: World,
+  agent: string,
+): Promise<{ id: string; state: string; stopReason: string | null; startedAt: string | null; output: string | null }[]> {
   const reply = await world.http('GET', `/api/agents/${agent}/runs?limit=200`)
   const rows = (reply.body['data'] ?? []) as Awaited<ReturnType<typeof runsOf>>
   return rows.toSorted((a, b) => (a.startedAt ?? '9').localeCompare(b.startedAt ?? '9') || a.id.localeCompare(b.id))

@@ -44,7 +44,11 @@ describe.concurrent('answers', () => {
   })
 
   test('finish length is 200 with stopReason max_tokens where there is output; its calls are not executed', async () => {
-    const reply = await world.send('l1', script({ text: 'so far', finish: 'length', tools: [{ name: 'charge', input: { key: 'l1', cents: 1 } }] }), wait)
+    const reply = await world.send(
+      'l1',
+      script({ text: 'so far', finish: 'length', tools: [{ name: 'charge', input: { key: 'l1', cents: 1 } }] }),
+      wait,
+    )
     expect(reply.status).toBe(200)
     expect(reply.body).toMatchObject({ status: 'done', output: 'so far', stopReason: 'max_tokens', run: { state: 'completed' } })
     expect(await world.effects({ key: 'l1' })).toEqual([])
@@ -86,7 +90,10 @@ describe.concurrent('limits of a run', () => {
   })
 
   test.each(['maxSteps', 'maxTokens', 'maxWallMs', 'maxCostMicros'])('a %s of zero allows nothing', async (limit) => {
-    const reply = await world.send(`z-${limit}`, script({ text: 'never', usage: { input: 1, output: 0 } }), { ...wait, limits: { [limit]: 0 } })
+    const reply = await world.send(`z-${limit}`, script({ text: 'never', usage: { input: 1, output: 0 } }), {
+      ...wait,
+      limits: { [limit]: 0 },
+    })
     expect([402, 422]).toContain(reply.status)
     expect(await modelCalls(runOf(reply))).toBe(0)
     expect(await world.run(runOf(reply))).toMatchObject({ costMicros: 0, modelCalls: 0 })
@@ -108,9 +115,15 @@ describe.concurrent('limits of a run', () => {
 describe.concurrent('money of a run', () => {
   test('invariant 9: the call that does not fit is refused before it is made; what fits to the micro-dollar is made', async () => {
     // 1,000 input tokens are 3,000 micro-dollars.
-    const fits = await world.send('m1', script(echo(1), echo(2), { text: 'end', usage: { input: 1_000, output: 0 } }), { ...wait, limits: { maxCostMicros: 9_000 } })
+    const fits = await world.send('m1', script(echo(1), echo(2), { text: 'end', usage: { input: 1_000, output: 0 } }), {
+      ...wait,
+      limits: { maxCostMicros: 9_000 },
+    })
     expect(fits.body).toMatchObject({ status: 'done', costMicros: 9_000, costUsd: 0.009 })
-    const reply = await world.send('m2', script(echo(1), echo(2), { text: 'end', usage: { input: 1_000, output: 0 } }), { ...wait, limits: { maxCostMicros: 8_999 } })
+    const reply = await world.send('m2', script(echo(1), echo(2), { text: 'end', usage: { input: 1_000, output: 0 } }), {
+      ...wait,
+      limits: { maxCostMicros: 8_999 },
+    })
     expect([reply.status, reply.body['code'], reply.body['costMicros']]).toEqual([402, 'budget_exceeded', 6_000])
     expect(await world.run(runOf(reply))).toMatchObject({ state: 'budget_exceeded', stopReason: 'budget_exceeded', modelCalls: 2 })
     expect(await modelCalls(runOf(reply))).toBe(2)
@@ -118,7 +131,10 @@ describe.concurrent('money of a run', () => {
   })
 
   test('the first call of a run is reserved too', async () => {
-    const reply = await world.send('m3', script({ text: 'no', usage: { input: 1_000, output: 0 } }), { ...wait, limits: { maxCostMicros: 2_999 } })
+    const reply = await world.send('m3', script({ text: 'no', usage: { input: 1_000, output: 0 } }), {
+      ...wait,
+      limits: { maxCostMicros: 2_999 },
+    })
     expect([reply.status, reply.body['code'], await modelCalls(runOf(reply))]).toEqual([402, 'budget_exceeded', 0])
   })
 
@@ -129,7 +145,10 @@ describe.concurrent('money of a run', () => {
   })
 
   test('a call of no cost passes a limit that is used up', async () => {
-    const reply = await world.send('m5', script({ text: 'free', usage: { input: 0, output: 0 } }), { ...wait, limits: { maxCostMicros: 0 } })
+    const reply = await world.send('m5', script({ text: 'free', usage: { input: 0, output: 0 } }), {
+      ...wait,
+      limits: { maxCostMicros: 0 },
+    })
     expect(reply.body).toMatchObject({ status: 'done', costMicros: 0 })
   })
 })
@@ -170,7 +189,8 @@ describe.concurrent('retry of an ended run', () => {
 
 describe('the window', () => {
   test('moves at maxMessages to a later user message, says so, and the model sees no more', async () => {
-    for (let turn = 1; turn <= 5; turn++) expect((await world.send('v1', script({ text: `answer ${turn}` }), { ...wait, template: 'brief' })).status).toBe(200)
+    for (let turn = 1; turn <= 5; turn++)
+      expect((await world.send('v1', script({ text: `answer ${turn}` }), { ...wait, template: 'brief' })).status).toBe(200)
     const moves = (await world.events('v1')).filter((event) => event.type === 'window_moved')
     expect(moves.length).toBeGreaterThan(0)
     const from = Number(moves.at(-1)?.['from'])
@@ -181,7 +201,8 @@ describe('the window', () => {
   })
 
   test('never parts a call from its result', async () => {
-    for (let turn = 1; turn <= 4; turn++) await world.send('v2', script(echo(turn), { text: `answer ${turn}` }), { ...wait, template: 'brief' })
+    for (let turn = 1; turn <= 4; turn++)
+      await world.send('v2', script(echo(turn), { text: `answer ${turn}` }), { ...wait, template: 'brief' })
     const rows = await world.messages('v2')
     const moves = (await world.events('v2')).filter((event) => event.type === 'window_moved')
     expect(moves.length).toBeGreaterThan(1)
@@ -190,10 +211,11 @@ describe('the window', () => {
 
   test('moves at maxTokens, also before the first call of a run', async () => {
     const long = 'x'.repeat(1_500)
-    for (let turn = 1; turn <= 3; turn++) expect((await world.send('v3', `${turn} ${long}`, { ...wait, template: 'narrow' })).status).toBe(200)
+    for (let turn = 1; turn <= 3; turn++)
+      expect((await world.send('v3', `${turn} ${long}`, { ...wait, template: 'narrow' })).status).toBe(200)
     const last = (await world.messages('v3')).findLast((row) => row.role === 'user')
     expect((await world.agent('v3')).windowFrom).toBe(last?.seq)
-    for (const run of ((await world.http('GET', '/api/agents/v3/runs')).body['data'] as { id: string }[])) {
+    for (const run of (await world.http('GET', '/api/agents/v3/runs')).body['data'] as { id: string }[]) {
       const rows = await booked(world, run.id)
       expect(rows.filter((row) => row.cost > 0)).toHaveLength(1)
     }
@@ -212,18 +234,24 @@ describe('the window', () => {
 
   test('a plain 400 near the window counts as too long, one far from it does not', async () => {
     await world.send('v5', 'earlier', { ...wait, template: 'narrow' })
-    const near = await world.send('v5', script({ error: { status: 400 }, usage: { input: 800, output: 1 } }), { ...wait, template: 'narrow' })
+    const near = await world.send('v5', script({ error: { status: 400 }, usage: { input: 800, output: 1 } }), {
+      ...wait,
+      template: 'narrow',
+    })
     expect([near.body['code'], await modelCalls(runOf(near))]).toEqual(['context_too_long', 2])
-    const far = await world.send('v6', script({ error: { status: 400 }, usage: { input: 100, output: 1 } }), { ...wait, template: 'narrow' })
+    const far = await world.send('v6', script({ error: { status: 400 }, usage: { input: 100, output: 1 } }), {
+      ...wait,
+      template: 'narrow',
+    })
     expect([far.body['code'], await modelCalls(runOf(far))]).toEqual(['bad_request', 1])
   })
 
   test('keepFirst keeps the first message before it', async () => {
     for (let turn = 1; turn <= 6; turn++) await world.send('v7', script({ text: `answer ${turn}` }), { ...wait, template: 'kept' })
     await until('it has moved', async () => Number((await world.agent('v7')).windowFrom) > 1)
-    expect((await world.events('v7')).filter((event) => event.type === 'window_moved').map((event) => Number(event['from']))).toSatisfy((seqs: number[]) =>
-      seqs.every((seq, index) => index === 0 || seq > (seqs[index - 1] ?? 0)),
+    expect((await world.events('v7')).filter((event) => event.type === 'window_moved').map((event) => Number(event['from']))).toSatisfy(
+      (seqs: number[]) => seqs.every((seq, index) => index === 0 || seq > (seqs[index - 1] ?? 0)),
     )
-    expect((await said(world, 'v7'))).toHaveLength(12)
+    expect(await said(world, 'v7')).toHaveLength(12)
   })
 })

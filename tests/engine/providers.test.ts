@@ -21,7 +21,9 @@ beforeAll(async () => {
     { id: 'narrow', model: 'anthropic/claude-sonnet-5', window: { maxTokens: 2_000 } },
     { id: 'brief', model: 'anthropic/claude-opus-5-5', window: { maxMessages: 4 } },
   ]
-  world = await startWorld({ env: { ...key, ...url, ...localTemplates({ templates, prices: { 'compatible/own': { input: 1, output: 2 } } }) } })
+  world = await startWorld({
+    env: { ...key, ...url, ...localTemplates({ templates, prices: { 'compatible/own': { input: 1, output: 2 } } }) },
+  })
 })
 afterAll(async () => {
   await world.close()
@@ -40,7 +42,10 @@ function requests(mark: string): FakeProvider['requests'] {
 }
 
 test('basic answers through Anthropic: real cost by its price list, prompt caching in the request', async () => {
-  const reply = await world.send('b1', fake({ text: 'Hello from Claude', usage: { input: 1_000, output: 10, cacheRead: 400 } }), { ...wait, template: 'basic' })
+  const reply = await world.send('b1', fake({ text: 'Hello from Claude', usage: { input: 1_000, output: 10, cacheRead: 400 } }), {
+    ...wait,
+    template: 'basic',
+  })
   expect(reply.status).toBe(200)
   // 1,000 at $2, 400 read from the cache at $0.10, 10 at $10 a million.
   expect(reply.body).toMatchObject({ output: 'Hello from Claude', costMicros: 2_140, usage: { inputTokens: 1_400, cacheReadTokens: 400 } })
@@ -57,7 +62,10 @@ test.each([
   ['own', '/v1/chat/completions'],
 ])('%s: a turn with a tool', async (template, path) => {
   const last = fake({ text: `${template} is done` })
-  const reply = await world.send(`t-${template}`, fake({ tools: [{ name: 'echo', input: JSON.stringify({ value: last }) }] }), { ...wait, template })
+  const reply = await world.send(`t-${template}`, fake({ tools: [{ name: 'echo', input: JSON.stringify({ value: last }) }] }), {
+    ...wait,
+    template,
+  })
   expect(reply.body).toMatchObject({ status: 'done', output: `${template} is done` })
   expect((await world.messages(`t-${template}`)).map((row) => row.role)).toEqual(['user', 'assistant', 'tool', 'assistant'])
   expect(requests(`${template} is done`).map((request) => request.path)).toEqual([path, path])
@@ -67,9 +75,17 @@ test.each([
 })
 
 test('A54: 401 fails at once, 500 after four tries; the caller is told which', async () => {
-  const auth = await world.send('e1', fake({ text: 'mark-401', error: { status: 401, body: { type: 'error', error: { type: 'authentication_error', message: 'no' } } } }), { ...wait, template: 'claude' })
+  const auth = await world.send(
+    'e1',
+    fake({ text: 'mark-401', error: { status: 401, body: { type: 'error', error: { type: 'authentication_error', message: 'no' } } } }),
+    { ...wait, template: 'claude' },
+  )
   expect([auth.status, auth.body['code'], requests('mark-401').length]).toEqual([502, 'provider_auth', 1])
-  const down = await world.send('e2', fake({ text: 'mark-500', error: { status: 500, body: { type: 'error', error: { type: 'api_error', message: 'no' } } } }), { ...wait, template: 'claude' })
+  const down = await world.send(
+    'e2',
+    fake({ text: 'mark-500', error: { status: 500, body: { type: 'error', error: { type: 'api_error', message: 'no' } } } }),
+    { ...wait, template: 'claude' },
+  )
   expect([down.status, down.body['code'], requests('mark-500').length]).toEqual([502, 'provider_unavailable', 4])
   expect((await booked(world, runOf(down))).every((row) => row.cost === 0)).toBe(true)
 })
@@ -81,10 +97,10 @@ test('a 429 with retry-after is handed over, and nobody asks again before', asyn
   const other = await world.send('e4', fake({ text: 'mark-other' }), { ...wait, template: 'limited' })
   expect(other.body).toMatchObject({ run: { state: 'waiting' } })
   expect([requests('mark-429').length, requests('mark-other').length]).toEqual([1, 0])
+  // It would only close the gate again.
+  await world.http('POST', `/api/runs/${runOf(reply)}/cancel`)
   await world.advance(1_000_000)
   expect(await world.ended(runOf(other))).toMatchObject({ output: 'mark-other' })
-  await until('it is asked again', () => requests('mark-429').length === 2)
-  await world.http('POST', `/api/runs/${runOf(reply)}/cancel`)
 })
 
 test('when one provider refuses its key the other answers', async () => {
@@ -108,15 +124,33 @@ test('a stream that breaks is repeated', async () => {
 test("Anthropic's plain 400 for a prompt that is too long moves the window once", async () => {
   await world.send('w1', `earlier ${'x'.repeat(2_000)}`, { ...wait, template: 'narrow' })
   const tooLong = { type: 'error', error: { type: 'invalid_request_error', message: 'prompt is too long' } }
-  const reply = await world.send('w1', fake({ text: `mark-long ${'y'.repeat(2_500)}`, error: { status: 400, body: tooLong } }), { ...wait, template: 'narrow' })
+  const reply = await world.send('w1', fake({ text: `mark-long ${'y'.repeat(2_500)}`, error: { status: 400, body: tooLong } }), {
+    ...wait,
+    template: 'narrow',
+  })
   expect([reply.status, reply.body['code']]).toEqual([422, 'context_too_long'])
   const sent = requests('mark-long').map(({ body }) => anthropicBody.parse(body).messages.length)
   expect(sent).toEqual([3, 1])
 })
 
+test('a message that is steered in after the next call was reserved makes it reserve anew', async () => {
+  const first = await world.send('s1', fake({ tools: [{ name: 'wait', input: '{"ms":1500}' }] }), {
+    prefer: 'respond-async',
+    template: 'claude',
+  })
+  await until('the tool runs', async () => (await world.effects({ runId: runOf(first) })).some((line) => line.name === 'wait'))
+  await world.send('s1', fake({ text: `steered ${'z'.repeat(6_000)}` }), { prefer: 'respond-async', onBusy: 'steer', template: 'claude' })
+  expect((await world.ended(runOf(first))).output).toContain('steered')
+  const rows = await booked(world, runOf(first))
+  expect(rows.map((row) => row.cost > 0)).toEqual([true, false, true])
+  expect(rows[2]?.micros).toBeGreaterThan((rows[1]?.micros ?? 0) + 1_500)
+})
+
 test('the model sees the window and no more', async () => {
   for (let turn = 1; turn <= 4; turn++) await world.send('w2', fake({ text: `answer-${turn}` }), { ...wait, template: 'brief' })
-  const sent = provider.requests.filter(({ body }) => JSON.stringify(body).includes('claude-opus-5-5')).map(({ body }) => anthropicBody.parse(body))
+  const sent = provider.requests
+    .filter(({ body }) => JSON.stringify(body).includes('claude-opus-5-5'))
+    .map(({ body }) => anthropicBody.parse(body))
   expect(sent.map((body) => body.messages.length)).toEqual([1, 3, 1, 3])
   expect(sent.every((body) => body.messages[0]?.role === 'user')).toBe(true)
 })

@@ -33,7 +33,11 @@ async function slicesAtWork(): Promise<unknown> {
   const response = await fetch(`${world.stack.info.inngestUrl}/state`)
   return ((await response.json()) as Record<string, unknown>)['running']
 }
-const failing = (status: number, times?: number, more: Answer = {}): Answer => ({ error: { status, ...(times === undefined ? {} : { times }) }, text: 'at last', ...more })
+const failing = (status: number, times?: number, more: Answer = {}): Answer => ({
+  error: { status, ...(times === undefined ? {} : { times }) },
+  text: 'at last',
+  ...more,
+})
 
 describe.concurrent('retries', () => {
   test('A54: 500 four times: four tries with growing pauses, then failed provider_unavailable; the caller gets 502', async () => {
@@ -45,7 +49,8 @@ describe.concurrent('retries', () => {
     const delays = (await retries('r1')).map((event) => Number(event['delayMs']))
     expect(delays).toHaveLength(3)
     // Local mode hurries ten times: 100, 200, 400 ms, a fifth more or less.
-    for (const [index, delay] of delays.entries()) expect(delay / (100 * 2 ** index)).toSatisfy((ratio: number) => ratio >= 0.8 && ratio <= 1.21)
+    for (const [index, delay] of delays.entries())
+      expect(delay / (100 * 2 ** index)).toSatisfy((ratio: number) => ratio >= 0.8 && ratio <= 1.21)
     expect((await booked(world, runOf(reply))).map((row) => row.cost)).toEqual([0, 0, 0, 0])
   })
 
@@ -77,7 +82,9 @@ describe.concurrent('retries', () => {
   })
 
   test('a stream that breaks is repeated, and its call is booked as estimated', async () => {
-    const reply = await world.send('r5', script({ chunks: ['a', 'b', 'c'], cutAfterChunks: 1, usage: { input: 1_000, output: 0 } }), { prefer: 'wait=25' })
+    const reply = await world.send('r5', script({ chunks: ['a', 'b', 'c'], cutAfterChunks: 1, usage: { input: 1_000, output: 0 } }), {
+      prefer: 'wait=25',
+    })
     expect(reply.body).toMatchObject({ output: 'abc', costMicros: 6_000 })
     expect(await booked(world, runOf(reply))).toEqual([
       { state: 'estimated', micros: 3_000, cost: 3_000 },
@@ -86,7 +93,10 @@ describe.concurrent('retries', () => {
   })
 
   test('when its retries are used up the next model answers, and the run stays with it', async () => {
-    const reply = await world.send('f1', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'from the second' }), { template: 'falling', prefer: 'wait=25' })
+    const reply = await world.send('f1', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'from the second' }), {
+      template: 'falling',
+      prefer: 'wait=25',
+    })
     expect(reply.body).toMatchObject({ status: 'done', output: 'from the second' })
     const models = (await world.effects({ runId: runOf(reply) })).filter((line) => line.kind === 'model').map((line) => line.name)
     expect(models).toEqual([...Array<string>(4).fill('openai/gpt-5-mini'), 'local/second', 'local/second'])
@@ -109,7 +119,14 @@ describe('a wait that does not fit', () => {
     expect(reply.body).toMatchObject({ status: 'processing', run: { state: 'waiting' } })
     const runId = runOf(reply)
     const run = await world.run(runId)
-    expect(run).toMatchObject({ wait: { kind: 'retry' }, lease: null, attempt: 1, reservedMicros: 0, costMicros: 0, error: { code: 'provider_unavailable' } })
+    expect(run).toMatchObject({
+      wait: { kind: 'retry' },
+      lease: null,
+      attempt: 1,
+      reservedMicros: 0,
+      costMicros: 0,
+      error: { code: 'provider_unavailable' },
+    })
     expect(run.explain).toContain('waits (retry)')
     await until('no function runs', async () => (await slicesAtWork()) === 0)
     expect((await world.agent('h1')).state).toBe('working')
@@ -147,11 +164,22 @@ describe('a wait that does not fit', () => {
   })
 })
 
+test('a run that is handed over again and again without an end fails as step_too_long', async () => {
+  const runId = await begun(world, 'h3', [{ error: { status: 503, times: 1, retryAfter: 600 }, text: 'never' }])
+  await waiting(world, runId)
+  await world.sql('update baton.runs set slices = 5000 where run_id = $1', [runId])
+  await world.advance(900_000)
+  expect(await world.ended(runId)).toMatchObject({ state: 'failed', stopReason: 'step_too_long' })
+  expect(await calls(runId)).toBe(1)
+})
+
 describe("a provider's 429", () => {
   test('closes the gate of its model for all: opened and claimed runs wait without a retry counted, other models go on', async () => {
     const first = await begun(world, 'g1', [{ error: { status: 429, times: 1, retryAfter: 900 }, text: 'one' }], { template: 'gated' })
     await waiting(world, first)
-    const [gate] = await world.sql<{ model: string; ms: string }>(`select model, extract(epoch from until - baton.clock()) * 1000 as ms from baton.gates`)
+    const [gate] = await world.sql<{ model: string; ms: string }>(
+      `select model, extract(epoch from until - baton.clock()) * 1000 as ms from baton.gates`,
+    )
     expect(gate?.model).toBe('local/gated')
     expect(Number(gate?.ms)).toBeGreaterThan(800_000)
 
@@ -160,7 +188,14 @@ describe("a provider's 429", () => {
     const claimed = runOf(await world.send('g3', script({ text: 'three' }), { template: 'gated', prefer: 'respond-async' }))
     await waiting(world, claimed)
     for (const runId of [runOf(opened), claimed]) {
-      expect(await world.run(runId)).toMatchObject({ attempt: 0, modelCalls: 0, wait: { kind: 'retry' }, error: null, reservedMicros: 0, costMicros: 0 })
+      expect(await world.run(runId)).toMatchObject({
+        attempt: 0,
+        modelCalls: 0,
+        wait: { kind: 'retry' },
+        error: null,
+        reservedMicros: 0,
+        costMicros: 0,
+      })
       expect(await calls(runId)).toBe(0)
     }
     expect((await retries('g3'))[0]).toMatchObject({ gate: true, attempt: 0, model: 'local/gated' })
@@ -175,7 +210,10 @@ describe("a provider's 429", () => {
   })
 
   test('reaches a slice at work with its next commit', async () => {
-    const busy = await begun(world, 'g5', [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { text: 'late' }], { template: 'limited', tool: 'wait' })
+    const busy = await begun(world, 'g5', [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { text: 'late' }], {
+      template: 'limited',
+      tool: 'wait',
+    })
     const other = await begun(world, 'g6', [{ error: { status: 429, times: 1, retryAfter: 900 } }], { template: 'limited' })
     await waiting(world, other)
     await waiting(world, busy)

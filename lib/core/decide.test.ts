@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest'
+import { decide, mostSlices, type Rules } from '#lib/core/decide'
+import { defaultLimits } from '#lib/core/limits'
+import type { Opened } from '#lib/core/run'
+import { call, opened, row } from '#lib/core/state.fixture'
+
+const rules: Rules = { maxStepCrashes: 3, unknownOutcome: 'seal' }
+const limits = (change: Partial<typeof defaultLimits>): { limits: typeof defaultLimits } => ({ limits: { ...defaultLimits, ...change } })
+const answered = [row(1, 'user'), row(2, 'assistant', 'the answer')]
+
+describe('decide', () => {
+  test('the same state gives the same decision and is not changed', () => {
+    const state = opened({ calls: [call('a')] })
+    const before = structuredClone(state)
+    expect(decide(state, rules)).toEqual(decide(structuredClone(state), rules))
+    expect(state).toEqual(before)
+  })
+
+  test.each<[string, Opened, string]>([
+    ['a user message asks for a model call', opened(), 'model'],
+    ['results ask for a model call', opened({ window: [...answered, row(3, 'tool')] }), 'model'],
+    ['a model call is refused without a price', opened({ settings: { ...opened().settings, price: null } }), 'price_unknown'],
+    ['maxSteps', opened({ run: { step: 2, ...limits({ maxSteps: 2 }) } }), 'max_steps'],
+    ['maxSteps zero', opened({ run: limits({ maxSteps: 0 }) }), 'max_steps'],
+    [
+      'maxTokens',
+      opened({ run: { usage: { ...opened().run.usage, inputTokens: 6, outputTokens: 4 }, ...limits({ maxTokens: 10 }) } }),
+      'max_tokens',
+    ],
+    ['maxWallMs before a model call', opened({ run: { workMs: 10, ...limits({ maxWallMs: 10 }) } }), 'max_time'],
+    ['maxWallMs before a tool', opened({ calls: [call('a')], run: { workMs: 10, ...limits({ maxWallMs: 10 }) } }), 'max_time'],
+    [
+      'an answer that is there is not thrown away',
+      opened({ window: answered, run: { modelCalls: 1, step: 2, workMs: 10, ...limits({ maxWallMs: 10, maxSteps: 2 }) } }),
+      'end_turn',
+    ],
+    ['a retry that finds the history complete has nothing to ask', opened({ window: answered }), 'end_turn'],
+    [
+      'maxToolCalls counts those that would start',
+      opened({ calls: [call('a'), call('b')], run: { toolCalls: 9, ...limits({ maxToolCalls: 10 }) } }),
+      'max_tool_calls',
+    ],
+    ['three take-overs are borne', opened({ run: { crashes: 3 } }), 'model'],
+    ['the fourth is not', opened({ run: { crashes: 4 } }), 'step_crashed'],
+    ['a step may be cut once', opened({ run: { cuts: 1 } }), 'model'],
+    ['and not twice', opened({ run: { cuts: 2 } }), 'step_too_long'],
+    ['many slices are borne', opened({ run: { slices: mostSlices(defaultLimits.maxSteps) } }), 'model'],
+    ['but not without end', opened({ run: { slices: mostSlices(defaultLimits.maxSteps) + 1 } }), 'step_too_long'],
+    [
+      'a stop comes before all',
+      opened({ flags: { stop: 'interrupted', hold: false }, window: answered, run: { crashes: 9 } }),
+      'interrupted',
+    ],
+  ])('%s', (_name, state, expected) => {
+    const decision = decide(state, rules)
+    expect(decision.kind === 'end' ? decision.stopReason : decision.kind).toBe(expected)
+  })
+
+  test('a stop names its state', () => {
+    expect(decide(opened({ flags: { stop: 'killed', hold: false } }), rules)).toMatchObject({ state: 'killed', stopReason: 'killed' })
+    expect(decide(opened({ flags: { stop: 'cancelled', hold: false } }), rules)).toMatchObject({ state: 'cancelled' })
+  })
+})
+
+describe('invariant 4: calls of an earlier epoch', () => {
+  const orphan = (effect: 'pure' | 'idempotent' | 'once'): ReturnType<typeof call> => call(effect, { effect, state: 'executing', epoch: 1 })
+
+  test('pure and idempotent ones run again, once ones are sealed, fresh ones start', () => {
+    const decision = decide(opened({ calls: [orphan('pure'), orphan('idempotent'), orphan('once'), call('fresh')] }), rules)
+    expect(decision).toMatchObject({
+      kind: 'tools',
+      start: [{ name: 'pure' }, { name: 'idempotent' }, { name: 'fresh' }],
+      seal: [{ name: 'once' }],
+      inHand: [],
+    })
+  })
+
+  test('a template may ask that an unknown outcome ends the run', () => {
+    expect(decide(opened({ calls: [orphan('once')] }), { ...rules, unknownOutcome: 'fail' })).toMatchObject({
+      kind: 'end',
+      stopReason: 'unknown_outcome',
+    })
+  })
+
+  test('those of this epoch are at work here', () => {
+    const decision = decide(opened({ calls: [call('once', { effect: 'once', state: 'executing', epoch: 2 })] }), rules)
+    expect(decision).toMatchObject({ kind: 'tools', inHand: [{ name: 'once' }], start: [], seal: [] })
+  })
+})

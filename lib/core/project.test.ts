@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest'
+import { applyCommit, project } from '#lib/core/project'
+import { noUsage, type ToolCall } from '#lib/core/run'
+import type { CallWrite, CommitAnswer } from '#lib/core/store'
+import { call, opened, row } from '#lib/core/state.fixture'
+
+function written(from: ToolCall, change: Partial<CallWrite> = {}): CallWrite {
+  const { callId, step, index, name, input, effect, idempotencyKey, state, output } = from
+  return { callId, step, index, name, input, effect, idempotencyKey, state, output, ...change }
+}
+const text = (value: string): { type: 'text'; value: string } => ({ type: 'text', value })
+const answer: CommitAnswer = {
+  ok: true,
+  firstSeq: 2,
+  lastSeq: 5,
+  allowed: true,
+  released: false,
+  steered: false,
+  reserved: 'none',
+  flags: { stop: null, hold: false },
+  state: 'running',
+  stopReason: null,
+  costMicros: 7,
+  reservedMicros: 0,
+  toolCalls: 1,
+  windowFrom: 1,
+  entered: [],
+  enteredFrom: 2,
+  gates: {},
+  outbox: [],
+}
+
+test('an answer enters the window and counts; the state given is not changed', () => {
+  const state = opened({ run: { crashes: 2, attempt: 1 } })
+  const before = structuredClone(state)
+  const message = { role: 'assistant' as const, content: 'hi', bytes: 4, estTokens: 2 }
+  const next = project(state, {
+    messages: [message],
+    count: { step: 1, modelCalls: 1, attempt: 0, workMs: 30 },
+    usage: { ...noUsage, inputTokens: 5 },
+  })
+  expect(next.window.map((entry) => [entry.role, entry.seq])).toEqual([
+    ['user', 1],
+    ['assistant', 0],
+  ])
+  expect(next.run).toMatchObject({ step: 1, modelCalls: 1, attempt: 0, workMs: 30, crashes: 0, usage: { inputTokens: 5 } })
+  expect(state).toEqual(before)
+})
+
+test('a commit without progress keeps the count of crashes', () => {
+  expect(project(opened({ run: { crashes: 2 } }), { progress: false }).run.crashes).toBe(2)
+})
+
+test('results enter with the last one, in call order', () => {
+  const calls = [call('a', { index: 0, state: 'executing', epoch: 2 }), call('b', { index: 1, state: 'executing', epoch: 2 })]
+  const half = project(opened({ calls }), { calls: [written(call('b', { index: 1 }), { state: 'completed', output: text('B') })] })
+  expect([half.window.length, half.calls.map((one) => one.state)]).toEqual([1, ['executing', 'completed']])
+  const whole = project(half, { calls: [written(call('a', { index: 0 }), { state: 'failed', output: text('A') })] })
+  expect(whole.calls).toEqual([])
+  expect(whole.window.at(-1)).toMatchObject({
+    role: 'tool',
+    content: [
+      { toolName: 'a', output: text('A') },
+      { toolName: 'b', output: text('B') },
+    ],
+  })
+})
+
+test('a call that is final is never changed again', () => {
+  const calls = [call('a', { state: 'sealed', output: text('sealed') }), call('b')]
+  const next = project(opened({ calls }), { calls: [written(call('a'), { state: 'completed', output: text('late') })] })
+  expect(next.calls[0]).toMatchObject({ state: 'sealed', output: text('sealed') })
+})
+
+test('after the commit the numbers are those of the database, and what was started is executing under this epoch', () => {
+  const state = opened()
+  const message = { role: 'assistant' as const, content: 'x', bytes: 1, estTokens: 1 }
+  applyCommit(state, { messages: [message], calls: [written(call('a'))] }, { start: ['call_a'] }, answer)
+  expect(state.window.map((entry) => entry.seq)).toEqual([1, 2])
+  expect(state.calls).toMatchObject([{ state: 'executing', epoch: 2, attempts: 1 }])
+  expect(state.run).toMatchObject({ costMicros: 7, toolCalls: 1 })
+  expect(state.lastSeq).toBe(5)
+})
+
+test('invariant 10: what was intended is not done when the commit met a stop', () => {
+  const state = opened({ calls: [call('a')] })
+  applyCommit(state, {}, { start: ['call_a'] }, { ...answer, allowed: false, flags: { stop: 'interrupted', hold: false } })
+  expect(state.calls).toMatchObject([{ state: 'pending', attempts: 0 }])
+  expect(state.flags.stop).toBe('interrupted')
+})
+
+test('a moved window drops what is before it, but keeps the first user messages where the template says so', () => {
+  const window = [row(1, 'user'), row(2, 'assistant'), row(3, 'user'), row(4, 'assistant'), row(5, 'user')]
+  const plain = opened({ window })
+  applyCommit(plain, {}, {}, { ...answer, windowFrom: 5 })
+  expect(plain.window.map((entry) => entry.seq)).toEqual([5])
+  const kept = opened({ window })
+  kept.settings = { ...kept.settings, window: { ...kept.settings.window, keepFirst: 2 } }
+  applyCommit(kept, {}, {}, { ...answer, windowFrom: 5 })
+  expect(kept.window.map((entry) => entry.seq)).toEqual([1, 5])
+})

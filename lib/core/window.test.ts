@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest'
+import { estimateTokens, jsonBytes, modelMessages, movable, nextWindow } from '#lib/core/window'
+import { row } from '#lib/core/state.fixture'
+
+const limits = { maxTokens: 100, maxMessages: 10, keepFirst: 0 }
+/** Turns of user, call, result and answer of 10 tokens each. */
+const turns = (count: number): ReturnType<typeof row>[] =>
+  Array.from({ length: count }, (_, turn) =>
+    (['user', 'assistant', 'tool', 'assistant'] as const).map((role, index) => row(turn * 4 + index + 1, role)),
+  ).flat()
+
+describe('nextWindow', () => {
+  test('stays while both limits hold', () => {
+    expect(nextWindow(turns(2), limits)).toBeNull()
+    expect(nextWindow(turns(2), { ...limits, maxTokens: 80 })).toBeNull()
+  })
+
+  test('moves to a user message when a limit is passed, with room to spare', () => {
+    expect(nextWindow(turns(3), limits)).toBe(9)
+    expect(nextWindow(turns(5), { ...limits, maxMessages: 1_000 })).toBe(17)
+    expect(nextWindow(turns(3), { ...limits, maxTokens: 1_000 })).toBe(9)
+  })
+
+  test('never parts a call from its result: for any limits it begins at a user message', () => {
+    const window = turns(6)
+    for (let maxTokens = 1; maxTokens < 260; maxTokens++) {
+      for (const maxMessages of [1, 3, 7, 24]) {
+        const from = nextWindow(window, { maxTokens, maxMessages, keepFirst: 0 })
+        if (from !== null) expect(window.find((message) => message.seq === from)?.role).toBe('user')
+      }
+    }
+  })
+
+  test('keeps the last user message, however long it is', () => {
+    expect(nextWindow([...turns(1), row(5, 'user', 'x', 5_000)], limits)).toBe(5)
+    expect(nextWindow([row(1, 'user', 'x', 5_000)], limits)).toBeNull()
+  })
+
+  test('forced, it moves although it fits, and says so when it cannot', () => {
+    expect(nextWindow(turns(2), limits, true)).toBe(5)
+    expect(nextWindow(turns(1), limits, true)).toBeNull()
+  })
+
+  test('what keepFirst keeps is no place to move to', () => {
+    const window = [row(1, 'user'), row(3, 'user'), ...turns(3).map((message) => ({ ...message, seq: message.seq + 10 }))]
+    expect(movable(window, 11).map((message) => message.seq)).toEqual(turns(3).map((message) => message.seq + 10))
+    expect(nextWindow(movable(window, 11), limits, true)).toBe(19)
+  })
+})
+
+test('the model never sees a window that begins with an answer or a result', () => {
+  expect(modelMessages(turns(2).slice(2)).map((message) => message.role)).toEqual(['user', 'assistant', 'tool', 'assistant'])
+})
+
+test('estimates are by bytes of UTF-8, never below a token', () => {
+  expect([estimateTokens(0), estimateTokens(300)]).toEqual([1, 101])
+  expect([jsonBytes('é'), jsonBytes(undefined)]).toEqual([4, 0])
+})

@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, defineTool } from '#lib/core/define'
+import { testAgent } from '#lib/testing/test-agent'
+
+const refund = defineTool({
+  name: 'refund',
+  description: 'Pays back',
+  input: z.object({ cents: z.int().positive() }),
+  effect: 'once',
+  run(): { paid: number } {
+    throw new Error('the real one must not run in a test')
+  },
+})
+const count = defineTool({
+  name: 'count',
+  description: 'Counts',
+  input: z.object({}),
+  effect: 'idempotent',
+  run(_input, context) {
+    const next = Number(context.state.get('count') ?? 0) + 1
+    context.state.set('count', next)
+    context.emit('counted', next)
+    return next
+  },
+})
+const support = defineAgent({
+  id: 'support',
+  model: 'anthropic/claude-haiku-4-5',
+  fallback: ['openai/gpt-5-mini'],
+  instructions: ({ userId }) => `Help ${userId}.`,
+  tools: [refund, count],
+  limits: { maxSteps: 5 },
+})
+
+test('tools run with stand-ins, inputs are checked, the model sees the results', async () => {
+  const paid: number[] = []
+  const run = await testAgent(support, {
+    message: 'I want my money',
+    userId: 'u1',
+    tools: { refund: ({ cents }: { cents: number }) => ({ paid: paid.push(cents) }) },
+    script: [
+      { text: 'One moment', tools: [{ name: 'refund', input: { cents: -1 } }, { name: 'nothing' }] },
+      { tools: [{ name: 'refund', input: { cents: 500 } }] },
+      { text: 'Done' },
+    ],
+  })
+  expect(run).toMatchObject({ state: 'completed', output: 'Done' })
+  expect(paid).toEqual([500])
+  expect(run.calls.map((call) => [call.name, call.state])).toEqual([
+    ['refund', 'failed'],
+    ['nothing', 'failed'],
+    ['refund', 'completed'],
+  ])
+  expect(run.messages.map((message) => message.role)).toEqual(['user', 'assistant', 'tool', 'assistant', 'tool', 'assistant'])
+  expect(run.requests[0]).toMatchObject({ instructions: 'Help u1.', model: 'anthropic/claude-haiku-4-5' })
+  expect(run.costMicros).toBeGreaterThan(0)
+})
+
+test('state and custom events come out', async () => {
+  const run = await testAgent(support, {
+    script: [{ tools: [{ name: 'count' }] }, { tools: [{ name: 'count' }] }, { text: 'ok' }],
+    state: { count: 4 },
+  })
+  expect(run.values).toEqual({ count: 6 })
+  expect(run.emitted).toEqual([
+    { type: 'counted', data: 5 },
+    { type: 'counted', data: 6 },
+  ])
+})
+
+test('limits, retries and fallbacks are the real ones', async () => {
+  const many = await testAgent(support, { script: Array.from({ length: 6 }, () => ({ tools: [{ name: 'count' }] })) })
+  expect(many).toMatchObject({ state: 'failed', stopReason: 'max_steps' })
+  const poor = await testAgent(support, { script: [{ text: 'never' }], limits: { maxCostMicros: 1 } })
+  expect(poor).toMatchObject({ state: 'budget_exceeded', requests: [] })
+  const down = await testAgent(support, {
+    script: [...Array.from({ length: 4 }, () => ({ error: 'provider_unavailable' as const })), { text: 'from the other' }],
+  })
+  expect(down.output).toBe('from the other')
+  expect(down.requests.at(-1)?.model).toBe('openai/gpt-5-mini')
+  const refused = await testAgent(defineAgent({ id: 'x', model: 'nobody/knows', instructions: '' }), { script: [] })
+  expect(refused).toMatchObject({ state: 'failed', stopReason: 'price_unknown' })
+})
+
+test('an end leaves no call without a result', async () => {
+  const run = await testAgent(support, { script: [{ tools: [{ name: 'count' }, { name: 'count' }] }], limits: { maxToolCalls: 1 } })
+  expect(run).toMatchObject({ stopReason: 'max_tool_calls' })
+  expect(run.calls.map((call) => call.state)).toEqual(['sealed', 'sealed'])
+  expect(run.messages.at(-1)?.role).toBe('tool')
+})
+
+test('a script with too few answers is an error of the test', async () => {
+  await expect(testAgent(support, { script: [{ tools: [{ name: 'count' }] }] })).rejects.toThrow('the script has 1 answers')
+})
