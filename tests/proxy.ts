@@ -29,7 +29,9 @@ export async function startProxy(target: string | (() => string), { rewrite = (p
   const trips: Trip[] = []
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const server = createServer((incoming, outgoing) => {
-    const { hostname, port } = new URL(typeof target === 'string' ? target : target())
+    const onwardTo = typeof target === 'string' ? target : target()
+    if (onwardTo === '') return outgoing.destroy() // nothing stands behind it yet
+    const { hostname, port } = new URL(onwardTo)
     const path = incoming.url ?? '/'
     const trip: Trip = { name: path.split('?')[0]?.split('/').at(-1) ?? '', sentBytes: 0, receivedBytes: 0, status: 0 }
     incoming.on('data', (chunk: Buffer) => (trip.sentBytes += chunk.length))
