@@ -67,10 +67,14 @@ test('a user reads what is theirs through the views and nothing else; every tabl
   expect(open).toEqual([])
 })
 
+// Filters that the planner must be able to put in place, which a search_path of their own forbids; they name everything in full
+// and are called only by functions whose path is empty.
+const inlined = ['baton.wanted_agent(baton.agents,jsonb)', 'baton.wanted_run(baton.runs,jsonb)']
+
 test('every function has an empty search_path of its own', async () => {
-  const loose = await kit.sql(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+  const loose = await kit.sql<{ f: string }>(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where (n.nspname = 'baton' or (n.nspname = 'public' and p.proname like 'baton\\_%')) and not coalesce(p.proconfig @> array['search_path=""'], false)`)
-  expect(loose).toEqual([])
+  expect(loose.map((row) => row.f).filter((name) => !inlined.includes(name))).toEqual([])
 })
 
 test('a database that has public.agents, messages and events migrates, and each file applies twice', async () => {
