@@ -25,26 +25,34 @@ export interface ProxyOptions {
  * A reverse proxy on loopback that counts what goes through and can lose replies. `target` is asked at each call: the stack
  * behind may be started after the proxy, whose address it is given.
  */
-export async function startProxy(target: string | (() => string), { rewrite = (path) => path, lose = () => false }: ProxyOptions = {}): Promise<Proxy> {
+export async function startProxy(
+  target: string | (() => string),
+  { rewrite = (path) => path, lose = () => false }: ProxyOptions = {},
+): Promise<Proxy> {
   const trips: Trip[] = []
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const server = createServer((incoming, outgoing) => {
-    const { hostname, port } = new URL(typeof target === 'string' ? target : target())
+    const onwardTo = typeof target === 'string' ? target : target()
+    if (onwardTo === '') return outgoing.destroy() // nothing stands behind it yet
+    const { hostname, port } = new URL(onwardTo)
     const path = incoming.url ?? '/'
     const trip: Trip = { name: path.split('?')[0]?.split('/').at(-1) ?? '', sentBytes: 0, receivedBytes: 0, status: 0 }
     incoming.on('data', (chunk: Buffer) => (trip.sentBytes += chunk.length))
-    const onward = httpRequest({ hostname, port, agent, method: incoming.method, path: rewrite(path), headers: incoming.headers }, (answer) => {
-      trip.status = answer.statusCode ?? 502
-      answer.on('data', (chunk: Buffer) => (trip.receivedBytes += chunk.length))
-      answer.on('end', () => trips.push(trip))
-      if (lose(trip)) {
-        answer.resume()
-        answer.on('end', () => outgoing.destroy())
-        return
-      }
-      outgoing.writeHead(trip.status, answer.headers)
-      answer.pipe(outgoing)
-    })
+    const onward = httpRequest(
+      { hostname, port, agent, method: incoming.method, path: rewrite(path), headers: incoming.headers },
+      (answer) => {
+        trip.status = answer.statusCode ?? 502
+        answer.on('data', (chunk: Buffer) => (trip.receivedBytes += chunk.length))
+        answer.on('end', () => trips.push(trip))
+        if (lose(trip)) {
+          answer.resume()
+          answer.on('end', () => outgoing.destroy())
+          return
+        }
+        outgoing.writeHead(trip.status, answer.headers)
+        answer.pipe(outgoing)
+      },
+    )
     onward.setTimeout(60_000, () => onward.destroy(new Error('the target did not answer')))
     onward.on('error', () => outgoing.destroy()) // the caller sees a cut connection, as without a proxy
     incoming.pipe(onward)

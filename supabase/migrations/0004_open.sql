@@ -98,7 +98,8 @@ begin
     values ((p -> 'agent' ->> 'uid')::uuid, p ->> 'tenant', p ->> 'environment', p -> 'agent' ->> 'name', (p ->> 'ownerId')::uuid, p ->> 'caller',
       p -> 'settings' ->> 'template', p -> 'settings', coalesce(p -> 'agent' -> 'metadata', '{}'), coalesce(p -> 'agent' -> 'overrides', '{}'),
       nullif(p -> 'agent' -> 'webhook', 'null'))
-    on conflict (tenant_id, id) do nothing;
+    -- Of any unique index: a twin of the same call brings the same agent_uid.
+    on conflict do nothing;
     created := found;
     select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' for update;
   end if;

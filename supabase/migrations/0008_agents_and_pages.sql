@@ -75,6 +75,10 @@ begin
   select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
     and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') for update;
   if not found then return baton.refuse('run_not_found'); end if;
+  -- A repeat after a lost reply, also when the new run has ended by now.
+  if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
+    return baton.open_answer(w, p ->> 'newRunId', replayed => true);
+  end if;
   select * into old from baton.runs r where r.run_id = p ->> 'runId';
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
   -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
@@ -89,9 +93,7 @@ begin
   insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq)
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
     (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
-    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq)
-  on conflict (run_id) do nothing;
-  if not found then return baton.open_answer(w, p ->> 'newRunId', replayed => true); end if;
+    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq);
   if (w.a).active_run is null then
     select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
     w := baton.begin_run(w, null);

@@ -65,7 +65,10 @@ async function startPostgrest(binary: string, databaseUrl: string): Promise<Door
   })
   await answers(child, `http://127.0.0.1:${admin}/ready`)
   const proxy = await startProxy(`http://127.0.0.1:${port}`, { rewrite: (path) => path.replace(/^\/rest\/v1/, '') })
-  const secretKey = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).setExpirationTime('1h').sign(new TextEncoder().encode(secret))
+  const secretKey = await new SignJWT({ role: 'service_role' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(secret))
   return {
     url: proxy.url,
     secretKey,
@@ -82,7 +85,10 @@ const printed = new WeakMap<ChildProcess, string[]>()
 
 function run(command: readonly string[], environment: Record<string, string>): ChildProcess {
   const [program = '', ...parameters] = command
-  const child = spawn(program, parameters, { env: { NODE_ENV: 'production', PATH: process.env['PATH'], ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, parameters, {
+    env: { NODE_ENV: 'production', PATH: process.env['PATH'], ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const lines: string[] = []
   printed.set(child, lines)
   for (const stream of [child.stdout, child.stderr]) {

@@ -4,7 +4,18 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import { defaultLimits } from '#lib/core/limits'
 import type { Store } from '#lib/core/pages'
 import type { AgentSettings } from '#lib/core/run'
-import type { CallWrite, ClaimAnswer, ClaimRequest, Commit, CommitAnswer, Happened, Intends, NewMessage, OpenAnswer, OpenRequest } from '#lib/core/store'
+import type {
+  CallWrite,
+  ClaimAnswer,
+  ClaimRequest,
+  Commit,
+  CommitAnswer,
+  Happened,
+  Intends,
+  NewMessage,
+  OpenAnswer,
+  OpenRequest,
+} from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import { supabaseRpc, type Rpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
@@ -150,5 +161,16 @@ export function answered(text = 'bye'): Happened {
 
 export function toolCall(index: number, over: Partial<CallWrite> = {}): CallWrite {
   const callId = ids.make('call')
-  return { callId, step: 1, index, name: 'echo', input: { value: index }, effect: 'pure', idempotencyKey: callId, state: 'pending', output: null, ...over }
+  return {
+    callId,
+    step: 1,
+    index,
+    name: 'echo',
+    input: { value: index },
+    effect: 'pure',
+    idempotencyKey: callId,
+    state: 'pending',
+    output: null,
+    ...over,
+  }
 }

@@ -1,5 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answered, commit, completed, execution, hold, ids, message, ok, openRequest, scope, settings, startStore, take, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  commit,
+  completed,
+  execution,
+  hold,
+  ids,
+  message,
+  ok,
+  openRequest,
+  scope,
+  settings,
+  startStore,
+  take,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -17,7 +32,10 @@ const texts = async (agent: string): Promise<unknown[]> => {
 
 test('invariant 1: an accepted message is in the conversation with its run, event and lease', async () => {
   const held = await hold(kit, 'accepted')
-  expect(held.answer).toMatchObject({ reserved: 'granted', opened: { run: { state: 'running', reservedMicros: 1_000 }, lease: { epoch: 1 } } })
+  expect(held.answer).toMatchObject({
+    reserved: 'granted',
+    opened: { run: { state: 'running', reservedMicros: 1_000 }, lease: { epoch: 1 } },
+  })
   expect(await texts('accepted')).toEqual(['hello accepted'])
 })
 
@@ -63,7 +81,13 @@ test('invariant 3: a steered message whose reply was lost is not taken twice', a
 test('a repeat after the run has ended and another has begun answers with the first run', async () => {
   const request = openRequest('later', { execute: execution() })
   const first = ok(await kit.store.open(request))
-  const held = { agentUid: first.agentUid, runId: first.run.id, sliceId: request.execute?.sliceId ?? ids.make('slice'), epoch: 1, answer: first }
+  const held = {
+    agentUid: first.agentUid,
+    runId: first.run.id,
+    sliceId: request.execute?.sliceId ?? ids.make('slice'),
+    epoch: 1,
+    answer: first,
+  }
   await commit(kit, held, answered(), completed)
   const next = await hold(kit, 'later')
   const again = ok(await kit.store.open(request))
@@ -74,7 +98,9 @@ test('a repeat after the run has ended and another has begun answers with the fi
 
 test('invariant 1: twins under one key get one run, another hash is refused, a refused request leaves no key', async () => {
   const key = (hash: string) => ({ idempotency: { key: 'k1', hash } })
-  const twins = await Promise.all(Array.from({ length: 8 }, () => kit.store.open(openRequest('keyed', { ...key('h'), execute: execution() }))))
+  const twins = await Promise.all(
+    Array.from({ length: 8 }, () => kit.store.open(openRequest('keyed', { ...key('h'), execute: execution() }))),
+  )
   expect(new Set(twins.map((answer) => ok(answer).run.id)).size).toBe(1)
   expect(twins.filter((answer) => !ok(answer).replayed)).toHaveLength(1)
   expect(await texts('keyed')).toHaveLength(1)
@@ -85,7 +111,9 @@ test('invariant 1: twins under one key get one run, another hash is refused, a r
 })
 
 test('many opens create one agent, and their messages stand in order of acceptance', async () => {
-  const answers = await Promise.all(Array.from({ length: 5 }, (_, at) => kit.store.open(openRequest('many', { message: message('user', `m${at}`) }))))
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, (_, at) => kit.store.open(openRequest('many', { message: message('user', `m${at}`) }))),
+  )
   expect(new Set(answers.map((answer) => ok(answer).agentUid)).size).toBe(1)
   const { agent } = ok(await kit.store.getAgent(scope, 'many'))
   expect(agent).toMatchObject({ queued: 4, state: 'working' })
@@ -113,10 +141,15 @@ test('steered messages enter in the order of their acceptance, wherever Postgres
 
 test('text that Postgres cannot store is mended, in values and in keys', async () => {
   const content = [{ type: 'text' as const, text: 'nul \u0000 and lone \ud800' }]
-  const held = await hold(kit, 'odd', { message: message('user', content), run: { id: ids.make('run'), limits: null, metadata: { 'a\u0000b': 1, 'c\udc00': 2 }, webhook: null, traceparent: null } })
+  const held = await hold(kit, 'odd', {
+    message: message('user', content),
+    run: { id: ids.make('run'), limits: null, metadata: { 'a\u0000b': 1, 'c\udc00': 2 }, webhook: null, traceparent: null },
+  })
   expect(await texts('odd')).toEqual([[{ type: 'text', text: 'nul \ufffd and lone \ufffd' }]])
   await commit(kit, held, { ...answered(), values: { 'k\u0000': { 'n\u0000': 1e300 } } }, completed)
-  expect(await kit.sql(`select s.value from baton.agent_state s where s.agent_uid = $1`, [held.agentUid])).toEqual([{ value: { 'n\ufffd': 1e300 } }])
+  expect(await kit.sql(`select s.value from baton.agent_state s where s.agent_uid = $1`, [held.agentUid])).toEqual([
+    { value: { 'n\ufffd': 1e300 } },
+  ])
 })
 
 test('interrupt takes the agent from a run without a lease at once, and asks one with a lease', async () => {

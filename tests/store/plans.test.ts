@@ -1,6 +1,18 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answered, claimRequest, commitOf, completed, execution, hold, ids, openRequest, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  claimRequest,
+  commitOf,
+  completed,
+  execution,
+  hold,
+  ids,
+  openRequest,
+  startStore,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 let client: pg.Client
@@ -23,7 +35,9 @@ beforeAll(async () => {
     select r.agent_uid, 'call_' || r.run_id, 'one', r.run_id, 1, 0, 'echo', 'pure', 'completed', 'k', true from baton.runs r`)
   await kit.sql(`insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, run_id, step, attempt, epoch, micros, state)
     select 'res_' || r.run_id, 'one', 'test', r.agent_uid, 'x', r.run_id, 1, 0, 1, 5, 'settled' from baton.runs r`)
-  await kit.sql(`insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid) select 'one', 'c', r.run_id, 'h', r.run_id, r.agent_uid from baton.runs r`)
+  await kit.sql(
+    `insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid) select 'one', 'c', r.run_id, 'h', r.run_id, r.agent_uid from baton.runs r`,
+  )
   await kit.sql(`insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at, sent_at)
     select 'out_' || r.run_id, 'one', 'test', 'continue', r.agent_uid, '{}', now(), now() from baton.runs r`)
   await kit.sql(`insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, agent_uid, run_id, url, type, payload, state, ended_at)
@@ -37,7 +51,9 @@ beforeAll(async () => {
   client.on('notice', (notice) => plans.push(notice.message ?? ''))
   await client.connect()
   await client.query(`load 'auto_explain'`)
-  await client.query(`set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set client_min_messages = log`)
+  await client.query(
+    `set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set client_min_messages = log`,
+  )
 }, 120_000)
 afterAll(async () => {
   await client.end()
@@ -45,12 +61,15 @@ afterAll(async () => {
 })
 
 /** The tables that grow; the others hold a row a tenant, an environment or a model. */
-const growing = /Seq Scan on (agents|runs|messages|inbox|tool_calls|events|outbox|webhook_deliveries|idempotency|agent_state|reservations)\b[^\n]*\n?[^\n]*/g
+const growing =
+  /Seq Scan on (agents|runs|messages|inbox|tool_calls|events|outbox|webhook_deliveries|idempotency|agent_state|reservations)\b[^\n]*\n?[^\n]*/g
 
 /** Calls the function as the store does and answers with its result and the scans of whole tables in all its statements. */
 async function scans(name: string, argument: object): Promise<{ answer: Record<string, unknown>; scans: string[] }> {
   plans.length = 0
-  const { rows } = await client.query<{ answer: Record<string, unknown> }>(`select public.baton_${name}($1::jsonb) as answer`, [JSON.stringify(argument)])
+  const { rows } = await client.query<{ answer: Record<string, unknown> }>(`select public.baton_${name}($1::jsonb) as answer`, [
+    JSON.stringify(argument),
+  ])
   const answer = rows[0]?.answer ?? {}
   expect(plans.length).toBeGreaterThan(1)
   return { answer, scans: plans.flatMap((plan) => plan.match(growing) ?? []).filter((line) => !line.includes('never executed')) }
@@ -65,11 +84,18 @@ test('the road of a turn reads nothing by scanning: open, commit with tools, cla
   expect(await scans('commit', step)).toMatchObject({ answer: { ok: true }, scans: [] })
   expect(await scans('renew', { ...held, answer: undefined, leaseMs: 30_000 })).toMatchObject({ answer: { ok: true }, scans: [] })
   expect(await scans('open', openRequest('a8', { onBusy: 'steer' }))).toMatchObject({ answer: { ok: true }, scans: [] })
-  const release = commitOf(held, { calls: [{ ...call, state: 'completed', output: { type: 'text', value: 'x' } }] }, { release: 'slice_deadline' })
+  const release = commitOf(
+    held,
+    { calls: [{ ...call, state: 'completed', output: { type: 'text', value: 'x' } }] },
+    { release: 'slice_deadline' },
+  )
   expect(await scans('commit', release)).toMatchObject({ answer: { ok: true }, scans: [] })
   expect(await scans('claim', claimRequest(held.agentUid))).toMatchObject({ answer: { ok: true }, scans: [] })
   for (const target of [{ agent: 'a8' }, { runId: held.runId }]) {
-    expect(await scans('stop', { tenant: 'one', environment: 'test', ...target, kind: 'cancelled', note: null })).toMatchObject({ answer: { ok: true }, scans: [] })
+    expect(await scans('stop', { tenant: 'one', environment: 'test', ...target, kind: 'cancelled', note: null })).toMatchObject({
+      answer: { ok: true },
+      scans: [],
+    })
   }
 })
 
@@ -95,7 +121,9 @@ test('the sweeper uses the partial indexes, retention the ages; pages and deleti
   // Retention may look once at each agent's two counters, and at no row of theirs.
   const pruned = await scans('prune', { environment: 'test', limit: 1_000 })
   expect(pruned.scans.filter((line) => !line.startsWith('Seq Scan on agents'))).toEqual([])
-  const { agent_uid: agentUid } = (await kit.sql<{ agent_uid: string }>(`select agent_uid from baton.agents where id = 'long'`))[0] ?? { agent_uid: '' }
+  const { agent_uid: agentUid } = (await kit.sql<{ agent_uid: string }>(`select agent_uid from baton.agents where id = 'long'`))[0] ?? {
+    agent_uid: '',
+  }
   const where = { tenant: 'one', environment: 'test', limit: 20, after: null }
   for (const [name, argument] of [
     ['list_messages', { agentUid, limit: 20 }],
@@ -118,7 +146,8 @@ test('commits are HOT updates of the agent and the run', async () => {
   const held = await hold(kit, 'hot')
   const before = await counters()
   // Through one session, which can be told to report its counters.
-  for (let step = 0; step < 40; step++) await scans('commit', commitOf(held, { ...answered(), count: { step: step + 1, steps: 1, modelCalls: 1 } }))
+  for (let step = 0; step < 40; step++)
+    await scans('commit', commitOf(held, { ...answered(), count: { step: step + 1, steps: 1, modelCalls: 1 } }))
   await scans('commit', commitOf(held, answered(), completed))
   const after = await counters()
   for (const table of ['agents', 'runs'] as const) {

@@ -19,7 +19,10 @@ async function as(role: 'anon' | 'authenticated', user: string | null, text: str
   await client.connect()
   try {
     await client.query('begin')
-    await client.query(`select set_config('request.jwt.claim.sub', $1, true), set_config('request.jwt.claims', $2, true)`, [user ?? '', JSON.stringify({ sub: user, role })])
+    await client.query(`select set_config('request.jwt.claim.sub', $1, true), set_config('request.jwt.claims', $2, true)`, [
+      user ?? '',
+      JSON.stringify({ sub: user, role }),
+    ])
     await client.query(`set local role ${role}`)
     return await client.query(text)
   } finally {
@@ -39,11 +42,33 @@ test('anon and authenticated execute none of the functions and touch no table', 
   expect(open).toEqual([])
   await expect(as('anon', null, `select public.baton_health('{}')`)).rejects.toThrow(/permission denied/)
   await expect(as('authenticated', alice, `select public.baton_list_agents('{"tenant":"one"}')`)).rejects.toThrow(/permission denied/)
-  for (const table of ['agents', 'runs', 'messages', 'events', 'tool_calls', 'tenants', 'reservations', 'idempotency', 'outbox', 'webhook_deliveries', 'agent_state']) {
+  for (const table of [
+    'agents',
+    'runs',
+    'messages',
+    'events',
+    'tool_calls',
+    'tenants',
+    'reservations',
+    'idempotency',
+    'outbox',
+    'webhook_deliveries',
+    'agent_state',
+  ]) {
     await expect(as('anon', null, `select 1 from baton.${table}`)).rejects.toThrow(/permission denied/)
     await expect(as('authenticated', alice, `delete from baton.${table}`)).rejects.toThrow(/permission denied/)
   }
-  for (const table of ['tenants', 'reservations', 'idempotency', 'outbox', 'webhook_deliveries', 'agent_state', 'inbox', 'gates', 'sweeps']) {
+  for (const table of [
+    'tenants',
+    'reservations',
+    'idempotency',
+    'outbox',
+    'webhook_deliveries',
+    'agent_state',
+    'inbox',
+    'gates',
+    'sweeps',
+  ]) {
     await expect(as('authenticated', alice, `select 1 from baton.${table}`)).rejects.toThrow(/permission denied/)
   }
 })
@@ -67,10 +92,16 @@ test('a user reads what is theirs through the views and nothing else; every tabl
   expect(open).toEqual([])
 })
 
+// Filters that the planner must be able to put in place, which a search_path of their own forbids; they name everything in full
+// and are called only by functions whose path is empty.
+const inlined = ['baton.wanted_agent(baton.agents,jsonb)', 'baton.wanted_run(baton.runs,jsonb)']
+
 test('every function has an empty search_path of its own', async () => {
-  const loose = await kit.sql(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+  const loose = await kit.sql<{
+    f: string
+  }>(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where (n.nspname = 'baton' or (n.nspname = 'public' and p.proname like 'baton\\_%')) and not coalesce(p.proconfig @> array['search_path=""'], false)`)
-  expect(loose).toEqual([])
+  expect(loose.map((row) => row.f).filter((name) => !inlined.includes(name))).toEqual([])
 })
 
 test('a database that has public.agents, messages and events migrates, and each file applies twice', async () => {
@@ -79,7 +110,9 @@ test('a database that has public.agents, messages and events migrates, and each 
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    await client.query('create table public.agents (id int); create table public.messages (id int); create table public.events (id int); insert into public.agents values (7)')
+    await client.query(
+      'create table public.agents (id int); create table public.messages (id int); create table public.events (id int); insert into public.agents values (7)',
+    )
     await prepareDatabase(url)
     for (const { sql } of await readMigrations()) await client.query(sql)
     for (const { sql } of await readMigrations()) await client.query(sql)

@@ -1,5 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answered, claimRequest, commit, completed, hold, message, ok, openRequest, scope, startStore, take, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  claimRequest,
+  commit,
+  completed,
+  hold,
+  message,
+  ok,
+  openRequest,
+  scope,
+  startStore,
+  take,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -35,10 +48,14 @@ test('invariant 7: a row that was never sent is given out again under its id, a 
 })
 
 test('sweeps of many processes are one sweep, and a sweep never waits for an agent that is being changed', async () => {
-  const all = await Promise.all(Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })))
+  const all = await Promise.all(
+    Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })),
+  )
   expect(all.filter((one) => one.swept).length).toBeLessThanOrEqual(1)
   await kit.advance(61_000)
-  const more = await Promise.all(Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })))
+  const more = await Promise.all(
+    Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })),
+  )
   expect(more.filter((one) => one.swept)).toHaveLength(1)
 })
 
@@ -48,7 +65,11 @@ test('a webhook is written with the end, taken by one worker, retried as a new r
   const row = end.outbox.find((entry) => entry.kind === 'webhook')
   const id = row?.data.deliveryId ?? ''
   const request = { id, environment: 'test', holdMs: 60_000 }
-  const takers = await Promise.all([kit.store.takeDelivery(request), kit.store.takeDelivery(request), kit.store.takeDelivery({ ...request, environment: 'elsewhere' })])
+  const takers = await Promise.all([
+    kit.store.takeDelivery(request),
+    kit.store.takeDelivery(request),
+    kit.store.takeDelivery({ ...request, environment: 'elsewhere' }),
+  ])
   expect(takers.filter((taken) => taken.ok)).toHaveLength(1)
   const record = { id, attempt: 1, delivered: false, status: 500, error: 'no', durationMs: 3, retryInMs: 1_000 }
   expect(ok(await kit.store.recordDelivery(record)).outbox).toHaveLength(1)
@@ -79,7 +100,9 @@ test('two environments on one database: nothing is claimed, swept, pruned, deliv
     expect(await kit.store.getRun(where, other.run.id)).toMatchObject({ ok: false })
     expect(await kit.store.stop(where, { runId: other.run.id }, 'cancelled', null)).toMatchObject({ ok: false })
     expect(await kit.store.stop(where, { agent: 'theirs' }, 'cancelled', null)).toMatchObject({ ok: false })
-    expect(await kit.store.retry(where, { runId: other.run.id, newRunId: openRequest('y').run.id, caller: 'c', versions: {}, settings: null })).toMatchObject({ ok: false })
+    expect(
+      await kit.store.retry(where, { runId: other.run.id, newRunId: openRequest('y').run.id, caller: 'c', versions: {}, settings: null }),
+    ).toMatchObject({ ok: false })
     expect(await kit.store.deleteAgent(where, 'theirs')).toMatchObject({ ok: false })
     const query = { limit: 10, after: null }
     expect((await kit.store.listAgents(where, query)).filter((agent) => agent.id === 'theirs')).toHaveLength(0)
@@ -100,7 +123,10 @@ test('retention: old events and those beyond 10,000 go, the cursor says so, keys
   )
   await kit.sql('update baton.agents set last_event_seq = 12000 where agent_uid = $1', [held.agentUid])
   await kit.store.prune({ environment: 'test', limit: 10_000 })
-  expect(await kit.store.listEvents({ agentUid: held.agentUid, after: 5, limit: 10 })).toMatchObject({ code: 'cursor_expired', oldestSeq: 2_001 })
+  expect(await kit.store.listEvents({ agentUid: held.agentUid, after: 5, limit: 10 })).toMatchObject({
+    code: 'cursor_expired',
+    oldestSeq: 2_001,
+  })
   expect(ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 2_000, limit: 1 })).data[0]?.seq).toBe(2_001)
   await kit.advance(8 * 24 * 3_600_000)
   for (let batch = 0; batch < 3; batch++) await kit.store.prune({ environment: 'test', limit: 10_000 })

@@ -1,7 +1,26 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noUsage } from '#lib/core/run'
 import type { NewMessage } from '#lib/core/store'
-import { answered, claimRequest, commit, commitOf, completed, execution, hold, ids, message, ok, openRequest, scope, settings, startStore, take, toolCall, type Held, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  claimRequest,
+  commit,
+  commitOf,
+  completed,
+  execution,
+  hold,
+  ids,
+  message,
+  ok,
+  openRequest,
+  scope,
+  settings,
+  startStore,
+  take,
+  toolCall,
+  type Held,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -11,7 +30,8 @@ afterAll(() => kit.close())
 
 const runOf = async (held: Held) => ok(await kit.store.getRun(scope, held.runId)).run
 const agentOf = async (name: string) => ok(await kit.store.getAgent(scope, name)).agent
-const roles = async (held: Held): Promise<string[]> => (await kit.store.listMessages({ agentUid: held.agentUid, limit: 100 })).data.map((row) => row.role)
+const roles = async (held: Held): Promise<string[]> =>
+  (await kit.store.listMessages({ agentUid: held.agentUid, limit: 100 })).data.map((row) => row.role)
 const continuations = (held: Held): Promise<{ due_at: Date; sent_at: Date | null }[]> =>
   kit.sql(`select due_at, sent_at from baton.outbox where agent_uid = $1 and kind = 'continue' order by created_at`, [held.agentUid])
 
@@ -37,7 +57,11 @@ test('invariant 2: a stale epoch commits nothing, renews nothing, reserves nothi
   expect(await runOf(held)).toMatchObject({ costMicros: 5_000, reservedMicros: 0, crashes: 1 })
   expect(await kit.store.commit(commitOf(held, answered(), completed))).toMatchObject({ code: 'lease_lost' })
   expect(await kit.store.renew({ ...held, leaseMs: 30_000 })).toMatchObject({ code: 'lease_lost' })
-  const settle = { agentUid: held.agentUid, runId: held.runId, settle: [{ id: reservation?.id ?? ids.make('res'), costMicros: 700, usage: noUsage, estimated: false }] }
+  const settle = {
+    agentUid: held.agentUid,
+    runId: held.runId,
+    settle: [{ id: reservation?.id ?? ids.make('res'), costMicros: 700, usage: noUsage, estimated: false }],
+  }
   await kit.store.settle(settle)
   await kit.store.settle(settle)
   expect(await runOf(held)).toMatchObject({ costMicros: 700, reservedMicros: 0 })
@@ -77,7 +101,8 @@ test('renew repeats a reservation to its first result and carries the flags', as
   const held = await hold(kit, 'renew', { execute: execution(0) })
   const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 600 }
   const request = { ...held, leaseMs: 30_000, reserve }
-  for (let time = 0; time < 2; time++) expect(ok(await kit.store.renew(request))).toMatchObject({ reserved: 'granted', flags: { stop: null } })
+  for (let time = 0; time < 2; time++)
+    expect(ok(await kit.store.renew(request))).toMatchObject({ reserved: 'granted', flags: { stop: null } })
   expect(await runOf(held)).toMatchObject({ reservedMicros: 600 })
   await kit.store.stop(scope, { runId: held.runId }, 'cancelled', null)
   expect(ok(await kit.store.renew({ ...held, leaseMs: 30_000 }))).toMatchObject({ flags: { stop: 'cancelled' } })
@@ -146,11 +171,16 @@ test('stop and retry repeat: nothing ends twice, one new run, none from a messag
   for (let time = 0; time < 2; time++) ok(await kit.store.stop(scope, { runId: queued.run.id }, 'cancelled', null))
   expect(await agentOf('stopped')).toMatchObject({ queued: 0 })
   const deployed = { caller: 'tester', versions: { plain: 'v1' }, settings: null }
-  expect(await kit.store.retry(scope, { runId: queued.run.id, newRunId: ids.make('run'), ...deployed })).toMatchObject({ ok: false, code: 'conflict' })
-  await commit(kit, held, answered(), { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  expect(await kit.store.retry(scope, { runId: queued.run.id, newRunId: ids.make('run'), ...deployed })).toMatchObject({
+    ok: false,
+    code: 'conflict',
+  })
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
   const request = { runId: held.runId, newRunId: ids.make('run'), ...deployed }
   const runs = [ok(await kit.store.retry(scope, request)), ok(await kit.store.retry(scope, request))]
   expect(runs.map((answer) => answer.run.id)).toEqual([request.newRunId, request.newRunId])
+  await commit(kit, await take(kit, held.agentUid), answered(), completed)
+  expect(ok(await kit.store.retry(scope, request)).run).toMatchObject({ id: request.newRunId, state: 'completed' })
   expect(await kit.sql('select 1 from baton.runs where retry_of = $1', [held.runId])).toHaveLength(1)
 })
 
@@ -158,7 +188,10 @@ test('interrupt against commit: whichever is first, the run ends once and nothin
   for (let round = 0; round < 12; round++) {
     const name = `race-${round}`
     const held = await hold(kit, name)
-    const [stopped, end] = await Promise.all([kit.store.stop(scope, { agent: name }, 'interrupted', null), commit(kit, held, answered(), completed)])
+    const [stopped, end] = await Promise.all([
+      kit.store.stop(scope, { agent: name }, 'interrupted', null),
+      commit(kit, held, answered(), completed),
+    ])
     if (!end.released) await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })
     expect(ok(stopped).ok).toBe(true)
     const events = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 100, types: ['done'] }))
@@ -169,10 +202,16 @@ test('interrupt against commit: whichever is first, the run ends once and nothin
 
 test('delete against commit and open: the commit is refused, the next message makes a new agent', async () => {
   const held = await hold(kit, 'gone')
-  const [, late, fresh] = await Promise.all([kit.store.deleteAgent(scope, 'gone'), kit.store.commit(commitOf(held, answered(), completed)), kit.store.open(openRequest('gone'))])
+  const [, late, fresh] = await Promise.all([
+    kit.store.deleteAgent(scope, 'gone'),
+    kit.store.commit(commitOf(held, answered(), completed)),
+    kit.store.open(openRequest('gone')),
+  ])
   if (!late.ok) expect(late).toMatchObject({ code: 'lease_lost' })
   expect(ok(fresh).ok).toBe(true)
-  expect(await kit.store.deleteAgent(scope, 'gone')).toMatchObject({ ok: true })
+  // Where the message came first it went with the agent; else it has made a new one.
+  await kit.store.deleteAgent(scope, 'gone')
+  expect(await kit.store.getAgent(scope, 'gone')).toMatchObject({ ok: false })
   for (const table of ['agents', 'runs', 'messages', 'events', 'inbox', 'tool_calls', 'idempotency']) {
     expect(await kit.sql(`select 1 from baton.${table} where agent_uid = $1`, [held.agentUid])).toHaveLength(0)
   }
@@ -181,7 +220,9 @@ test('delete against commit and open: the commit is refused, the next message ma
 test('the loaded window is cut at 1 MB, at a user message and never between a call and its result', async () => {
   const held = await hold(kit, 'large', { message: message('user', 'x'.repeat(200_000)) })
   const big = (role: NewMessage['role'], text: string): NewMessage => message(role, text.padEnd(240_000, '.'))
-  await commit(kit, held, { messages: [big('assistant', 'a1'), big('user', 'u2'), big('assistant', 'a2'), big('assistant', 'a3'), big('assistant', 'a4')] })
+  await commit(kit, held, {
+    messages: [big('assistant', 'a1'), big('user', 'u2'), big('assistant', 'a2'), big('assistant', 'a3'), big('assistant', 'a4')],
+  })
   await commit(kit, held, {}, { release: 'slice_deadline' })
   const first = await take(kit, held.agentUid)
   if (!('opened' in first.answer) || first.answer.opened === undefined) throw new Error('no window')
@@ -197,6 +238,9 @@ test('window_tokens is an upper bound after the window has moved, kept messages 
   const kept = { ...settings, window: { maxTokens: 1_000, maxMessages: 200, keepFirst: 1 } }
   const held = await hold(kit, 'kept', { settings: kept, message: message('user', 'y'.repeat(3_000)) })
   await commit(kit, held, { messages: [message('assistant', 'z'.repeat(300)), message('user', 'next')] }, { window: { from: 3 } })
-  const rows = await kit.sql<{ tokens: number }>('select sum(est_tokens)::integer as tokens from baton.messages where agent_uid = $1 and seq in (1, 3)', [held.agentUid])
+  const rows = await kit.sql<{ tokens: number }>(
+    'select sum(est_tokens)::integer as tokens from baton.messages where agent_uid = $1 and seq in (1, 3)',
+    [held.agentUid],
+  )
   expect((await agentOf('kept')).windowTokens).toBe(rows[0]?.tokens)
 })
