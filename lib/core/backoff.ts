@@ -2,6 +2,7 @@
 export const maxRetries = 3
 const baseDelayMs = 1_000
 const maxDelayMs = 60_000
+/** The share of a delay that is left to chance. */
 export const jitter = 0.2
 
 /** Milliseconds before retry number `retry` (1 is the first); `random` in 0..1, `haste` divides (1 in production). */

@@ -14,6 +14,7 @@ import { systemIds } from '#lib/system/ids'
 import { memoryStore, type MemoryStore } from '#lib/testing/memory-store'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
 
+/** What the model and the tools of a tried-out template do. */
 export interface TestOptions {
   /** The model's answers in order, one for each call. */
   script: readonly ScriptedAnswer[]

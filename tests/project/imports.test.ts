@@ -24,6 +24,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'lib/system': ['lib/core'],
   'lib/env': ['lib/core'],
   'lib/core': [],
+  // testAgent: runs a template through the real engine, for the adopter's own tests.
+  'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   // The adopter's own: anything but the inside.
   'lib/agents': ['lib/core', 'lib/tools', 'lib/agents'],
   'lib/tools': ['lib/core', 'lib/tools'],
