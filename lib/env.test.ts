@@ -195,7 +195,7 @@ test('providerEnv gives trimmed values and nothing for blanks', () => {
   }
 })
 
-test('.env.example is what the schema says: write it again with node scripts/env-example.ts > .env.example', () => {
+test('.env.example is what the schema says: write it again with npm run docs', () => {
   expect(readFileSync('.env.example', 'utf8')).toBe(envExample())
   for (const name of Object.keys(variables.shape)) expect(envExample()).toContain(`# ${name}=`)
 })

@@ -16,6 +16,7 @@ const longestLookMs = 2_000
 /** So long a reader stays while the database does not answer; then its stream breaks and it connects again. */
 const patienceMs = 20_000
 
+/** What a reader of an event stream wants. */
 export interface Follow extends Filter {
   /** The last number the reader saw. */
   after: number

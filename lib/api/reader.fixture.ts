@@ -62,7 +62,7 @@ export class Simulation {
     if (this.ended) return
     if (dice < 0.62) return this.say(this.current)
     if (dice < 0.67) return this.retell(this.current)
-    if (dice < 0.72) return void this.write('done', null, { state: 'cancelled' }, 'run_other')
+    if (dice < 0.72) return this.write('done', null, { state: 'cancelled' }, 'run_other')
     if (dice < 0.84) return this.answer()
     if (dice < 0.9) return this.fail()
     if (dice < 0.95) return this.cut()

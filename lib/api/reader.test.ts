@@ -78,7 +78,7 @@ const event = (seq: number, type: string, data: Record<string, unknown> = {}, ru
   data,
 })
 const shape = (out: OutFrame[]): string[] =>
-  out.map(({ type, data }) => (data['text'] === undefined ? type : `${type}:${String(data['text'])}`))
+  out.map(({ type, data }) => (data['text'] === undefined ? type : `${type}:${JSON.stringify(data['text']).slice(1, -1)}`))
 
 function reading(after: number): Merger {
   const merger = new Merger(after)

@@ -2,7 +2,7 @@ import { about, variables } from '#lib/env/variables'
 
 /** The text of .env.example: each variable with its sentence and its default, all commented out, so that a copy changes nothing. */
 export function envExample(): string {
-  const lines = ['# Written by `node scripts/env-example.ts` from lib/env/variables.ts: do not edit. Copy to .env.local.']
+  const lines = ['# Written by `npm run docs` from lib/env/variables.ts: do not edit. Copy to .env.local.']
   const defaults = new Map<string, string>()
   let group = ''
   for (const [name, schema] of Object.entries(variables.shape)) {

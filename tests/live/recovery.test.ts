@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { Client } from '#lib/api/reader.fixture'
+import type { Client } from '#lib/api/reader.fixture'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
 import { script, startWorld, type Answer, type World } from '#tests/world'
 

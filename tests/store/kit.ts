@@ -91,7 +91,7 @@ export function openRequest(agent: string, over: Partial<OpenRequest> & { execut
     ...scope,
     caller: 'tester',
     ownerId: null,
-    agent: { name: agent, uid: ids.uuid() as AgentUid, mustExist: false, template: null },
+    agent: { name: agent, uid: ids.uuid(), mustExist: false, template: null },
     versions: { plain: 'v1' },
     settings,
     run: { id: ids.make('run'), limits: null, metadata: {}, webhook: null, traceparent: null },

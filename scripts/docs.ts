@@ -1,0 +1,18 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { envExample } from '#lib/env/example'
+import { configDoc } from '#scripts/docs/config'
+import { errorsDoc } from '#scripts/docs/errors'
+
+/* `npm run docs`: writes the files that are made from code. A test says when one of them has fallen behind. */
+
+const made: Readonly<Record<string, string>> = {
+  'docs/errors.md': errorsDoc(),
+  'docs/config.md': configDoc(),
+  '.env.example': envExample(),
+}
+
+for (const [path, text] of Object.entries(made)) {
+  writeFileSync(join(import.meta.dirname, '..', path), text)
+  console.log(`written: ${path}`)
+}

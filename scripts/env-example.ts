@@ -1,3 +1,0 @@
-import { envExample } from '#lib/env/example'
-
-process.stdout.write(envExample())
