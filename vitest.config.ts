@@ -12,7 +12,12 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'system', include: ['tests/*/*.test.ts'], exclude: ['tests/fake-provider/**'], globalSetup: ['tests/global-setup.ts'] },
+        test: {
+          name: 'system',
+          include: ['tests/*/*.test.ts'],
+          exclude: ['tests/fake-provider/**'],
+          globalSetup: ['tests/global-setup.ts'],
+        },
       },
     ],
   },

@@ -4,7 +4,11 @@ type Handler = (request: NextRequest, context: unknown) => Promise<Response>
 
 /** Loaded at the first request, not at import: the build knows no configuration, and other routes never pay for the SDK. */
 async function load(): Promise<Record<'GET' | 'POST' | 'PUT', Handler>> {
-  const [{ serve }, { client }, { functions }] = await Promise.all([import('inngest/next'), import('#inngest/client'), import('#inngest/functions/index')])
+  const [{ serve }, { client }, { functions }] = await Promise.all([
+    import('inngest/next'),
+    import('#inngest/client'),
+    import('#inngest/functions/index'),
+  ])
   return serve({ client, functions, enableUnauthedSync: false })
 }
 

@@ -40,7 +40,9 @@ async function compose(config: Config): Promise<Services> {
   const ids = systemIds()
   const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line))
   // The local mode is the only one that loads code of local/; production has no hook for it.
-  const plugin = config.local ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers }) : null
+  const plugin = config.local
+    ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
+    : null
   const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model)
   const store = createStore(plugin?.rpc(supabaseRpc({ ...config.supabase, clock })) ?? supabaseRpc({ ...config.supabase, clock }))
   const models = createModels({ providers, env: providerEnv, log })
@@ -54,7 +56,9 @@ async function compose(config: Config): Promise<Services> {
       .send(rows)
       .then(() => store.outboxSent(rows.map((row) => row.id)))
       // The rows are committed: the sweeper sends them again.
-      .catch((error: unknown) => log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: String(error) }))
+      .catch((error: unknown) =>
+        log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: String(error) }),
+      )
       .finally(() => inFlight.delete(work))
     inFlight.add(work)
   }
@@ -77,7 +81,11 @@ async function compose(config: Config): Promise<Services> {
     local: plugin?.services ?? null,
     ensureTenant: () =>
       config.local
-        ? store.ensureTenant({ id: config.tenantId, environment: config.environment, secret: sealSecret(makeWebhookSecret(), config.encryptionKey) })
+        ? store.ensureTenant({
+            id: config.tenantId,
+            environment: config.environment,
+            secret: sealSecret(makeWebhookSecret(), config.encryptionKey),
+          })
         : Promise.resolve(false),
     sealSecret: (plain) => sealSecret(plain, config.encryptionKey),
     checkWebhookAddress: (url) => checkWebhookAddress(url, { local: config.local }),
@@ -100,4 +108,3 @@ function handOverAtSigterm(services: Services): void {
     })
   })
 }
-

@@ -59,7 +59,12 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
     onEffect(record) {
       const { input, ...rest } = record
       const parsed = keyed.safeParse(input)
-      const line = { at: new Date(clock.now()).toISOString(), ...rest, ...(parsed.success ? { key: parsed.data.key } : {}), pid: process.pid }
+      const line = {
+        at: new Date(clock.now()).toISOString(),
+        ...rest,
+        ...(parsed.success ? { key: parsed.data.key } : {}),
+        pid: process.pid,
+      }
       // Synchronous and outside any transaction: what is in the log has been tried, whatever becomes of this process.
       appendFileSync(effectsFile, `${JSON.stringify(line)}\n`)
       crasher.effect(record.kind)

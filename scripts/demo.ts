@@ -28,7 +28,11 @@ const job = JSON.stringify({
   script: [
     { chunks: ['Looking ', 'up ', 'your ', 'invoice. '], chunkDelayMs: 800, tools: [{ name: 'count', input: { key: 'lookups' } }] },
     { text: 'It is open, I charge it. ', tools: [{ name: 'charge', input: { key: chargeKey, cents: 4_200 } }] },
-    { chunks: ['I am ', 'writing ', 'a ', 'long ', 'letter ', 'about ', 'it, ', 'word ', 'by ', 'word. '], chunkDelayMs: 500, tools: [{ name: 'wait', input: { ms: 1_000 } }] },
+    {
+      chunks: ['I am ', 'writing ', 'a ', 'long ', 'letter ', 'about ', 'it, ', 'word ', 'by ', 'word. '],
+      chunkDelayMs: 500,
+      tools: [{ name: 'wait', input: { ms: 1_000 } }],
+    },
     { text: 'Done: invoice 7 is paid and the letter is written.', chunks: 5, chunkDelayMs: 100 },
   ],
 })
@@ -46,7 +50,9 @@ async function receiver(secret: string): Promise<Hook> {
     let text = ''
     request.on('data', (chunk: Buffer) => (text += chunk.toString()))
     request.on('end', () => {
-      const headers = Object.fromEntries(['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [name, String(request.headers[name])]))
+      const headers = Object.fromEntries(
+        ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [name, String(request.headers[name])]),
+      )
       let verified = true
       try {
         new Webhook(secret).verify(text, headers)
@@ -80,7 +86,15 @@ async function follow(url: string, seen: Followed, onText: (step: number) => voi
   let highest = 0
   const parser = createParser({
     onEvent({ id, event, data }) {
-      const body = JSON.parse(data) as { text?: string; step?: number; type?: string; stopReason?: string; reason?: string; epoch?: number; call?: { name: string; state: string } }
+      const body = JSON.parse(data) as {
+        text?: string
+        step?: number
+        type?: string
+        stopReason?: string
+        reason?: string
+        epoch?: number
+        call?: { name: string; state: string }
+      }
       if (id !== undefined) {
         if (Number(id) <= highest) seen.doubled += 1
         highest = Number(id)
@@ -130,9 +144,16 @@ async function demo(stack: Stack): Promise<string[]> {
   }
   say(`POST /api/agents/${agent}/messages: about 10 s of work; this request may run it for 2 s`)
   const body = { message: job, template: 'scripted', limits: { sliceMs: 2_000 }, webhook: { url: hook.url, secret } }
-  const reply = await fetch(`${base}/api/agents/${agent}/messages`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const reply = await fetch(`${base}/api/agents/${agent}/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
   const accepted = (await reply.json()) as { status: string; runId: string; links: { events: string } }
-  check(reply.status === 202 && accepted.status === 'processing', `the POST was answered with ${reply.status} ${accepted.status}; the run is ${accepted.runId}`)
+  check(
+    reply.status === 202 && accepted.status === 'processing',
+    `the POST was answered with ${reply.status} ${accepted.status}; the run is ${accepted.runId}`,
+  )
 
   const seen: Followed = { streamed: [], stored: [], doubled: 0, reconnects: 0, done: false }
   let words = 0
@@ -144,17 +165,30 @@ async function demo(stack: Stack): Promise<string[]> {
   })
   await killed
   check(words >= 4 && seen.reconnects > 0, 'the server was killed in the middle and the stream reconnected')
-  const run = (await (await fetch(`${base}/api/runs/${accepted.runId}?wait=20`)).json()) as { state: string; slices: number; output: string; explain: string }
+  const run = (await (await fetch(`${base}/api/runs/${accepted.runId}?wait=20`)).json()) as {
+    state: string
+    slices: number
+    output: string
+    explain: string
+  }
   check(seen.done && run.state === 'completed', `the run ended: ${run.explain}`)
   check(run.slices >= 3, `one POST, ${run.slices} slices: the request, Inngest, and Inngest again after the kill`)
-  check(seen.streamed.length === 4 && seen.streamed.every((text, index) => text === seen.stored[index]), 'the streamed text equals the stored text in every step')
+  check(
+    seen.streamed.length === 4 && seen.streamed.every((text, index) => text === seen.stored[index]),
+    'the streamed text equals the stored text in every step',
+  )
   check(seen.doubled === 0, 'no event came twice')
 
   await poll(() => hook.received.length > 0, { everyMs: 100, forMs: 20_000 })
   const first = hook.received[0]
-  check(first?.verified === true && first.body.type === 'run.completed', `the webhook arrived (${first?.body.type}) and its signature is valid`)
+  check(
+    first?.verified === true && first.body.type === 'run.completed',
+    `the webhook arrived (${first?.body.type}) and its signature is valid`,
+  )
   check(new Set(hook.received.map(({ id }) => id)).size === 1, 'it has one event id')
-  const effects = (await (await fetch(`${base}/api/local/effects?runId=${accepted.runId}`)).json()) as { data: { kind: string; name: string; key?: string }[] }
+  const effects = (await (await fetch(`${base}/api/local/effects?runId=${accepted.runId}`)).json()) as {
+    data: { kind: string; name: string; key?: string }[]
+  }
   const tools = effects.data.filter(({ kind }) => kind === 'tool').map(({ name }) => name)
   check(tools.filter((name) => name === 'charge').length === 1, 'the card was charged exactly once')
   check(tools.join() === 'count,charge,wait', `each effect happened once: ${tools.join(', ')}`)

@@ -102,7 +102,10 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
 
   const http: World['http'] = async (method, path, body, headers = {}, server = 0) => {
-    const json = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } }
+    const json =
+      body === undefined
+        ? {}
+        : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } }
     const response = await fetch(base(server) + path, { method, headers, ...json, signal: AbortSignal.timeout(60_000) })
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
@@ -125,7 +128,10 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       return http('POST', `/api/agents/${agent}/messages`, { message, template, ...body }, all, server)
     },
     async stream(path, init, onFrame, server = 0) {
-      const response = await fetch(base(server) + path, { ...init, headers: { accept: 'text/event-stream', ...Object.fromEntries(new Headers(init?.headers)) } })
+      const response = await fetch(base(server) + path, {
+        ...init,
+        headers: { accept: 'text/event-stream', ...Object.fromEntries(new Headers(init?.headers)) },
+      })
       if (response.status !== 200 || response.body === null) throw new Error(`${path}: ${response.status} ${await response.text()}`)
       const frames: Frame[] = []
       const parser = createParser({
@@ -161,7 +167,11 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     },
     sql: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) => (await pool.query<Row>(text, values)).rows,
     async chaos(settings) {
-      const response = await fetch(`${stack.info.inngestUrl}/chaos`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(settings) })
+      const response = await fetch(`${stack.info.inngestUrl}/chaos`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(settings),
+      })
       if (!response.ok) throw new Error(`chaos: ${response.status} ${await response.text()}`)
     },
     async close() {

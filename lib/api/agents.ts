@@ -22,7 +22,9 @@ export const createAgent = endpoint({
     const settings = templates.settings(body.template)
     if (settings === null) {
       const known = templates.ids()
-      throw new BatonError('template_unknown', `There is no template ${body.template}. Deployed: ${known.join(', ') || 'none'}.`, { templates: known })
+      throw new BatonError('template_unknown', `There is no template ${body.template}. Deployed: ${known.join(', ') || 'none'}.`, {
+        templates: known,
+      })
     }
     const uid = ids.uuid() as AgentUid
     const request = {
@@ -42,7 +44,8 @@ export const createAgent = endpoint({
       },
     }
     let answer = await services.store.createAgent(request)
-    if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant())) answer = await services.store.createAgent(request)
+    if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant()))
+      answer = await services.store.createAgent(request)
     if (!answer.ok) throw refusalError(answer)
     return json(answer.created ? 201 : 200, answer.agent, { location: `/api/agents/${answer.agent.id}` })
   },
@@ -82,15 +85,27 @@ export const listAgents = endpoint({
       metadata: Object.keys(metadata).length === 0 ? undefined : metadata,
     })
     const last = data.at(-1)
-    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid, order) : null })
+    return json(200, {
+      data,
+      nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid, order) : null,
+    })
   },
 })
 
 const agentFilters = ['limit', 'cursor', 'order', 'template', 'state', 'prefix', 'user', 'from', 'to', 'metadata.KEY']
 
 function unknownFilter(name: string): BatonError {
-  const problem = { in: 'query', path: `/${pointerToken(name)}`, message: 'is not a known parameter, or is given twice', allowed: agentFilters }
-  return new BatonError('validation', `The query parameter ${name} is not known here, or is given twice; known are ${agentFilters.join(', ')}.`, { problems: [problem] })
+  const problem = {
+    in: 'query',
+    path: `/${pointerToken(name)}`,
+    message: 'is not a known parameter, or is given twice',
+    allowed: agentFilters,
+  }
+  return new BatonError(
+    'validation',
+    `The query parameter ${name} is not known here, or is given twice; known are ${agentFilters.join(', ')}.`,
+    { problems: [problem] },
+  )
 }
 
 /** GET /api/agents/{id} */

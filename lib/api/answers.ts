@@ -44,7 +44,18 @@ const done: ReadonlySet<StopReason> = new Set(['end_turn', 'max_tokens'])
 export function endedAnswer(facts: RunFacts, headers: Record<string, string>): Response {
   const { agentId, runId, state, stopReason, output, usage, costMicros, lastSeq } = facts
   if (state === 'completed' || (output !== null && stopReason !== null && done.has(stopReason))) {
-    const body = { status: 'done', output: output ?? '', agentId, runId, run: { id: runId, state }, stopReason, usage, costMicros, costUsd: usd(costMicros), lastSeq }
+    const body = {
+      status: 'done',
+      output: output ?? '',
+      agentId,
+      runId,
+      run: { id: runId, state },
+      stopReason,
+      usage,
+      costMicros,
+      costUsd: usd(costMicros),
+      lastSeq,
+    }
     return json(200, body, headers)
   }
   const code = stopReason !== null && isErrorCode(stopReason) ? stopReason : 'internal_error'

@@ -25,15 +25,23 @@ function positionOf(request: Request, given: Query): number | null {
   const header = request.headers.get('last-event-id')
   const text = header ?? given.cursor
   if (text === undefined || text === null || text === '') return given.after ?? null
-  if (!/^\d{1,15}$/.test(text)) throw new BatonError('invalid_cursor', 'Last-Event-ID and cursor are event numbers: whole numbers from the id lines.')
+  if (!/^\d{1,15}$/.test(text))
+    throw new BatonError('invalid_cursor', 'Last-Event-ID and cursor are event numbers: whole numbers from the id lines.')
   return Number(text)
 }
 
 function checkToken(caller: Caller, agentUid: AgentUid): void {
-  if (caller.kind === 'stream' && caller.agentUid !== agentUid) throw new BatonError('forbidden', 'The stream token is for another agent or run.')
+  if (caller.kind === 'stream' && caller.agentUid !== agentUid)
+    throw new BatonError('forbidden', 'The stream token is for another agent or run.')
 }
 
-async function readEvents(services: Services, agentUid: AgentUid, runId: RunId | null, after: number | null, given: Query): Promise<Response> {
+async function readEvents(
+  services: Services,
+  agentUid: AgentUid,
+  runId: RunId | null,
+  after: number | null,
+  given: Query,
+): Promise<Response> {
   const { channels, types, from, to, limit } = given
   const answer = await services.store.listEvents({
     agentUid,
@@ -47,8 +55,18 @@ async function readEvents(services: Services, agentUid: AgentUid, runId: RunId |
   })
   if (!answer.ok) throw cursorProblem(answer)
   const last = answer.data.at(-1)
-  const data = answer.data.map(({ data: fields, ...event }) => ({ ...event, ...fields, seq: event.seq, type: event.type, channel: event.channel }))
-  return json(200, { data, nextCursor: last !== undefined && answer.data.length === limit ? String(last.seq) : null, lastSeq: answer.lastSeq })
+  const data = answer.data.map(({ data: fields, ...event }) => ({
+    ...event,
+    ...fields,
+    seq: event.seq,
+    type: event.type,
+    channel: event.channel,
+  }))
+  return json(200, {
+    data,
+    nextCursor: last !== undefined && answer.data.length === limit ? String(last.seq) : null,
+    lastSeq: answer.lastSeq,
+  })
 }
 
 function wantsJson(request: Request): boolean {

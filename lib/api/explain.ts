@@ -18,10 +18,12 @@ export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetai
   if (run.state === 'awaiting_approval') return `The run waits for a decision about ${calls}.`
   if (run.state === 'waiting') {
     const due = inMs(run.wait?.dueAt ?? null)
-    if (run.wait?.kind === 'template') return `The run waits because its template ${run.template} is not deployed; deploy it again and the run goes on. The next look is due ${due}.`
+    if (run.wait?.kind === 'template')
+      return `The run waits because its template ${run.template} is not deployed; deploy it again and the run goes on. The next look is due ${due}.`
     return `The run waits (${run.wait?.kind}) and is due ${due}.${last}`
   }
-  if (run.lease === null) return `The run is due ${inMs(run.dueAt)} and no executor holds it: its continuation is on the way or the sweeper will find it.${last}`
+  if (run.lease === null)
+    return `The run is due ${inMs(run.dueAt)} and no executor holds it: its continuation is on the way or the sweeper will find it.${last}`
   if (!run.lease.live) {
     const times = run.crashes === 0 ? '' : ` It is take-over number ${run.crashes + 1} of this step.`
     return `The executor of step ${run.step + 1} has not been heard of since before ${run.lease.until}; the sweeper hands the run on.${times}`

@@ -13,7 +13,11 @@ export const health = endpoint({
     const checkedAt = new Date(clock.now()).toISOString()
     try {
       await store.health(config.environment)
-      return json(200, { healthy: true, checks: { database: { connected: true, latencyMs: Math.round(clock.monotonic() - from) } }, checkedAt })
+      return json(200, {
+        healthy: true,
+        checks: { database: { connected: true, latencyMs: Math.round(clock.monotonic() - from) } },
+        checkedAt,
+      })
     } catch (error) {
       services.log.warn('the database does not answer', { error: String(error) })
       return json(503, { healthy: false, checks: { database: { connected: false, latencyMs: null } }, checkedAt }, { 'retry-after': '2' })

@@ -61,7 +61,10 @@ async function accept(context: SendContext, execute: boolean): Promise<OpenedMes
   const { services, body, params, caller, request, rawBody, idempotencyKey } = context
   const bytes = jsonBytes(body.message)
   if (bytes > services.config.maxMessageBytes) {
-    throw new BatonError('body_too_large', `A message may have ${services.config.maxMessageBytes} bytes; this one has ${bytes}. Nothing was kept.`)
+    throw new BatonError(
+      'body_too_large',
+      `A message may have ${services.config.maxMessageBytes} bytes; this one has ${bytes}. Nothing was kept.`,
+    )
   }
   return openMessage(
     services,
@@ -141,11 +144,19 @@ async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)
   const timer = new AbortController()
-  const waited = services.clock.sleep(Math.max(0, until - services.clock.monotonic()), AbortSignal.any([timer.signal, request.signal])).then(() => null)
+  const waited = services.clock
+    .sleep(Math.max(0, until - services.clock.monotonic()), AbortSignal.any([timer.signal, request.signal]))
+    .then(() => null)
   const advanced = await Promise.race([slice.done, waited])
   timer.abort()
   if (advanced === null || advanced.kind === 'lease_lost') {
-    return { ...facts, state: 'running', lastSeq: slice.session.opened.lastSeq, usage: slice.session.opened.run.usage, costMicros: slice.session.opened.run.costMicros }
+    return {
+      ...facts,
+      state: 'running',
+      lastSeq: slice.session.opened.lastSeq,
+      usage: slice.session.opened.run.usage,
+      costMicros: slice.session.opened.run.costMicros,
+    }
   }
   const { state, stopReason, output, usage, costMicros, lastSeq } = advanced
   return { ...facts, state, stopReason, output, usage, costMicros, lastSeq, error: slice.session.error }
@@ -157,7 +168,12 @@ export const listMessages = endpoint({
   path: '/api/agents/{id}/messages',
   summary: 'The conversation, oldest first; queued messages come last and have no seq',
   params: agentParams,
-  query: z.object({ ...page, after: seq.optional(), before: seq.optional(), role: z.enum(['system', 'user', 'assistant', 'tool']).optional() }),
+  query: z.object({
+    ...page,
+    after: seq.optional(),
+    before: seq.optional(),
+    role: z.enum(['system', 'user', 'assistant', 'tool']).optional(),
+  }),
   async handler({ services, params, query, caller }) {
     const { agent } = await requireAgent(services, caller, params.id)
     const after = query.cursor === undefined ? query.after : Number(decodeCursor('messages', query.cursor))
@@ -171,6 +187,12 @@ export const listMessages = endpoint({
     const more = data.length === query.limit
     const last = data.at(-1)
     const nextCursor = more && last !== undefined && query.before === undefined ? encodeCursor('messages', String(last.seq)) : null
-    return json(200, { data: [...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...(more || query.before !== undefined ? [] : queued)], nextCursor })
+    return json(200, {
+      data: [
+        ...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })),
+        ...(more || query.before !== undefined ? [] : queued),
+      ],
+      nextCursor,
+    })
   },
 })

@@ -25,12 +25,20 @@ const filters = {
   user: z.uuid().optional(),
 }
 
-async function listed(services: Services, caller: Caller, query: z.output<z.ZodObject<typeof filters>>, agentUid: string | null): Promise<Response> {
+async function listed(
+  services: Services,
+  caller: Caller,
+  query: z.output<z.ZodObject<typeof filters>>,
+  agentUid: string | null,
+): Promise<Response> {
   const { limit, cursor, ...rest } = query
   const after = cursor === undefined ? null : decodeCursor('runs', cursor, rest.order)
   const data = await services.store.listRuns(scopeOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
   const last = data.at(-1)
-  return json(200, { data: data.map(runBody), nextCursor: last !== undefined && data.length === limit ? encodeCursor('runs', last.id, rest.order) : null })
+  return json(200, {
+    data: data.map(runBody),
+    nextCursor: last !== undefined && data.length === limit ? encodeCursor('runs', last.id, rest.order) : null,
+  })
 }
 
 /** GET /api/runs: over all agents, newest first unless order=asc. */
@@ -99,7 +107,8 @@ export const cancelRun = endpoint({
   summary: 'Cancel a run',
   params: idParams,
   body: reason,
-  handler: ({ services, params, body, caller, background }) => stop(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
+  handler: ({ services, params, body, caller, background }) =>
+    stop(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
 })
 
 /** POST /api/agents/{id}/interrupt: ends what runs now (or the named run); the agent takes messages as before. */
@@ -110,7 +119,14 @@ export const interruptAgent = endpoint({
   params: agentParams,
   body: z.strictObject({ runId: z.string().max(100).optional(), reason: z.string().max(500).optional() }).optional(),
   handler: ({ services, params, body, caller, background }) =>
-    stop(services, caller, { agent: params.id, ...(body?.runId === undefined ? {} : { runId: body.runId }) }, 'interrupted', body?.reason ?? null, background),
+    stop(
+      services,
+      caller,
+      { agent: params.id, ...(body?.runId === undefined ? {} : { runId: body.runId }) },
+      'interrupted',
+      body?.reason ?? null,
+      background,
+    ),
 })
 
 async function stop(
@@ -139,9 +155,16 @@ export const retryRun = endpoint({
   async handler({ services, params, caller }) {
     const { templates, ids, store } = services
     const scope = scopeOf(services, caller)
-    const request = { runId: params.id, newRunId: ids.make('run') satisfies RunId, caller: caller.caller, versions: templates.versions, settings: null }
+    const request = {
+      runId: params.id,
+      newRunId: ids.make('run') satisfies RunId,
+      caller: caller.caller,
+      versions: templates.versions,
+      settings: null,
+    }
     let answer = await store.retry(scope, request)
-    if (!answer.ok && answer.code === 'template_changed') answer = await store.retry(scope, { ...request, settings: templates.settings(String(answer['template'])) })
+    if (!answer.ok && answer.code === 'template_changed')
+      answer = await store.retry(scope, { ...request, settings: templates.settings(String(answer['template'])) })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     return json(202, runBody(answer.run), { location: `/api/runs/${answer.run.id}` })

@@ -18,10 +18,18 @@ const imagePart = z.strictObject({
 })
 
 /** Text or AI SDK user content parts; files as https URLs (the provider fetches them, Baton never does) or data URLs. */
-export const messageContent = z.union([z.string().min(1), z.array(z.discriminatedUnion('type', [textPart, filePart, imagePart])).min(1).max(100)])
+export const messageContent = z.union([
+  z.string().min(1),
+  z
+    .array(z.discriminatedUnion('type', [textPart, filePart, imagePart]))
+    .min(1)
+    .max(100),
+])
 
 /** The path of everything below one agent; the id is the name that the caller chose. */
-export const agentParams = z.object({ id: z.string().regex(agentNamePattern, 'an agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit') })
+export const agentParams = z.object({
+  id: z.string().regex(agentNamePattern, 'an agent id has 1 to 128 of A-Z a-z 0-9 _ . : - and begins with a letter or digit'),
+})
 /** The path of everything below a run or another thing with an id of ours. */
 export const idParams = z.object({ id: z.string().min(1).max(200) })
 

@@ -37,9 +37,11 @@ export function decide(opened: Opened, rules: Rules): Decision {
   if (run.crashes > rules.maxStepCrashes) {
     return failed('step_crashed', `Step ${run.step + 1} took its process down ${run.crashes} times; what had been committed is kept.`)
   }
-  if (run.cuts >= 2) return failed('step_too_long', `Step ${run.step + 1} did not fit into a slice twice; split the work or raise maxDuration.`)
+  if (run.cuts >= 2)
+    return failed('step_too_long', `Step ${run.step + 1} did not fit into a slice twice; split the work or raise maxDuration.`)
   const most = mostSlices(run.limits.maxSteps)
-  if (run.slices > most) return failed('step_too_long', `The run was handed over ${most} times without coming to its end; see its events for what it waits for.`)
+  if (run.slices > most)
+    return failed('step_too_long', `The run was handed over ${most} times without coming to its end; see its events for what it waits for.`)
   const outOfTime = run.workMs >= run.limits.maxWallMs ? failed('max_time', `The run has worked for its ${run.limits.maxWallMs} ms.`) : null
 
   const open = opened.calls.filter((call) => !isFinal(call.state))

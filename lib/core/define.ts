@@ -50,7 +50,9 @@ export interface AnyTool {
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
  * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, or when `run` and `effect` contradict each other.
  */
-export function defineTool<Input, Output, const Name extends string>(tool: ToolDefinition<Input, Output, Name>): ToolDefinition<Input, Output, Name> {
+export function defineTool<Input, Output, const Name extends string>(
+  tool: ToolDefinition<Input, Output, Name>,
+): ToolDefinition<Input, Output, Name> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
@@ -93,7 +95,8 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
 
 /** Describes a template. Throws a TypeError for a bad id, doubled tool names or a model without a provider prefix. */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id)) throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
+    throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
   if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
   const names = (agent.tools ?? []).map((tool) => tool.name)
   const doubled = names.find((name, index) => names.indexOf(name) !== index)

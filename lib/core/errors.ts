@@ -106,7 +106,12 @@ export class ProviderError extends Error {
   readonly code: ProviderCode
   readonly retryAfterMs: number | null
   readonly status: number | null
-  constructor(code: ProviderCode, message: string, at: { retryAfterMs?: number | null; status?: number | null } = {}, options?: ErrorOptions) {
+  constructor(
+    code: ProviderCode,
+    message: string,
+    at: { retryAfterMs?: number | null; status?: number | null } = {},
+    options?: ErrorOptions,
+  ) {
     super(message, options)
     this.name = 'ProviderError'
     this.code = code

@@ -21,7 +21,12 @@ export const defaultToolConcurrency = 3
 export const defaultWindow = { maxTokens: 89_600, maxMessages: 200, keepFirst: 0 }
 
 /** What the agent row carries of its template. `price` null means that no price is known and calls are refused. */
-export function resolveSettings(definition: AgentDefinition, version: string, price: AgentSettings['price'], instructionTokens: number): AgentSettings {
+export function resolveSettings(
+  definition: AgentDefinition,
+  version: string,
+  price: AgentSettings['price'],
+  instructionTokens: number,
+): AgentSettings {
   return {
     template: definition.id,
     templateVersion: version,

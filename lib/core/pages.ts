@@ -81,7 +81,16 @@ export interface RunDetails {
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
   gateMs: number | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
-  webhooks: { id: string; eventId: string; url: string; type: string; state: string; attempts: number; nextAt: string | null; log: unknown[] }[]
+  webhooks: {
+    id: string
+    eventId: string
+    url: string
+    type: string
+    state: string
+    attempts: number
+    nextAt: string | null
+    log: unknown[]
+  }[]
 }
 
 /** A page of a list; filters that are undefined do not filter. */
@@ -110,11 +119,17 @@ export interface TakenDelivery {
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
 export interface Store extends EngineStore {
-  createAgent(request: Pick<OpenRequest, 'tenant' | 'environment' | 'caller' | 'ownerId' | 'versions' | 'settings'> & { agent: OpenRequest['agent'] & { webhook?: unknown } }): Promise<
-    { ok: true; created: boolean; agent: AgentView } | Refusal
-  >
+  createAgent(
+    request: Pick<OpenRequest, 'tenant' | 'environment' | 'caller' | 'ownerId' | 'versions' | 'settings'> & {
+      agent: OpenRequest['agent'] & { webhook?: unknown }
+    },
+  ): Promise<{ ok: true; created: boolean; agent: AgentView } | Refusal>
   getAgent(scope: Scope, agent: string): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } } | Refusal>
-  patchAgent(scope: Scope, agent: string, patch: { metadata?: Record<string, unknown>; webhook?: unknown }): Promise<{ ok: true; agent: AgentView } | Refusal>
+  patchAgent(
+    scope: Scope,
+    agent: string,
+    patch: { metadata?: Record<string, unknown>; webhook?: unknown },
+  ): Promise<{ ok: true; agent: AgentView } | Refusal>
   deleteAgent(scope: Scope, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
   listAgents(scope: Scope, query: ListQuery): Promise<AgentView[]>
   getRun(scope: Scope, runId: string): Promise<RunDetails | Refusal>
@@ -135,7 +150,12 @@ export interface Store extends EngineStore {
     scope: Scope,
     request: { runId: string; newRunId: RunId; caller: string; versions: Record<string, string>; settings: AgentSettings | null },
   ): Promise<OpenAnswer | Refusal>
-  sweep(request: { environment: string; everyMs: number; resendMs: number; limit: number }): Promise<{ swept: boolean; outbox: OutboxRow[] }>
+  sweep(request: {
+    environment: string
+    everyMs: number
+    resendMs: number
+    limit: number
+  }): Promise<{ swept: boolean; outbox: OutboxRow[] }>
   takeDelivery(request: { id: string; environment: string; holdMs: number }): Promise<TakenDelivery | Refusal>
   recordDelivery(request: {
     id: string

@@ -82,7 +82,9 @@ export interface Estimate {
 /** The door to the model providers; it neither retries nor executes tools. */
 export interface ModelPort {
   /** Worst case of a call, for the reservation. Pure. */
-  estimate(request: Pick<ModelRequest, 'model' | 'definition' | 'instructions' | 'messages' | 'opening' | 'modelCall' | 'maxOutputTokens'>): Estimate
+  estimate(
+    request: Pick<ModelRequest, 'model' | 'definition' | 'instructions' | 'messages' | 'opening' | 'modelCall' | 'maxOutputTokens'>,
+  ): Estimate
   /** Makes one call. Throws ProviderError, or the signal's reason when aborted. */
   call(request: ModelRequest, onDelta: (delta: ModelDelta) => void, signal: AbortSignal): Promise<ModelAnswer>
 }

@@ -41,7 +41,13 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
   opened.calls = next.calls.map((call) =>
     started.has(call.callId) ? { ...call, state: 'executing', epoch: opened.lease.epoch, attempts: call.attempts + 1 } : call,
   )
-  opened.run = { ...next.run, state: answer.state, costMicros: answer.costMicros, reservedMicros: answer.reservedMicros, toolCalls: answer.toolCalls }
+  opened.run = {
+    ...next.run,
+    state: answer.state,
+    costMicros: answer.costMicros,
+    reservedMicros: answer.reservedMicros,
+    toolCalls: answer.toolCalls,
+  }
   opened.windowFrom = answer.windowFrom
   opened.flags = answer.flags
   opened.lastSeq = answer.lastSeq
@@ -59,7 +65,11 @@ function mergeCalls(opened: Opened, writes: readonly CallWrite[]): ToolCall[] {
   return [...calls.values()]
 }
 
-function numbered(message: { role: StoredMessage['role']; content: StoredMessage['content']; estTokens: number }, opened: Opened, seq: number): StoredMessage {
+function numbered(
+  message: { role: StoredMessage['role']; content: StoredMessage['content']; estTokens: number },
+  opened: Opened,
+  seq: number,
+): StoredMessage {
   return { seq, runId: opened.run.id, role: message.role, content: message.content, estTokens: message.estTokens }
 }
 

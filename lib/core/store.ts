@@ -279,4 +279,3 @@ export interface EngineStore {
   settle(request: { agentUid: AgentUid; runId: RunId; settle: Settlement[] }): Promise<void>
   outboxSent(ids: readonly string[]): Promise<void>
 }
-

@@ -8,7 +8,15 @@ import { toolStep } from '#lib/engine/tool-step'
 
 /** What became of a slice. `ended` and the others are as the last commit left them; `lease_lost` says nothing about the run. */
 export type Advanced =
-  | { kind: 'ended' | 'handed_over' | 'waiting'; state: RunState; stopReason: StopReason | null; output: string | null; usage: Usage; costMicros: number; lastSeq: number }
+  | {
+      kind: 'ended' | 'handed_over' | 'waiting'
+      state: RunState
+      stopReason: StopReason | null
+      output: string | null
+      usage: Usage
+      costMicros: number
+      lastSeq: number
+    }
   | { kind: 'lease_lost' }
 
 /**
@@ -70,7 +78,14 @@ function atHardLimit(session: Session): boolean {
 function result(session: Session): Advanced {
   const { run, lastSeq } = session.opened
   if (!session.released) return { kind: 'lease_lost' }
-  const facts = { state: run.state, stopReason: session.stopReason, output: session.output, usage: run.usage, costMicros: run.costMicros, lastSeq }
+  const facts = {
+    state: run.state,
+    stopReason: session.stopReason,
+    output: session.output,
+    usage: run.usage,
+    costMicros: run.costMicros,
+    lastSeq,
+  }
   if (run.state === 'waiting') return { kind: 'waiting', ...facts }
   return { kind: run.state === 'running' ? 'handed_over' : 'ended', ...facts }
 }

@@ -12,13 +12,29 @@ export function callRecords(session: Session, step: number, answer: ModelAnswer)
   return answer.calls.map((call, index) => {
     const callId: CallId = session.services.ids.make('call')
     const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
-    const base = { callId, step, index, name: call.name, input: call.input ?? null, effect: tool?.effect ?? 'pure', idempotencyKey: callId } as const
+    const base = {
+      callId,
+      step,
+      index,
+      name: call.name,
+      input: call.input ?? null,
+      effect: tool?.effect ?? 'pure',
+      idempotencyKey: callId,
+    } as const
     if (call.problem === null && tool !== undefined) return { ...base, state: 'pending', output: null }
-    return { ...base, state: 'failed', output: { type: 'error-json', value: problemOf(call, session) }, note: call.problem?.message ?? 'unknown tool' }
+    return {
+      ...base,
+      state: 'failed',
+      output: { type: 'error-json', value: problemOf(call, session) },
+      note: call.problem?.message ?? 'unknown tool',
+    }
   })
 }
 
-function problemOf(call: RequestedCall, session: Session): { ok: false; errorType: string; message: string; retryable: false; advice: string } {
+function problemOf(
+  call: RequestedCall,
+  session: Session,
+): { ok: false; errorType: string; message: string; retryable: false; advice: string } {
   const names = (session.definition.tools ?? []).map((tool) => tool.name).join(', ')
   const unknown = call.problem === null || call.problem.errorType === 'unknown_tool'
   return {
@@ -26,7 +42,9 @@ function problemOf(call: RequestedCall, session: Session): { ok: false; errorTyp
     errorType: call.problem?.errorType ?? 'unknown_tool',
     message: call.problem?.message ?? `There is no tool ${call.name}.`,
     retryable: false,
-    advice: unknown ? `Use one of: ${names === '' ? 'no tools are available' : names}.` : "Call the tool again with arguments that match its schema.",
+    advice: unknown
+      ? `Use one of: ${names === '' ? 'no tools are available' : names}.`
+      : 'Call the tool again with arguments that match its schema.',
   }
 }
 

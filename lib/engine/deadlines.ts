@@ -11,5 +11,8 @@ const lastStepMarginMs = 2_000
 export function deadlinesFrom(services: Pick<EngineServices, 'config'>, start: number, sliceMs: number, waitMs: number | null): Deadlines {
   const { maxDurationMs, hardMarginMs } = services.config
   const hardAt = start + Math.max(1_000, maxDurationMs - hardMarginMs)
-  return { hardAt, sliceAt: Math.min(start + sliceMs, hardAt - lastStepMarginMs, waitMs === null ? Number.POSITIVE_INFINITY : start + waitMs) }
+  return {
+    hardAt,
+    sliceAt: Math.min(start + sliceMs, hardAt - lastStepMarginMs, waitMs === null ? Number.POSITIVE_INFINITY : start + waitMs),
+  }
 }

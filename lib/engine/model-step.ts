@@ -20,7 +20,8 @@ export async function modelStep(session: Session): Promise<void> {
   const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
   if (gateMs > 0) return atGate(session, gateMs)
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
-  if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null) return void (await settle(session, { progress: false }))
+  if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
+    return void (await settle(session, { progress: false }))
   const request = await requestFor(session, opened)
   if (!(await reserved(session, request))) return
 
@@ -87,7 +88,9 @@ async function answered(session: Session, request: ModelRequest, answer: ModelAn
   happened.messages = [assistantMessage(answer, calls)]
   happened.calls = calls
   const cutShort: Intends =
-    answer.finish === 'length' && calls.length === 0 ? { end: { state: 'completed', stopReason: 'max_tokens', output: answer.text, error: null } } : {}
+    answer.finish === 'length' && calls.length === 0
+      ? { end: { state: 'completed', stopReason: 'max_tokens', output: answer.text, error: null } }
+      : {}
   await settle(session, happened, 0, cutShort)
 }
 
@@ -118,14 +121,28 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
   if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
   if (isRetryable(error.code) && retry <= maxRetries) {
     happened.count = { attempt: retry }
-    happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: retry, delayMs: ms, code: error.code, model: request.model } }]
+    happened.events = [
+      {
+        channel: 'monitor',
+        type: 'retry',
+        step: request.step,
+        data: { attempt: retry, delayMs: ms, code: error.code, model: request.model },
+      },
+    ]
     return pause(session, happened, ms)
   }
   const hasFallback = run.modelIndex < (session.definition.fallback ?? []).length
   if (hasFallback && code !== 'bad_request' && code !== 'content_filtered') {
     happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
     const to = currentModel(session, run.modelIndex + 1)
-    happened.events = [{ channel: 'monitor', type: 'retry', step: request.step, data: { attempt: 0, delayMs: 0, code: error.code, model: to, fallback: true } }]
+    happened.events = [
+      {
+        channel: 'monitor',
+        type: 'retry',
+        step: request.step,
+        data: { attempt: 0, delayMs: 0, code: error.code, model: to, fallback: true },
+      },
+    ]
     return void (await settle(session, happened))
   }
   await end(session, happened, code, error.message)
@@ -142,7 +159,9 @@ function wasRefused(error: ProviderError): boolean {
  */
 function isTooLong(session: Session, request: ModelRequest, error: ProviderError): boolean {
   const { maxTokens } = session.opened.settings.window
-  return error.code === 'bad_request' && error.status === 400 && session.services.model.estimate(request).inputTokens >= maxTokens * nearLimit
+  return (
+    error.code === 'bad_request' && error.status === 400 && session.services.model.estimate(request).inputTokens >= maxTokens * nearLimit
+  )
 }
 const nearLimit = 0.8
 

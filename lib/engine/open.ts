@@ -8,7 +8,6 @@ import { estimateTokens, jsonBytes } from '#lib/core/window'
 import type { LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
-
 /** What a caller asks for with a message, checked by the HTTP layer. */
 export interface MessageRequest {
   tenant: string
@@ -95,12 +94,23 @@ function firstReservation(services: EngineServices, template: string | null, mes
   const base = { id: services.ids.make('res'), step: 1, attempt: 0, model }
   if (definition === undefined || !model.startsWith('local/')) return { ...base, micros: null }
   const opening: ModelMessage = { role: 'user', content: message.content }
-  const estimate = services.model.estimate({ model, definition, instructions: '', messages: [opening], opening, modelCall: 0, maxOutputTokens: 0 })
+  const estimate = services.model.estimate({
+    model,
+    definition,
+    instructions: '',
+    messages: [opening],
+    opening,
+    modelCall: 0,
+    maxOutputTokens: 0,
+  })
   return { ...base, micros: worstCaseMicros(estimate, services.price(model)) }
 }
 
 function unknownTemplate(id: string, known: readonly string[]): BatonError {
-  return new BatonError('template_unknown', `There is no template ${id}. Deployed: ${known.join(', ') || 'none'}.`, { template: id, templates: known })
+  return new BatonError('template_unknown', `There is no template ${id}. Deployed: ${known.join(', ') || 'none'}.`, {
+    template: id,
+    templates: known,
+  })
 }
 
 const refusals: Record<string, string> = {
@@ -121,6 +131,7 @@ const refusals: Record<string, string> = {
 /** The error of a refused call of the store. */
 export function refusalError(refusal: Refusal): BatonError {
   const { ok: _ok, code, ...details } = refusal
-  if (!isErrorCode(code)) return new BatonError('internal_error', 'The database answered in a way this build does not know.', {}, { cause: new Error(code) })
+  if (!isErrorCode(code))
+    return new BatonError('internal_error', 'The database answered in a way this build does not know.', {}, { cause: new Error(code) })
   return new BatonError(code, refusals[code] ?? 'The request was refused; nothing was kept.', details)
 }

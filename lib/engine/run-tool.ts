@@ -33,11 +33,23 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   const outcome: ToolOutcome = { call: null, values: {}, events: [] }
   const write = (state: CallWrite['state'], output: ToolOutput, note?: string): ToolOutcome => {
     const { callId, step, index, name, input, effect, idempotencyKey } = call
-    outcome.call = { callId, step, index, name, input, effect, idempotencyKey, state, output: cut(output, services.config.maxResultBytes), ...(note ? { note } : {}) }
+    outcome.call = {
+      callId,
+      step,
+      index,
+      name,
+      input,
+      effect,
+      idempotencyKey,
+      state,
+      output: cut(output, services.config.maxResultBytes),
+      ...(note ? { note } : {}),
+    }
     return outcome
   }
   const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
-  if (tool?.run === undefined) return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
+  if (tool?.run === undefined)
+    return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = tool.input.safeParse(call.input)
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
@@ -137,7 +149,8 @@ function aborted(
   }
   const reason: unknown = session.signal.reason
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
-  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running) return { call: null, values: {}, events: [] }
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running)
+    return { call: null, values: {}, events: [] }
   const state = call.effect === 'once' ? 'sealed' : 'failed'
   return write(state, text(`The call was stopped before it ended.${still}${unknown}`), 'aborted')
 }
@@ -159,6 +172,11 @@ function cut(output: ToolOutput, maxBytes: number): ToolOutput {
   const bytes = Buffer.byteLength(JSON.stringify(output))
   if (bytes <= maxBytes) return output
   const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)
-  const kept = Buffer.from(whole).subarray(0, maxBytes - 200).toString('utf8')
-  return { type: output.type.startsWith('error') ? 'error-text' : 'text', value: `${kept}\n[cut: ${bytes} bytes, the first ${maxBytes} are kept]` }
+  const kept = Buffer.from(whole)
+    .subarray(0, maxBytes - 200)
+    .toString('utf8')
+  return {
+    type: output.type.startsWith('error') ? 'error-text' : 'text',
+    value: `${kept}\n[cut: ${bytes} bytes, the first ${maxBytes} are kept]`,
+  }
 }

@@ -18,7 +18,10 @@ export interface Templates {
 
 /** What the engine is made of; lib/baton puts the parts together. */
 export interface EngineServices {
-  config: Pick<Config, 'environment' | 'leaseMs' | 'haste' | 'maxStepCrashes' | 'maxResultBytes' | 'toolTimeoutMs' | 'maxDurationMs' | 'hardMarginMs'>
+  config: Pick<
+    Config,
+    'environment' | 'leaseMs' | 'haste' | 'maxStepCrashes' | 'maxResultBytes' | 'toolTimeoutMs' | 'maxDurationMs' | 'hardMarginMs'
+  >
   store: EngineStore
   model: ModelPort
   live: Live

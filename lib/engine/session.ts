@@ -103,9 +103,12 @@ export function openSession(input: SessionInput): Session {
     hardTimer.unref()
   }
   armHard()
-  const heartbeat = setInterval(() => {
-    if (clock.monotonic() - lastContact >= opened.lease.leaseMs / 3 - 50) beat()
-  }, Math.max(50, opened.lease.leaseMs / 12))
+  const heartbeat = setInterval(
+    () => {
+      if (clock.monotonic() - lastContact >= opened.lease.leaseMs / 3 - 50) beat()
+    },
+    Math.max(50, opened.lease.leaseMs / 12),
+  )
   heartbeat.unref()
   const unhalt = live.onHalt(opened.agentUid, (runId) => {
     if (runId === null || runId === opened.run.id) beat()

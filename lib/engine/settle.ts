@@ -20,7 +20,11 @@ export function rulesOf(session: Session): Parameters<typeof decide>[1] {
  * `happened` is settled with it: nothing where its call was never made. Throws LeaseLost.
  */
 export async function settle(session: Session, facts: Happened, running = 0, force: Intends = {}): Promise<CommitAnswer> {
-  const happened: Happened = { ...facts, settle: allSettled(session, facts.settle ?? []), count: { ...facts.count, workMs: session.takeWorkMs() } }
+  const happened: Happened = {
+    ...facts,
+    settle: allSettled(session, facts.settle ?? []),
+    count: { ...facts.count, workMs: session.takeWorkMs() },
+  }
   const next = project(session.opened, happened)
   const intends = { ...(await plan(session, next, running)), ...force }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
@@ -35,7 +39,12 @@ export async function settle(session: Session, facts: Happened, running = 0, for
     session.output = intends.end.output
     session.error = intends.end.error
   }
-  session.reservation = { state: answer.reserved, entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null, spent: false, stale: answer.steered }
+  session.reservation = {
+    state: answer.reserved,
+    entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null,
+    spent: false,
+    stale: answer.steered,
+  }
   return answer
 }
 
@@ -48,7 +57,9 @@ async function plan(session: Session, next: Opened, running: number): Promise<In
   const decision = decide(next, rulesOf(session))
   switch (decision.kind) {
     case 'end':
-      return running > 0 ? {} : { end: { state: decision.state, stopReason: decision.stopReason, output: decision.output, error: decision.error } }
+      return running > 0
+        ? {}
+        : { end: { state: decision.state, stopReason: decision.stopReason, output: decision.output, error: decision.error } }
     case 'tools':
       return planTools(session, decision, running)
     case 'model':
@@ -90,7 +101,12 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
   const instructions =
     typeof definition.instructions === 'string'
       ? definition.instructions
-      : await definition.instructions({ tenantId: opened.tenantId, userId: opened.userId, agentId: opened.agentName, metadata: opened.metadata })
+      : await definition.instructions({
+          tenantId: opened.tenantId,
+          userId: opened.userId,
+          agentId: opened.agentName,
+          metadata: opened.metadata,
+        })
   return {
     definition,
     model: currentModel(session, opened.run.modelIndex),

@@ -33,7 +33,10 @@ export function startSlice(
     reservation: { state: at.reserve?.state ?? 'none', entry: granted ? (at.reserve?.entry ?? null) : null, spent: false, stale: false },
   })
   const done = advance(session).catch((error: unknown): Advanced => {
-    services.log.error('a slice failed', { runId: opened.opened.run.id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    services.log.error('a slice failed', {
+      runId: opened.opened.run.id,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
     return { kind: 'lease_lost' }
   })
   const slice: Slice = { session, done }
@@ -43,7 +46,11 @@ export function startSlice(
 }
 
 /** Takes over a due agent and runs one slice. A refusal says why there was nothing to do: another executor holds it, or it is not due. */
-export async function continueRun(services: EngineServices, agentUid: AgentUid, deadlines: Deadlines): Promise<{ advanced: Advanced } | { refused: Refusal }> {
+export async function continueRun(
+  services: EngineServices,
+  agentUid: AgentUid,
+  deadlines: Deadlines,
+): Promise<{ advanced: Advanced } | { refused: Refusal }> {
   const { clock, config, store, templates } = services
   const sliceId: SliceId = services.ids.make('slice')
   const request: ClaimRequest = {

@@ -67,5 +67,16 @@ function factsOf(outcomes: readonly ToolOutcome[]): Happened {
 function sealed(call: ToolCall): CallWrite {
   const { callId, step, index, name, input, effect, idempotencyKey } = call
   const value = 'The outcome of this call is unknown: the process died while it ran, and it may have happened. Check before repeating it.'
-  return { callId, step, index, name, input, effect, idempotencyKey, state: 'sealed', output: { type: 'error-text', value }, note: 'unknown outcome after a crash' }
+  return {
+    callId,
+    step,
+    index,
+    name,
+    input,
+    effect,
+    idempotencyKey,
+    state: 'sealed',
+    output: { type: 'error-text', value },
+    note: 'unknown outcome after a crash',
+  }
 }

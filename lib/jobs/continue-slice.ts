@@ -32,5 +32,7 @@ export async function continueSlice(services: Services, agentUid: string, goesOn
   const { advanced } = result
   await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: String(error) }))
   await services.settled()
-  return advanced.kind === 'lease_lost' ? { outcome: 'lease_lost', more } : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq, more }
+  return advanced.kind === 'lease_lost'
+    ? { outcome: 'lease_lost', more }
+    : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq, more }
 }

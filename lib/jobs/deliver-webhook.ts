@@ -8,7 +8,10 @@ import { openSecret } from '#lib/webhooks/seal'
 const holdMs = 60_000
 
 /** One attempt of one webhook delivery; the next one, where it is due, is a new outbox row (3-http-api, Webhooks). */
-export async function deliverWebhook(services: Services, deliveryId: string): Promise<{ outcome: 'delivered' | 'retry' | 'failed' | 'nothing_to_do'; status?: number | null }> {
+export async function deliverWebhook(
+  services: Services,
+  deliveryId: string,
+): Promise<{ outcome: 'delivered' | 'retry' | 'failed' | 'nothing_to_do'; status?: number | null }> {
   const { clock, config, store, log } = services
   const taken = await store.takeDelivery({ id: deliveryId, environment: config.environment, holdMs })
   if (!taken.ok) return { outcome: 'nothing_to_do' }
@@ -36,6 +39,12 @@ export async function deliverWebhook(services: Services, deliveryId: string): Pr
   if (!recorded.ok) throw refusalError(recorded)
   services.dispatch(recorded.outbox)
   await services.settled()
-  log.info('webhook', { deliveryId, attempt: taken.attempt, status: result.status, ok: result.ok, duration_ms: Math.round(result.durationMs) })
+  log.info('webhook', {
+    deliveryId,
+    attempt: taken.attempt,
+    status: result.status,
+    ok: result.ok,
+    duration_ms: Math.round(result.durationMs),
+  })
   return { outcome: result.ok ? 'delivered' : retryInMs === null ? 'failed' : 'retry', status: result.status }
 }

@@ -11,7 +11,13 @@ const besideEveryMs = 10_000
 export type Sweep = (from: 'cron' | 'beside') => Promise<{ swept: boolean; sent: number }>
 
 /** The sweeper: finds what is due and lost, in the database (2-run-contract, invariant 7). */
-export function createSweeper(parts: { config: Config; store: Store; dispatch: (rows: readonly OutboxRow[]) => void; clock: Clock; log: Log }): Sweep {
+export function createSweeper(parts: {
+  config: Config
+  store: Store
+  dispatch: (rows: readonly OutboxRow[]) => void
+  clock: Clock
+  log: Log
+}): Sweep {
   const { config, store, dispatch, clock } = parts
   let lastBeside = Number.NEGATIVE_INFINITY
   return async (from) => {

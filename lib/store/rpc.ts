@@ -13,20 +13,34 @@ const repeatable = new Set(['40P01', '40001'])
 
 /** The door to Postgres through PostgREST with the service key. Counts round trips where the caller wants it. */
 export function supabaseRpc(options: { url: string; secretKey: string; clock: Clock; onTrip?: (name: string) => void }): Rpc {
-  const client = createClient(options.url, options.secretKey, { auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false } })
+  const client = createClient(options.url, options.secretKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+  })
   return async (name, argument) => {
     for (let attempt = 0; ; attempt++) {
       options.onTrip?.(name)
       const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(timeoutMs))
       if (error === null) return data
-      if (error.code === lockTimeout) throw new BatonError('idempotency_busy', 'The same request is being worked on; ask again in a moment.', { retryAfterMs: 1_000 })
+      if (error.code === lockTimeout)
+        throw new BatonError('idempotency_busy', 'The same request is being worked on; ask again in a moment.', { retryAfterMs: 1_000 })
       if (repeatable.has(error.code) && attempt < 3) {
         await options.clock.sleep(20 * 2 ** attempt)
         continue
       }
       const away = status === 0 || status >= 500
-      if (!away) throw new BatonError('internal_error', 'The database refused a call of Baton.', {}, { cause: new Error(`${name}: ${error.code} ${error.message}`) })
-      throw new BatonError('database_unavailable', 'The database is not reachable. What was answered with 2xx is kept; send the request again.', { retryAfterMs: 2_000 }, { cause: new Error(`${name}: ${status} ${error.message}`) })
+      if (!away)
+        throw new BatonError(
+          'internal_error',
+          'The database refused a call of Baton.',
+          {},
+          { cause: new Error(`${name}: ${error.code} ${error.message}`) },
+        )
+      throw new BatonError(
+        'database_unavailable',
+        'The database is not reachable. What was answered with 2xx is kept; send the request again.',
+        { retryAfterMs: 2_000 },
+        { cause: new Error(`${name}: ${status} ${error.message}`) },
+      )
     }
   }
 }

@@ -57,7 +57,8 @@ export function createStore(rpc: Rpc): Store {
     listAgents: (scope, query) => page<AgentView>('list_agents', { ...lists, ...scope, ...query }),
     getRun: (scope, runId) => call<RunDetails | Refusal>('get_run', { ...scope, runId }),
     listRuns: (scope, query) => page<RunView>('list_runs', { ...lists, ...scope, ...query }),
-    listMessages: (query) => call<{ data: (StoredMessage & { at: string; kind: string })[]; queued: QueuedMessage[] }>('list_messages', query),
+    listMessages: (query) =>
+      call<{ data: (StoredMessage & { at: string; kind: string })[]; queued: QueuedMessage[] }>('list_messages', query),
     listToolCalls: (query) => page<ToolCall & Record<string, unknown>>('list_tool_calls', query),
     listEvents: (query) => call<EventsPage | Refusal>('list_events', query),
     stop: (scope, target, kind, note) => call('stop', { ...scope, ...target, kind, note }),
@@ -72,7 +73,10 @@ export function createStore(rpc: Rpc): Store {
   }
 }
 
-function withLease(raw: RawOpened, lease: { sliceId: Opened['lease']['sliceId']; leaseMs: number }): Pick<ClaimAnswer, 'opened' | 'opening' | 'gates'> {
+function withLease(
+  raw: RawOpened,
+  lease: { sliceId: Opened['lease']['sliceId']; leaseMs: number },
+): Pick<ClaimAnswer, 'opened' | 'opening' | 'gates'> {
   const { epoch, opening, gates, kept, ...opened } = raw
   return {
     opened: { ...opened, window: [...kept, ...opened.window], lease: { sliceId: lease.sliceId, epoch, leaseMs: lease.leaseMs } },

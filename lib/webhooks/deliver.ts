@@ -124,7 +124,9 @@ async function snippet(response: http.IncomingMessage): Promise<string> {
     // What came before the connection broke or the time was up is all there is to keep.
   }
   response.destroy()
-  return Array.from(new TextDecoder().decode(Buffer.concat(kept))).filter(isPrintable).join('')
+  return Array.from(new TextDecoder().decode(Buffer.concat(kept)))
+    .filter(isPrintable)
+    .join('')
 }
 
 function isPrintable(character: string): boolean {

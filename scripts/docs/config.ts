@@ -22,7 +22,9 @@ export function configDoc(): string {
     const names = [name, ...(said.aliases ?? [])].map((each) => `\`${each}\``).join(' or ')
     groups.set(said.group, [...(groups.get(said.group) ?? []), `| ${names} | ${cell(said.says)} | ${cell(otherwise)} |`])
   }
-  const tables = [...groups].map(([group, rows]) => `## ${group}\n\n| variable | what it is | default |\n|---|---|---|\n${rows.join('\n')}\n`)
+  const tables = [...groups].map(
+    ([group, rows]) => `## ${group}\n\n| variable | what it is | default |\n|---|---|---|\n${rows.join('\n')}\n`,
+  )
   const platform = Object.keys(platformVariables.shape).map((name) => `\`${name}\``)
   return [intro, ...tables, `## Set by the platform or the local stack\n\nNever by hand: ${platform.join(', ')}.\n`].join('\n')
 }

@@ -39,7 +39,9 @@ describe('documents', () => {
     const missing = documents.flatMap((path) => {
       const text = read(path)
       const linked = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => join(path, '..', target))
-      const named = [...text.matchAll(/(?<![\w/.#-])(?:lib|local|scripts|inngest|supabase|docs|app)\/[\w/.[\]-]+\.(?:ts|sql|md)\b/g)].map(([target]) => target)
+      const named = [...text.matchAll(/(?<![\w/.#-])(?:lib|local|scripts|inngest|supabase|docs|app)\/[\w/.[\]-]+\.(?:ts|sql|md)\b/g)].map(
+        ([target]) => target,
+      )
       return [...linked, ...named].filter((target) => !existsSync(join(root, target))).map((target) => `${path}: ${target}`)
     })
     // The README's own examples of what a user adds.
@@ -52,7 +54,9 @@ describe('documents', () => {
     const production = sources('lib').filter((path) => !isTest(path) && !path.startsWith('lib/testing/'))
     const written = [
       ...sql.flatMap((path) => [...read(path).matchAll(/'(?:progress|control|monitor)', '(?:type', ')?([a-z_]+)'/g)]),
-      ...production.flatMap((path) => [...read(path).matchAll(/channel: '(?:progress|control|monitor)'(?: as const)?,\s*type: '([a-z_]+)'/g)]),
+      ...production.flatMap((path) => [
+        ...read(path).matchAll(/channel: '(?:progress|control|monitor)'(?: as const)?,\s*type: '([a-z_]+)'/g),
+      ]),
     ].map(([, type = '']) => type)
     expect(new Set(written).size).toBeGreaterThan(10)
     const text = read('docs/events.md')
@@ -75,7 +79,9 @@ describe('vercel.json', () => {
     expect(read('.env.example')).toContain(`# BATON_MAX_DURATION_MS=${Number(seconds) * 1_000}\n`)
     const routes = sources('app').filter((path) => path.endsWith('/route.ts'))
     expect(routes.length).toBeGreaterThan(10)
-    const other = routes.filter((path) => path !== 'app/api/[...rest]/route.ts' && !read(path).includes(`export const maxDuration = ${seconds}\n`))
+    const other = routes.filter(
+      (path) => path !== 'app/api/[...rest]/route.ts' && !read(path).includes(`export const maxDuration = ${seconds}\n`),
+    )
     expect(other).toEqual([])
   })
 })

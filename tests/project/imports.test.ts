@@ -26,8 +26,6 @@ const table: Readonly<Record<string, readonly string[]>> = {
   // Runs the engine without a stack, for tests of templates; nothing of production imports it.
   'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   'lib/core': [],
-  // testAgent: runs a template through the real engine, for the adopter's own tests.
-  'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   // The adopter's own: anything but the inside.
   'lib/agents': ['lib/core', 'lib/tools', 'lib/agents'],
   'lib/tools': ['lib/core', 'lib/tools'],

@@ -6,7 +6,10 @@ const names = z.record(z.string(), z.string()).optional()
 const lock = z
   .object({
     lockfileVersion: z.int(),
-    packages: z.record(z.string(), z.looseObject({ version: z.string().optional(), optionalDependencies: names, hasInstallScript: z.boolean().optional() })),
+    packages: z.record(
+      z.string(),
+      z.looseObject({ version: z.string().optional(), optionalDependencies: names, hasInstallScript: z.boolean().optional() }),
+    ),
   })
   .parse(JSON.parse(read('package-lock.json')))
 const manifest = z
