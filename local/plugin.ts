@@ -50,7 +50,7 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
 
   return {
     definitions: real.includes('supabase') ? [] : [...deployedScripted(dataDir), ...extra.definitions],
-    model: (models) => localModels({ models, scripted, providers, env, log }),
+    model: (models) => localModels({ models, scripted, providers, env, real: real.includes('models'), log }),
     price: (model) => extra.price(model) ?? (model.startsWith('local/') ? scriptedPrice : null),
     rpc(rpc) {
       direct = rpc

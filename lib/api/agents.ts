@@ -4,7 +4,7 @@ import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
-import { requireAgent, scopeOf } from '#lib/api/scope'
+import { scopeOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
@@ -115,8 +115,10 @@ export const getAgent = endpoint({
   summary: 'Read an agent',
   params: agentParams,
   async handler({ services, params, caller }) {
-    const { agent, cost } = await requireAgent(services, caller, params.id)
-    return json(200, { ...agent, runs: cost.runs, costMicros: cost.costMicros, costUsd: usd(cost.costMicros) })
+    const answer = await services.store.getAgent(scopeOf(services, caller), params.id, true)
+    if (!answer.ok) throw refusalError(answer)
+    const { agent, cost } = answer
+    return json(200, { ...agent, runs: cost?.runs ?? 0, costMicros: cost?.costMicros ?? 0, costUsd: usd(cost?.costMicros ?? 0) })
   },
 })
 

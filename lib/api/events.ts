@@ -83,7 +83,7 @@ export const agentEvents = endpoint({
   params: agentParams,
   query,
   async handler({ services, request, params, query: given, caller }) {
-    const { agent } = await requireAgent(services, caller, params.id)
+    const agent = await requireAgent(services, caller, params.id)
     checkToken(caller, agent.agentUid)
     const after = positionOf(request, given)
     if (wantsJson(request)) return readEvents(services, agent.agentUid, null, after, given)

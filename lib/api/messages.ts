@@ -175,7 +175,7 @@ export const listMessages = endpoint({
     role: z.enum(['system', 'user', 'assistant', 'tool']).optional(),
   }),
   async handler({ services, params, query, caller }) {
-    const { agent } = await requireAgent(services, caller, params.id)
+    const agent = await requireAgent(services, caller, params.id)
     const after = query.cursor === undefined ? query.after : Number(decodeCursor('messages', query.cursor))
     const { data, queued } = await services.store.listMessages({
       agentUid: agent.agentUid,

@@ -58,7 +58,7 @@ export const listAgentRuns = endpoint({
   params: agentParams,
   query: z.object(filters),
   async handler({ services, params, query, caller }) {
-    const { agent } = await requireAgent(services, caller, params.id)
+    const agent = await requireAgent(services, caller, params.id)
     return listed(services, caller, query, agent.agentUid)
   },
 })

@@ -9,14 +9,10 @@ export function scopeOf(services: Services, caller: Caller): Scope {
 }
 
 /** The agent of that id, or BatonError agent_not_found. */
-export async function requireAgent(
-  services: Services,
-  caller: Caller,
-  id: string,
-): Promise<{ agent: AgentView; cost: { runs: number; costMicros: number } }> {
+export async function requireAgent(services: Services, caller: Caller, id: string): Promise<AgentView> {
   const answer = await services.store.getAgent(scopeOf(services, caller), id)
   if (!answer.ok) throw refusalError(answer)
-  return answer
+  return answer.agent
 }
 
 /** The run of that id with its details, or BatonError run_not_found. */

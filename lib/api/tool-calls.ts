@@ -14,7 +14,7 @@ export const listToolCalls = endpoint({
   params: agentParams,
   query: z.object({ ...page, state: toolCallState.optional(), name: z.string().max(64).optional(), runId: z.string().max(100).optional() }),
   async handler({ services, params, query, caller }) {
-    const { agent } = await requireAgent(services, caller, params.id)
+    const agent = await requireAgent(services, caller, params.id)
     const { limit, cursor, ...filters } = query
     const after = cursor === undefined ? null : decodeCursor('tool-calls', cursor)
     const data = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })

@@ -124,7 +124,12 @@ export interface Store extends EngineStore {
       agent: OpenRequest['agent'] & { webhook?: unknown }
     },
   ): Promise<{ ok: true; created: boolean; agent: AgentView } | Refusal>
-  getAgent(scope: Scope, agent: string): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } } | Refusal>
+  /** `cost` (what all its runs cost) is summed only where it is asked for. */
+  getAgent(
+    scope: Scope,
+    agent: string,
+    withCost?: boolean,
+  ): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
   patchAgent(
     scope: Scope,
     agent: string,

@@ -1,4 +1,5 @@
 import { decide } from '#lib/core/decide'
+import { BatonError } from '#lib/core/errors'
 import type { RunState, StopReason, Usage } from '#lib/core/run'
 import { LeaseLost } from '#lib/engine/lease'
 import { modelStep } from '#lib/engine/model-step'
@@ -58,8 +59,9 @@ async function oneStep(session: Session): Promise<boolean> {
       await modelStep(session)
     }
   } catch (error) {
-    if (!session.signal.aborted || session.guard.signal.aborted) throw error
-    await cutShort(session)
+    if (error instanceof BatonError && error.code === 'internal_error') await endRefused(session, error)
+    else if (!session.signal.aborted || session.guard.signal.aborted) throw error
+    else await cutShort(session)
   }
   return session.guard.held() && !session.released
 }
@@ -68,6 +70,16 @@ async function oneStep(session: Session): Promise<boolean> {
 async function cutShort(session: Session): Promise<void> {
   if (!atHardLimit(session)) return session.lookAtFlags()
   await settle(session, { progress: false, count: { cuts: session.opened.run.cuts + 1 } }, 0, { release: 'hard_limit' })
+}
+
+/** The database has refused a commit, and would again: the run ends with what had been committed before, instead of crashing its step. */
+async function endRefused(session: Session, refusal: BatonError): Promise<void> {
+  const { run } = session.opened
+  session.services.log.error('the database refused a step', { runId: run.id, step: run.step + 1, cause: String(refusal.cause) })
+  const message = `The database refused to store step ${run.step + 1}; what had been committed before is kept. The cause is in the server's log.`
+  const error = { code: 'internal_error', message }
+  const events = [{ channel: 'monitor' as const, type: 'run_error', data: error }]
+  await settle(session, { events, progress: false }, 0, { end: { state: 'failed', stopReason: 'internal_error', output: null, error } })
 }
 
 function atHardLimit(session: Session): boolean {

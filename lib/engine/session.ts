@@ -1,5 +1,6 @@
 import type { AgentDefinition } from '#lib/core/define'
 import type { ModelMessage } from 'ai'
+import { BatonError } from '#lib/core/errors'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
 import type { CommitAnswer, Gates, Happened, Intends, Reservation, Reserved, RunError } from '#lib/core/store'
@@ -77,6 +78,9 @@ export interface SessionInput {
   deadlines: Deadlines
 }
 
+/** A commit that the database refuses is made again so often, within about 1.5 s, before its run is given up. */
+const mostRefusals = 5
+
 /** Opens the session of a slice: heartbeat, fence, commit queue and stop signals run until `close`. */
 export function openSession(input: SessionInput): Session {
   const { services, opened } = input
@@ -148,7 +152,9 @@ export function openSession(input: SessionInput): Session {
       try {
         return await ask()
       } catch (error) {
-        if (error instanceof LeaseLost) throw error
+        // What the database has refused so often it will refuse again: the run is ended for it, see advance.
+        const refused = error instanceof BatonError && error.code === 'internal_error'
+        if (error instanceof LeaseLost || (refused && attempt >= mostRefusals)) throw error
         services.log.warn(`${what} got no answer`, { runId: opened.run.id, attempt, error: String(error) })
         await clock.sleep(Math.min(1_000, 50 * 2 ** attempt), guard.signal)
       }

@@ -51,7 +51,7 @@ export function createStore(rpc: Rpc): Store {
       if (ids.length > 0) await call('outbox_sent', { ids })
     },
     createAgent: (request) => call<{ ok: true; created: boolean; agent: AgentView } | Refusal>('create_agent', request),
-    getAgent: (scope, agent) => call('get_agent', { ...scope, agent }),
+    getAgent: (scope, agent, cost = false) => call('get_agent', { ...scope, agent, cost }),
     patchAgent: (scope, agent, patch) => call('patch_agent', { ...scope, agent, ...patch }),
     deleteAgent: (scope, agent) => call('delete_agent', { ...scope, agent }),
     listAgents: (scope, query) => page<AgentView>('list_agents', { ...lists, ...scope, ...query }),

@@ -9,12 +9,14 @@ export interface LocalModelsOptions {
   scripted: ModelPort
   providers: Readonly<Record<string, ProviderEntry>>
   env: ProviderEnv
+  /** True with `--real models`: providers with a key answer for themselves. */
+  real: boolean
   log: Log
 }
 
 /**
- * The models of local mode: names that start with `local/` and models whose provider has no key are answered by the
- * scripted model, the latter with one warning per provider; all others by their provider.
+ * The models of local mode: all are answered by the scripted model, whatever keys the environment holds, with one warning per
+ * provider; with `real` those whose provider has a key are answered by it (5-data, Local mode).
  */
 export function localModels(options: LocalModelsOptions): ModelPort {
   const warned = new Set<string>()
@@ -23,10 +25,13 @@ export function localModels(options: LocalModelsOptions): ModelPort {
     const { provider } = splitModel(model)
     if (provider === 'local') return options.scripted
     const missing = missingKey(options.providers, options.env, model)
-    if (missing === null) return options.models
+    if (options.real && missing === null) return options.models
     if (!warned.has(provider)) {
       warned.add(provider)
-      options.log.warn(`${model} is answered by local/scripted because ${missing} is not set`, { model, variable: missing })
+      options.log.warn(
+        `${model} is answered by local/scripted because ${missing === null ? '`--real models` was not asked for' : `${missing} is not set`}`,
+        { model },
+      )
     }
     return options.scripted
   }

@@ -195,13 +195,9 @@ test('a template whose provider has no key is answered by the scripted model, wi
   const warnings: string[] = []
   const log = { info() {}, error() {}, warn: (message: string) => void warnings.push(message) }
   const entry = (keyVariable: string) => ({ keyVariable, prices: {}, load: () => Promise.reject(new Error('not loaded')) })
-  const models = localModels({
-    models: real,
-    scripted: model,
-    providers: { a: entry('A_KEY'), b: entry('B_KEY') },
-    env: (name) => (name === 'B_KEY' ? 'x' : ''),
-    log,
-  })
+  const providers = { a: entry('A_KEY'), b: entry('B_KEY') }
+  const env = (name: string): string => (name === 'B_KEY' ? 'x' : '')
+  const models = localModels({ models: real, scripted: model, providers, env, real: true, log })
   const signal = new AbortController().signal
   await models.call(requestFor('hi', { model: 'a/one' }), () => {}, signal)
   await models.call(requestFor('hi', { model: 'a/two' }), () => {}, signal)
@@ -211,5 +207,9 @@ test('a template whose provider has no key is answered by the scripted model, wi
   expect(warnings[0]).toContain('A_KEY')
   await models.call(requestFor('hi', { model: 'b/one' }), () => {}, signal)
   expect(asked).toEqual(['b/one'])
+  const embedded = localModels({ models: real, scripted: model, providers, env, real: false, log })
+  await embedded.call(requestFor('hi', { model: 'b/one' }), () => {}, signal)
+  expect(asked, 'a key alone spends no money').toEqual(['b/one'])
+  expect(warnings[1]).toContain('--real models')
   await sleep(0)
 })

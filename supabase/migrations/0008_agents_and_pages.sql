@@ -33,8 +33,9 @@ declare
   a baton.agents := baton.find_agent(p);
 begin
   if a.agent_uid is null then return baton.refuse('agent_not_found'); end if;
-  return json_build_object('ok', true, 'agent', baton.agent_json(a), 'cost', (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0))
-    from baton.runs r where r.agent_uid = a.agent_uid));
+  -- The sum over all runs is for who asks for it; the other readers only need the row.
+  return json_build_object('ok', true, 'agent', baton.agent_json(a), 'cost', case when (p ->> 'cost')::boolean then
+    (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0)) from baton.runs r where r.agent_uid = a.agent_uid) end);
 end $$;
 
 -- {metadata?, webhook?, settings?} Metadata replaces what was there; webhook null removes it.

@@ -7,7 +7,7 @@ let world: World
 let provider: FakeProvider
 beforeAll(async () => {
   provider = await startFakeProvider()
-  world = await startWorld({ env: { ANTHROPIC_API_KEY: 'a-key', ANTHROPIC_BASE_URL: provider.baseUrl } })
+  world = await startWorld({ real: ['models'], env: { ANTHROPIC_API_KEY: 'a-key', ANTHROPIC_BASE_URL: provider.baseUrl } })
 })
 afterAll(async () => {
   await world.close()

@@ -14,6 +14,8 @@ export interface CrashReport {
 }
 
 const servers = [0, 1]
+/** A death after the very last call shows only when the supervisor has seen it. */
+const noticedMs = 3_000
 
 async function arm(world: World, server: number, point: CrashPoint | null): Promise<void> {
   await world.http('POST', '/api/local/crash', point ?? {}, {}, server)
@@ -75,18 +77,20 @@ export async function crashAt(
   await Promise.all(servers.map((server) => world.stack.waitReady(`server-${server}`)))
   const before = [...world.stack.info.pids.servers]
   for (const server of servers) await arm(world, server, point)
-  let playing = true
+  let playedAt = Number.POSITIVE_INFINITY
   const dead = (): number[] => servers.filter((server) => world.stack.info.pids.servers[server] !== before[server])
   // Beside the calls, for a death may come while a request is under way.
-  const watching = poll(() => dead().length > 0 || !playing, { everyMs: 10, forMs: 60_000 }).then(async () => {
-    const [victim] = dead()
-    if (victim === undefined) return false
-    await Promise.all([revive(world, victim), arm(world, 1 - victim, null).catch(() => undefined)])
-    await expireLease(world, agent)
-    // A server that was revived before it was composed may hold the point still.
-    await world.stack.waitReady(`server-${victim}`)
-    return true
-  })
+  const watching = poll(() => dead().length > 0 || performance.now() > playedAt + noticedMs, { everyMs: 10, forMs: 60_000 }).then(
+    async () => {
+      const [victim] = dead()
+      if (victim === undefined) return false
+      await Promise.all([revive(world, victim), arm(world, 1 - victim, null).catch(() => undefined)])
+      await expireLease(world, agent)
+      // A server that was revived before it was composed may hold the point still.
+      await world.stack.waitReady(`server-${victim}`)
+      return true
+    },
+  )
   const ids: string[] = []
   for (const index of scenario.messages.keys()) ids.push(await sendUntilAnswered(world, agent, scenario, index, first, receiver.url))
   const runs: RunView[] = []
@@ -106,7 +110,7 @@ export async function crashAt(
     if (hooked) await world.sql(`update baton.webhook_deliveries set next_at = baton.clock() where state = 'pending'`)
     await poll(told, { everyMs: 50, forMs: 15_000 })
   }
-  playing = false
+  playedAt = performance.now()
   const reached = await watching
   for (const server of servers) await arm(world, server, null).catch(() => undefined)
   const problems = await violations((text, values) => world.sql(text, values ?? []), await effectsOf(world), [agent])

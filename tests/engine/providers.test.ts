@@ -22,6 +22,7 @@ beforeAll(async () => {
     { id: 'brief', model: 'anthropic/claude-opus-5-5', window: { maxMessages: 4 } },
   ]
   world = await startWorld({
+    real: ['models'],
     env: { ...key, ...url, ...localTemplates({ templates, prices: { 'compatible/own': { input: 1, output: 2 } } }) },
   })
 })

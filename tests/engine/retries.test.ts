@@ -6,6 +6,7 @@ import { script, startWorld, type Answer, type World } from '#tests/world'
 let world: World
 beforeAll(async () => {
   world = await startWorld({
+    real: ['models'],
     env: {
       ...localTemplates({
         templates: [
@@ -201,7 +202,8 @@ describe("a provider's 429", () => {
     expect((await retries('g3'))[0]).toMatchObject({ gate: true, attempt: 0, model: 'local/gated' })
     expect((await world.send('g4', 'hi', { prefer: 'wait=20' })).status).toBe(200)
 
-    await world.advance(1_200_000)
+    // 900 s with the spread of the retry and that of the gate on top.
+    await world.advance(1_400_000)
     for (const runId of [first, runOf(opened), claimed]) {
       expect(await world.ended(runId)).toMatchObject({ state: 'completed' })
       await booked(world, runId)
