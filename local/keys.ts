@@ -35,7 +35,7 @@ function makeKeys(): LocalKeys {
 export async function localKeys(dataDir: string): Promise<LocalKeys> {
   await mkdir(dataDir, { recursive: true })
   const file = join(dataDir, 'keys.json')
-  const draft = `${file}.${process.pid}.new`
+  const draft = `${file}.${randomBytes(6).toString('hex')}.new`
   await writeFile(draft, `${JSON.stringify(makeKeys(), null, 2)}\n`, { mode: 0o600 })
   try {
     await link(draft, file) // fails if the file is there; a half-written file is never seen
