@@ -48,6 +48,6 @@ export function modelMessages(window: readonly StoredMessage[]): ModelMessage[] 
 
 /** A row as the AI SDK takes it. */
 export function toModelMessage(message: StoredMessage): ModelMessage {
-  // The store has checked the row with modelMessageSchema at the border; role and content belong together there.
+  // Rows are written by this code alone (append-only, formats numbered), so role and content belong together.
   return { role: message.role, content: message.content } as ModelMessage
 }
