@@ -34,8 +34,10 @@ create table if not exists baton.local_clock (
   offset_ms bigint not null default 0
 );
 insert into baton.local_clock default values on conflict do nothing;
-create or replace function baton.clock() returns timestamptz language sql volatile security definer set search_path = ''
-  as $$ select clock_timestamp() + make_interval(secs => (select offset_ms from baton.local_clock) / 1000.0) $$;
+create or replace function baton.clock() returns timestamptz language plpgsql volatile security definer set search_path = '' as $$
+begin
+  return clock_timestamp() + make_interval(secs => (select offset_ms from baton.local_clock) / 1000.0);
+end $$;
 create or replace function public.baton_local_time(p jsonb) returns json language plpgsql security definer set search_path = '' as $$
 begin
   update baton.local_clock set offset_ms = offset_ms + coalesce((p ->> 'advanceMs')::bigint, 0);

@@ -3,8 +3,10 @@
 create schema if not exists baton;
 
 -- Every instant in SQL is baton.clock(), so that the local mode can move time. In production it is clock_timestamp().
-create or replace function baton.clock() returns timestamptz language sql volatile set search_path = '' as
-$$ select pg_catalog.clock_timestamp() $$;
+create or replace function baton.clock() returns timestamptz language plpgsql volatile set search_path = '' as $$
+begin
+  return pg_catalog.clock_timestamp();
+end $$;
 
 create table if not exists baton.tenants (
   id text primary key,

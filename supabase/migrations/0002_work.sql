@@ -5,27 +5,42 @@ do $$ begin
 exception when duplicate_object then null;
 end $$;
 
-create or replace function baton.new_id(prefix text) returns text language sql volatile set search_path = '' as
-$$ select prefix || '_' || replace(gen_random_uuid()::text, '-', '') $$;
+create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$
+begin
+  return prefix || '_' || replace(gen_random_uuid()::text, '-', '');
+end $$;
 
-create or replace function baton.lease_live(a baton.agents) returns boolean language sql volatile set search_path = '' as
-$$ select a.lease_owner is not null and a.lease_until > baton.clock() $$;
+create or replace function baton.lease_live(a baton.agents) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  return a.lease_owner is not null and a.lease_until > baton.clock();
+end $$;
 
 -- The one predicate that says an agent needs an executor: commit, claim and sweep use it.
-create or replace function baton.due(a baton.agents, r baton.runs) returns boolean language sql volatile set search_path = '' as
-$$ select r.due_at is not null and r.due_at <= baton.clock() and not baton.lease_live(a) $$;
+create or replace function baton.due(a baton.agents, r baton.runs) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  return r.due_at is not null and r.due_at <= baton.clock() and not baton.lease_live(a);
+end $$;
 
-create or replace function baton.is_open(state text) returns boolean language sql immutable set search_path = '' as
-$$ select state in ('queued', 'running', 'awaiting_approval', 'waiting') $$;
+create or replace function baton.is_open(state text) returns boolean language plpgsql immutable set search_path = '' as $$
+begin
+  return state in ('queued', 'running', 'awaiting_approval', 'waiting');
+end $$;
 
-create or replace function baton.is_final_call(state text) returns boolean language sql immutable set search_path = '' as
-$$ select state in ('completed', 'failed', 'denied', 'sealed') $$;
+create or replace function baton.is_final_call(state text) returns boolean language plpgsql immutable set search_path = '' as $$
+begin
+  return state in ('completed', 'failed', 'denied', 'sealed');
+end $$;
 
-create or replace function baton.millis(i interval) returns bigint language sql immutable set search_path = '' as
-$$ select ceil(extract(epoch from i) * 1000)::bigint $$;
+create or replace function baton.millis(i interval) returns bigint language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select ceil(extract(epoch from i) * 1000)::bigint);
+end $$;
 
-create or replace function baton.duration(ms numeric) returns interval language sql immutable set search_path = '' as
-$$ select ms::double precision * interval '1 millisecond' $$;
+create or replace function baton.duration(ms numeric) returns interval language plpgsql immutable set search_path = '' as $$
+begin
+  return ms::double precision * interval '1 millisecond';
+end $$;
 
 -- events: [{channel, type, step?, data}], numbered from the agent's counter.
 create or replace function baton.append_events(w baton.work, events jsonb) returns baton.work language plpgsql set search_path = '' as $$
@@ -41,13 +56,16 @@ begin
   return w;
 end $$;
 
-create or replace function baton.append_event(w baton.work, channel text, type text, data jsonb) returns baton.work language sql set search_path = '' as
-$$ select baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', channel, 'type', type, 'data', data))) $$;
+create or replace function baton.append_event(w baton.work, channel text, type text, data jsonb) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  return baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', channel, 'type', type, 'data', data)));
+end $$;
 
-create or replace function baton.state_changed(w baton.work) returns baton.work language sql set search_path = '' as $$
-  select baton.append_event(w, 'monitor', 'state_changed', jsonb_strip_nulls(jsonb_build_object('state', (w.a).state, 'runState', (w.r).state,
-    'stopReason', (w.r).stop_reason, 'waitKind', (w.r).wait_kind, 'dueAt', case when (w.r).wait_kind is not null then (w.r).due_at end)))
-$$;
+create or replace function baton.state_changed(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+begin
+  return baton.append_event(w, 'monitor', 'state_changed', jsonb_strip_nulls(jsonb_build_object('state', (w.a).state, 'runState', (w.r).state,
+    'stopReason', (w.r).stop_reason, 'waitKind', (w.r).wait_kind, 'dueAt', case when (w.r).wait_kind is not null then (w.r).due_at end)));
+end $$;
 
 -- messages: [{role, kind?, content, bytes, estTokens}]. They get their numbers here, when they enter the conversation.
 create or replace function baton.append_messages(w baton.work, messages jsonb) returns baton.work language plpgsql set search_path = '' as $$
@@ -65,12 +83,13 @@ begin
   return w;
 end $$;
 
-create or replace function baton.call_json(c baton.tool_calls) returns json language sql stable set search_path = '' as $$
-  select json_build_object('callId', c.call_id, 'runId', c.run_id, 'step', c.step, 'index', c.index, 'name', c.name, 'input', c.input,
+create or replace function baton.call_json(c baton.tool_calls) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('callId', c.call_id, 'runId', c.run_id, 'step', c.step, 'index', c.index, 'name', c.name, 'input', c.input,
     'effect', c.effect, 'state', c.state, 'output', c.output, 'attempts', c.attempts, 'epoch', c.epoch, 'idempotencyKey', c.idempotency_key,
     'isError', c.state in ('failed', 'denied', 'sealed'), 'startedAt', c.started_at, 'endedAt', c.ended_at,
-    'durationMs', baton.millis(c.ended_at - c.started_at), 'auditTrail', c.audit)
-$$;
+    'durationMs', baton.millis(c.ended_at - c.started_at), 'auditTrail', c.audit);
+end $$;
 
 -- When no call of the run is open any more, their results enter the history: one tool message a step, in call order.
 create or replace function baton.enter_results(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
@@ -111,9 +130,11 @@ begin
   return baton.enter_results(w);
 end $$;
 
-create or replace function baton.has_open_calls(w baton.work) returns boolean language sql stable set search_path = '' as $$
-  select exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered)
-$$;
+create or replace function baton.has_open_calls(w baton.work) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered));
+end $$;
 
 -- Steered messages enter the conversation; the caller has made sure that no call is open.
 create or replace function baton.take_steered(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
@@ -189,12 +210,13 @@ begin
   return w;
 end $$;
 
-create or replace function baton.save_run(r baton.runs) returns void language sql set search_path = '' as $$
+create or replace function baton.save_run(r baton.runs) returns void language plpgsql set search_path = '' as $$
+begin
   update baton.runs t set (state, stop_reason, opening_seq, first_event_seq, wait_kind, due_at, step, model_calls, tool_calls, attempt, crashes, cuts, empty_answers,
     window_retries, model_index, slices, work_ms, usage, cost_micros, reserved_micros, stop_requested, stop_note, template_opened, template_last,
     output, error, started_at, ended_at, updated_at)
   = (r.state, r.stop_reason, r.opening_seq, r.first_event_seq, r.wait_kind, r.due_at, r.step, r.model_calls, r.tool_calls, r.attempt, r.crashes, r.cuts, r.empty_answers,
     r.window_retries, r.model_index, r.slices, r.work_ms, r.usage, r.cost_micros, r.reserved_micros, r.stop_requested, r.stop_note,
     r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, baton.clock())
-  where t.run_id = r.run_id
-$$;
+  where t.run_id = r.run_id;
+end $$;

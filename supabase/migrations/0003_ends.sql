@@ -1,6 +1,7 @@
 -- How runs begin, end and are stopped; what a caller sees of a run.
-create or replace function baton.run_json(r baton.runs, a baton.agents) returns json language sql stable set search_path = '' as $$
-  select json_build_object('id', r.run_id, 'agentId', a.id, 'agentUid', r.agent_uid, 'state', r.state, 'stopReason', r.stop_reason, 'cause', r.cause,
+create or replace function baton.run_json(r baton.runs, a baton.agents) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('id', r.run_id, 'agentId', a.id, 'agentUid', r.agent_uid, 'state', r.state, 'stopReason', r.stop_reason, 'cause', r.cause,
     'retryOf', r.retry_of, 'wait', case when r.wait_kind is not null then json_build_object('kind', r.wait_kind, 'dueAt', r.due_at) end,
     'dueAt', r.due_at, 'step', r.step, 'modelCalls', r.model_calls, 'toolCalls', r.tool_calls, 'attempt', r.attempt, 'crashes', r.crashes,
     'slices', r.slices, 'workMs', r.work_ms, 'limits', r.limits, 'metadata', r.metadata, 'usage', r.usage, 'costMicros', r.cost_micros,
@@ -8,8 +9,8 @@ create or replace function baton.run_json(r baton.runs, a baton.agents) returns 
     'output', r.output, 'error', r.error, 'stopRequested', r.stop_requested, 'stopNote', r.stop_note,
     'lease', case when a.active_run = r.run_id and a.lease_owner is not null
       then json_build_object('owner', a.lease_owner, 'epoch', a.lease_epoch, 'until', a.lease_until, 'live', baton.lease_live(a)) end,
-    'firstSeq', r.first_event_seq, 'lastSeq', a.last_event_seq, 'createdAt', r.created_at, 'startedAt', r.started_at, 'endedAt', r.ended_at, 'updatedAt', r.updated_at)
-$$;
+    'firstSeq', r.first_event_seq, 'lastSeq', a.last_event_seq, 'createdAt', r.created_at, 'startedAt', r.started_at, 'endedAt', r.ended_at, 'updatedAt', r.updated_at);
+end $$;
 
 -- A queued run becomes the active one: its message enters the conversation.
 create or replace function baton.begin_run(w baton.work, message jsonb) returns baton.work language plpgsql set search_path = '' as $$

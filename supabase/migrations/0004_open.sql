@@ -1,25 +1,32 @@
 -- open: accept a message durably, and where the agent is free and the caller wants it, hand out the lease with all that the first step needs.
 
-create or replace function baton.message_json(m baton.messages) returns json language sql stable set search_path = '' as $$
-  select json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
-$$;
+create or replace function baton.message_json(m baton.messages) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at);
+end $$;
 
 -- Where the loaded window begins: at the first user message from which on there is at most 1 MB, so never between a call and its
 -- result; the last user message always stays.
-create or replace function baton.window_start(uid uuid, from_seq bigint) returns bigint language sql stable set search_path = '' as $$
-  select coalesce(min(y.seq) filter (where y.total <= 1048576), max(y.seq), from_seq) from (
+create or replace function baton.window_start(uid uuid, from_seq bigint) returns bigint language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select coalesce(min(y.seq) filter (where y.total <= 1048576), max(y.seq), from_seq) from (
     select m.seq, m.role, sum(m.bytes) over (order by m.seq desc) as total from baton.messages m where m.agent_uid = uid and m.seq >= from_seq) y
-  where y.role = 'user'
-$$;
+  where y.role = 'user');
+end $$;
 
 -- {model: milliseconds until its gate opens}; one row per model that has ever answered 429 in this environment.
-create or replace function baton.closed_gates(env text) returns json language sql stable set search_path = '' as $$
-  select coalesce(json_object_agg(g.model, baton.millis(g.until - baton.clock())), '{}') from baton.gates g where g.environment = env and g.until > baton.clock()
-$$;
+create or replace function baton.closed_gates(env text) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select coalesce(json_object_agg(g.model, baton.millis(g.until - baton.clock())), '{}') from baton.gates g where g.environment = env and g.until > baton.clock());
+end $$;
 
 -- What an executor needs to decide and act: made by open and claim. Bounded by the window's own limits and by 1 MB.
-create or replace function baton.opened(w baton.work) returns json language sql stable set search_path = '' as $$
-  select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
+create or replace function baton.opened(w baton.work) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
     'metadata', (w.a).metadata, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
     'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
@@ -35,8 +42,8 @@ create or replace function baton.opened(w baton.work) returns json language sql 
       where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
     'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c
       where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered),
-    'state', (select coalesce(json_object_agg(s.key, s.value), '{}') from baton.agent_state s where s.agent_uid = (w.a).agent_uid))
-$$;
+    'state', (select coalesce(json_object_agg(s.key, s.value), '{}') from baton.agent_state s where s.agent_uid = (w.a).agent_uid)));
+end $$;
 
 -- Gives the lease to a slice: a new epoch, so that whoever held it before can commit nothing more.
 create or replace function baton.grant_lease(w baton.work, slice text, lease_ms numeric) returns baton.work language plpgsql set search_path = '' as $$
@@ -82,8 +89,10 @@ begin
     'halt', interrupted);
 end $$;
 
-create or replace function baton.refuse(code text, details jsonb default '{}') returns json language sql stable set search_path = '' as
-$$ select (jsonb_build_object('ok', false, 'code', code) || details)::json $$;
+create or replace function baton.refuse(code text, details jsonb default '{}') returns json language plpgsql stable set search_path = '' as $$
+begin
+  return (jsonb_build_object('ok', false, 'code', code) || details)::json;
+end $$;
 
 -- The agent of the name, locked; made from the sent settings if it does not exist. Null agent_uid: the answer says why not.
 create or replace function baton.lock_agent(inout w baton.work, p jsonb, out refusal json, out created boolean) language plpgsql set search_path = '' as $$
@@ -124,9 +133,11 @@ begin
 end $$;
 
 -- A limit of the message may only lower the template's.
-create or replace function baton.limit_above(settings jsonb, limits jsonb) returns text language sql immutable set search_path = '' as $$
-  select l.key from jsonb_each(coalesce(nullif(limits, 'null'), '{}')) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1
-$$;
+create or replace function baton.limit_above(settings jsonb, limits jsonb) returns text language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select l.key from jsonb_each(coalesce(nullif(limits, 'null'), '{}')) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1);
+end $$;
 
 -- A call whose reply was lost finds its run and, while the slice still holds it, its lease. A reservation that was refused stays so:
 -- 'none' makes the executor ask for it before the call.
@@ -209,11 +220,12 @@ begin
 end $$;
 
 -- The worst case of the first call: what the caller knows exactly, or the window's upper bound at the agent's price.
-create or replace function baton.first_reservation(w baton.work, p jsonb) returns jsonb language sql stable set search_path = '' as $$
-  select case when p ->> 'micros' is not null then p when (w.a).settings -> 'price' = 'null' then null else p || jsonb_build_object('micros',
+create or replace function baton.first_reservation(w baton.work, p jsonb) returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return case when p ->> 'micros' is not null then p when (w.a).settings -> 'price' = 'null' then null else p || jsonb_build_object('micros',
     ceil((((w.a).window_tokens + ((w.a).settings ->> 'instructionTokens')::numeric) * ((w.a).settings -> 'price' ->> 'inputMicrosPerMillion')::numeric
-      + ((w.a).settings ->> 'maxOutputTokens')::numeric * ((w.a).settings -> 'price' ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint) end
-$$;
+      + ((w.a).settings ->> 'maxOutputTokens')::numeric * ((w.a).settings -> 'price' ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint) end;
+end $$;
 
 -- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).
 create or replace function baton.open(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$

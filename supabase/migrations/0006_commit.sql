@@ -33,7 +33,8 @@ begin
 end $$;
 
 -- calls: [{callId, step, index, name, input, effect, idempotencyKey, state, output?, note?, startedAt?}]: new ones and outcomes.
-create or replace function baton.write_calls(w baton.work, calls jsonb) returns void language sql set search_path = '' as $$
+create or replace function baton.write_calls(w baton.work, calls jsonb) returns void language plpgsql set search_path = '' as $$
+begin
   insert into baton.tool_calls as t (agent_uid, call_id, tenant_id, owner_id, created_by, run_id, step, index, name, input, effect, state, output,
     idempotency_key, epoch, ended_at, audit)
   select (w.a).agent_uid, c ->> 'callId', (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id, (c ->> 'step')::integer,
@@ -43,8 +44,8 @@ create or replace function baton.write_calls(w baton.work, calls jsonb) returns 
   from jsonb_array_elements(coalesce(calls, '[]')) c
   on conflict (agent_uid, call_id) do update set state = excluded.state, output = excluded.output, ended_at = excluded.ended_at,
     audit = t.audit || excluded.audit
-  where not baton.is_final_call(t.state)
-$$;
+  where not baton.is_final_call(t.state);
+end $$;
 
 -- Marks the calls that start now; their tool_start events stand in the intent's commit.
 create or replace function baton.start_calls(w baton.work, ids jsonb) returns baton.work language plpgsql set search_path = '' as $$

@@ -198,7 +198,8 @@ begin
   select * into a from baton.agents x where x.agent_uid = (p ->> 'agentUid')::uuid;
   if not found then return baton.refuse('agent_not_found'); end if;
   if after is not null and after + 1 < a.first_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq)); end if;
-  return (select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
+  return (
+    select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
     'committedSeq', coalesce((a.last_answer ->> 'lastSeq')::bigint, 0), 'activeRunId', a.active_run,
     'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
     'data', coalesce(json_agg(json_build_object('seq', x.seq, 'at', x.at, 'channel', x.channel, 'type', x.type, 'runId', x.run_id, 'step', x.step, 'data', x.data) order by x.seq), '[]'))
