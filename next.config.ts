@@ -2,6 +2,8 @@ import type { NextConfig } from 'next'
 
 const config: NextConfig = {
   poweredByHeader: false,
+  // Answers are small and streams must not be buffered: who serves this behind a proxy compresses there, Vercel does it itself.
+  compress: false,
   // `npm run check` runs tsc over everything, tests included; a build need not do it again.
   typescript: { ignoreBuildErrors: true },
 }
