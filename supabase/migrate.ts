@@ -74,8 +74,9 @@ async function isApplied(client: pg.Client, migration: Migration, log: (line: st
   const found = await client.query<{ checksum: string }>('select checksum from baton.migrations where name = $1', [migration.name])
   const row = found.rows[0]
   if (row === undefined) return false
-  if (row.checksum !== migration.checksum) log(`warning: ${migration.name} was changed after it was applied; it is not applied again`)
-  return true
+  if (row.checksum === migration.checksum) return true
+  log(`${migration.name} was changed since it was applied: applied again`)
+  return false
 }
 
 function described(migration: Migration, error: unknown): Error {
@@ -91,7 +92,8 @@ async function ledgerExists(client: pg.Client): Promise<boolean> {
 }
 
 /**
- * Applies the migrations that the ledger `baton.migrations` does not know, in name order, each in one transaction
+ * Applies the migrations that the ledger `baton.migrations` does not know or knows with another text (each is safe to apply twice,
+ * see docs/decisions/0007), in name order, each in one transaction
  * under one lock, so that two migrating processes never meet. Throws an error that names the file when one fails;
  * the files before it stay applied.
  */
@@ -113,7 +115,9 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
       const done = await inTransaction(client, async () => {
         if (await isApplied(client, migration, log)) return false
         await client.query(migration.sql)
-        await client.query('insert into baton.migrations (name, checksum) values ($1, $2)', [migration.name, migration.checksum])
+        const record =
+          'insert into baton.migrations (name, checksum) values ($1, $2) on conflict (name) do update set checksum = excluded.checksum, applied_at = now()'
+        await client.query(record, [migration.name, migration.checksum])
         return true
       }).catch((error: unknown) => {
         throw described(migration, error)

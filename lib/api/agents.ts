@@ -4,7 +4,7 @@ import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
-import { scopeOf } from '#lib/api/scope'
+import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
@@ -18,7 +18,7 @@ export const createAgent = endpoint({
   summary: 'Create an agent',
   body: createAgentBody,
   async handler({ services, body, caller }) {
-    const { templates, ids, config } = services
+    const { templates, ids } = services
     const settings = templates.settings(body.template)
     if (settings === null) {
       const known = templates.ids()
@@ -28,10 +28,7 @@ export const createAgent = endpoint({
     }
     const uid = ids.uuid() as AgentUid
     const request = {
-      tenant: caller.tenantId,
-      environment: config.environment,
-      caller: caller.caller,
-      ownerId: caller.userId,
+      ...authorityOf(services, caller),
       versions: templates.versions,
       settings,
       agent: {
@@ -72,7 +69,7 @@ export const listAgents = endpoint({
       if (!name.startsWith('metadata.') || typeof value !== 'string') throw unknownFilter(name)
       metadata[name.slice('metadata.'.length)] = value
     }
-    const data = await services.store.listAgents(scopeOf(services, caller), {
+    const data = await services.store.listAgents(authorityOf(services, caller), {
       limit,
       after: cursor === undefined ? null : decodeCursor('agents', cursor, order),
       order,
@@ -115,7 +112,7 @@ export const getAgent = endpoint({
   summary: 'Read an agent',
   params: agentParams,
   async handler({ services, params, caller }) {
-    const answer = await services.store.getAgent(scopeOf(services, caller), params.id, true)
+    const answer = await services.store.getAgent(authorityOf(services, caller), params.id, true)
     if (!answer.ok) throw refusalError(answer)
     const { agent, cost } = answer
     return json(200, { ...agent, runs: cost?.runs ?? 0, costMicros: cost?.costMicros ?? 0, costUsd: usd(cost?.costMicros ?? 0) })
@@ -134,7 +131,7 @@ export const patchAgent = endpoint({
       ...(body.metadata === undefined ? {} : { metadata: body.metadata }),
       ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : sealedWebhook(services, body.webhook) }),
     }
-    const answer = await services.store.patchAgent(scopeOf(services, caller), params.id, patch)
+    const answer = await services.store.patchAgent(authorityOf(services, caller), params.id, patch)
     if (!answer.ok) throw refusalError(answer)
     return json(200, answer.agent)
   },
@@ -147,7 +144,7 @@ export const deleteAgent = endpoint({
   summary: 'Delete an agent with everything that belongs to it',
   params: agentParams,
   async handler({ services, params, caller, background }) {
-    const answer = await services.store.deleteAgent(scopeOf(services, caller), params.id)
+    const answer = await services.store.deleteAgent(authorityOf(services, caller), params.id)
     if (!answer.ok) throw refusalError(answer)
     background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
     return new Response(null, { status: 204 })

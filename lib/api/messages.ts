@@ -8,7 +8,7 @@ import { linksOf } from '#lib/api/links'
 import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
-import { requireAgent, scopeOf } from '#lib/api/scope'
+import { requireAgent, authorityOf } from '#lib/api/scope'
 import { streamRun } from '#lib/api/stream'
 import { waitForRun } from '#lib/api/wait'
 import { openMessage, type OpenedMessage } from '#lib/engine/open'
@@ -34,7 +34,7 @@ export const sendMessage = endpoint({
 
 /** Accepts the message, runs it as far as the caller waits, and answers (3-http-api, The main job). */
 export async function send(context: SendContext): Promise<Response> {
-  const { services, request, prefer, caller } = context
+  const { services, request, prefer } = context
   const start = services.clock.monotonic()
   const streams = request.headers.get('accept')?.includes('text/event-stream') ?? false
   const executes = !prefer.respondAsync && (streams || prefer.waitMs > 0)
@@ -52,7 +52,7 @@ export async function send(context: SendContext): Promise<Response> {
   }
   const facts = await waitFor(context, opened, slice, start)
   if (facts.state === 'running' || facts.state === 'queued' || facts.state === 'waiting' || facts.state === 'awaiting_approval') {
-    return openAnswer(facts, await linksOf(services, caller.tenantId, { agentUid: answer.agentUid, runId: facts.runId }), headers)
+    return openAnswer(facts, await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId }), headers)
   }
   return endedAnswer(facts, headers)
 }
@@ -69,9 +69,7 @@ async function accept(context: SendContext, execute: boolean): Promise<OpenedMes
   return openMessage(
     services,
     {
-      tenant: caller.tenantId,
-      caller: caller.caller,
-      ownerId: caller.userId,
+      authority: authorityOf(services, caller),
       agentName: params.id,
       template: body.template ?? null,
       mustExist: readIfMatchAny(request.headers),
@@ -139,7 +137,7 @@ async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice
   const facts = factsOf(run)
   if (slice === null) {
     if (prefer.respondAsync || prefer.waitMs === 0) return facts
-    return factsOf(await waitForRun(services, scopeOf(services, caller), run.id, prefer.waitMs, request.signal))
+    return factsOf(await waitForRun(services, authorityOf(services, caller), run.id, prefer.waitMs, request.signal))
   }
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)

@@ -7,7 +7,7 @@ import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { explain } from '#lib/api/explain'
 import { linksOf } from '#lib/api/links'
 import { agentParams, idParams, order, page, range } from '#lib/api/schemas'
-import { requireAgent, requireRun, scopeOf } from '#lib/api/scope'
+import { requireAgent, requireRun, authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
 import { waitForRun } from '#lib/api/wait'
@@ -33,7 +33,7 @@ async function listed(
 ): Promise<Response> {
   const { limit, cursor, ...rest } = query
   const after = cursor === undefined ? null : decodeCursor('runs', cursor, rest.order)
-  const data = await services.store.listRuns(scopeOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
+  const data = await services.store.listRuns(authorityOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
   const last = data.at(-1)
   return json(200, {
     data: data.map(runBody),
@@ -85,12 +85,12 @@ export const getRun = endpoint({
     const mostMs = services.config.maxDurationMs - services.config.hardMarginMs
     if (query.wait > 0) {
       const until = known === null ? undefined : (run: RunView) => isEnd(run.state) || !matches(known, etagOf(run))
-      await waitForRun(services, scopeOf(services, caller), params.id, Math.min(query.wait * 1_000, mostMs), request.signal, until)
+      await waitForRun(services, authorityOf(services, caller), params.id, Math.min(query.wait * 1_000, mostMs), request.signal, until)
     }
     const details = await requireRun(services, caller, params.id)
     const etag = etagOf(details.run)
     if (known !== null && matches(known, etag)) return new Response(null, { status: 304, headers: { etag } })
-    const links = await linksOf(services, caller.tenantId, { agentUid: details.run.agentUid, runId: details.run.id })
+    const links = await linksOf(services, details.tenant, { agentUid: details.run.agentUid, runId: details.run.id })
     const { openCalls, webhooks, queuePosition } = details
     const queue = details.run.state === 'queued' ? { queuePosition } : {}
     const body = { ...runBody(details.run), ...queue, lastError: details.run.error, explain: explain(details), openCalls, webhooks, links }
@@ -137,7 +137,7 @@ async function stop(
   note: string | null,
   background: (work: Promise<unknown>) => void,
 ): Promise<Response> {
-  const answer = await services.store.stop(scopeOf(services, caller), target, kind, note)
+  const answer = await services.store.stop(authorityOf(services, caller), target, kind, note)
   if (!answer.ok) throw refusalError(answer)
   services.dispatch(answer.outbox ?? [])
   if (answer.run === undefined) return json(200, { stopped: false, run: null })
@@ -154,17 +154,16 @@ export const retryRun = endpoint({
   params: idParams,
   async handler({ services, params, caller }) {
     const { templates, ids, store } = services
-    const scope = scopeOf(services, caller)
+    const authority = authorityOf(services, caller)
     const request = {
       runId: params.id,
       newRunId: ids.make('run') satisfies RunId,
-      caller: caller.caller,
       versions: templates.versions,
       settings: null,
     }
-    let answer = await store.retry(scope, request)
+    let answer = await store.retry(authority, request)
     if (!answer.ok && answer.code === 'template_changed')
-      answer = await store.retry(scope, { ...request, settings: templates.settings(String(answer['template'])) })
+      answer = await store.retry(authority, { ...request, settings: templates.settings(String(answer['template'])) })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     return json(202, runBody(answer.run), { location: `/api/runs/${answer.run.id}` })

@@ -1,6 +1,5 @@
 import { isEnd } from '#lib/core/run'
-import type { Scope } from '#lib/core/pages'
-import type { RunView } from '#lib/core/store'
+import type { Authority, RunView } from '#lib/core/store'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 
@@ -16,7 +15,7 @@ function paused(run: RunView): boolean {
 /** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */
 export async function waitForRun(
   services: Services,
-  scope: Scope,
+  authority: Authority,
   runId: string,
   waitMs: number,
   signal: AbortSignal,
@@ -28,7 +27,7 @@ export async function waitForRun(
   let unwatch: (() => void) | null = null
   try {
     for (;;) {
-      const answer = await store.getRun(scope, runId)
+      const answer = await store.getRun(authority, runId)
       if (!answer.ok) throw refusalError(answer)
       const left = end - clock.monotonic()
       if (until(answer.run) || left <= 0 || signal.aborted) return answer.run

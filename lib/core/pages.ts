@@ -1,7 +1,7 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
-import type { EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
+import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
 
 /** An agent as callers see it. */
 export interface AgentView {
@@ -76,6 +76,7 @@ export interface EventsPage {
 export interface RunDetails {
   ok: true
   now: string
+  tenant: string
   run: RunView
   queuePosition: number
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
@@ -100,12 +101,6 @@ export interface ListQuery {
   [filter: string]: unknown
 }
 
-/** The tenant and environment that a caller's credential belongs to. */
-export interface Scope {
-  tenant: string
-  environment: string
-}
-
 /** A webhook delivery that this process has taken and must record the outcome of; `secret` is sealed. */
 export interface TakenDelivery {
   ok: true
@@ -120,25 +115,25 @@ export interface TakenDelivery {
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
 export interface Store extends EngineStore {
   createAgent(
-    request: Pick<OpenRequest, 'tenant' | 'environment' | 'caller' | 'ownerId' | 'versions' | 'settings'> & {
+    request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
     },
   ): Promise<{ ok: true; created: boolean; agent: AgentView } | Refusal>
   /** `cost` (what all its runs cost) is summed only where it is asked for. */
   getAgent(
-    scope: Scope,
+    authority: Authority,
     agent: string,
     withCost?: boolean,
   ): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
   patchAgent(
-    scope: Scope,
+    authority: Authority,
     agent: string,
     patch: { metadata?: Record<string, unknown>; webhook?: unknown },
   ): Promise<{ ok: true; agent: AgentView } | Refusal>
-  deleteAgent(scope: Scope, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
-  listAgents(scope: Scope, query: ListQuery): Promise<AgentView[]>
-  getRun(scope: Scope, runId: string): Promise<RunDetails | Refusal>
-  listRuns(scope: Scope, query: ListQuery): Promise<RunView[]>
+  deleteAgent(authority: Authority, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
+  listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
+  getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
+  listRuns(authority: Authority, query: ListQuery): Promise<RunView[]>
   listMessages(query: { agentUid: AgentUid; after?: number; before?: number; role?: string; limit: number }): Promise<{
     data: (StoredMessage & { at: string; kind: string })[]
     queued: QueuedMessage[]
@@ -146,14 +141,14 @@ export interface Store extends EngineStore {
   listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<(ToolCall & Record<string, unknown>)[]>
   listEvents(query: EventsQuery): Promise<EventsPage | Refusal>
   stop(
-    scope: Scope,
+    authority: Authority,
     target: { agent?: string; runId?: string },
     kind: 'interrupted' | 'cancelled',
     note: string | null,
   ): Promise<{ ok: true; halt: boolean; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
   retry(
-    scope: Scope,
-    request: { runId: string; newRunId: RunId; caller: string; versions: Record<string, string>; settings: AgentSettings | null },
+    authority: Authority,
+    request: { runId: string; newRunId: RunId; versions: Record<string, string>; settings: AgentSettings | null },
   ): Promise<OpenAnswer | Refusal>
   sweep(request: {
     environment: string
@@ -173,6 +168,6 @@ export interface Store extends EngineStore {
   }): Promise<{ ok: true; outbox: OutboxRow[] } | Refusal>
   prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
-  getTenant(scope: Scope): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
+  getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
   health(environment: string): Promise<{ ok: true; now: string; lastSweepAgeMs: number | null }>
 }

@@ -162,12 +162,25 @@ export interface OpenedAnswer {
   gates: Gates
 }
 
-/** Accepts a message: all that the database needs to decide alone, in one trip. */
-export interface OpenRequest {
-  tenant: string
+/**
+ * Who asks, as far as this process could tell: an API key is resolved by the database, in the same trip as the work. The operator is
+ * the local mode's owner or the admin key.
+ */
+export type Credential =
+  | { operator: { tenant: string; name: string } }
+  | { keyHash: string }
+  | { user: { id: string; tenant: string } }
+  | { stream: { tenant: string; agentUid: string } }
+
+/** What every function that a caller reaches is given; tenant, caller and owner come from the credential, never from a request. */
+export interface Authority {
   environment: string
-  caller: string
-  ownerId: string | null
+  credential: Credential
+  requestId: string | null
+}
+
+/** Accepts a message: all that the database needs to decide alone, in one trip. */
+export interface OpenRequest extends Authority {
   agent: {
     name: string
     uid: AgentUid
@@ -234,6 +247,7 @@ export interface RunView {
 /** The accepted message; `opened` is there when the caller has the lease and shall execute. */
 export interface OpenAnswer extends Partial<OpenedAnswer> {
   ok: true
+  tenant: string
   agentUid: AgentUid
   template: string
   run: RunView

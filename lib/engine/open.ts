@@ -3,16 +3,14 @@ import type { RunId, SliceId } from '#lib/core/ids'
 import { agentNamePattern } from '#lib/core/ids'
 import type { ModelMessage } from 'ai'
 import { worstCaseMicros } from '#lib/core/prices'
-import type { OpenAnswer, OpenRequest, Refusal, Reservation } from '#lib/core/store'
+import type { Authority, OpenAnswer, OpenRequest, Refusal, Reservation } from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import type { LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
 /** What a caller asks for with a message, checked by the HTTP layer. */
 export interface MessageRequest {
-  tenant: string
-  caller: string
-  ownerId: string | null
+  authority: Authority
   agentName: string
   template: string | null
   mustExist: boolean
@@ -52,10 +50,7 @@ export async function openMessage(services: EngineServices, message: MessageRequ
   const runId: RunId = ids.make('run')
   const reserve = firstReservation(services, template, message)
   const request: OpenRequest = {
-    tenant: message.tenant,
-    environment: config.environment,
-    caller: message.caller,
-    ownerId: message.ownerId,
+    ...message.authority,
     agent: { name: message.agentName, uid: ids.uuid(), mustExist: message.mustExist, template: message.template },
     versions: templates.versions,
     settings: template === null ? null : templates.settings(template),
@@ -122,6 +117,8 @@ const refusals: Record<string, string> = {
   queue_full: 'The queue of this agent is full; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
   idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
+  unauthorized: 'The credential is not valid here: it is unknown, expired or revoked. Nothing was done.',
+  forbidden: 'The credential is valid, but it may not do this. Nothing was done.',
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",

@@ -7,6 +7,8 @@ import { testServices } from './services.fixture.ts'
 
 const { config, clock } = testServices()
 
+const operator = 'operator {"operator":{"tenant":"ten_local","name":"local"}}'
+
 async function outcome(
   headers: Record<string, string>,
   changes: { local?: boolean; access?: Access; url?: string; id?: string } = {},
@@ -19,8 +21,9 @@ async function outcome(
       access,
       id,
       now: clock.now(),
+      requestId: 'req_1',
     })
-    return `${caller.kind} ${caller.tenantId}${caller.agentUid === null ? '' : ` ${caller.agentUid}`}`
+    return `${caller.kind} ${JSON.stringify(caller.credential)}${caller.agentUid === null ? '' : ` ${caller.agentUid}`}`
   } catch (error) {
     return error instanceof BatonError ? error.code : 'other'
   }
@@ -30,7 +33,7 @@ describe('local mode', () => {
   test.each(['localhost', 'localhost:3000', 'LOCALHOST:1', '127.0.0.1:80', '127.9.9.9', '[::1]:3000'])(
     'Host %s is the operator',
     async (host) => {
-      expect(await outcome({ host })).toBe('local ten_local')
+      expect(await outcome({ host })).toBe(operator)
     },
   )
   test.each([
@@ -48,7 +51,7 @@ describe('local mode', () => {
   test.each(['http://localhost:5173', 'https://127.0.0.1', 'http://[::1]:80', 'https://app.example.com'])(
     'Origin %s may call',
     async (origin) => {
-      expect(await outcome({ host: 'localhost', origin })).toBe('local ten_local')
+      expect(await outcome({ host: 'localhost', origin })).toBe(operator)
     },
   )
   test.each([
@@ -63,7 +66,7 @@ describe('local mode', () => {
   })
   test('a tunnel that rewrites Host is refused', async () => {
     expect(await outcome({ host: 'localhost:3000', 'x-forwarded-host': 'abc.tunnel.example' })).toBe('forbidden')
-    expect(await outcome({ host: 'localhost:3000', 'x-forwarded-host': 'localhost:3000' })).toBe('local ten_local')
+    expect(await outcome({ host: 'localhost:3000', 'x-forwarded-host': 'localhost:3000' })).toBe(operator)
   })
 })
 

@@ -1,13 +1,13 @@
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
+import type { Credential } from '#lib/core/store'
 import { verifyStreamToken } from '#lib/http/token'
 
-/** Who asks. `caller` is the name under which idempotency keys are kept. */
+/** Who asks. The database resolves the credential: what it may do and where it belongs. */
 export interface Caller {
-  tenantId: string
-  userId: string | null
-  kind: 'local' | 'stream' | 'anonymous'
-  caller: string
+  kind: 'operator' | 'stream' | 'anonymous'
+  credential: Credential
+  requestId: string
   /** With a stream token, the only agent whose events may be read: the handler refuses another, for names can be given anew. Else null. */
   agentUid: string | null
 }
@@ -27,14 +27,18 @@ export interface Admission {
   id: string | undefined
   /** Milliseconds since the epoch. */
   now: number
+  requestId: string
 }
+
+/** A hash that no key has: whoever calls an open endpoint reaches nothing else. */
+const nobody: Credential = { keyHash: '' }
 
 /**
  * The one place that decides who calls. Local mode: everybody on a loopback address, as the operator. Outside local mode nobody,
  * until access control comes. Throws BatonError access_control_missing, forbidden or unauthorized.
  */
-export async function authenticate({ request, config, access, id, now }: Admission): Promise<Caller> {
-  if (access === 'open') return { tenantId: config.tenantId, userId: null, kind: 'anonymous', caller: 'anonymous', agentUid: null }
+export async function authenticate({ request, config, access, id, now, requestId }: Admission): Promise<Caller> {
+  if (access === 'open') return { kind: 'anonymous', credential: nobody, requestId, agentUid: null }
   if (!config.local) {
     throw new BatonError(
       'access_control_missing',
@@ -48,9 +52,10 @@ export async function authenticate({ request, config, access, id, now }: Admissi
     if (`${claims.kind}-stream` !== access || claims.id !== id || claims.tenantId !== config.tenantId) {
       throw new BatonError('forbidden', 'The stream token is for another agent or run.')
     }
-    return { tenantId: claims.tenantId, userId: null, kind: 'stream', caller: `stream:${claims.id}`, agentUid: claims.agentUid }
+    const { tenantId: tenant, agentUid } = claims
+    return { kind: 'stream', credential: { stream: { tenant, agentUid } }, requestId, agentUid }
   }
-  return { tenantId: config.tenantId, userId: null, kind: 'local', caller: 'local', agentUid: null }
+  return { kind: 'operator', credential: { operator: { tenant: config.tenantId, name: 'local' } }, requestId, agentUid: null }
 }
 
 /** Refuses what a web page of somebody else could send to a local server: names rebound to loopback, foreign origins, tunnels. */

@@ -17,7 +17,7 @@ const read = endpoint({
   params: z.object({ id: z.string().max(5) }),
   query: z.object({ limit: z.string().optional() }),
   handler: ({ params, query, caller, prefer }) =>
-    Response.json({ id: params.id, limit: query.limit ?? null, caller: caller.caller, waitMs: prefer.waitMs }),
+    Response.json({ id: params.id, limit: query.limit ?? null, caller: caller.kind, waitMs: prefer.waitMs }),
 })
 
 const create = endpoint({
@@ -50,7 +50,7 @@ describe('a request that is right', () => {
   test('reaches its handler with typed parts', async () => {
     const { routes } = serve([read, create])
     const got = await routes.GET(new Request(`${url}?limit=3`, { headers: { prefer: 'wait=2' } }))
-    expect(await got.json()).toEqual({ id: 't1', limit: '3', caller: 'local', waitMs: 2_000 })
+    expect(await got.json()).toEqual({ id: 't1', limit: '3', caller: 'operator', waitMs: 2_000 })
     const made = await routes.POST(post('{"count":1}', { 'idempotency-key': 'k' }))
     expect(made.status).toBe(201)
     expect(await made.json()).toEqual({ count: 1, note: 'none', rawBody: '{"count":1}', idempotencyKey: 'k' })

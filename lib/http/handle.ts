@@ -73,7 +73,7 @@ export function handle<Services extends HttpServices>(
     const { config, clock, log } = services
     const url = new URL(request.url)
     const params = matchPath(endpoint.path, url.pathname)
-    const caller = await authenticate({ request, config, access: endpoint.access, id: params['id'], now: clock.now() })
+    const caller = await authenticate({ request, config, access: endpoint.access, id: params['id'], now: clock.now(), requestId })
     const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
     const prefer = readPrefer(request.headers, {
       defaultWaitMs: config.defaultWaitMs,

@@ -5,6 +5,12 @@ do $$ begin
 exception when duplicate_object then null;
 end $$;
 
+-- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
+create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('stop', r.stop_requested, 'hold', false);
+end $$;
+
 create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$
 begin
   return prefix || '_' || replace(gen_random_uuid()::text, '-', '');

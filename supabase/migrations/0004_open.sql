@@ -34,7 +34,7 @@ begin
       'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
       'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata),
     'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
-    'flags', json_build_object('stop', (w.r).stop_requested, 'hold', false),
+    'flags', baton.flags(w.a, w.r),
     'gates', baton.closed_gates((w.a).environment),
     'window', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.seq >= baton.window_start((w.a).agent_uid, (w.a).window_from)),
@@ -84,7 +84,7 @@ declare
   target baton.runs;
 begin
   select * into target from baton.runs r where r.run_id = open_answer.run_id;
-  return json_build_object('ok', true, 'now', baton.clock(), 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
+  return json_build_object('ok', true, 'now', baton.clock(), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
     'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', reserved, 'replayed', replayed,
     'halt', interrupted);
 end $$;
@@ -151,6 +151,12 @@ begin
     interrupted => p ->> 'onBusy' = 'interrupt' and (w.r).state = 'queued' and baton.lease_live(w.a));
 end $$;
 
+-- Whether a new message may come in at all, whatever its agent is doing: kills, wider budgets, limits of runs at a time.
+create or replace function baton.admit(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  return coalesce(baton.switch_refusal(w, p), baton.budget_refusal(w, p), baton.concurrency_refusal(w, p));
+end $$;
+
 create or replace function baton.open_message(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -160,6 +166,7 @@ declare
   new_run text := p -> 'run' ->> 'id';
   message jsonb := p -> 'message';
   halt boolean := false;
+  refusal json;
 begin
   select * into x from baton.lock_agent(w, p);
   if x.refusal is not null then return x.refusal; end if;
@@ -174,6 +181,11 @@ begin
     -- A refused first message leaves no agent behind.
     if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
     return baton.refuse('limit_above_template', jsonb_build_object('limit', baton.limit_above((w.a).settings, p -> 'run' -> 'limits'), 'limits', (w.a).settings -> 'limits'));
+  end if;
+  refusal := baton.admit(w, p);
+  if refusal is not null then
+    if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
+    return refusal;
   end if;
   limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');
   busy := coalesce(busy, (w.a).settings ->> 'onBusy');

@@ -105,5 +105,5 @@ begin
   w := x.w;
   if x.verdict = 'granted' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
-  return json_build_object('ok', true, 'flags', json_build_object('stop', (w.r).stop_requested, 'hold', false), 'reserved', x.verdict);
+  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);
 end $$;

@@ -195,7 +195,7 @@ begin
   select * into r from baton.runs x where x.run_id = result ->> 'runId';
   return json_build_object('ok', true, 'now', baton.clock(), 'firstSeq', result -> 'firstSeq', 'lastSeq', result -> 'lastSeq',
     'allowed', result -> 'allowed', 'released', result -> 'released', 'steered', result -> 'steered', 'reserved', result -> 'reserved',
-    'flags', json_build_object('stop', r.stop_requested, 'hold', false), 'state', r.state, 'stopReason', r.stop_reason,
+    'flags', baton.flags(w.a, r), 'state', r.state, 'stopReason', r.stop_reason,
     'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
     'windowFrom', (w.a).window_from, 'gates', baton.closed_gates((w.a).environment),
     'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]')

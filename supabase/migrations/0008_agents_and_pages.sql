@@ -117,7 +117,7 @@ begin
   select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment';
   if not found then return baton.refuse('run_not_found'); end if;
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
-  return json_build_object('ok', true, 'now', baton.clock(), 'run', baton.run_json(r, a), 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
+  return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a), 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
       from baton.gates g where g.environment = a.environment and g.model = a.settings ->> 'model'), 'queuePosition', (select count(*) from baton.inbox i
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')

@@ -5,11 +5,13 @@ import { defaultLimits } from '#lib/core/limits'
 import type { Store } from '#lib/core/pages'
 import type { AgentSettings } from '#lib/core/run'
 import type {
+  Authority,
   CallWrite,
   ClaimAnswer,
   ClaimRequest,
   Commit,
   CommitAnswer,
+  Credential,
   Happened,
   Intends,
   NewMessage,
@@ -65,7 +67,10 @@ export async function startStore(): Promise<StoreKit> {
   }
 }
 
-export const scope = { tenant: 'one', environment: 'test' }
+/** Who asks in these tests: the operator of tenant one, unless a test says otherwise. */
+export const authority: Authority = { environment: 'test', credential: { operator: { tenant: 'one', name: 'tester' } }, requestId: null }
+/** A signed-in user of tenant one. */
+export const asUser = (id: string): Credential => ({ user: { id, tenant: 'one' } })
 
 export const settings: AgentSettings = {
   template: 'plain',
@@ -88,9 +93,7 @@ export function message(role: NewMessage['role'], content: NewMessage['content']
 /** A message to an agent; `execute` asks for the lease with it. */
 export function openRequest(agent: string, over: Partial<OpenRequest> & { execute?: OpenRequest['execute'] } = {}): OpenRequest {
   return {
-    ...scope,
-    caller: 'tester',
-    ownerId: null,
+    ...authority,
     agent: { name: agent, uid: ids.uuid(), mustExist: false, template: null },
     versions: { plain: 'v1' },
     settings,

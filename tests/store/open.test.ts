@@ -9,7 +9,7 @@ import {
   message,
   ok,
   openRequest,
-  scope,
+  authority,
   settings,
   startStore,
   take,
@@ -75,7 +75,7 @@ test('invariant 3: a steered message whose reply was lost is not taken twice', a
   // Also after it has entered.
   expect(ok(await kit.store.open(request)).run.id).toBe(held.runId)
   expect(await texts('steer-twice')).toEqual(['hello steer-twice', 'also this'])
-  expect(ok(await kit.store.getAgent(scope, 'steer-twice')).agent.queued).toBe(0)
+  expect(ok(await kit.store.getAgent(authority, 'steer-twice')).agent.queued).toBe(0)
 })
 
 test('a repeat after the run has ended and another has begun answers with the first run', async () => {
@@ -115,7 +115,7 @@ test('many opens create one agent, and their messages stand in order of acceptan
     Array.from({ length: 5 }, (_, at) => kit.store.open(openRequest('many', { message: message('user', `m${at}`) }))),
   )
   expect(new Set(answers.map((answer) => ok(answer).agentUid)).size).toBe(1)
-  const { agent } = ok(await kit.store.getAgent(scope, 'many'))
+  const { agent } = ok(await kit.store.getAgent(authority, 'many'))
   expect(agent).toMatchObject({ queued: 4, state: 'working' })
   expect(await kit.sql(`select 1 from baton.agents where id = 'many'`)).toHaveLength(1)
 })
@@ -156,12 +156,12 @@ test('interrupt takes the agent from a run without a lease at once, and asks one
   const idle = ok(await kit.store.open(openRequest('cut')))
   const next = ok(await kit.store.open(openRequest('cut', { onBusy: 'interrupt' })))
   expect(next).toMatchObject({ halt: false, run: { state: 'running' } })
-  expect(ok(await kit.store.getRun(scope, idle.run.id)).run).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
+  expect(ok(await kit.store.getRun(authority, idle.run.id)).run).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
   const held = await take(kit, next.agentUid)
   expect(ok(await kit.store.open(openRequest('cut', { onBusy: 'interrupt' })))).toMatchObject({ halt: true, run: { state: 'queued' } })
   const first = await commit(kit, held, answered(), completed)
   expect(first).toMatchObject({ allowed: false, released: false, flags: { stop: 'interrupted' } })
   const last = await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })
   expect(last).toMatchObject({ released: true, state: 'cancelled' })
-  expect(ok(await kit.store.getAgent(scope, 'cut')).agent).toMatchObject({ queued: 0, state: 'working' })
+  expect(ok(await kit.store.getAgent(authority, 'cut')).agent).toMatchObject({ queued: 0, state: 'working' })
 })

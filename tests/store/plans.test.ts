@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   answered,
+  authority,
   claimRequest,
   commitOf,
   completed,
@@ -92,7 +93,7 @@ test('the road of a turn reads nothing by scanning: open, commit with tools, cla
   expect(await scans('commit', release)).toMatchObject({ answer: { ok: true }, scans: [] })
   expect(await scans('claim', claimRequest(held.agentUid))).toMatchObject({ answer: { ok: true }, scans: [] })
   for (const target of [{ agent: 'a8' }, { runId: held.runId }]) {
-    expect(await scans('stop', { tenant: 'one', environment: 'test', ...target, kind: 'cancelled', note: null })).toMatchObject({
+    expect(await scans('stop', { ...authority, ...target, kind: 'cancelled', note: null })).toMatchObject({
       answer: { ok: true },
       scans: [],
     })
@@ -124,7 +125,7 @@ test('the sweeper uses the partial indexes, retention the ages; pages and deleti
   const { agent_uid: agentUid } = (await kit.sql<{ agent_uid: string }>(`select agent_uid from baton.agents where id = 'long'`))[0] ?? {
     agent_uid: '',
   }
-  const where = { tenant: 'one', environment: 'test', limit: 20, after: null }
+  const where = { ...authority, limit: 20, after: null }
   for (const [name, argument] of [
     ['list_messages', { agentUid, limit: 20 }],
     ['list_messages', { agentUid, before: 4_000, limit: 20 }],

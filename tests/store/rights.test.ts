@@ -2,14 +2,14 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
 import { readMigrations } from '#supabase/migrate'
-import { hold, ids, startStore, type StoreKit } from '#tests/store/kit'
+import { asUser, hold, ids, startStore, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 const [alice, bob] = [ids.uuid(), ids.uuid()]
 beforeAll(async () => {
   kit = await startStore()
-  await hold(kit, 'of-alice', { ownerId: alice })
-  await hold(kit, 'of-bob', { ownerId: bob })
+  await hold(kit, 'of-alice', { credential: asUser(alice) })
+  await hold(kit, 'of-bob', { credential: asUser(bob) })
 })
 afterAll(() => kit.close())
 

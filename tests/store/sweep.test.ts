@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
 import {
   answered,
   claimRequest,
@@ -8,7 +9,7 @@ import {
   message,
   ok,
   openRequest,
-  scope,
+  authority,
   startStore,
   take,
   type StoreKit,
@@ -21,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => kit.close())
 
 const sweep = (environment = 'test') => kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 100 })
-const elsewhere = { tenant: 'other', environment: 'elsewhere' }
+const elsewhere: Authority = { environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'tester' } }, requestId: null }
 const hook = { url: 'https://example.com/hook', secret: null }
 
 test('invariant 7: a row that was never sent is given out again under its id, a lost continuation as a new row', async () => {
@@ -81,7 +82,7 @@ test('a webhook is written with the end, taken by one worker, retried as a new r
   expect(ok(await kit.store.takeDelivery(request))).toMatchObject({ attempt: 3 })
   expect(await kit.store.recordDelivery({ ...record, attempt: 2, delivered: true })).toMatchObject({ ok: false })
   ok(await kit.store.recordDelivery({ ...record, attempt: 3, delivered: true, retryInMs: null }))
-  const { webhooks } = ok(await kit.store.getRun(scope, held.runId))
+  const { webhooks } = ok(await kit.store.getRun(authority, held.runId))
   expect(webhooks).toMatchObject([{ state: 'delivered', attempts: 3 }])
 })
 
@@ -91,17 +92,17 @@ test('two environments on one database: nothing is claimed, swept, pruned, deliv
   await kit.advance(11_000)
   expect((await sweep('test')).outbox.filter((row) => row.data.agentUid === other.agentUid)).toHaveLength(0)
   expect(await kit.store.claim(claimRequest(other.agentUid))).toMatchObject({ code: 'agent_gone' })
-  const foreign = { tenant: 'other', environment: 'test' }
+  const foreign: Authority = { ...elsewhere, environment: 'test' }
   expect(await kit.store.open(openRequest('theirs', foreign))).toMatchObject({ code: 'agent_not_found' })
   expect(await kit.store.open(openRequest('theirs', { ...foreign, ...key }))).toMatchObject({ code: 'agent_not_found' })
   expect(await kit.store.open(openRequest('new', foreign))).toMatchObject({ code: 'tenant_missing' })
-  for (const where of [foreign, scope]) {
+  for (const where of [foreign, authority]) {
     expect(await kit.store.getAgent(where, 'theirs')).toMatchObject({ ok: false })
     expect(await kit.store.getRun(where, other.run.id)).toMatchObject({ ok: false })
     expect(await kit.store.stop(where, { runId: other.run.id }, 'cancelled', null)).toMatchObject({ ok: false })
     expect(await kit.store.stop(where, { agent: 'theirs' }, 'cancelled', null)).toMatchObject({ ok: false })
     expect(
-      await kit.store.retry(where, { runId: other.run.id, newRunId: openRequest('y').run.id, caller: 'c', versions: {}, settings: null }),
+      await kit.store.retry(where, { runId: other.run.id, newRunId: openRequest('y').run.id, versions: {}, settings: null }),
     ).toMatchObject({ ok: false })
     expect(await kit.store.deleteAgent(where, 'theirs')).toMatchObject({ ok: false })
     const query = { limit: 10, after: null }
@@ -149,12 +150,12 @@ test('pages: messages forwards and backwards, runs of one agent and of all, agen
   expect(await seqs({ limit: 3, role: 'user' })).toEqual([1])
   const second = await hold(kit, 'paged')
   const list = { limit: 1, after: null, agentUid: held.agentUid }
-  const [newest] = await kit.store.listRuns(scope, list)
+  const [newest] = await kit.store.listRuns(authority, list)
   expect(newest?.id).toBe(second.runId)
-  expect((await kit.store.listRuns(scope, { ...list, after: newest?.id ?? '' })).map((run) => run.id)).toEqual([held.runId])
-  expect((await kit.store.listRuns(scope, { limit: 100, after: null })).map((run) => run.id)).toContain(held.runId)
-  expect(await kit.store.listRuns(scope, { limit: 100, after: null, template: 'absent' })).toEqual([])
-  const agents = await kit.store.listAgents(scope, { limit: 100, after: null })
-  const after = await kit.store.listAgents(scope, { limit: 100, after: agents[0]?.agentUid ?? null })
+  expect((await kit.store.listRuns(authority, { ...list, after: newest?.id ?? '' })).map((run) => run.id)).toEqual([held.runId])
+  expect((await kit.store.listRuns(authority, { limit: 100, after: null })).map((run) => run.id)).toContain(held.runId)
+  expect(await kit.store.listRuns(authority, { limit: 100, after: null, template: 'absent' })).toEqual([])
+  const agents = await kit.store.listAgents(authority, { limit: 100, after: null })
+  const after = await kit.store.listAgents(authority, { limit: 100, after: agents[0]?.agentUid ?? null })
   expect(after.map((agent) => agent.id)).toEqual(agents.slice(1).map((agent) => agent.id))
 })

@@ -13,7 +13,7 @@ import {
   message,
   ok,
   openRequest,
-  scope,
+  authority,
   settings,
   startStore,
   take,
@@ -28,8 +28,8 @@ beforeAll(async () => {
 })
 afterAll(() => kit.close())
 
-const runOf = async (held: Held) => ok(await kit.store.getRun(scope, held.runId)).run
-const agentOf = async (name: string) => ok(await kit.store.getAgent(scope, name)).agent
+const runOf = async (held: Held) => ok(await kit.store.getRun(authority, held.runId)).run
+const agentOf = async (name: string) => ok(await kit.store.getAgent(authority, name)).agent
 const roles = async (held: Held): Promise<string[]> =>
   (await kit.store.listMessages({ agentUid: held.agentUid, limit: 100 })).data.map((row) => row.role)
 const continuations = (held: Held): Promise<{ due_at: Date; sent_at: Date | null }[]> =>
@@ -104,7 +104,7 @@ test('renew repeats a reservation to its first result and carries the flags', as
   for (let time = 0; time < 2; time++)
     expect(ok(await kit.store.renew(request))).toMatchObject({ reserved: 'granted', flags: { stop: null } })
   expect(await runOf(held)).toMatchObject({ reservedMicros: 600 })
-  await kit.store.stop(scope, { runId: held.runId }, 'cancelled', null)
+  await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null)
   expect(ok(await kit.store.renew({ ...held, leaseMs: 30_000 }))).toMatchObject({ flags: { stop: 'cancelled' } })
 })
 
@@ -136,7 +136,7 @@ test('steer against the end: the last commit takes it in and goes on; a stop ask
   ok(await kit.store.open(openRequest('steer-end', { onBusy: 'steer', message: message('user', 'wait') })))
   expect(await commit(kit, held, answered(), completed)).toMatchObject({ steered: true, released: false, state: 'running' })
   ok(await kit.store.open(openRequest('steer-end', { onBusy: 'steer', message: message('user', 'too late') })))
-  await kit.store.stop(scope, { runId: held.runId }, 'cancelled', null)
+  await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null)
   const end = { end: { state: 'cancelled' as const, stopReason: 'cancelled' as const, output: null, error: null } }
   expect(await commit(kit, held, {}, end)).toMatchObject({ steered: false, released: true, state: 'cancelled' })
   expect(await agentOf('steer-end')).toMatchObject({ queued: 0, state: 'working' })
@@ -168,19 +168,19 @@ test('invariant 7: each way to let go of a due run writes its continuation in th
 test('stop and retry repeat: nothing ends twice, one new run, none from a message that never entered', async () => {
   const held = await hold(kit, 'stopped')
   const queued = ok(await kit.store.open(openRequest('stopped')))
-  for (let time = 0; time < 2; time++) ok(await kit.store.stop(scope, { runId: queued.run.id }, 'cancelled', null))
+  for (let time = 0; time < 2; time++) ok(await kit.store.stop(authority, { runId: queued.run.id }, 'cancelled', null))
   expect(await agentOf('stopped')).toMatchObject({ queued: 0 })
-  const deployed = { caller: 'tester', versions: { plain: 'v1' }, settings: null }
-  expect(await kit.store.retry(scope, { runId: queued.run.id, newRunId: ids.make('run'), ...deployed })).toMatchObject({
+  const deployed = { versions: { plain: 'v1' }, settings: null }
+  expect(await kit.store.retry(authority, { runId: queued.run.id, newRunId: ids.make('run'), ...deployed })).toMatchObject({
     ok: false,
     code: 'conflict',
   })
   await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
   const request = { runId: held.runId, newRunId: ids.make('run'), ...deployed }
-  const runs = [ok(await kit.store.retry(scope, request)), ok(await kit.store.retry(scope, request))]
+  const runs = [ok(await kit.store.retry(authority, request)), ok(await kit.store.retry(authority, request))]
   expect(runs.map((answer) => answer.run.id)).toEqual([request.newRunId, request.newRunId])
   await commit(kit, await take(kit, held.agentUid), answered(), completed)
-  expect(ok(await kit.store.retry(scope, request)).run).toMatchObject({ id: request.newRunId, state: 'completed' })
+  expect(ok(await kit.store.retry(authority, request)).run).toMatchObject({ id: request.newRunId, state: 'completed' })
   expect(await kit.sql('select 1 from baton.runs where retry_of = $1', [held.runId])).toHaveLength(1)
 })
 
@@ -189,7 +189,7 @@ test('interrupt against commit: whichever is first, the run ends once and nothin
     const name = `race-${round}`
     const held = await hold(kit, name)
     const [stopped, end] = await Promise.all([
-      kit.store.stop(scope, { agent: name }, 'interrupted', null),
+      kit.store.stop(authority, { agent: name }, 'interrupted', null),
       commit(kit, held, answered(), completed),
     ])
     if (!end.released) await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })
@@ -203,15 +203,15 @@ test('interrupt against commit: whichever is first, the run ends once and nothin
 test('delete against commit and open: the commit is refused, the next message makes a new agent', async () => {
   const held = await hold(kit, 'gone')
   const [, late, fresh] = await Promise.all([
-    kit.store.deleteAgent(scope, 'gone'),
+    kit.store.deleteAgent(authority, 'gone'),
     kit.store.commit(commitOf(held, answered(), completed)),
     kit.store.open(openRequest('gone')),
   ])
   if (!late.ok) expect(late).toMatchObject({ code: 'lease_lost' })
   expect(ok(fresh).ok).toBe(true)
   // Where the message came first it went with the agent; else it has made a new one.
-  await kit.store.deleteAgent(scope, 'gone')
-  expect(await kit.store.getAgent(scope, 'gone')).toMatchObject({ ok: false })
+  await kit.store.deleteAgent(authority, 'gone')
+  expect(await kit.store.getAgent(authority, 'gone')).toMatchObject({ ok: false })
   for (const table of ['agents', 'runs', 'messages', 'events', 'inbox', 'tool_calls', 'idempotency']) {
     expect(await kit.sql(`select 1 from baton.${table} where agent_uid = $1`, [held.agentUid])).toHaveLength(0)
   }

@@ -1,16 +1,51 @@
 -- The only door: one function a verb in schema public, callable by service_role alone. Tables are select-only by row level security.
+-- Each has its name, the function behind it and the right a caller needs; an executor's own verbs need none.
 do $$
 declare
   f text;
-  pairs text[][] := array[['open', 'open'], ['claim', 'claim'], ['renew', 'renew'], ['commit', 'commit_step'], ['settle', 'settle'], ['stop', 'stop'],
-    ['retry', 'retry_run'], ['sweep', 'sweep'], ['outbox_sent', 'outbox_sent'], ['take_delivery', 'take_delivery'], ['record_delivery', 'record_delivery'],
-    ['prune', 'prune'], ['create_agent', 'create_agent'], ['get_agent', 'get_agent'], ['patch_agent', 'patch_agent'], ['delete_agent', 'delete_agent'],
-    ['get_run', 'get_run'], ['list_agents', 'list_agents'], ['list_runs', 'list_runs'], ['list_messages', 'list_messages'],
-    ['list_tool_calls', 'list_tool_calls'], ['list_events', 'list_events'], ['ensure_tenant', 'ensure_tenant'], ['get_tenant', 'get_tenant'], ['health', 'health']];
-  pair text[];
+  verbs text[][] := array[
+    ['open', 'open', 'agents:run'],
+    ['create_agent', 'create_agent', 'agents:run'],
+    ['patch_agent', 'patch_agent', 'agents:run'],
+    ['delete_agent', 'delete_agent', 'agents:run'],
+    ['stop', 'stop', 'agents:run'],
+    ['retry', 'retry_run', 'agents:run'],
+    ['get_agent', 'get_agent', 'agents:read'],
+    ['get_run', 'get_run', 'agents:read'],
+    ['list_agents', 'list_agents', 'agents:read'],
+    ['list_runs', 'list_runs', 'agents:read'],
+    ['claim', 'claim', ''],
+    ['renew', 'renew', ''],
+    ['commit', 'commit_step', ''],
+    ['settle', 'settle', ''],
+    ['sweep', 'sweep', ''],
+    ['outbox_sent', 'outbox_sent', ''],
+    ['take_delivery', 'take_delivery', ''],
+    ['record_delivery', 'record_delivery', ''],
+    ['prune', 'prune', ''],
+    -- By agentUid, which only who may read the agent is told.
+    ['list_messages', 'list_messages', ''],
+    ['list_tool_calls', 'list_tool_calls', ''],
+    ['list_events', 'list_events', ''],
+    ['ensure_tenant', 'ensure_tenant', ''],
+    ['get_tenant', 'get_tenant', ''],
+    ['health', 'health', '']
+  ];
+  verb text[];
 begin
-  foreach pair slice 1 in array pairs loop
-    execute format('create or replace function public.baton_%s(p jsonb) returns json language sql volatile security definer set search_path = '''' as $f$ select baton.%s(p) $f$', pair[1], pair[2]);
+  foreach verb slice 1 in array verbs loop
+    execute format('drop function if exists public.baton_%s(jsonb)', verb[1]);
+    if verb[3] = '' then
+      execute format('create function public.baton_%s(p jsonb) returns json language sql volatile security definer set search_path = '''' as $f$ select baton.%s(p) $f$', verb[1], verb[2]);
+    else
+      execute format($create$create function public.baton_%s(p jsonb) returns json language plpgsql volatile security definer set search_path = '' as $f$
+        declare
+          authorized jsonb := baton.authorize(p, %L);
+        begin
+          if authorized ->> 'ok' = 'false' then return authorized::json; end if;
+          return baton.%s(authorized);
+        end $f$ $create$, verb[1], verb[3], verb[2]);
+    end if;
   end loop;
 end $$;
 
