@@ -1,3 +1,5 @@
+import { createAccess } from '#lib/access/access'
+import { makeKey } from '#lib/access/keys'
 import { agents } from '#lib/agents/index'
 import type { Config } from '#lib/core/config'
 import type { OutboxRow } from '#lib/core/ports'
@@ -65,6 +67,7 @@ async function compose(config: Config): Promise<Services> {
 
   const services: Services = {
     config,
+    access: createAccess({ access: config.access, clock, hasKeys: () => store.hasKeys(config.environment) }),
     clock,
     ids,
     log,
@@ -79,14 +82,14 @@ async function compose(config: Config): Promise<Services> {
     settled: async () => void (await Promise.allSettled(inFlight)),
     sweep: createSweeper({ config, store, dispatch, clock, log }),
     local: plugin?.services ?? null,
-    ensureTenant: () =>
-      config.local
-        ? store.ensureTenant({
-            id: config.tenantId,
-            environment: config.environment,
-            secret: sealSecret(makeWebhookSecret(), config.encryptionKey),
-          })
-        : Promise.resolve(false),
+    ensureTenant: async (tenant) =>
+      tenant === config.tenantId &&
+      store.ensureTenant({
+        id: tenant,
+        environment: config.environment,
+        secret: sealSecret(makeWebhookSecret(), config.encryptionKey),
+      }),
+    makeKey,
     sealSecret: (plain) => sealSecret(plain, config.encryptionKey),
     checkWebhookAddress: (url) => checkWebhookAddress(url, { local: config.local }),
   }

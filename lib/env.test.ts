@@ -45,6 +45,19 @@ describe('readConfig', () => {
       local: false,
       baseUrl: null,
       tenantId: 'ten_default',
+      access: {
+        required: true,
+        adminKey: null,
+        users: {
+          jwtSecret: null,
+          jwksUrl: 'https://abc.supabase.co/auth/v1/.well-known/jwks.json',
+          issuer: 'https://abc.supabase.co/auth/v1',
+          tenantClaim: 'tenant_id',
+          tenant: null,
+          allowAnonymous: false,
+          enabled: false,
+        },
+      },
       supabase: { url: 'https://abc.supabase.co', secretKey: 'sb_secret_hunter2' },
       redis: null,
       inngest: { eventKey: 'event', signingKey: 'signkey-prod-1', appId: 'baton-production', dev: null },
@@ -133,7 +146,26 @@ describe('readConfig', () => {
     expect(() => readConfig(wrong)).toThrow(/SUPABASE_SECRET_KEY is missing\. The secret key of the project/)
   })
 
+  test('access: credentials are asked for outside local mode, with a real Supabase, and where local mode is told to', () => {
+    const access = (env: Environment) => readConfig(env).access
+    expect(access(local)).toMatchObject({ required: false, users: { tenant: 'ten_local', jwksUrl: null, issuer: null } })
+    expect(access({ ...local, BATON_LOCAL_ACCESS: '1' })).toMatchObject({ required: true, users: { tenant: 'ten_local' } })
+    expect(access({ ...local, BATON_LOCAL_REAL: 'redis,supabase' })).toMatchObject({
+      required: true,
+      users: { tenant: null, enabled: false },
+    })
+    expect(access({ ...production, BATON_TENANT_CLAIM: 'org' }).users).toMatchObject({ tenantClaim: 'org', enabled: true })
+    expect(access({ ...production, BATON_USER_TENANT: 'ten_u', BATON_JWT_ISSUER: 'https://id.example/auth/v1' }).users).toMatchObject({
+      tenant: 'ten_u',
+      enabled: true,
+      issuer: 'https://id.example/auth/v1',
+    })
+  })
+
   test.each<[string, Environment, string[]]>([
+    ['an admin key that is too short', { BATON_ADMIN_KEY: 'x'.repeat(31) }, ['BATON_ADMIN_KEY']],
+    ['an admin key that looks like an API key', { BATON_ADMIN_KEY: `bt_${'x'.repeat(43)}` }, ['BATON_ADMIN_KEY']],
+    ['a legacy secret that can be guessed', { SUPABASE_JWT_SECRET: 'short' }, ['SUPABASE_JWT_SECRET']],
     ['a token without its URL', { KV_REST_API_TOKEN: 'x' }, ['UPSTASH_REDIS_REST_URL']],
     ['an event key without the signing key', { INNGEST_SIGNING_KEY: '' }, ['INNGEST_SIGNING_KEY']],
     ['a dev server in production', { INNGEST_DEV: '1' }, ['INNGEST_DEV']],

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { z } from 'zod'
-import type { Config } from '#lib/core/config'
+import type { AccessConfig, Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
 /** The environment of a process, as process.env has it. */
 export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The tenant of local mode. */
+const localTenant = 'ten_local'
 
 /** One thing wrong with the configuration; the value is never in it. */
 export interface ConfigProblem {
@@ -41,6 +44,26 @@ export function databaseUrl(env: Environment = process.env): string | undefined 
   const values = read(variables.pick({ DATABASE_URL: true }), env, problems)
   if (problems.length > 0) throw notConfigured(problems)
   return values.DATABASE_URL
+}
+
+/**
+ * What the bootstrap command needs, and no more: the environment's name, its tenant, the store and the key that seals secrets. Throws
+ * BatonError not_configured that names every problem.
+ */
+export function bootstrapConfig(env: Environment = process.env): Pick<Config, 'environment' | 'tenantId' | 'supabase' | 'encryptionKey'> {
+  const problems: ConfigProblem[] = []
+  const platform = read(platformVariables, env, problems)
+  const values = read(variables, env, problems)
+  const environment = environmentOf(platform, values, problems)
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey, BATON_ENCRYPTION_KEY: encryptionKey } = values
+  const needed = { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey, BATON_ENCRYPTION_KEY: encryptionKey }
+  for (const [variable, value] of Object.entries(needed)) {
+    const isNamed = problems.some((problem) => problem.variable === variable)
+    if (value === undefined && !isNamed) problems.push({ variable, problem: 'is missing', cure: cureOf(variable) })
+  }
+  if (problems.length > 0 || url === undefined || secretKey === undefined || encryptionKey === undefined) throw notConfigured(problems)
+  const tenantId = platform.BATON_LOCAL ? localTenant : values.BATON_TENANT
+  return { environment, tenantId, supabase: { url, secretKey }, encryptionKey }
 }
 
 function notConfigured(problems: readonly ConfigProblem[]): BatonError {
@@ -160,7 +183,8 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     environment,
     local,
     baseUrl: baseUrlOf(platform, values),
-    tenantId: local ? 'ten_local' : values.BATON_TENANT,
+    tenantId: local ? localTenant : values.BATON_TENANT,
+    access: accessOf(platform, values),
     supabase: { url: values.SUPABASE_URL ?? '', secretKey: values.SUPABASE_SECRET_KEY ?? '' },
     redis:
       redisUrl === undefined || redisToken === undefined
@@ -192,6 +216,25 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     toolTimeoutMs: values.BATON_TOOL_TIMEOUT_MS,
     cronEnabled: values.BATON_CRON ?? (local || environment === 'production'),
     corsOrigins: values.BATON_CORS_ORIGINS,
+  }
+}
+
+function accessOf(platform: Platform, values: Values): AccessConfig {
+  const embedded = platform.BATON_LOCAL && !(platform.BATON_LOCAL_REAL ?? '').split(',').includes('supabase')
+  const auth = `${(values.SUPABASE_URL ?? '').replace(/\/+$/, '')}/auth/v1`
+  const tenant = values.BATON_USER_TENANT ?? (embedded ? localTenant : null)
+  return {
+    required: !embedded || values.BATON_LOCAL_ACCESS,
+    adminKey: values.BATON_ADMIN_KEY ?? null,
+    users: {
+      jwtSecret: values.SUPABASE_JWT_SECRET ?? null,
+      jwksUrl: embedded ? null : `${auth}/.well-known/jwks.json`,
+      issuer: values.BATON_JWT_ISSUER ?? (embedded ? null : auth),
+      tenantClaim: values.BATON_TENANT_CLAIM ?? 'tenant_id',
+      tenant,
+      allowAnonymous: values.BATON_ALLOW_ANONYMOUS,
+      enabled: tenant !== null || values.BATON_TENANT_CLAIM !== undefined,
+    },
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Config } from '#lib/core/config'
+import type { NewKey } from '#lib/core/keys'
 import type { Store } from '#lib/core/pages'
 import type { Queue } from '#lib/core/ports'
 import type { EngineServices } from '#lib/engine/services'
@@ -22,8 +23,10 @@ export interface Services extends EngineServices, HttpServices {
   /** Resolves when the sends that have begun have ended, well or badly. */
   settled(): Promise<void>
   sweep: Sweep
-  /** Makes the tenant of the local mode. */
-  ensureTenant(): Promise<boolean>
+  /** Makes the tenant where it is the deployment's own and does not exist; false where it is another's, or belongs to another environment. */
+  ensureTenant(tenant: string): Promise<boolean>
+  /** A new API key and what may be stored of it. */
+  makeKey(id: string): { text: string; stored: NewKey }
   sealSecret(plain: string): string
   checkWebhookAddress(url: string): URL
 }

@@ -17,6 +17,7 @@ export const createAgent = endpoint({
   path: '/api/agents',
   summary: 'Create an agent',
   body: createAgentBody,
+  userFields: ['id', 'template', 'metadata'],
   async handler({ services, body, caller }) {
     const { templates, ids } = services
     const settings = templates.settings(body.template)
@@ -41,7 +42,7 @@ export const createAgent = endpoint({
       },
     }
     let answer = await services.store.createAgent(request)
-    if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant()))
+    if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant']))))
       answer = await services.store.createAgent(request)
     if (!answer.ok) throw refusalError(answer)
     return json(answer.created ? 201 : 200, answer.agent, { location: `/api/agents/${answer.agent.id}` })
@@ -126,6 +127,7 @@ export const patchAgent = endpoint({
   summary: 'Change metadata or webhook of an agent',
   params: agentParams,
   body: patchAgentBody,
+  userFields: ['metadata'],
   async handler({ services, params, body, caller }) {
     const patch = {
       ...(body.metadata === undefined ? {} : { metadata: body.metadata }),

@@ -10,5 +10,6 @@ export const kodeMessage = endpoint({
   summary: 'Alias of POST /api/agents/{id}/messages with {message} alone',
   params: agentParams,
   body: z.strictObject({ message: messageContent, template: z.string().max(64).optional() }),
+  userFields: ['message', 'template'],
   handler: (context) => send(context),
 })

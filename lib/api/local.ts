@@ -14,6 +14,7 @@ export const localEffects = endpoint({
   method: 'GET',
   path: '/api/local/effects',
   summary: 'Local mode: the effects log',
+  access: 'operator',
   query: z.object({ key: z.string().max(200).optional(), runId: z.string().max(100).optional() }),
   handler: async ({ services, query }) => json(200, { data: await localOf(services).effects({ key: query.key, runId: query.runId }) }),
 })
@@ -23,6 +24,7 @@ export const localTime = endpoint({
   method: 'GET',
   path: '/api/local/time',
   summary: 'Local mode: the clock of leases, waits and expiries',
+  access: 'operator',
   handler: async ({ services }) => json(200, await localOf(services).time(0)),
 })
 
@@ -31,6 +33,7 @@ export const moveLocalTime = endpoint({
   method: 'POST',
   path: '/api/local/time',
   summary: 'Local mode: move the clock forward',
+  access: 'operator',
   body: z.strictObject({ advanceMs: z.int().nonnegative().max(4_000_000_000) }),
   handler: async ({ services, body }) => json(200, await localOf(services).time(body.advanceMs)),
 })
@@ -40,6 +43,7 @@ export const localCrash = endpoint({
   method: 'POST',
   path: '/api/local/crash',
   summary: 'Local mode: let this server process die at a point',
+  access: 'operator',
   body: z.looseObject({}),
   handler({ services, body }) {
     localOf(services).crash(Object.keys(body).length === 0 ? null : body)

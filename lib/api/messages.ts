@@ -29,6 +29,7 @@ export const sendMessage = endpoint({
   summary: 'Send a message: run the agent, hand over what does not fit',
   params: agentParams,
   body: sendMessageBody,
+  userFields: ['message', 'template', 'metadata', 'onBusy', 'limits'],
   handler: (context) => send(context),
 })
 

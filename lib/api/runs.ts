@@ -107,6 +107,7 @@ export const cancelRun = endpoint({
   summary: 'Cancel a run',
   params: idParams,
   body: reason,
+  userFields: ['reason'],
   handler: ({ services, params, body, caller, background }) =>
     stop(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
 })
@@ -118,6 +119,7 @@ export const interruptAgent = endpoint({
   summary: 'Interrupt the running run of an agent',
   params: agentParams,
   body: z.strictObject({ runId: z.string().max(100).optional(), reason: z.string().max(500).optional() }).optional(),
+  userFields: ['runId', 'reason'],
   handler: ({ services, params, body, caller, background }) =>
     stop(
       services,

@@ -1,3 +1,26 @@
+/** Who may call (3-http-api), as far as the environment says it; API keys stand in the database. */
+export interface AccessConfig {
+  /** True outside local mode, with a real Supabase, and where BATON_LOCAL_ACCESS asks for it: nobody calls without a credential. */
+  required: boolean
+  /** A key of all rights for the deployment's own tenant, until API keys exist. */
+  adminKey: string | null
+  users: {
+    /** The legacy shared secret of the project. */
+    jwtSecret: string | null
+    /** Where the project's public keys stand; null in the local stack, which has none. */
+    jwksUrl: string | null
+    /** Null where the issuer is not known (the local stack). */
+    issuer: string | null
+    /** The name under app_metadata that says a user's tenant. */
+    tenantClaim: string
+    /** The tenant of users whose token names none; null refuses them. */
+    tenant: string | null
+    allowAnonymous: boolean
+    /** True when somebody has set up that users may call. */
+    enabled: boolean
+  }
+}
+
 /** What Baton is configured with: made once by lib/env from the environment, checked before the first request. Times in milliseconds. */
 export interface Config {
   environment: string
@@ -6,6 +29,7 @@ export interface Config {
   /** Where this deployment is reached, without a slash at the end; null when only the request knows. */
   baseUrl: string | null
   tenantId: string
+  access: AccessConfig
   supabase: { url: string; secretKey: string }
   redis: { url: string; token: string; prefix: string } | null
   inngest: { eventKey: string | null; signingKey: string | null; appId: string; dev: string | null }

@@ -90,6 +90,7 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   toolConcurrency?: number
   /** What becomes of a `once` call with an unknown outcome: `seal` (default) tells the model, `fail` ends the run. */
   unknownOutcome?: 'seal' | 'fail'
+  /** True opens the template to signed-in users; without it only API keys and the operator use it. */
   public?: boolean
 }
 

@@ -140,6 +140,16 @@ export interface Queue {
   send(rows: readonly OutboxRow[]): Promise<void>
 }
 
+/** Checks the credentials that a process can check alone. */
+export interface AccessPort {
+  /** True for the deployment's admin key; takes the same time whatever the text. */
+  isAdminKey(text: string): boolean
+  /** The user of a Supabase token. Throws BatonError unauthorized, forbidden or sign_in_unavailable. */
+  verifyUser(token: string): Promise<{ id: string; tenant: string }>
+  /** False where nothing could ever let anybody in: no key, no admin key, no users. */
+  isSetUp(): Promise<boolean>
+}
+
 /** Text for operators: one JSON line per call. */
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void

@@ -163,6 +163,8 @@ export const agentSettings = z.object({
   window: z.object({ maxTokens: z.int().positive(), maxMessages: z.int().positive(), keepFirst: z.int().nonnegative() }),
   maxOutputTokens: z.int().positive(),
   instructionTokens: z.int().nonnegative(),
+  /** True where signed-in users may use the template. */
+  public: z.boolean().exactOptional(),
 })
 export type AgentSettings = z.infer<typeof agentSettings>
 

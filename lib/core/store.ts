@@ -164,12 +164,12 @@ export interface OpenedAnswer {
 
 /**
  * Who asks, as far as this process could tell: an API key is resolved by the database, in the same trip as the work. The operator is
- * the local mode's owner or the admin key.
+ * the local mode's owner or the admin key. `beyond` names body fields that are not a user's to set: the database refuses and audits it.
  */
 export type Credential =
   | { operator: { tenant: string; name: string } }
   | { keyHash: string }
-  | { user: { id: string; tenant: string } }
+  | { user: { id: string; tenant: string; beyond?: readonly string[] } }
   | { stream: { tenant: string; agentUid: string } }
 
 /** What every function that a caller reaches is given; tenant, caller and owner come from the credential, never from a request. */

@@ -33,8 +33,8 @@ export interface OpenedMessage {
   reserve: Reservation | null
 }
 
-/** Makes the agent's tenant where the environment has none yet (local mode). Answers false when it may not. */
-export type EnsureTenant = () => Promise<boolean>
+/** Makes the tenant if it is the deployment's own and does not exist yet. Answers false when it may not. */
+export type EnsureTenant = (tenant: string) => Promise<boolean>
 
 /**
  * Accepts a message: one round trip (two once per agent and deploy when its template has changed). Throws BatonError for every
@@ -74,7 +74,7 @@ export async function openMessage(services: EngineServices, message: MessageRequ
       if (request.execute !== null) request.execute.reserve = firstReservation(services, changed, message)
       continue
     }
-    if (answer.code === 'tenant_missing' && (await ensureTenant())) continue
+    if (answer.code === 'tenant_missing' && (await ensureTenant(String(answer['tenant'])))) continue
     // Only the database knows whether the agent exists: to one whose template is gone the answer is template_missing.
     if (answer.code === 'template_required' && message.template !== null) throw unknownTemplate(message.template, templates.ids())
     throw refusalError(answer)
@@ -119,6 +119,10 @@ const refusals: Record<string, string> = {
   idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
   unauthorized: 'The credential is not valid here: it is unknown, expired or revoked. Nothing was done.',
   forbidden: 'The credential is valid, but it may not do this. Nothing was done.',
+  tenant_missing:
+    'The tenant of this credential does not exist in this environment, or belongs to another one: run npm run bootstrap, or give this environment a BATON_TENANT of its own.',
+  key_not_found: 'There is no key of this id.',
+  too_many_keys: 'The tenant has as many active keys as it may: revoke some first. Nothing was made.',
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",

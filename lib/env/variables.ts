@@ -45,6 +45,12 @@ const key32 = z.string().transform((value, context) => {
   return z.NEVER
 })
 
+const adminKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{32,256}$/, 'must have 32 to 256 characters without blanks')
+  // An API key is looked up by its hash: this one would never be found.
+  .refine((value) => !value.startsWith('bt_'), 'must not begin with bt_, as API keys do')
+
 const origins = z.string().transform((value, context) => {
   const listed = value
     .split(',')
@@ -68,6 +74,7 @@ const inngestDev = z.union([z.enum(['0', 'false']).transform(() => null), z.enum
 })
 
 const deployment = 'Deployment'
+const access = 'Who may call (API keys are made with `npm run bootstrap` and /api/keys)'
 const limits = 'Limits and times'
 
 /** Every variable that Baton reads. Empty and blank values count as absent. What is optional here may be required by lib/env. */
@@ -99,6 +106,44 @@ export const variables = z.object({
     group: deployment,
     says: 'Whether this deployment registers its crons (sweeper, retention).',
     otherwise: '1 in production and local, 0 elsewhere',
+  }),
+
+  BATON_ADMIN_KEY: adminKey.optional().register(about, {
+    group: access,
+    says: 'A first key with all rights for the tenant BATON_TENANT, to make API keys with: at least 32 characters, such as of `openssl rand -hex 32`.',
+    otherwise: 'none',
+  }),
+  BATON_USER_TENANT: tenant.optional().register(about, {
+    group: access,
+    says: 'The tenant of Supabase users whose token names none; without it they are refused.',
+    otherwise: 'none; in local mode the local tenant',
+  }),
+  BATON_TENANT_CLAIM: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ -')
+    .optional()
+    .register(about, {
+      group: access,
+      says: "The name under app_metadata (never user_metadata) of a user's token that says the tenant.",
+      otherwise: 'tenant_id',
+    }),
+  BATON_ALLOW_ANONYMOUS: flag
+    .default(false)
+    .register(about, { group: access, says: 'Whether users of an anonymous sign-in may call.', otherwise: '0' }),
+  BATON_JWT_ISSUER: webUrl.optional().register(about, {
+    group: access,
+    says: 'Who signs the tokens of users, where it is not the Supabase project under its own address (a custom domain).',
+    otherwise: '<SUPABASE_URL>/auth/v1; in local mode any',
+  }),
+  SUPABASE_JWT_SECRET: z.string().min(32, 'must have at least 32 characters').max(1_000).optional().register(about, {
+    group: access,
+    says: 'The legacy JWT secret of the Supabase project; only for projects whose tokens are still signed with it.',
+    otherwise: 'none: tokens are checked with the public keys of the project',
+  }),
+  BATON_LOCAL_ACCESS: flag.default(false).register(about, {
+    group: access,
+    says: 'Local mode: ask for credentials as production does.',
+    otherwise: '0; 1 with a real Supabase',
   }),
 
   SUPABASE_URL: webUrl.optional().register(about, {
@@ -219,6 +264,8 @@ export const platformVariables = z.object({
   VERCEL_PROJECT_PRODUCTION_URL: z.string().optional(),
   VERCEL_GIT_COMMIT_REF: z.string().optional(),
   BATON_LOCAL: flag.default(false),
+  /** The parts that the local stack leaves to real services. */
+  BATON_LOCAL_REAL: z.string().optional(),
   BATON_LOCAL_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
 })
 

@@ -1,27 +1,33 @@
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
+import { keyStart } from '#lib/core/keys'
+import type { AccessPort } from '#lib/core/ports'
 import type { Credential } from '#lib/core/store'
+import { sha256Hex } from '#lib/http/json'
 import { verifyStreamToken } from '#lib/http/token'
 
 /** Who asks. The database resolves the credential: what it may do and where it belongs. */
 export interface Caller {
-  kind: 'operator' | 'stream' | 'anonymous'
+  kind: 'operator' | 'key' | 'user' | 'stream' | 'anonymous'
   credential: Credential
+  /** The same for every request of one caller, in every process; tells nothing secret. For limits of rates. */
+  rateKey: string
   requestId: string
   /** With a stream token, the only agent whose events may be read: the handler refuses another, for names can be given anew. Else null. */
   agentUid: string | null
 }
 
 /**
- * Who may call an endpoint: `caller` needs a caller with rights, `open` anybody (health, documents), `agent-stream` and `run-stream`
- * also take `?token=` for exactly the agent or run that `{id}` in the path names.
+ * Who may call an endpoint: `caller` needs a caller with rights, `operator` the local owner or the admin key, `open` anybody (health,
+ * documents); `agent-stream` and `run-stream` also take `?token=` for exactly the agent or run that `{id}` in the path names.
  */
-export type Access = 'caller' | 'open' | 'agent-stream' | 'run-stream'
+export type Access = 'caller' | 'operator' | 'open' | 'agent-stream' | 'run-stream'
 
 /** What the decision who is calling depends on. */
 export interface Admission {
   request: Request
   config: Config
+  checks: AccessPort
   access: Access
   /** The decoded `{id}` of the path, where there is one. */
   id: string | undefined
@@ -30,32 +36,79 @@ export interface Admission {
   requestId: string
 }
 
-/** A hash that no key has: whoever calls an open endpoint reaches nothing else. */
-const nobody: Credential = { keyHash: '' }
+/** No credential of ours or of Supabase is as long, in characters. */
+const longestCredential = 8_192
 
 /**
- * The one place that decides who calls. Local mode: everybody on a loopback address, as the operator. Outside local mode nobody,
- * until access control comes. Throws BatonError access_control_missing, forbidden or unauthorized.
+ * The one place that decides who calls. Outside local mode everybody brings a credential; in local mode whoever brings none on a
+ * loopback address is the operator, unless the config says otherwise. An API key is resolved by the database, in the same trip as the
+ * work. Throws BatonError unauthorized, forbidden or sign_in_unavailable.
  */
-export async function authenticate({ request, config, access, id, now, requestId }: Admission): Promise<Caller> {
-  if (access === 'open') return { kind: 'anonymous', credential: nobody, requestId, agentUid: null }
-  if (!config.local) {
-    throw new BatonError(
-      'access_control_missing',
-      'Access control (API keys and user sign-in) comes with its own release. Until then only local mode (npm run dev) is open; nothing was done.',
-    )
+export async function authenticate(admission: Admission): Promise<Caller> {
+  const { request, config, access, requestId } = admission
+  if (access === 'open') return callerOf('anonymous', { keyHash: '' }, 'anonymous', requestId)
+  if (config.local) checkLoopback(request, config)
+  const caller = await identify(admission)
+  if (access === 'operator' && caller.kind !== 'operator')
+    throw new BatonError('forbidden', 'Only the local owner or the admin key may call this.')
+  return caller
+}
+
+async function identify(admission: Admission): Promise<Caller> {
+  const { request, config, checks, requestId } = admission
+  const header = request.headers.get('authorization')
+  if (header === null) {
+    const byToken = await identifyByToken(admission)
+    if (byToken !== null) return byToken
+    if (config.access.required || !config.local)
+      throw new BatonError('unauthorized', 'Send Authorization: Bearer with an API key (bt_...) or the token of a signed-in user.')
+    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'local' } }, 'local', requestId)
   }
-  checkLoopback(request, config)
-  const token = access === 'caller' ? null : new URL(request.url).searchParams.get('token')
-  if (token !== null) {
-    const claims = await verifyStreamToken(token, config.encryptionKey, now)
-    if (`${claims.kind}-stream` !== access || claims.id !== id || claims.tenantId !== config.tenantId) {
-      throw new BatonError('forbidden', 'The stream token is for another agent or run.')
-    }
-    const { tenantId: tenant, agentUid } = claims
-    return { kind: 'stream', credential: { stream: { tenant, agentUid } }, requestId, agentUid }
+  const credential = bearerOf(header)
+  if (credential.startsWith(keyStart)) {
+    const keyHash = sha256Hex(credential)
+    return callerOf('key', { keyHash }, `key:${keyHash.slice(0, 16)}`, requestId)
   }
-  return { kind: 'operator', credential: { operator: { tenant: config.tenantId, name: 'local' } }, requestId, agentUid: null }
+  if (checks.isAdminKey(credential))
+    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'admin' } }, 'admin', requestId)
+  const user = await checks.verifyUser(credential)
+  return callerOf('user', { user }, `user:${user.id}`, requestId)
+}
+
+/** The reader that `?token=` names; null without one, or where the endpoint takes none. */
+async function identifyByToken({ request, config, access, id, now, requestId }: Admission): Promise<Caller | null> {
+  const kind = access === 'agent-stream' ? 'agent' : access === 'run-stream' ? 'run' : null
+  const token = kind === null ? null : new URL(request.url).searchParams.get('token')
+  if (token === null) return null
+  const claims = await verifyStreamToken(token, config.encryptionKey, now)
+  if (claims.kind !== kind || claims.id !== id) throw new BatonError('forbidden', 'The stream token is for another agent or run.')
+  const { tenantId: tenant, agentUid } = claims
+  return { ...callerOf('stream', { stream: { tenant, agentUid } }, `stream:${agentUid}`, requestId), agentUid }
+}
+
+function callerOf(kind: Caller['kind'], credential: Credential, rateKey: string, requestId: string): Caller {
+  return { kind, credential, rateKey, requestId, agentUid: null }
+}
+
+/** The credential of a Bearer header (RFC 6750); the message of a refusal never repeats what came. */
+function bearerOf(header: string): string {
+  const credential = header.length > longestCredential ? undefined : /^bearer +([\x21-\x7e]+)$/i.exec(header)?.[1]
+  if (credential === undefined)
+    throw new BatonError('unauthorized', 'The Authorization header is not one Bearer credential of at most 8,192 characters.')
+  return credential
+}
+
+/**
+ * The caller with the body fields it named that are not a user's to set (3-http-api, Who may call): the database refuses and audits
+ * them. Who is no user may set what the schema allows.
+ */
+export function withFields(caller: Caller, body: unknown, allowed: readonly string[]): Caller {
+  const { credential } = caller
+  if (!('user' in credential) || typeof body !== 'object' || body === null) return caller
+  const beyond = Object.entries(body)
+    .filter(([name, value]) => value !== undefined && !allowed.includes(name))
+    .map(([name]) => name)
+  return beyond.length === 0 ? caller : { ...caller, credential: { user: { ...credential.user, beyond } } }
 }
 
 /** Refuses what a web page of somebody else could send to a local server: names rebound to loopback, foreign origins, tunnels. */

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
-import type { Clock, Ids, Log } from '#lib/core/ports'
+import type { AccessPort, Clock, Ids, Log } from '#lib/core/ports'
 import type { Body as GivenBody } from '#lib/http/body'
-import type { Access, Caller } from '#lib/http/caller'
+import { withFields, type Access, type Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
 import type { Prefer } from '#lib/http/prefer'
 import { check, refuse, strictly } from '#lib/http/validate'
@@ -20,6 +20,7 @@ export interface HttpServices {
   log: Log
   clock: Clock
   ids: Ids
+  access: AccessPort
 }
 
 /** What every handler is given besides the checked parts of the request. */
@@ -58,6 +59,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   path: string
   summary: string
   access?: Access
+  /** The body fields that a signed-in user may set, none by default; others are refused with 403 and audited. */
+  userFields?: readonly string[]
   params?: Params
   query?: Query
   body?: Body
@@ -90,7 +93,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', answers = {} } = definition
+    const { method, path, summary, access = 'caller', userFields = [], answers = {} } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -128,7 +131,8 @@ export function endpointsFor<Services extends HttpServices>() {
           rawBody: given.text,
           idempotencyKey,
         }
-        return definition.handler({ ...surroundings, ...parts })
+        const caller = withFields(surroundings.caller, checkedBody.value, userFields)
+        return definition.handler({ ...surroundings, ...parts, caller })
       },
     }
   }

@@ -119,9 +119,29 @@ describe('a request that is wrong', () => {
     const { routes } = serve([create], { local: false })
     const request = post('{"count":1}')
     const response = await routes.POST(request)
-    expect(response.status).toBe(503)
-    expect(await response.json()).toMatchObject({ code: 'access_control_missing' })
+    expect(response.status).toBe(401)
+    expect(response.headers.get('www-authenticate')).toBe('Bearer realm="baton"')
+    expect(await response.json()).toMatchObject({ code: 'unauthorized' })
     expect(request.bodyUsed).toBe(false)
+  })
+
+  test('where nobody could be let in, the answer names what to set up; a database that is away leaves it at 401', async () => {
+    const asked = async (isSetUp: () => Promise<boolean>): Promise<Response> => {
+      const services = testServices({ local: false })
+      const access = { ...services.access, isSetUp }
+      const { GET } = handle([read], {
+        services: () => Promise.resolve({ ...services, access }),
+        background: () => undefined,
+        fallbackLog: services.log,
+      })
+      return GET(new Request(url))
+    }
+    const missing = await asked(() => Promise.resolve(false))
+    expect(missing.status).toBe(503)
+    const problem = (await missing.json()) as Record<string, unknown>
+    expect(problem['code']).toBe('access_control_missing')
+    expect(problem['detail']).toMatch(/npm run bootstrap.*BATON_ADMIN_KEY/)
+    expect((await asked(() => Promise.reject(new Error('away')))).status).toBe(401)
   })
 })
 

@@ -50,8 +50,8 @@ export function handle<Services extends HttpServices>(
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
     const from = services.clock.monotonic()
-    const response = await answer(request, method, services, requestId).catch((error: unknown) =>
-      respondWithProblem(error, { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
+    const response = await answer(request, method, services, requestId).catch(async (error: unknown) =>
+      respondWithProblem(await explained(error, services), { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
     )
     const finished = finish(response, request, requestId, services)
     services.log.info('request', {
@@ -70,10 +70,11 @@ export function handle<Services extends HttpServices>(
     const endpoint = byMethod.get(method === 'HEAD' ? 'GET' : method)
     if (endpoint === undefined)
       throw new BatonError('method_not_allowed', `${method} is not allowed here: use ${allow.join(', ')}.`, { allow })
-    const { config, clock, log } = services
+    const { config, clock, log, access: checks } = services
     const url = new URL(request.url)
     const params = matchPath(endpoint.path, url.pathname)
-    const caller = await authenticate({ request, config, access: endpoint.access, id: params['id'], now: clock.now(), requestId })
+    const { access } = endpoint
+    const caller = await authenticate({ request, config, checks, access, id: params['id'], now: clock.now(), requestId })
     const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
     const prefer = readPrefer(request.headers, {
       defaultWaitMs: config.defaultWaitMs,
@@ -110,6 +111,20 @@ export function handle<Services extends HttpServices>(
     HEAD: entry('HEAD'),
     OPTIONS: entry('OPTIONS'),
   }
+}
+
+/** Where nobody could ever be let in, the answer says what to set up: no other credential would do. */
+async function explained(error: unknown, { access, log }: HttpServices): Promise<unknown> {
+  if (!(error instanceof BatonError) || error.code !== 'unauthorized') return error
+  const isSetUp = await access.isSetUp().catch((cause: unknown) => {
+    log.warn('whether access control is set up is not known', { error: String(cause) })
+    return true
+  })
+  if (isSetUp) return error
+  return new BatonError(
+    'access_control_missing',
+    'Nobody can call yet. Make the first tenant and API key with `npm run bootstrap`, or set BATON_ADMIN_KEY; for signed-in users set BATON_USER_TENANT. Nothing was done.',
+  )
 }
 
 /** The same answer without its body, whose stream is told to stop. */

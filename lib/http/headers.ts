@@ -30,6 +30,7 @@ const exposedHeaders = [
   'ratelimit-remaining',
   'ratelimit-reset',
   'retry-after',
+  'www-authenticate',
   'x-request-id',
   'x-should-retry',
 ].join(', ')

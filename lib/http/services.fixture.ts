@@ -1,4 +1,5 @@
 import type { Config } from '#lib/core/config'
+import { BatonError } from '#lib/core/errors'
 import type { HttpServices } from '#lib/http/endpoint'
 
 export interface LogLine {
@@ -12,6 +13,19 @@ const localConfig: Config = {
   local: true,
   baseUrl: null,
   tenantId: 'ten_local',
+  access: {
+    required: false,
+    adminKey: null,
+    users: {
+      jwtSecret: null,
+      jwksUrl: null,
+      issuer: null,
+      tenantClaim: 'tenant_id',
+      tenant: 'ten_local',
+      allowAnonymous: false,
+      enabled: true,
+    },
+  },
   supabase: { url: 'http://127.0.0.1:1', secretKey: 'sb_secret_x' },
   redis: null,
   inngest: { eventKey: null, signingKey: null, appId: 'baton-test', dev: '1' },
@@ -45,6 +59,14 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
     config: { ...localConfig, ...changes },
     log: { info: write('info'), warn: write('warn'), error: write('error') },
     clock: { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0.5 },
+    access: {
+      isAdminKey: (text) => text === 'admin-key',
+      verifyUser: (token) =>
+        token.startsWith('user-')
+          ? Promise.resolve({ id: token, tenant: 'ten_users' })
+          : Promise.reject(new BatonError('unauthorized', 'The token is not valid.')),
+      isSetUp: () => Promise.resolve(true),
+    },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { BatonError } from '#lib/core/errors'
+import { BatonError, isErrorCode } from '#lib/core/errors'
+import type { KeyAnswer, KeyView, RotatedKey } from '#lib/core/keys'
 import type { AgentView, EventsPage, QueuedMessage, RunDetails, Store, TakenDelivery } from '#lib/core/pages'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
@@ -26,7 +27,10 @@ export function createStore(rpc: Rpc): Store {
     return answer.parse(await rpc(`baton_${name}`, argument)) as Answer
   }
   async function page<Row>(name: string, argument: object): Promise<Row[]> {
-    return (await call<{ data: Row[] }>(name, argument)).data
+    const page = await call<{ ok: true; data: Row[] } | Refusal>(name, argument)
+    if (page.ok) return page.data
+    const { ok: _ok, code, ...details } = page
+    throw new BatonError(isErrorCode(code) ? code : 'internal_error', 'The credential may not read this list.', details)
   }
   const lists = { limit: 200 }
 
@@ -54,15 +58,23 @@ export function createStore(rpc: Rpc): Store {
     getAgent: (authority, agent, cost = false) => call('get_agent', { ...authority, agent, cost }),
     patchAgent: (authority, agent, patch) => call('patch_agent', { ...authority, agent, ...patch }),
     deleteAgent: (authority, agent) => call('delete_agent', { ...authority, agent }),
-    listAgents: (authority, query) => page<AgentView>('list_agents', { ...lists, ...authority, ...query }),
+    listAgents: (authority, query) => page<AgentView>('list_agents', { ...lists, ...query, ...authority }),
     getRun: (authority, runId) => call<RunDetails | Refusal>('get_run', { ...authority, runId }),
-    listRuns: (authority, query) => page<RunView>('list_runs', { ...lists, ...authority, ...query }),
+    listRuns: (authority, query) => page<RunView>('list_runs', { ...lists, ...query, ...authority }),
     listMessages: (query) =>
       call<{ data: (StoredMessage & { at: string; kind: string })[]; queued: QueuedMessage[] }>('list_messages', query),
     listToolCalls: (query) => page<ToolCall & Record<string, unknown>>('list_tool_calls', query),
     listEvents: (query) => call<EventsPage | Refusal>('list_events', query),
     stop: (authority, target, kind, note) => call('stop', { ...authority, ...target, kind, note }),
     retry: (authority, request) => again(() => call<OpenAnswer | Refusal>('retry', { ...authority, ...request })),
+    createKey: (authority, key) => again(() => call<KeyAnswer | Refusal>('create_key', { ...key, ...authority })),
+    getKey: (authority, key) => call('get_key', { key, ...authority }),
+    listKeys: (authority, query) => page<KeyView>('list_keys', { ...lists, ...query, ...authority }),
+    patchKey: (authority, key, patch) => call('patch_key', { ...patch, key, ...authority }),
+    revokeKey: (authority, key) => call('revoke_key', { key, ...authority }),
+    rotateKey: (authority, key, made) => again(() => call<RotatedKey | Refusal>('rotate_key', { ...made, key, ...authority })),
+    hasKeys: async (environment) => (await call<{ keys: boolean }>('has_keys', { environment })).keys,
+    bootstrap: (request) => call('bootstrap', request),
     sweep: (request) => call('sweep', request),
     takeDelivery: (request) => call<TakenDelivery | Refusal>('take_delivery', request),
     recordDelivery: (request) => call('record_delivery', request),

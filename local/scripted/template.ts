@@ -12,6 +12,7 @@ export const scriptedDefinition: AgentDefinition = defineAgent({
   model: scriptedModelName,
   instructions: 'Play the script.',
   tools: scriptedTools,
+  public: true,
 })
 
 /** What a deploy can do to a template: take it away, or change its definition. */

@@ -23,18 +23,24 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   invalid_cursor: ['`cursor` was not made by this list.', 'Begin again without a cursor.'],
   unauthorized: [
-    'A stream token is missing, damaged or older than 15 minutes.',
-    'Read the run or agent again: `links.events` carries a fresh one.',
+    'There is no credential, or it is unknown, expired, revoked or of another environment; or a stream token is damaged or older than 15 minutes.',
+    'Send `Authorization: Bearer` with an API key or the token of a signed-in user; a fresh stream token stands in `links.events` of the run.',
   ],
   forbidden: [
-    'The caller may not do this: a token for something else, or a name that is not loopback in local mode.',
-    'Use http://localhost or http://127.0.0.1 in local mode; use the token of this very run.',
+    'The credential is valid and may not do this: `reason` says why (`right_missing`, `fields_not_for_users`, `template_not_public`, `anonymous`, `no_tenant`, `more_rights_than_own`); or a token for something else, or a name that is not loopback in local mode.',
+    'Use a key with the right of `needed`; what users may do stands in docs/security.md; use http://localhost or http://127.0.0.1 in local mode.',
+  ],
+  tenant_missing: [
+    "The credential's tenant is not made yet in this environment, or its name belongs to another environment of the same database.",
+    'Run `npm run bootstrap`; give each environment a BATON_TENANT of its own.',
   ],
   agent_not_found: ['There is no agent of this id here, or it was deleted.', 'Check the id; a message with a template makes the agent.'],
   run_not_found: ['There is no run of this id here, or its agent was deleted.', 'Check the id.'],
+  key_not_found: ['There is no API key of this id in the tenant.', 'List the keys.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],
+  too_many_keys: ['The tenant has 100 active keys.', 'Revoke keys that are no longer used.'],
   agent_busy: [
     'The agent works and the message said `onBusy: reject`.',
     'Wait for the run, or leave `onBusy` away: the message then queues.',
@@ -111,8 +117,12 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   bad_request: ['The provider says that the request is wrong.', "Read `detail`; check the template's settings and the tools' schemas."],
   model_not_found: ['The provider does not know the model.', 'Correct `model` of the template.'],
   access_control_missing: [
-    'Outside local mode nobody may call: access control comes with the next release.',
-    'Use `npm run dev`; do not expose this release.',
+    'Nobody could ever be let in: the environment has no API key, and neither BATON_ADMIN_KEY nor users are set up.',
+    'Run `npm run bootstrap`, or set BATON_ADMIN_KEY; for signed-in users set BATON_USER_TENANT or BATON_TENANT_CLAIM.',
+  ],
+  sign_in_unavailable: [
+    'The public keys of the Supabase project could not be fetched, so a token cannot be checked.',
+    'Try again as Retry-After says; look at SUPABASE_URL and the status of the project.',
   ],
   database_unavailable: [
     'Postgres or the Supabase API did not answer.',

@@ -145,7 +145,7 @@ begin
   select a into w.a from baton.agents a
   where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and a.agent_uid = case when p ? 'agent'
     then (select x.agent_uid from baton.agents x where x.tenant_id = p ->> 'tenant' and x.id = p ->> 'agent')
-    else (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') end
+    else (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') end and baton.may_see(p, a.agent_uid, a.owner_id)
   for update;
   if not found then return json_build_object('ok', false, 'code', case when p ? 'agent' then 'agent_not_found' else 'run_not_found' end); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;

@@ -98,11 +98,17 @@ end $$;
 create or replace function baton.lock_agent(inout w baton.work, p jsonb, out refusal json, out created boolean) language plpgsql set search_path = '' as $$
 begin
   created := false;
-  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' for update;
+  -- A name that is another user's is not found, and not locked either.
+  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' and baton.may_see(p, a.agent_uid, a.owner_id) for update;
   if not found then
     if (p -> 'agent' ->> 'mustExist')::boolean then refusal := baton.refuse('precondition_failed'); return; end if;
-    if not exists (select from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment') then refusal := baton.refuse('tenant_missing'); return; end if;
+    if not exists (select from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment') then
+      refusal := baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant'));
+      return;
+    end if;
     if p -> 'settings' is null or p -> 'settings' = 'null' then refusal := baton.refuse('template_required'); return; end if;
+    refusal := baton.template_refusal(p, p -> 'settings');
+    if refusal is not null then return; end if;
     insert into baton.agents (agent_uid, tenant_id, environment, id, owner_id, created_by, template, settings, metadata, overrides, webhook)
     values ((p -> 'agent' ->> 'uid')::uuid, p ->> 'tenant', p ->> 'environment', p -> 'agent' ->> 'name', (p ->> 'ownerId')::uuid, p ->> 'caller',
       p -> 'settings' ->> 'template', p -> 'settings', coalesce(p -> 'agent' -> 'metadata', '{}'), coalesce(p -> 'agent' -> 'overrides', '{}'),
@@ -110,11 +116,12 @@ begin
     -- Of any unique index: a twin of the same call brings the same agent_uid.
     on conflict do nothing;
     created := found;
-    select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' for update;
+    select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name' and baton.may_see(p, a.agent_uid, a.owner_id) for update;
   end if;
-  if (w.a).environment <> p ->> 'environment' then refusal := baton.refuse('agent_not_found'); return; end if;
+  if (w.a).environment is distinct from p ->> 'environment' then refusal := baton.refuse('agent_not_found'); return; end if;
   refusal := baton.check_template(w, p);
   if refusal is null and p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
+  refusal := coalesce(refusal, baton.template_refusal(p, (w.a).settings));
 end $$;
 
 -- The deployed definition must be the one the agent row was resolved from; a changed template costs one extra trip once.

@@ -24,9 +24,14 @@ begin
   return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
 end $$;
 
-create or replace function baton.find_agent(p jsonb) returns baton.agents language sql stable set search_path = '' as $$
-  select a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment' and a.id = p ->> 'agent'
-$$;
+create or replace function baton.find_agent(p jsonb) returns baton.agents language plpgsql stable set search_path = '' as $$
+declare
+  a baton.agents;
+begin
+  select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
+    and baton.may_see(p, x.agent_uid, x.owner_id);
+  return a;
+end $$;
 
 create or replace function baton.get_agent(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
@@ -45,7 +50,8 @@ declare
 begin
   update baton.agents x set metadata = coalesce(p -> 'metadata', x.metadata), webhook = case when p ? 'webhook' then nullif(p -> 'webhook', 'null') else x.webhook end,
     updated_at = baton.clock()
-  where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' returning * into a;
+  where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
+    and baton.may_see(p, x.agent_uid, x.owner_id) returning * into a;
   if not found then return baton.refuse('agent_not_found'); end if;
   return json_build_object('ok', true, 'agent', baton.agent_json(a));
 end $$;
@@ -55,7 +61,8 @@ create or replace function baton.delete_agent(p jsonb) returns json language plp
 declare
   a baton.agents;
 begin
-  select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' for update;
+  select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
+    and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
   update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
   where v.state = 'reserved' and v.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid and baton.is_open(r.state));
@@ -74,7 +81,7 @@ declare
   refusal json;
 begin
   select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
-    and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') for update;
+    and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') and baton.may_see(p, a.agent_uid, a.owner_id) for update;
   if not found then return baton.refuse('run_not_found'); end if;
   -- A repeat after a lost reply, also when the new run has ended by now.
   if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
@@ -91,6 +98,8 @@ begin
   refusal := baton.check_template(w, p);
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
+  refusal := baton.template_refusal(p, (w.a).settings);
+  if refusal is not null then return refusal; end if;
   insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq)
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
     (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
@@ -114,7 +123,8 @@ declare
   r baton.runs;
   a baton.agents;
 begin
-  select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment';
+  select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment'
+    and baton.may_see(p, x.agent_uid, x.owner_id);
   if not found then return baton.refuse('run_not_found'); end if;
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a), 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
@@ -122,8 +132,9 @@ begin
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
-    'webhooks', (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
-      'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
+    -- Where a tenant is told of its runs is no business of a user's.
+    'webhooks', case when p ? 'ownOnly' then '[]' else (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
+      'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id) end);
 end $$;
 
 -- The cursor is the last row's key, so pages stay true while rows are added. Direction and comparison are put into the text (both are
@@ -136,6 +147,7 @@ begin
   execute format($q$
     select json_agg(baton.agent_json(x.a) order by (x.a).agent_uid %2$s) from (
       select a from baton.agents a where a.tenant_id = $1 ->> 'tenant' and a.environment = $1 ->> 'environment'
+        and (not $1 ? 'ownOnly' or a.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
         and ($1 ->> 'after' is null or a.agent_uid %1$s ($1 ->> 'after')::uuid) and ($1 ->> 'template' is null or a.template = $1 ->> 'template')
         and ($1 ->> 'state' is null or a.state = $1 ->> 'state') and ($1 ->> 'prefix' is null or starts_with(a.id, $1 ->> 'prefix'))
         and ($1 ->> 'user' is null or a.owner_id = ($1 ->> 'user')::uuid) and ($1 ->> 'from' is null or a.created_at >= ($1 ->> 'from')::timestamptz)
@@ -153,6 +165,7 @@ begin
   execute format($q$
     select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
+        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)

@@ -14,6 +14,14 @@ declare
     ['get_run', 'get_run', 'agents:read'],
     ['list_agents', 'list_agents', 'agents:read'],
     ['list_runs', 'list_runs', 'agents:read'],
+    ['create_key', 'create_key', 'admin'],
+    ['get_key', 'get_key', 'admin'],
+    ['list_keys', 'list_keys', 'admin'],
+    ['patch_key', 'patch_key', 'admin'],
+    ['revoke_key', 'revoke_key', 'admin'],
+    ['rotate_key', 'rotate_key', 'admin'],
+    ['has_keys', 'has_keys', ''],
+    ['bootstrap', 'bootstrap', ''],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
     ['commit', 'commit_step', ''],
@@ -49,6 +57,13 @@ begin
   end loop;
 end $$;
 
+-- The columns of a table that an owner may read directly: not the sealed secrets, not the tenant's own affairs.
+create or replace function baton.shown_columns(of_table text) returns text language plpgsql stable set search_path = '' as $$
+begin
+  return (select string_agg(quote_ident(c.column_name), ', ' order by c.ordinal_position) from information_schema.columns c
+    where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit'));
+end $$;
+
 -- Supabase's own start-up and some hosts grant everything in public to everybody: run again after such a start.
 create or replace function baton.apply_grants() returns void language plpgsql set search_path = '' as $$
 declare
@@ -70,7 +85,7 @@ begin
   end loop;
   -- An owner may read what is theirs, directly and through the views of the same name; nobody may write.
   foreach t in array array['agents', 'runs', 'messages', 'events', 'tool_calls'] loop
-    execute format('grant select on baton.%I to authenticated', t);
+    execute format('grant select (%s) on baton.%I to authenticated', baton.shown_columns(t), t);
     execute format('revoke all on public.baton_%s from public, anon, authenticated', t);
     execute format('grant select on public.baton_%s to authenticated, service_role', t);
   end loop;
@@ -79,11 +94,22 @@ end $$;
 do $$
 declare
   t text;
+  view text;
 begin
   foreach t in array array['agents', 'runs', 'messages', 'events', 'tool_calls'] loop
     execute format('drop policy if exists owner_reads on baton.%I', t);
-    execute format('create policy owner_reads on baton.%I for select to authenticated using (owner_id = (select auth.uid()))', t);
-    execute format('create or replace view public.baton_%s with (security_invoker = true) as select * from baton.%I', t, t);
+    -- The list of agents is there for the plan: it opens the primary keys by agent_uid; the owner alone decides.
+    execute format('create policy owner_reads on baton.%I for select to authenticated using (owner_id = (select auth.uid())%s)', t,
+      case when t in ('messages', 'events', 'tool_calls')
+      then ' and agent_uid = any (array(select o.agent_uid from baton.agents o where o.owner_id = (select auth.uid())))' else '' end);
+    view := format('create or replace view public.baton_%s with (security_invoker = true) as select %s from baton.%I', t, baton.shown_columns(t), t);
+    begin
+      execute view;
+    exception when invalid_table_definition then
+      -- Columns of an earlier release are gone from it: only a new view can have fewer.
+      execute format('drop view public.baton_%s', t);
+      execute view;
+    end;
   end loop;
 end $$;
 select baton.apply_grants();

@@ -23,6 +23,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'lib/telemetry': ['lib/core'],
   'lib/system': ['lib/core'],
   'lib/env': ['lib/core'],
+  'lib/access': ['lib/core'],
   // Runs the engine without a stack, for tests of templates; nothing of production imports it.
   'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   'lib/core': [],
@@ -37,6 +38,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   next: ['app', 'inngest/serve'],
   inngest: ['inngest', 'lib/queue'],
   pg: [],
+  jose: ['lib/access', 'lib/http/token'],
   '@supabase/supabase-js': ['lib/store'],
   '@upstash/redis': ['lib/live'],
   'request-filtering-agent': ['lib/webhooks'],

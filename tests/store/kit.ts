@@ -73,6 +73,7 @@ export const authority: Authority = { environment: 'test', credential: { operato
 export const asUser = (id: string): Credential => ({ user: { id, tenant: 'one' } })
 
 export const settings: AgentSettings = {
+  public: true,
   template: 'plain',
   templateVersion: 'v1',
   model: 'test/model',

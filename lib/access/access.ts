@@ -1,0 +1,37 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { createUserCheck } from '#lib/access/users'
+import type { AccessConfig } from '#lib/core/config'
+import type { AccessPort, Clock } from '#lib/core/ports'
+
+/** How long "nobody can authenticate" is believed before the database is asked again, in milliseconds. */
+const askAgainMs = 5_000
+
+/** Checks the credentials that this process can check alone: the admin key and users' tokens. API keys are the database's. */
+export function createAccess(options: {
+  access: AccessConfig
+  clock: Pick<Clock, 'now' | 'monotonic'>
+  /** Whether any API key could let anybody in. */
+  hasKeys: () => Promise<boolean>
+}): AccessPort {
+  const { access, clock, hasKeys } = options
+  const adminHash = access.adminKey === null ? null : sha256(access.adminKey)
+  let setUp = access.adminKey !== null || access.users.enabled
+  let askedAt: number | null = null
+
+  return {
+    // Hashes have one length, so that the comparison tells nothing of the key's.
+    isAdminKey: (text) => adminHash !== null && timingSafeEqual(sha256(text), adminHash),
+    verifyUser: createUserCheck(access.users, () => clock.now()),
+    async isSetUp() {
+      const now = clock.monotonic()
+      if (setUp || (askedAt !== null && now - askedAt < askAgainMs)) return setUp
+      askedAt = now
+      setUp = await hasKeys()
+      return setUp
+    },
+  }
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
