@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { makeKey } from '#lib/access/keys'
 import { bootstrapConfig } from '#lib/env'
@@ -17,6 +18,7 @@ const usage = `Usage: npm run bootstrap [-- --new-key]
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { 'new-key': { type: 'boolean', default: false }, help: { type: 'boolean', default: false } } })
   if (values.help) return console.log(usage)
+  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
   const { environment, tenantId, supabase, encryptionKey } = bootstrapConfig()
   const store = createStore(supabaseRpc({ ...supabase, clock: systemClock() }))
   const { text, stored } = makeKey(systemIds().make('key'))

@@ -138,7 +138,10 @@ async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice
   const facts = factsOf(run)
   if (slice === null) {
     if (prefer.respondAsync || prefer.waitMs === 0) return facts
-    return factsOf(await waitForRun(services, authorityOf(services, caller), run.id, prefer.waitMs, request.signal))
+    // The answer to its own message is for who may only send, too; elsewhere reading takes a right of its own.
+    const { tenant, agentUid } = opened.answer
+    const authority = { ...authorityOf(services, caller), credential: { stream: { tenant, agentUid } } }
+    return factsOf(await waitForRun(services, authority, run.id, prefer.waitMs, request.signal))
   }
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)

@@ -73,9 +73,11 @@ declare
   rights text[];
   fault text;
 begin
+  -- A string and an array have the members they are made of too: only an object is a credential.
+  if jsonb_typeof(c) is distinct from 'object' then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
   if c ? 'keyHash' then
     select * into k from baton.api_keys x where x.hash = c ->> 'keyHash';
-    if not found or k.environment <> p ->> 'environment' or not baton.key_live(k) then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
+    if not found or k.environment is distinct from p ->> 'environment' or not baton.key_live(k) then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
     perform baton.touch_key(k);
     rights := baton.rights_of(k.scopes);
     q := q || jsonb_build_object('tenant', k.tenant_id, 'caller', 'key:' || k.id);
@@ -89,9 +91,8 @@ begin
   elsif c ? 'stream' then
     rights := array['agents:read'];
     q := q || jsonb_build_object('tenant', c -> 'stream' ->> 'tenant', 'caller', 'stream', 'onlyAgent', c -> 'stream' ->> 'agentUid');
-  else
-    return jsonb_build_object('ok', false, 'code', 'unauthorized');
   end if;
+  if q ->> 'tenant' is null or q ->> 'caller' is null then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
   if not needed = any (rights) then fault := 'right_missing'; end if;
   if fault is null then return q || jsonb_build_object('rights', to_jsonb(rights)); end if;
   perform baton.audit_request(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
+import { bearer, tokenOf } from '#tests/access/kit'
 import { startProxy, type Proxy } from '#tests/proxy'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -53,6 +54,29 @@ test('a turn without tools costs two database trips: open and commit', async () 
       expect(reply).toMatchObject({ status: 200, body: { output: 'Hello' } })
     })
     expect(trips).toEqual(['baton_open', 'baton_commit'])
+  }
+})
+
+test('a key or a signed-in user costs no trip of its own', async () => {
+  const made = await world.http('POST', '/api/keys', { name: 'trips', scopes: ['agents:run'] })
+  const user = await tokenOf(world, '11111111-1111-4111-8111-111111111111')
+  for (const [credential, agent] of [
+    [String(made.body['key']), 'by-key'],
+    [user, 'by-user'],
+  ] as const) {
+    for (const [message, trips] of [
+      [script({ text: 'Hello' }), ['baton_open', 'baton_commit']],
+      [
+        script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'Hello' }),
+        ['baton_open', 'baton_commit', 'baton_commit', 'baton_commit'],
+      ],
+    ] as const) {
+      const made = await tripsOf(async () => {
+        const reply = await world.send(agent, message, { prefer: 'wait=25', headers: bearer(credential) })
+        expect(reply).toMatchObject({ status: 200, body: { output: 'Hello' } })
+      })
+      expect(made).toEqual(trips)
+    }
   }
 })
 

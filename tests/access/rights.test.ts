@@ -1,0 +1,145 @@
+import { readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { KeyScope } from '#lib/core/keys'
+import { adminKey, bearer, makeKey, startGuarded, tokenOf } from '#tests/access/kit'
+import { script, type World } from '#tests/world'
+
+/** What one endpoint needs, and a request that is valid but for its rights. */
+interface Row {
+  right: KeyScope | 'open' | 'operator'
+  body?: unknown
+}
+
+/** Every endpoint has its row here: one without a row is one whose rights nobody has thought of. */
+const table: Record<string, Row> = {
+  'GET /api/health': { right: 'open' },
+  'GET /api/health/live': { right: 'open' },
+  'GET /api/local/effects': { right: 'operator' },
+  'GET /api/local/time': { right: 'operator' },
+  'POST /api/local/time': { right: 'operator', body: { advanceMs: 0 } },
+  'POST /api/local/crash': { right: 'operator', body: {} },
+  'GET /api/agents': { right: 'agents:read' },
+  'GET /api/agents/{id}': { right: 'agents:read' },
+  'GET /api/agents/{id}/messages': { right: 'agents:read' },
+  'GET /api/agents/{id}/tool-calls': { right: 'agents:read' },
+  'GET /api/agents/{id}/runs': { right: 'agents:read' },
+  'GET /api/agents/{id}/events': { right: 'agents:read' },
+  'GET /api/runs': { right: 'agents:read' },
+  'GET /api/runs/{id}': { right: 'agents:read' },
+  'GET /api/runs/{id}/events': { right: 'agents:read' },
+  'POST /api/agents': { right: 'agents:run', body: { template: 'scripted' } },
+  'PATCH /api/agents/{id}': { right: 'agents:run', body: { metadata: {} } },
+  'DELETE /api/agents/{id}': { right: 'agents:run' },
+  'POST /api/agents/{id}/messages': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
+  'POST /api/agent/{id}': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
+  'POST /api/agents/{id}/interrupt': { right: 'agents:run', body: {} },
+  'POST /api/runs/{id}/cancel': { right: 'agents:run', body: {} },
+  'POST /api/runs/{id}/retry': { right: 'agents:run' },
+  'POST /api/keys': { right: 'admin', body: { name: 'x', scopes: ['agents:read'] } },
+  'GET /api/keys': { right: 'admin' },
+  'GET /api/keys/{id}': { right: 'admin' },
+  'PATCH /api/keys/{id}': { right: 'admin', body: { name: 'x' } },
+  'DELETE /api/keys/{id}': { right: 'admin' },
+  'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
+}
+
+const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']
+const user = '11111111-1111-4111-8111-111111111111'
+const usersRights: readonly string[] = ['open', 'agents:read', 'agents:run']
+
+let world: World
+const keys = new Map<KeyScope, string>()
+beforeAll(async () => {
+  world = await startGuarded()
+  for (const scope of scopes) keys.set(scope, (await makeKey(world, [scope])).key)
+})
+afterAll(() => world.close())
+
+/** The endpoint values of lib/api, by what they serve. */
+async function endpoints(): Promise<string[]> {
+  const names: string[] = []
+  for (const file of readdirSync('lib/api').filter((name) => name.endsWith('.ts') && !/\.(test|fixture)\.ts$/.test(name))) {
+    const module = (await import(`../../lib/api/${file.slice(0, -3)}.ts`)) as Record<string, unknown>
+    for (const value of Object.values(module)) {
+      if (typeof value === 'object' && value !== null && 'respond' in value && 'path' in value && 'method' in value)
+        names.push(`${String(value.method)} ${String(value.path)}`)
+    }
+  }
+  return names
+}
+
+test('every endpoint has a row in the table above', async () => {
+  const served = await endpoints()
+  expect(served.length).toBeGreaterThan(25)
+  expect([...new Set(served)].filter((name) => table[name] === undefined)).toEqual([])
+})
+
+describe.each(Object.entries(table))('%s', (name, { right, body }) => {
+  const [method = '', path = ''] = name.split(' ')
+  async function statusFor(headers: Record<string, string>): Promise<{ status: number; needed: unknown }> {
+    const reply = await world.http(method, path.replace('{id}', 'nothing'), body, {
+      ...headers,
+      prefer: 'respond-async',
+      accept: 'application/json',
+    })
+    return { status: reply.status, needed: reply.body['needed'] }
+  }
+
+  test.each(scopes)('a key of %s alone', async (scope) => {
+    const { status, needed } = await statusFor(bearer(String(keys.get(scope))))
+    const may = right === 'open' || (right !== 'operator' && (scope === right || scope === 'admin'))
+    if (may) expect([401, 403, 500]).not.toContain(status)
+    else expect({ status, needed }).toEqual({ status: 403, needed: right === 'operator' ? undefined : right })
+  })
+
+  test('nobody, the admin key, and a signed-in user', async () => {
+    expect((await statusFor({})).status).toBe(right === 'open' ? 200 : 401)
+    expect([401, 403, 500]).not.toContain((await statusFor(bearer(adminKey))).status)
+    const { status } = await statusFor(bearer(await tokenOf(world, user)))
+    if (usersRights.includes(right)) expect([401, 403, 500]).not.toContain(status)
+    else expect(status).toBe(403)
+  })
+})
+
+test('a refusal of a key is in the audit, with what was needed', async () => {
+  const { id, key } = await makeKey(world, ['agents:read'])
+  const reply = await world.http('POST', '/api/agents', { template: 'scripted' }, { ...bearer(key), 'x-request-id': 'refused-1' })
+  expect(reply).toMatchObject({ status: 403, body: { code: 'forbidden', reason: 'right_missing', needed: 'agents:run' } })
+  expect(
+    await world.sql('select action, decision, code, reason, request_id, data from baton.audit where actor = $1', [`key:${id}`]),
+  ).toMatchObject([
+    {
+      action: 'request.authorize',
+      decision: 'refused',
+      code: 'forbidden',
+      reason: 'right_missing',
+      request_id: 'refused-1',
+      data: { needed: 'agents:run' },
+    },
+  ])
+})
+
+test('who may only send gets the answer to what it sent, also from a queue, and reads nothing else', async () => {
+  const key = String(keys.get('agents:run'))
+  const send = (text: string, prefer: string) =>
+    world.http(
+      'POST',
+      '/api/agents/sender/messages',
+      { message: script({ text, delayMs: 700 }), template: 'scripted' },
+      { ...bearer(key), prefer },
+    )
+  const first = await send('first', 'respond-async')
+  expect(first.status).toBe(202)
+  expect(await send('second', 'wait=30')).toMatchObject({ status: 200, body: { output: 'second' } })
+  expect((await world.http('GET', `/api/runs/${String(first.body['runId'])}`, undefined, bearer(key))).status).toBe(403)
+})
+
+test('an admin key makes keys; a key of other rights makes none, whatever it asks for', async () => {
+  const admin = String(keys.get('admin'))
+  const made = await makeKey(world, ['admin'], {}, admin)
+  expect((await world.http('GET', '/api/keys', undefined, bearer(made.key))).status).toBe(200)
+  for (const scope of ['agents:read', 'agents:run', 'approvals:decide'] as const) {
+    const reply = await world.http('POST', '/api/keys', { name: 'x', scopes: [scope] }, bearer(String(keys.get(scope))))
+    expect(reply.status).toBe(403)
+  }
+})

@@ -1,0 +1,173 @@
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { adminKey, bearer, makeKey, say, signUp, startGuarded, type SignedUp } from '#tests/access/kit'
+import { script, type Reply, type World } from '#tests/world'
+
+let world: World
+let alice: SignedUp
+let bob: SignedUp
+beforeAll(async () => {
+  world = await startGuarded()
+  alice = await signUp(world, 'alice@example.com')
+  bob = await signUp(world, 'bob@example.com')
+})
+afterAll(() => world.close())
+
+const ask = (who: SignedUp, method: string, path: string, body?: unknown): Promise<Reply> =>
+  world.http(method, path, body, { ...bearer(who.token), prefer: 'wait=20' })
+const idsOf = (reply: Reply): unknown[] => (reply.body['data'] as { id: unknown }[]).map(({ id }) => id)
+
+test('the embedded stack signs as Supabase does: HS256, audience and role authenticated', () => {
+  expect(decodeJwt(alice.token)).toMatchObject({ sub: alice.id, aud: 'authenticated', role: 'authenticated' })
+})
+
+test('a user owns what it makes, and its rows say so', async () => {
+  const reply = await say(world, alice.token, 'alice-1')
+  expect(reply.status).toBe(200)
+  expect((await ask(alice, 'GET', '/api/agents/alice-1')).body).toMatchObject({ userId: alice.id })
+  const rows = await world.sql('select owner_id, created_by, tenant_id from baton.runs where run_id = $1', [reply.body['runId']])
+  expect(rows).toEqual([{ owner_id: alice.id, created_by: `user:${alice.id}`, tenant_id: 'ten_local' }])
+  for (const path of [
+    '/api/agents/alice-1/messages',
+    '/api/agents/alice-1/tool-calls',
+    '/api/agents/alice-1/runs',
+    `/api/runs/${String(reply.body['runId'])}`,
+  ])
+    expect((await ask(alice, 'GET', path)).status).toBe(200)
+})
+
+test("A86: whatever is another user's answers 404, by every address, and lists show own rows only", async () => {
+  const mine = await say(world, alice.token, 'alice-2', {
+    message: script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'done' }),
+  })
+  const run = String(mine.body['runId'])
+  expect((await say(world, bob.token, 'bob-2')).status).toBe(200)
+  const calls: [string, string, unknown?][] = [
+    ['GET', '/api/agents/alice-2'],
+    ['PATCH', '/api/agents/alice-2', { metadata: { mine: true } }],
+    ['DELETE', '/api/agents/alice-2'],
+    ['GET', '/api/agents/alice-2/messages'],
+    ['GET', '/api/agents/alice-2/tool-calls'],
+    ['GET', '/api/agents/alice-2/runs'],
+    ['GET', '/api/agents/alice-2/events'],
+    ['POST', '/api/agents/alice-2/interrupt', {}],
+    ['POST', '/api/agents/alice-2/messages', { message: 'x', template: 'scripted' }],
+    ['POST', '/api/agents/alice-2/messages', { message: 'x' }],
+    ['POST', '/api/agent/alice-2', { message: 'x', template: 'scripted' }],
+    ['POST', '/api/agents', { id: 'alice-2', template: 'scripted' }],
+    ['GET', `/api/runs/${run}`],
+    ['GET', `/api/runs/${run}/events`],
+    ['POST', `/api/runs/${run}/cancel`, {}],
+    ['POST', `/api/runs/${run}/retry`],
+  ]
+  for (const [method, path, body] of calls) {
+    const reply = await ask(bob, method, path, body)
+    // A message without a template of its own meets the first of the registry, which is not open to users.
+    const expected = path.endsWith('/messages') && method === 'POST' && !JSON.stringify(body).includes('template') ? 403 : 404
+    expect({ method, path, status: reply.status, body: JSON.stringify(reply.body).includes(alice.id) }).toEqual({
+      method,
+      path,
+      status: expected,
+      body: false,
+    })
+  }
+  for (const [who, other] of [
+    [alice, 'bob'],
+    [bob, 'alice'],
+  ] as const) {
+    const agents = idsOf(await ask(who, 'GET', '/api/agents?limit=200'))
+    expect(agents.length).toBeGreaterThan(0)
+    expect(agents.filter((id) => String(id).startsWith(other))).toEqual([])
+    const runs = (await ask(who, 'GET', `/api/runs?limit=200`)).body['data'] as { agentId: string }[]
+    expect(runs.filter(({ agentId }) => agentId.startsWith(other))).toEqual([])
+  }
+  expect(idsOf(await ask(bob, 'GET', `/api/agents?user=${alice.id}`))).toEqual([])
+  expect(idsOf(await ask(bob, 'GET', `/api/runs?user=${alice.id}`))).toEqual([])
+  // It is all there for its owner and for a key of the tenant.
+  expect((await ask(alice, 'GET', '/api/agents/alice-2')).body).toMatchObject({ messages: 4 })
+  const { key } = await makeKey(world, ['agents:read'])
+  expect((await world.http('GET', '/api/agents/alice-2', undefined, bearer(key))).status).toBe(200)
+})
+
+test("an agent of nobody's is not a user's either, and its name cannot be taken", async () => {
+  expect((await say(world, adminKey, 'of-the-tenant')).status).toBe(200)
+  expect((await say(world, alice.token, 'of-the-tenant')).status).toBe(404)
+  expect((await ask(alice, 'GET', '/api/agents/of-the-tenant')).status).toBe(404)
+})
+
+test('a user may send, stop, retry, name and delete what is its own', async () => {
+  const first = await say(world, alice.token, 'alice-3', { metadata: { a: 1 }, onBusy: 'enqueue', limits: { maxSteps: 3 } })
+  expect(first.status).toBe(200)
+  expect((await ask(alice, 'PATCH', '/api/agents/alice-3', { metadata: { b: 2 } })).status).toBe(200)
+  const ended = String(first.body['runId'])
+  expect((await ask(alice, 'POST', `/api/runs/${ended}/cancel`, { reason: 'late' })).status).toBe(200)
+  expect((await ask(alice, 'POST', '/api/agents/alice-3/interrupt', { reason: 'x' })).status).toBe(200)
+  expect((await ask(alice, 'POST', `/api/runs/${ended}/retry`)).body['code']).toBe('nothing_to_retry')
+  expect((await ask(alice, 'DELETE', '/api/agents/alice-3')).status).toBe(204)
+})
+
+test('what is not for users is 403, with the field or the right named, and audited', async () => {
+  const webhook = { url: 'https://example.com/hook' }
+  const refused: [string, string, unknown, Record<string, unknown>][] = [
+    [
+      'POST',
+      '/api/agents/alice-4/messages',
+      { message: 'x', template: 'scripted', webhook },
+      { reason: 'fields_not_for_users', fields: ['webhook'] },
+    ],
+    ['POST', '/api/agents', { id: 'alice-4', template: 'scripted', webhook }, { reason: 'fields_not_for_users' }],
+    ['PATCH', '/api/agents/alice-1', { webhook: null }, { reason: 'fields_not_for_users' }],
+    ['POST', '/api/keys', { name: 'x', scopes: ['agents:read'] }, {}],
+    ['GET', '/api/keys', undefined, { reason: 'right_missing', needed: 'admin' }],
+    ['POST', '/api/agents/alice-4/messages', { message: 'x', template: 'basic' }, { reason: 'template_not_public', template: 'basic' }],
+    ['POST', '/api/agents', { id: 'alice-4', template: 'basic' }, { reason: 'template_not_public' }],
+  ]
+  for (const [method, path, body, details] of refused)
+    expect({ path, ...(await ask(alice, method, path, body)) }).toMatchObject({
+      path,
+      status: 403,
+      body: { code: 'forbidden', ...details },
+    })
+  expect((await ask(alice, 'GET', '/api/agents/alice-4')).status).toBe(404)
+  const entries = await world.sql(
+    `select reason from baton.audit where actor = $1 and decision = 'refused' and code = 'forbidden' and tenant_id = 'ten_local'`,
+    [`user:${alice.id}`],
+  )
+  expect(entries.length).toBeGreaterThanOrEqual(refused.length)
+  expect(JSON.stringify(entries)).toMatch(/right_missing.*fields_not_for_users|fields_not_for_users.*right_missing/)
+  // Limits may be lowered, not raised.
+  expect((await say(world, alice.token, 'alice-4', { limits: { maxSteps: 99_999 } })).body['code']).toBe('limit_above_template')
+})
+
+test("an agent of a user's whose template is not public takes no message of it, but is read", async () => {
+  await say(world, alice.token, 'alice-5')
+  await world.sql(`update baton.agents set template = 'basic' where id = 'alice-5'`)
+  const refused = await ask(alice, 'POST', '/api/agents/alice-5/messages', { message: 'x' })
+  expect(refused.body).toMatchObject({ code: 'forbidden', reason: 'template_not_public', template: 'basic' })
+  expect((await ask(alice, 'GET', '/api/agents/alice-5')).status).toBe(200)
+})
+
+test("two users may use the same Idempotency-Key; a user's stream link works without a header, for that run alone", async () => {
+  const send = (who: SignedUp, agent: string): Promise<Reply> =>
+    world.http(
+      'POST',
+      `/api/agents/${agent}/messages`,
+      { message: script({ text: 'x', delayMs: 1_500 }), template: 'scripted' },
+      {
+        ...bearer(who.token),
+        'idempotency-key': 'same',
+        prefer: 'respond-async',
+      },
+    )
+  const [a, b] = [await send(alice, 'alice-6'), await send(bob, 'bob-6')]
+  expect([a.status, b.status]).toEqual([202, 202])
+  expect(a.body['runId']).not.toBe(b.body['runId'])
+  const link = String((a.body['links'] as { events: string }).events)
+  const frames = await world.stream(link)
+  expect(frames.at(-1)?.data).toMatchObject({ type: 'done' })
+  const { search } = new URL(link, 'http://h')
+  for (const path of [`/api/runs/${String(b.body['runId'])}/events`, '/api/agents/alice-6/events', '/api/agents/bob-6/events'])
+    expect((await world.http('GET', path + search)).status).toBe(403)
+  for (const path of ['/api/agents', `/api/runs/${String(a.body['runId'])}`])
+    expect((await world.http('GET', path + search)).status).toBe(401)
+})

@@ -1,0 +1,139 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Credential } from '#lib/core/store'
+import { asUser, authority, hold, ids, openRequest, startStore, type StoreKit } from '#tests/store/kit'
+
+let kit: StoreKit
+const alice = ids.uuid()
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+let made = 0
+/** A key of a tenant, as stored. */
+async function key(
+  more: { tenant?: string; environment?: string; scopes?: string[] } = {},
+): Promise<{ id: string; hash: string; credential: Credential }> {
+  const { tenant = 'one', environment = 'test', scopes = ['admin'] } = more
+  const hash = (made += 1).toString(16).padStart(64, '0')
+  const id = ids.make('key')
+  await kit.sql(
+    `insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by) values ($1, $2, $3, $4, 'bt_', 'x', $5, 'test')`,
+    [id, tenant, environment, hash, scopes],
+  )
+  return { id, hash, credential: { keyHash: hash } }
+}
+
+/** What authorize makes of a request. */
+async function authorized(request: object, needed = 'agents:read'): Promise<Record<string, unknown>> {
+  const rows = await kit.sql<{ answer: Record<string, unknown> }>('select baton.authorize($1, $2) as answer', [
+    JSON.stringify(request),
+    needed,
+  ])
+  return rows[0]?.answer ?? {}
+}
+
+test('whatever a request says of who asks is replaced by the credential', async () => {
+  const { id, credential } = await key({ scopes: ['agents:read'] })
+  const lie = { tenant: 'other', caller: 'admin', ownerId: alice, ownOnly: false, onlyAgent: alice, rights: ['admin'] }
+  const answer = await authorized({ ...lie, environment: 'test', credential })
+  expect(answer).toEqual({ environment: 'test', credential, tenant: 'one', caller: `key:${id}`, rights: ['agents:read'] })
+  const user = await authorized({ ...lie, environment: 'test', credential: asUser(alice) })
+  expect(user).toMatchObject({
+    tenant: 'one',
+    caller: `user:${alice}`,
+    ownerId: alice,
+    ownOnly: true,
+    rights: ['agents:read', 'agents:run'],
+  })
+})
+
+test('no credential, an unknown kind of one, and a hash that is none are nobody', async () => {
+  for (const credential of [
+    undefined,
+    null,
+    {},
+    { keyHash: '' },
+    { keyHash: null },
+    { admin: true },
+    'operator',
+    ['user'],
+    { operator: 'x' },
+    { user: {} },
+    { stream: null },
+  ])
+    expect(await authorized({ environment: 'test', credential })).toEqual({ ok: false, code: 'unauthorized' })
+  const { credential } = await key()
+  for (const environment of ['elsewhere', '', undefined])
+    expect(await authorized({ environment, credential })).toMatchObject({ code: 'unauthorized' })
+})
+
+test('a key is touched without waiting for a request that is touching it', async () => {
+  const { id, credential } = await key()
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query('select 1 from baton.api_keys where id = $1 for update', [id])
+    const from = performance.now()
+    expect((await kit.store.listAgents({ ...authority, credential }, { limit: 1, after: null })).length).toBeLessThanOrEqual(1)
+    expect(performance.now() - from).toBeLessThan(2_000)
+  } finally {
+    await client.query('rollback')
+    await client.end()
+  }
+})
+
+test('a lost reply: the key that was made is found again under its id, and only with its hash', async () => {
+  const stored = {
+    id: ids.make('key'),
+    hash: 'a'.repeat(64),
+    prefix: 'bt_aaaa',
+    name: 'x',
+    scopes: ['agents:read'] as const,
+    expiresAt: null,
+  }
+  const first = await kit.store.createKey(authority, stored)
+  expect(await kit.store.createKey(authority, stored)).toEqual(first)
+  expect(await kit.sql('select count(*)::integer as n from baton.api_keys where hash = $1', [stored.hash])).toEqual([{ n: 1 }])
+  const { id } = await key()
+  const next = { id: ids.make('key'), hash: 'b'.repeat(64), prefix: 'bt_bbbb', overlapMs: 0 }
+  const rotated = await kit.store.rotateKey(authority, id, next)
+  expect(await kit.store.rotateKey(authority, id, next)).toEqual(rotated)
+})
+
+test('a list that may not be read is an error with its code, not an empty page', async () => {
+  const { credential } = await key({ scopes: ['agents:run'] })
+  await expect(kit.store.listAgents({ ...authority, credential }, { limit: 1, after: null })).rejects.toMatchObject({ code: 'forbidden' })
+})
+
+test('a refused first message of a user leaves no agent behind', async () => {
+  const { public: _public, ...settings } = openRequest('x').settings ?? {}
+  const request = { ...openRequest('closed', { credential: asUser(alice) }), settings: settings as never }
+  expect(await kit.store.open(request)).toMatchObject({ ok: false, code: 'forbidden' })
+  expect(await kit.sql(`select 1 from baton.agents where id = 'closed'`)).toEqual([])
+})
+
+test("a user's rows are found by indexes, directly and by the lists", async () => {
+  await hold(kit, 'alices', { credential: asUser(alice) })
+  await kit.sql(`insert into baton.agents (agent_uid, tenant_id, environment, id, owner_id, template, settings)
+    select gen_random_uuid(), 'one', 'test', 'o' || g, gen_random_uuid(), 'plain', '{}' from generate_series(1, 3000) g`)
+  await kit.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+    select a.agent_uid, g, 'one', a.owner_id, 'user', '"x"', 3, 1 from baton.agents a, generate_series(1, 10) g where a.id like 'o%'`)
+  await kit.sql('analyze')
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query(`select set_config('request.jwt.claim.sub', $1, true)`, [alice])
+    await client.query('set local role authenticated')
+    for (const view of ['agents', 'messages']) {
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain select * from public.baton_${view}`)
+      expect(rows.map((row) => row['QUERY PLAN']).join('\n')).not.toMatch(/Seq Scan/)
+    }
+  } finally {
+    await client.query('rollback')
+    await client.end()
+  }
+})
