@@ -60,7 +60,7 @@ begin
   where x.id = (select y.id from baton.api_keys y where y.id = k.id and y.last_used_at is not distinct from k.last_used_at for no key update skip locked);
 end $$;
 
--- {environment, credential, requestId?} and the right that is needed -> the request with tenant, caller and ownerId, or {ok: false, code}.
+-- {environment, credential, requestId?} and the right that is needed (several with |: any of them) -> the request with tenant, caller and ownerId, or {ok: false, code}.
 -- credential: {operator: {tenant, name}} the local mode's owner or the admin key; {keyHash} an API key, resolved here;
 -- {user: {id, tenant, beyond?}} a verified Supabase user, with the body fields it named that are not a user's to set;
 -- {stream: {tenant, agentUid}} a verified read-only stream token. A user owns what it makes and sees nothing else (ownOnly).
@@ -93,7 +93,7 @@ begin
     q := q || jsonb_build_object('tenant', c -> 'stream' ->> 'tenant', 'caller', 'stream', 'onlyAgent', c -> 'stream' ->> 'agentUid');
   end if;
   if q ->> 'tenant' is null or q ->> 'caller' is null then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
-  if not needed = any (rights) then fault := 'right_missing'; end if;
+  if not string_to_array(needed, '|') && rights then fault := 'right_missing'; end if;
   if fault is null then return q || jsonb_build_object('rights', to_jsonb(rights)); end if;
   perform baton.audit_request(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,
     'data', jsonb_strip_nulls(jsonb_build_object('needed', needed, 'rights', to_jsonb(rights), 'fields', c -> 'user' -> 'beyond'))));

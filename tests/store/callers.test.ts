@@ -69,6 +69,16 @@ test('no credential, an unknown kind of one, and a hash that is none are nobody'
     expect(await authorized({ environment, credential })).toMatchObject({ code: 'unauthorized' })
 })
 
+test('a right may be one of several; what only one has been refused for is audited once', async () => {
+  const { id, credential } = await key({ scopes: ['approvals:decide'] })
+  expect(await authorized({ environment: 'test', credential }, 'agents:read|approvals:decide')).toMatchObject({ caller: `key:${id}` })
+  expect(await authorized({ environment: 'test', credential }, 'agents:read|agents:run')).toMatchObject({
+    code: 'forbidden',
+    reason: 'right_missing',
+  })
+  expect(await kit.sql(`select decision from baton.audit where actor = $1`, [`key:${id}`])).toEqual([{ decision: 'refused' }])
+})
+
 test('a key is touched without waiting for a request that is touching it', async () => {
   const { id, credential } = await key()
   const client = new pg.Client({ connectionString: kit.databaseUrl })
