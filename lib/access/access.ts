@@ -3,7 +3,7 @@ import { createUserCheck } from '#lib/access/users'
 import type { AccessConfig } from '#lib/core/config'
 import type { AccessPort, Clock } from '#lib/core/ports'
 
-/** How long "nobody can authenticate" is believed before the database is asked again, in milliseconds. */
+/** How long "nobody can authenticate", or no answer, is believed before the database is asked again, in milliseconds. */
 const askAgainMs = 5_000
 
 /** Checks the credentials that this process can check alone: the admin key and users' tokens. API keys are the database's. */
@@ -16,17 +16,18 @@ export function createAccess(options: {
   const { access, clock, hasKeys } = options
   const adminHash = access.adminKey === null ? null : sha256(access.adminKey)
   let setUp = access.adminKey !== null || access.users.enabled
-  let askedAt: number | null = null
+  let asked: { at: number; answer: Promise<boolean> } | null = null
 
   return {
     // Hashes have one length, so that the comparison tells nothing of the key's.
     isAdminKey: (text) => adminHash !== null && timingSafeEqual(sha256(text), adminHash),
     verifyUser: createUserCheck(access.users, () => clock.now()),
     async isSetUp() {
+      if (setUp) return true
       const now = clock.monotonic()
-      if (setUp || (askedAt !== null && now - askedAt < askAgainMs)) return setUp
-      askedAt = now
-      setUp = await hasKeys()
+      // A failure is kept as long as an answer: callers without credentials are no reason to ask a database that is away.
+      if (asked === null || now - asked.at >= askAgainMs) asked = { at: now, answer: hasKeys() }
+      setUp = await asked.answer
       return setUp
     },
   }

@@ -103,7 +103,8 @@ test('503 not_configured names every variable and its cure at once, in the answe
   for (const value of [secret, 'event-key-value']) expect(server.log()).not.toContain(value)
 })
 
-test('503 access_control_missing outside local mode: a whole environment, and nobody may call yet', async () => {
+// What it answers where the database says that there is no key: tests/access/production.test.ts.
+test('401 outside local mode: a whole environment, and a database that cannot say whether anybody may call', async () => {
   const server = await startServer({
     BATON_ENV: 'test',
     SUPABASE_URL: 'http://127.0.0.1:9',
@@ -113,11 +114,10 @@ test('503 access_control_missing outside local mode: a whole environment, and no
     INNGEST_SIGNING_KEY: 'signkey-test-00',
   })
   const reply = await ask(server.base, '/api/agents/a/messages', message)
-  expect(reply.status).toBe(503)
-  expect(reply.body).toMatchObject({ code: 'access_control_missing' })
-  expect(String(reply.body['detail'])).toContain('npm run dev')
+  expect(reply.status).toBe(401)
+  expect(reply.body).toMatchObject({ code: 'unauthorized' })
   // What local mode alone has is not there.
-  for (const path of ['/api/local/effects', '/api/local/time']) expect([404, 503]).toContain((await ask(server.base, path)).status)
+  for (const path of ['/api/local/effects', '/api/local/time']) expect((await ask(server.base, path)).status).toBe(401)
 })
 
 test('503 where local mode was switched on by hand, with the command that does it', async () => {

@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest'
+import { createAccess } from '#lib/access/access'
+import { makeKey } from '#lib/access/keys'
+import type { AccessConfig } from '#lib/core/config'
+
+const users = {
+  jwtSecret: null,
+  jwksUrl: null,
+  issuer: null,
+  tenantClaim: 'tenant_id',
+  tenant: null,
+  allowAnonymous: false,
+  enabled: false,
+}
+const nothing: AccessConfig = { required: true, adminKey: null, users }
+
+function accessWith(
+  access: AccessConfig,
+  hasKeys: () => Promise<boolean>,
+): { isSetUp: () => Promise<boolean>; wait: (ms: number) => void } {
+  let now = 0
+  const { isSetUp } = createAccess({ access, clock: { now: () => now, monotonic: () => now }, hasKeys })
+  return { isSetUp, wait: (ms) => void (now += ms) }
+}
+
+test('"nobody can authenticate" is asked of the database every 5 s, "somebody can" once', async () => {
+  let keys = false
+  let asked = 0
+  const { isSetUp, wait } = accessWith(nothing, () => Promise.resolve(((asked += 1), keys)))
+  expect(await Promise.all([isSetUp(), isSetUp(), isSetUp()])).toEqual([false, false, false])
+  expect(asked).toBe(1)
+  keys = true
+  expect(await isSetUp()).toBe(false)
+  wait(5_000)
+  expect(await isSetUp()).toBe(true)
+  wait(60_000)
+  expect([await isSetUp(), asked]).toEqual([true, 2])
+})
+
+test('a database that is away is no answer, and is not asked by every caller', async () => {
+  let asked = 0
+  const { isSetUp } = accessWith(nothing, () => Promise.reject(new Error(`away ${(asked += 1)}`)))
+  for (let n = 0; n < 3; n++) await expect(isSetUp()).rejects.toThrow('away 1')
+})
+
+test('an admin key or users make the database’s answer needless', async () => {
+  const never = (): Promise<boolean> => Promise.reject(new Error('asked'))
+  expect(await accessWith({ ...nothing, adminKey: 'x'.repeat(32) }, never).isSetUp()).toBe(true)
+  expect(await accessWith({ ...nothing, users: { ...users, enabled: true } }, never).isSetUp()).toBe(true)
+})
+
+test('the admin key is itself and nothing like it', () => {
+  const adminKey = 'x'.repeat(32)
+  const { isAdminKey } = createAccess({
+    access: { ...nothing, adminKey },
+    clock: { now: () => 0, monotonic: () => 0 },
+    hasKeys: () => Promise.resolve(false),
+  })
+  expect([adminKey, `${adminKey}x`, adminKey.slice(1), '', ` ${adminKey}`].map(isAdminKey)).toEqual([true, false, false, false, false])
+  const none = createAccess({ access: nothing, clock: { now: () => 0, monotonic: () => 0 }, hasKeys: () => Promise.resolve(false) })
+  expect([none.isAdminKey(''), none.isAdminKey('null')]).toEqual([false, false])
+})
+
+test('keys are random, and what is stored of one does not hold it', () => {
+  const made = Array.from({ length: 100 }, () => makeKey('key_1'))
+  expect(new Set(made.map(({ text }) => text)).size).toBe(100)
+  for (const { text, stored } of made) {
+    expect(text).toMatch(/^bt_[A-Za-z0-9_-]{43}$/)
+    expect(JSON.stringify(stored)).not.toContain(text)
+  }
+})
