@@ -137,7 +137,7 @@ export const variables = z.object({
   }),
   SUPABASE_JWT_SECRET: z.string().min(32, 'must have at least 32 characters').max(1_000).optional().register(about, {
     group: access,
-    says: 'The legacy JWT secret of the Supabase project; only for projects whose tokens are still signed with it.',
+    says: 'The legacy JWT secret of the Supabase project; only for projects whose tokens are still signed with it; remove it once it is revoked there.',
     otherwise: 'none: tokens are checked with the public keys of the project',
   }),
   BATON_LOCAL_ACCESS: flag.default(false).register(about, {

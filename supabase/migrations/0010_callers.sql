@@ -50,12 +50,11 @@ begin
   return baton.refuse('forbidden', jsonb_build_object('reason', 'template_not_public', 'template', settings ->> 'template'));
 end $$;
 
--- Written at most once a minute, and never waited for: a row that another request has locked is being written by it.
+-- Never waited for: a row that another request has locked is being written by it.
 create or replace function baton.touch_key(k baton.api_keys) returns void language plpgsql set search_path = '' as $$
 declare
   now timestamptz := baton.clock();
 begin
-  if k.last_used_at > now - interval '1 minute' then return; end if;
   update baton.api_keys x set last_used_at = now
   where x.id = (select y.id from baton.api_keys y where y.id = k.id and y.last_used_at is not distinct from k.last_used_at for no key update skip locked);
 end $$;
@@ -78,7 +77,7 @@ begin
   if c ? 'keyHash' then
     select * into k from baton.api_keys x where x.hash = c ->> 'keyHash';
     if not found or k.environment is distinct from p ->> 'environment' or not baton.key_live(k) then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
-    perform baton.touch_key(k);
+    if k.last_used_at is null or k.last_used_at <= baton.clock() - interval '1 minute' then perform baton.touch_key(k); end if;
     rights := baton.rights_of(k.scopes);
     q := q || jsonb_build_object('tenant', k.tenant_id, 'caller', 'key:' || k.id);
   elsif c ? 'operator' then

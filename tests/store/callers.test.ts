@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Credential } from '#lib/core/store'
+import { poll } from '#local/poll'
 import { asUser, authority, hold, ids, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
@@ -113,6 +114,43 @@ test('a lost reply: the key that was made is found again under its id, and only 
   expect(await kit.store.rotateKey(authority, id, next)).toEqual(rotated)
 })
 
+test('the bound of keys holds against a request whose transaction is not over', async () => {
+  await kit.store.ensureTenant({ id: 'bounded', environment: 'test', secret: 'sealed' })
+  const { credential } = await key({ tenant: 'bounded' })
+  await kit.sql(`insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by)
+    select 'key_b' || n, 'bounded', 'test', encode(sha256(('b' || n)::bytea), 'hex'), 'bt_', 'x', '{admin}', 'test' from generate_series(1, 98) n`)
+  const stored = (): object => ({
+    id: ids.make('key'),
+    hash: ids.uuid().replaceAll('-', '').repeat(2),
+    prefix: 'bt_',
+    name: 'x',
+    scopes: ['agents:read'],
+  })
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    const { rows } = await client.query<{ answer: { ok: boolean } }>('select public.baton_create_key($1) as answer', [
+      JSON.stringify({ ...authority, ...stored(), credential }),
+    ])
+    expect(rows[0]?.answer.ok).toBe(true)
+    const second = kit.rpc('baton_create_key', { ...authority, ...stored(), credential })
+    const waits = poll(
+      async () =>
+        (await kit.sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length > 0,
+      {
+        everyMs: 20,
+        forMs: 5_000,
+      },
+    )
+    await Promise.race([waits, second])
+    await client.query('commit')
+    expect(await second).toMatchObject({ ok: false, code: 'too_many_keys' })
+  } finally {
+    await client.end()
+  }
+})
+
 test('a list that may not be read is an error with its code, not an empty page', async () => {
   const { credential } = await key({ scopes: ['agents:run'] })
   await expect(kit.store.listAgents({ ...authority, credential }, { limit: 1, after: null })).rejects.toMatchObject({ code: 'forbidden' })
@@ -123,6 +161,15 @@ test('a refused first message of a user leaves no agent behind', async () => {
   const request = { ...openRequest('closed', { credential: asUser(alice) }), settings: settings as never }
   expect(await kit.store.open(request)).toMatchObject({ ok: false, code: 'forbidden' })
   expect(await kit.sql(`select 1 from baton.agents where id = 'closed'`)).toEqual([])
+})
+
+test('two users who name their first agent alike at the same time: one has it, to the other it is not found', async () => {
+  for (let n = 0; n < 5; n++) {
+    const users = [ids.uuid(), ids.uuid(), ids.uuid(), ids.uuid()]
+    const answers = await Promise.all(users.map((user) => kit.store.open(openRequest(`raced-${n}`, { credential: asUser(user) }))))
+    expect(answers.filter((answer) => answer.ok)).toHaveLength(1)
+    for (const answer of answers) if (!answer.ok) expect(answer).toEqual({ ok: false, code: 'agent_not_found' })
+  }
 })
 
 test("a user's rows are found by indexes, directly and by the lists", async () => {
