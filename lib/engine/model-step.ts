@@ -18,12 +18,14 @@ import { currentModel, requestFor, reservationFor, settle, unansweredSettlement 
 export async function modelStep(session: Session): Promise<void> {
   const { opened, services } = session
   const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
-  if (gateMs > 0) return atGate(session, gateMs)
+  if (gateMs > 0) return atGate(session, gateMs, 'provider_rate_limited')
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
   const request = await requestFor(session, opened)
   if (!(await reserved(session, request))) return
+  const taken = await takeFromLimits(session, request)
+  if (taken === null) return
 
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
@@ -40,6 +42,7 @@ export async function modelStep(session: Session): Promise<void> {
   } finally {
     stream.close()
   }
+  services.rates.unused(opened.tenantId, request.model, taken - answer.usage.inputTokens - answer.usage.outputTokens)
   await answered(session, request, answer)
 }
 
@@ -165,14 +168,27 @@ function isTooLong(session: Session, request: ModelRequest, error: ProviderError
 }
 const nearLimit = 0.8
 
-/** Time at a gate that somebody's 429 has closed is no retry. Spread, so that not all come when it opens. */
-async function atGate(session: Session, gateMs: number): Promise<void> {
+/** The tokens that the call was taken from its model's limits with; null when it has to wait, which has been seen to. */
+async function takeFromLimits(session: Session, request: ModelRequest): Promise<number | null> {
+  const { rates, model } = session.services
+  const { inputTokens, outputTokens } = model.estimate(request)
+  const tokens = inputTokens + outputTokens
+  const { allowed, which, resetMs } = await rates.model(session.opened.tenantId, request.model, tokens)
+  if (allowed) return tokens
+  if (which?.limit === 0)
+    await end(session, {}, 'provider_rate_limited', `The limit ${which.name} of ${request.model} is 0: no call may be made.`)
+  else await atGate(session, resetMs, 'rate_limited')
+  return null
+}
+
+/** Time at a gate that somebody's 429 or a limit has closed is no retry. Spread, so that not all come when it opens. */
+async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {
   const { clock } = session.services
   const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
   if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
   const { run } = session.opened
   const model = currentModel(session, run.modelIndex)
-  const data = { attempt: run.attempt, delayMs: ms, code: 'provider_rate_limited', model, gate: true }
+  const data = { attempt: run.attempt, delayMs: ms, code, model, gate: true }
   const events = [{ channel: 'monitor' as const, type: 'retry', step: run.step + 1, data }]
   await settle(session, { progress: false, events }, 0, { wait: { kind: 'retry', ms } })
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
 import type { Clock, Ids, Log } from '#lib/core/ports'
+import type { RateLimits } from '#lib/core/rate'
 import type { Body as GivenBody } from '#lib/http/body'
 import type { Access, Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
@@ -20,6 +21,7 @@ export interface HttpServices {
   log: Log
   clock: Clock
   ids: Ids
+  rates: Pick<RateLimits, 'request'>
 }
 
 /** What every handler is given besides the checked parts of the request. */
@@ -58,6 +60,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   path: string
   summary: string
   access?: Access
+  /** `message`: the request sends one, to the agent that `{id}` names where it does; it counts against limits of messages too. */
+  counts?: 'message'
   params?: Params
   query?: Query
   body?: Body
@@ -71,6 +75,7 @@ export interface Endpoint<Services> {
   readonly path: string
   readonly summary: string
   readonly access: Access
+  readonly counts: 'message' | 'request'
   readonly params: z.ZodObject
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
@@ -90,7 +95,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', answers = {} } = definition
+    const { method, path, summary, access = 'caller', counts = 'request', answers = {} } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -110,6 +115,7 @@ export function endpointsFor<Services extends HttpServices>() {
       path,
       summary,
       access,
+      counts,
       answers,
       params,
       query,

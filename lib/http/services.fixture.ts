@@ -1,4 +1,5 @@
 import type { Config } from '#lib/core/config'
+import { unlimited } from '#lib/core/rate'
 import type { HttpServices } from '#lib/http/endpoint'
 
 export interface LogLine {
@@ -45,6 +46,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
     config: { ...localConfig, ...changes },
     log: { info: write('info'), warn: write('warn'), error: write('error') },
     clock: { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0.5 },
+    rates: { request: () => Promise.resolve({ verdict: unlimited, beside: null }) },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }
 }

@@ -1,0 +1,101 @@
+import { createBreaker } from '#lib/core/breaker'
+import type { Config } from '#lib/core/config'
+import type { Clock, Limiter, Log, RateLimit } from '#lib/core/ports'
+import { unlimited, verdictOf } from '#lib/core/rate'
+import { countName, createLocalCounts, type RateState } from '#lib/limiter/local'
+import { createRedisCounts, type RedisCounts } from '#lib/limiter/redis'
+
+/** What a limiter is made of; `onMarker` is told the last announcement with each answer of Redis. */
+export interface LimiterNeeds {
+  redis: Config['redis']
+  clock: Clock
+  log: Log
+  onMarker(marker: string | null): void
+  /** A name for an announcement, different each time. */
+  makeMarker(): string
+  /** In place of Upstash, for tests. */
+  counts?: RedisCounts
+}
+
+/** Refused counts that are remembered at a time. */
+const mostBlocked = 10_000
+
+/**
+ * Makes the Limiter over Upstash Redis; while Redis is away or not configured the same limits are counted in this process, so N
+ * processes let N times as much pass. Of limits that refuse together nothing is taken: what the others had given is given back.
+ */
+export function createLimiter({ redis, clock, log, onMarker, makeMarker, counts }: LimiterNeeds): Limiter {
+  const shared = counts ?? (redis === null ? null : createRedisCounts(redis))
+  const local = createLocalCounts(clock)
+  let localChecks = 0
+  const breaker = createBreaker(clock, (error, pauseMs) => {
+    if (pauseMs === null) return
+    log.warn('Redis does not answer and is left alone for a while; rate limits are counted in this process', {
+      pauseMs,
+      localChecks,
+      error: error instanceof Error ? `${error.name}: ${error.message}`.slice(0, 200) : 'unknown error',
+    })
+  })
+
+  const blocked = new Map<string, number>()
+
+  async function take(limits: readonly RateLimit[]): Promise<RateState[]> {
+    if (shared !== null) {
+      const outcome = await breaker.run(() => shared.take(limits))
+      if (outcome.ok) {
+        const { states, marker } = outcome.value
+        onMarker(marker)
+        const refused = states.filter(({ allowed }) => !allowed)
+        if (refused.length > 0) giveBack(states.filter(({ allowed }) => allowed).map(({ limit }) => limit))
+        for (const { limit, resetMs } of refused) block(limit, resetMs)
+        return states
+      }
+      localChecks += 1
+    }
+    return local.take(limits)
+  }
+
+  /** A count without a single place left has none until it is filled again: until then a flood costs Redis nothing and others no place. */
+  function block(limit: RateLimit, resetMs: number): void {
+    if (limit.cost !== 1) return
+    if (blocked.size >= mostBlocked) blocked.clear()
+    blocked.set(countName(limit), clock.monotonic() + resetMs)
+  }
+
+  function standing(limit: RateLimit): RateState | null {
+    // Zero means zero: nothing is asked.
+    if (limit.limit === 0) return { limit, allowed: false, remaining: 0, resetMs: limit.windowMs }
+    const name = countName(limit)
+    const until = blocked.get(name)
+    if (until === undefined) return null
+    const resetMs = Math.ceil(until - clock.monotonic())
+    if (resetMs > 0) return { limit, allowed: false, remaining: 0, resetMs }
+    blocked.delete(name)
+    return null
+  }
+
+  function giveBack(limits: readonly RateLimit[]): void {
+    if (limits.length === 0) return
+    for (const limit of limits) blocked.delete(countName(limit))
+    if (shared === null || breaker.isOpen()) local.giveBack(limits)
+    else void breaker.run(() => shared.giveBack(limits))
+  }
+
+  return {
+    async check(limits) {
+      if (limits.length === 0) return unlimited
+      const refused = limits.map(standing).filter((state) => state !== null)
+      return verdictOf(refused.length > 0 ? refused : await take(limits))
+    },
+    giveBack,
+    async announce() {
+      if (shared !== null) await breaker.run(() => shared.setMarker(makeMarker()))
+    },
+    async listen() {
+      if (shared === null) return
+      const outcome = await breaker.run(() => shared.take([]))
+      if (outcome.ok) onMarker(outcome.value.marker)
+    },
+    status: () => ({ redis: shared === null ? 'off' : breaker.isOpen() ? 'down' : 'ok', localChecks }),
+  }
+}

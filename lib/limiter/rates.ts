@@ -1,0 +1,79 @@
+import type { Config } from '#lib/core/config'
+import type { Clock, Ids, Log, RateVerdict } from '#lib/core/ports'
+import { modelRates, requestRates, toolRates, type RateCaller, type RateLimits } from '#lib/core/rate'
+import type { Authority } from '#lib/core/store'
+import { createLimiter } from '#lib/limiter/limiter'
+import { createRefusals, type TellRefusals } from '#lib/limiter/refusals'
+import { createLimitSettings, type LimitsSource } from '#lib/limiter/settings'
+
+/** What the limits of a process are made of. */
+export interface RatesNeeds {
+  redis: Config['redis']
+  clock: Clock
+  ids: Ids
+  log: Log
+  source: LimitsSource
+  /** Writes the audit entry of refused requests. */
+  tell: TellRefusals
+}
+
+/** Who has no count of its own looks for announcements of changed limits so often, beside its work. */
+const listenEveryMs = 1_000
+
+/** Makes the rate limits of a process. */
+export function createRates({ redis, clock, ids, log, source, tell }: RatesNeeds): RateLimits {
+  const settings = createLimitSettings(source, clock, log)
+  const limiter = createLimiter({
+    redis,
+    clock,
+    log,
+    makeMarker: () => ids.make('mark'),
+    onMarker: settings.note,
+  })
+  const refusals = createRefusals(tell, clock, log)
+  let listenedAt = Number.NEGATIVE_INFINITY
+
+  function listenBeside(): Promise<void> | null {
+    if (redis === null || clock.monotonic() - listenedAt < listenEveryMs) return null
+    listenedAt = clock.monotonic()
+    return limiter.listen()
+  }
+
+  async function check(authority: Authority, of: Parameters<RateLimits['request']>[1]): Promise<{ who: RateCaller; verdict: RateVerdict }> {
+    // Twice at most: the first check may bring the news that the limits it was made with have been changed.
+    for (let turn = 0; ; turn++) {
+      const { who, limits } = await settings.of(authority)
+      const before = settings.version()
+      const rates = requestRates(who, limits, of)
+      const verdict = await limiter.check(rates)
+      if (settings.version() === before || turn > 0) return { who, verdict }
+      if (verdict.allowed) limiter.giveBack(rates)
+    }
+  }
+
+  return {
+    async request(authority, of) {
+      const { who, verdict } = await check(authority, of)
+      const beside = verdict.which === null ? listenBeside() : null
+      if (verdict.allowed) return { verdict, beside }
+      return { verdict, beside: refusals.note(authority, `${who.tenant}:${who.caller ?? who.keyHash}`, verdict) }
+    },
+    async tool(tenantId, name) {
+      return limiter.check(toolRates(tenantId, await settings.ofTenant(tenantId), name))
+    },
+    async model(tenantId, model, tokens) {
+      return limiter.check(modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens))
+    },
+    unused(tenantId, model, tokens) {
+      if (tokens <= 0) return
+      void settings.ofTenant(tenantId).then((limits) => {
+        limiter.giveBack(modelRates(tenantId, limits, model, tokens).filter(({ name }) => name === 'model-tokens'))
+      })
+    },
+    changed() {
+      settings.forget()
+      return limiter.announce()
+    },
+    status: limiter.status,
+  }
+}
