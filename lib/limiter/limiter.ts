@@ -81,21 +81,33 @@ export function createLimiter({ redis, clock, log, onMarker, makeMarker, counts 
     else void breaker.run(() => shared.giveBack(limits))
   }
 
+  let listening: Promise<void> | null = null
+  /** One at a time for all who ask meanwhile: a flood asks no faster than Redis answers. */
+  function listen(): Promise<void> {
+    if (shared === null) return Promise.resolve()
+    listening ??= breaker
+      .run(() => shared.take([]))
+      .then((outcome) => {
+        if (outcome.ok) onMarker(outcome.value.marker)
+      })
+      .finally(() => (listening = null))
+    return listening
+  }
+
   return {
     async check(limits) {
       if (limits.length === 0) return unlimited
       const refused = limits.map(standing).filter((state) => state !== null)
-      return verdictOf(refused.length > 0 ? refused : await take(limits))
+      if (refused.length === 0) return verdictOf(await take(limits))
+      // Nothing is counted, but a limit that has been raised must be heard of.
+      await listen()
+      return verdictOf(refused)
     },
     giveBack,
     async announce() {
       if (shared !== null) await breaker.run(() => shared.setMarker(makeMarker()))
     },
-    async listen() {
-      if (shared === null) return
-      const outcome = await breaker.run(() => shared.take([]))
-      if (outcome.ok) onMarker(outcome.value.marker)
-    },
+    listen,
     status: () => ({ redis: shared === null ? 'off' : breaker.isOpen() ? 'down' : 'ok', localChecks }),
   }
 }

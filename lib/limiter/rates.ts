@@ -1,7 +1,6 @@
 import type { Config } from '#lib/core/config'
-import type { Clock, Ids, Log, RateVerdict } from '#lib/core/ports'
-import { modelRates, requestRates, toolRates, type RateCaller, type RateLimits } from '#lib/core/rate'
-import type { Authority } from '#lib/core/store'
+import type { Clock, Ids, Log, RateLimit, RateVerdict } from '#lib/core/ports'
+import { modelRates, requestRates, toolRates, type RateLimits } from '#lib/core/rate'
 import { createLimiter } from '#lib/limiter/limiter'
 import { createRefusals, type TellRefusals } from '#lib/limiter/refusals'
 import { createLimitSettings, type LimitsSource } from '#lib/limiter/settings'
@@ -39,31 +38,30 @@ export function createRates({ redis, clock, ids, log, source, tell }: RatesNeeds
     return limiter.listen()
   }
 
-  async function check(authority: Authority, of: Parameters<RateLimits['request']>[1]): Promise<{ who: RateCaller; verdict: RateVerdict }> {
-    // Twice at most: the first check may bring the news that the limits it was made with have been changed.
+  /** Twice at most: the first check may bring the news that the limits it was made with have been changed. */
+  async function decide(load: () => Promise<readonly RateLimit[]>): Promise<RateVerdict> {
     for (let turn = 0; ; turn++) {
-      const { who, limits } = await settings.of(authority)
       const before = settings.version()
-      const rates = requestRates(who, limits, of)
+      const rates = await load()
       const verdict = await limiter.check(rates)
-      if (settings.version() === before || turn > 0) return { who, verdict }
+      if (settings.version() === before || turn > 0) return verdict
       if (verdict.allowed) limiter.giveBack(rates)
     }
   }
 
   return {
     async request(authority, of) {
-      const { who, verdict } = await check(authority, of)
-      const beside = verdict.which === null ? listenBeside() : null
-      if (verdict.allowed) return { verdict, beside }
-      return { verdict, beside: refusals.note(authority, `${who.tenant}:${who.caller ?? who.keyHash}`, verdict) }
+      let name = ''
+      const verdict = await decide(async () => {
+        const { who, limits } = await settings.of(authority)
+        name = `${who.tenant}:${who.caller ?? who.keyHash}`
+        return requestRates(who, limits, of)
+      })
+      if (verdict.allowed) return { verdict, beside: verdict.which === null ? listenBeside() : null }
+      return { verdict, beside: refusals.note(authority, name, verdict) }
     },
-    async tool(tenantId, name) {
-      return limiter.check(toolRates(tenantId, await settings.ofTenant(tenantId), name))
-    },
-    async model(tenantId, model, tokens) {
-      return limiter.check(modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens))
-    },
+    tool: (tenantId, name) => decide(async () => toolRates(tenantId, await settings.ofTenant(tenantId), name)),
+    model: (tenantId, model, tokens) => decide(async () => modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens)),
     unused(tenantId, model, tokens) {
       if (tokens <= 0) return
       void settings.ofTenant(tenantId).then((limits) => {
