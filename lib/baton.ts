@@ -53,6 +53,7 @@ async function compose(config: Config): Promise<Services> {
   const { environment } = config
   const rates = createRates({
     redis: config.redis,
+    local: config.local,
     clock,
     ids,
     log,

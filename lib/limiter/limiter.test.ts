@@ -30,6 +30,7 @@ function setUp(withRedis: boolean) {
   const markers: (string | null)[] = []
   const limiter = createLimiter({
     redis: null,
+    local: false,
     clock,
     log,
     onMarker: (marker) => void markers.push(marker),

@@ -8,6 +8,8 @@ import { createRedisCounts, type RedisCounts } from '#lib/limiter/redis'
 /** What a limiter is made of; `onMarker` is told the last announcement with each answer of Redis. */
 export interface LimiterNeeds {
   redis: Config['redis']
+  /** Local mode waits longer for Redis. */
+  local: boolean
   clock: Clock
   log: Log
   onMarker(marker: string | null): void
@@ -24,8 +26,8 @@ const mostBlocked = 10_000
  * Makes the Limiter over Upstash Redis; while Redis is away or not configured the same limits are counted in this process, so N
  * processes let N times as much pass. Of limits that refuse together nothing is taken: what the others had given is given back.
  */
-export function createLimiter({ redis, clock, log, onMarker, makeMarker, counts }: LimiterNeeds): Limiter {
-  const shared = counts ?? (redis === null ? null : createRedisCounts(redis))
+export function createLimiter({ redis, local: localMode, clock, log, onMarker, makeMarker, counts }: LimiterNeeds): Limiter {
+  const shared = counts ?? (redis === null ? null : createRedisCounts(redis, localMode))
   const local = createLocalCounts(clock)
   let localChecks = 0
   const breaker = createBreaker(clock, (error, pauseMs) => {

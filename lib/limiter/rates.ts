@@ -8,6 +8,7 @@ import { createLimitSettings, type LimitsSource } from '#lib/limiter/settings'
 /** What the limits of a process are made of. */
 export interface RatesNeeds {
   redis: Config['redis']
+  local: boolean
   clock: Clock
   ids: Ids
   log: Log
@@ -20,10 +21,11 @@ export interface RatesNeeds {
 const listenEveryMs = 1_000
 
 /** Makes the rate limits of a process. */
-export function createRates({ redis, clock, ids, log, source, tell }: RatesNeeds): RateLimits {
+export function createRates({ redis, local, clock, ids, log, source, tell }: RatesNeeds): RateLimits {
   const settings = createLimitSettings(source, clock, log)
   const limiter = createLimiter({
     redis,
+    local,
     clock,
     log,
     makeMarker: () => ids.make('mark'),
