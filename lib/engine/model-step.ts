@@ -8,6 +8,7 @@ import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
+import { takeModelCall } from '#lib/engine/rates'
 import type { Session } from '#lib/engine/session'
 import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
@@ -24,8 +25,9 @@ export async function modelStep(session: Session): Promise<void> {
     return void (await settle(session, { progress: false }))
   const request = await requestFor(session, opened)
   if (!(await reserved(session, request))) return
-  const taken = await takeFromLimits(session, request)
-  if (taken === null) return
+  const taken = await takeModelCall(session, request)
+  if (taken.kind === 'never') return end(session, {}, 'provider_rate_limited', taken.message)
+  if (taken.kind === 'wait') return atGate(session, taken.ms, 'rate_limited')
 
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
@@ -42,7 +44,7 @@ export async function modelStep(session: Session): Promise<void> {
   } finally {
     stream.close()
   }
-  services.rates.unused(opened.tenantId, request.model, taken - answer.usage.inputTokens - answer.usage.outputTokens)
+  services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
   await answered(session, request, answer)
 }
 
@@ -167,19 +169,6 @@ function isTooLong(session: Session, request: ModelRequest, error: ProviderError
   )
 }
 const nearLimit = 0.8
-
-/** The tokens that the call was taken from its model's limits with; null when it has to wait, which has been seen to. */
-async function takeFromLimits(session: Session, request: ModelRequest): Promise<number | null> {
-  const { rates, model } = session.services
-  const { inputTokens, outputTokens } = model.estimate(request)
-  const tokens = inputTokens + outputTokens
-  const { allowed, which, resetMs } = await rates.model(session.opened.tenantId, request.model, tokens)
-  if (allowed) return tokens
-  if (which?.limit === 0)
-    await end(session, {}, 'provider_rate_limited', `The limit ${which.name} of ${request.model} is 0: no call may be made.`)
-  else await atGate(session, resetMs, 'rate_limited')
-  return null
-}
 
 /** Time at a gate that somebody's 429 or a limit has closed is no retry. Spread, so that not all come when it opens. */
 async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {

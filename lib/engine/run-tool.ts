@@ -2,6 +2,7 @@ import type { ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
 import { LeaseLost } from '#lib/engine/lease'
+import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
 
 /** A tool that ignores its signal is given up after so long (invariant 6). */
@@ -54,8 +55,8 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   const input = tool.input.safeParse(call.input)
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
 
-  const { allowed, which, resetMs } = await services.rates.tool(opened.tenantId, tool.name)
-  if (!allowed) return write('failed', limited(tool.name, which?.limit ?? 0, resetMs), 'rate_limited')
+  const limited = await toolRefusal(session, tool.name)
+  if (limited !== null) return write('failed', limited, 'rate_limited')
 
   // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
   const timeoutMs = toolTimeout(session, call.name)
@@ -162,12 +163,6 @@ const text = (value: string): ToolOutput => ({ type: 'error-text', value })
 
 function error(errorType: string, message: string): ToolOutput {
   return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
-}
-
-/** Only this call is refused: the model is told when it may try again, and the run goes on. */
-function limited(name: string, limit: number, resetMs: number): ToolOutput {
-  const message = `The tool ${name} may be called ${limit} times a minute; this call was not executed.`
-  return { type: 'error-json', value: { ok: false, errorType: 'rate_limited', message, retryable: limit > 0, retryAfterMs: resetMs } }
 }
 
 function outputOf(result: unknown): ToolOutput {

@@ -39,6 +39,10 @@ test('a key is asked for once, its tenant with it; users and operators need no q
 
 test('many at once ask once', async () => {
   const { source, settings } = setUp()
+  await Promise.all(Array.from({ length: 20 }, () => settings.of(key)))
+  expect(source.asked).toEqual(['abcdef'])
+  source.asked = []
+  settings.forget()
   await Promise.all(Array.from({ length: 20 }, () => settings.ofTenant('ten')))
   expect(source.asked).toEqual(['ten'])
 })

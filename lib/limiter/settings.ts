@@ -46,7 +46,7 @@ interface Entry {
 /** Makes the memory over a source. */
 export function createLimitSettings(source: LimitsSource, clock: Pick<Clock, 'monotonic'>, log: Log): LimitSettings {
   const tenants = new Map<string, Entry>()
-  const keys = new Map<string, { known: KnownLimits | null; nextAt: number }>()
+  const keys = new Map<string, { known: Promise<KnownLimits | null>; nextAt: number }>()
   let marker: string | null = null
   let version = 0
 
@@ -87,15 +87,18 @@ export function createLimitSettings(source: LimitsSource, clock: Pick<Clock, 'mo
     return tenants.get(tenant)?.limits ?? {}
   }
 
-  /** The key's tenant and id, which never change; null where the database refuses it. */
-  async function ofKey(authority: Authority, keyHash: string): Promise<KnownLimits | null> {
+  /** The key's tenant and id, which never change; null where the database refuses it. Many at once ask once. */
+  function ofKey(authority: Authority, keyHash: string): Promise<KnownLimits | null> {
     const entry = keys.get(keyHash)
     if (entry !== undefined && clock.monotonic() < entry.nextAt) return entry.known
     const asked = version
-    const known = await ask(() => source.ofCaller(authority))
-    keep(keys, mostKeys, keyHash, { known, nextAt: known === null ? clock.monotonic() + pauseMs : Number.POSITIVE_INFINITY })
-    if (known !== null) take(known.tenant, asked, known)
-    return known
+    const asking = { nextAt: Number.POSITIVE_INFINITY, known: ask(() => source.ofCaller(authority)) }
+    keep(keys, mostKeys, keyHash, asking)
+    void asking.known.then((known) => {
+      if (known === null) asking.nextAt = clock.monotonic() + pauseMs
+      else take(known.tenant, asked, known)
+    })
+    return asking.known
   }
 
   return {

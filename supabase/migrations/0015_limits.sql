@@ -19,10 +19,14 @@ begin
     from baton.limits l join baton.tenants t on t.id = l.tenant_id where l.tenant_id = p ->> 'tenant' and t.environment = p ->> 'environment'));
 end $$;
 
--- Who the credential is, and what is set for its tenant: asked once a process and key.
-create or replace function baton.limits_of(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+-- Who the credential is, and what is set for its tenant: asked once a process and key. It asks for no right (null), for it gives none:
+-- a key that may only run agents is limited like any other.
+create or replace function baton.limits_of(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  q jsonb := baton.authorize(p, null);
 begin
-  return (baton.tenant_limits(p)::jsonb || jsonb_build_object('tenant', p ->> 'tenant', 'caller', p ->> 'caller'))::json;
+  if q ->> 'ok' = 'false' then return q::json; end if;
+  return (baton.tenant_limits(q)::jsonb || jsonb_build_object('tenant', q ->> 'tenant', 'caller', q ->> 'caller'))::json;
 end $$;
 
 create or replace function baton.limit_json(l baton.limits) returns jsonb language plpgsql immutable set search_path = '' as $$
@@ -58,17 +62,20 @@ end $$;
 
 -- {limit, perWindow, count} Requests that a process has refused since it last told: one entry, not one a request.
 create or replace function baton.limit_refused(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  q jsonb := baton.authorize(p, null);
 begin
-  perform baton.audit_request(p, jsonb_build_object('action', 'request.admit', 'decision', 'refused', 'code', 'rate_limited',
+  if q ->> 'ok' = 'false' then return q::json; end if;
+  perform baton.audit_request(q, jsonb_build_object('action', 'request.admit', 'decision', 'refused', 'code', 'rate_limited',
     'reason', 'The limit ' || (p ->> 'limit') || ' of ' || (p ->> 'perWindow') || ' is used up.', 'data', jsonb_build_object('limit', p -> 'limit', 'count', p -> 'count')));
   return json_build_object('ok', true);
 end $$;
 
-create or replace function baton.runs_refusal(p jsonb, scope text, most bigint, working bigint) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.runs_refusal(p jsonb, agent text, scope text, most bigint, working bigint) returns json language plpgsql set search_path = '' as $$
 begin
   if working < most then return null; end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'message.accept', 'decision', 'refused', 'code', 'queue_full', 'scope', scope,
-    'agentId', p -> 'agent' ->> 'name', 'data', jsonb_build_object('limit', most, 'running', working)));
+    'agentId', agent, 'data', jsonb_build_object('limit', most, 'running', working)));
   return baton.refuse('queue_full', jsonb_build_object('scope', scope, 'limit', most, 'running', working, 'retryAfterMs', 5000));
 end $$;
 
@@ -95,14 +102,14 @@ begin
   most := (given -> 'tenant' ->> 'concurrentRuns')::bigint;
   if most is not null then
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:runs:' || (w.a).tenant_id, 0));
-    refusal := baton.runs_refusal(p, 'tenant', most, (select count(*) from baton.runs r
+    refusal := baton.runs_refusal(p, (w.a).id, 'tenant', most, (select count(*) from baton.runs r
       where r.tenant_id = (w.a).tenant_id and r.state in ('running', 'waiting')));
     if refusal is not null then return refusal; end if;
   end if;
   if (w.a).owner_id is null then return null; end if;
   most := coalesce(given -> owner ->> 'concurrentRuns', given -> 'user:*' ->> 'concurrentRuns', '5')::bigint;
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:runs:' || (w.a).tenant_id || ':' || owner, 0));
-  return baton.runs_refusal(p, owner, most, (select count(*) from baton.runs r
+  return baton.runs_refusal(p, (w.a).id, owner, most, (select count(*) from baton.runs r
     where r.tenant_id = (w.a).tenant_id and r.owner_id = (w.a).owner_id and r.state in ('running', 'waiting')));
 end $$;
 

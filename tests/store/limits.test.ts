@@ -77,6 +77,18 @@ test.concurrent('a run that waits for a hand-over counts, one that awaits an app
   ok(await open(who, 'next'))
 })
 
+test.concurrent('a retry starts a run like a message does', async () => {
+  const who = await tenant({ tenant: { concurrentRuns: 1 } })
+  const failing = await hold(kit, 'fails', who)
+  const end = { state: 'failed', stopReason: 'internal_error', output: null, error: null } as const
+  await commit(kit, failing, {}, { end })
+  await hold(kit, 'works', who)
+  const retry = () => kit.store.retry(who, { runId: failing.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null })
+  expect(await retry()).toMatchObject({ code: 'queue_full', scope: 'tenant' })
+  ok(await kit.store.setLimit(who, { scope: 'tenant', values: { concurrentRuns: 2 } }))
+  ok(await retry())
+})
+
 test.concurrent('limits are read, replaced and taken away; each change and each refusal stands in the audit log', async () => {
   const who = await tenant({ tenant: { concurrentRuns: 0 }, 'tool:echo': { requestsPerMinute: 3 } })
   const of = 'operator' in who.credential ? who.credential.operator.tenant : ''
