@@ -83,6 +83,15 @@ export function handle<Services extends HttpServices>(
     const url = new URL(request.url)
     const params = matchPath(endpoint.path, url.pathname)
     const caller = await authenticate({ request, config, access: endpoint.access, id: params['id'], now: clock.now(), requestId })
+    const { environment } = config
+    const { rates } = services
+    const limits = await takeFromLimits({ caller, endpoint, environment, id: params['id'], rates, background: options.background })
+    for (const [name, value] of Object.entries(limits)) added.set(name, value)
+    const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
+    const prefer = readPrefer(request.headers, {
+      defaultWaitMs: config.defaultWaitMs,
+      maxWaitMs: Math.max(0, config.maxDurationMs - config.hardMarginMs),
+    })
     const background = (work: Promise<unknown>): void =>
       options.background(
         work.catch((error: unknown) => {
@@ -92,14 +101,6 @@ export function handle<Services extends HttpServices>(
           })
         }),
       )
-    const { environment } = config
-    const limits = await takeFromLimits({ caller, endpoint, environment, id: params['id'], rates: services.rates, background })
-    for (const [name, value] of Object.entries(limits)) added.set(name, value)
-    const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
-    const prefer = readPrefer(request.headers, {
-      defaultWaitMs: config.defaultWaitMs,
-      maxWaitMs: Math.max(0, config.maxDurationMs - config.hardMarginMs),
-    })
     return endpoint.respond({ request, url, params, body, caller, services, requestId, prefer, background })
   }
 
