@@ -45,7 +45,7 @@ create or replace function baton.set_limit(p jsonb) returns json language plpgsq
 declare
   l baton.limits;
 begin
-  if not exists (select from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment') then return baton.refuse('tenant_missing'); end if;
+  if not exists (select from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment') then return baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant')); end if;
   if p -> 'values' = '{}' then
     delete from baton.limits x where x.tenant_id = p ->> 'tenant' and x.scope = p ->> 'scope';
   elsif (select count(*) from baton.limits x where x.tenant_id = p ->> 'tenant' and x.scope <> p ->> 'scope') >= 1000 then
