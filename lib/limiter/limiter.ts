@@ -21,6 +21,8 @@ export interface LimiterNeeds {
 
 /** Refused counts that are remembered at a time. */
 const mostBlocked = 10_000
+/** How long a refusal is believed without asking. */
+const blockMs = 1_000
 
 /**
  * Makes the Limiter over Upstash Redis; while Redis is away or not configured the same limits are counted in this process, so N
@@ -39,7 +41,7 @@ export function createLimiter({ redis, local: localMode, clock, log, onMarker, m
     })
   })
 
-  const blocked = new Map<string, number>()
+  const blocked = new Map<string, { until: number; resetAt: number }>()
 
   async function take(limits: readonly RateLimit[]): Promise<RateState[]> {
     if (shared !== null) {
@@ -57,23 +59,21 @@ export function createLimiter({ redis, local: localMode, clock, log, onMarker, m
     return local.take(limits)
   }
 
-  /** A count without a single place left has none until it is filled again: until then a flood costs Redis nothing and others no place. */
+  /** For a moment nobody asks Redis again: a flood costs it little. No longer, for what others have taken may be given back. */
   function block(limit: RateLimit, resetMs: number): void {
     if (limit.cost !== 1) return
     if (blocked.size >= mostBlocked) blocked.clear()
-    blocked.set(countName(limit), clock.monotonic() + resetMs)
+    const now = clock.monotonic()
+    blocked.set(countName(limit), { until: now + Math.min(blockMs, resetMs), resetAt: now + resetMs })
   }
 
   function standing(limit: RateLimit): RateState | null {
     // Zero means zero: nothing is asked.
     if (limit.limit === 0) return { limit, allowed: false, remaining: 0, resetMs: limit.windowMs }
-    const name = countName(limit)
-    const until = blocked.get(name)
-    if (until === undefined) return null
-    const resetMs = Math.ceil(until - clock.monotonic())
-    if (resetMs > 0) return { limit, allowed: false, remaining: 0, resetMs }
-    blocked.delete(name)
-    return null
+    const known = blocked.get(countName(limit))
+    const now = clock.monotonic()
+    if (known === undefined || now >= known.until) return null
+    return { limit, allowed: false, remaining: 0, resetMs: Math.ceil(known.resetAt - now) }
   }
 
   function giveBack(limits: readonly RateLimit[]): void {
@@ -107,7 +107,10 @@ export function createLimiter({ redis, local: localMode, clock, log, onMarker, m
     },
     giveBack,
     async announce() {
-      if (shared !== null) await breaker.run(() => shared.setMarker(makeMarker()))
+      if (shared === null) return
+      const marker = makeMarker()
+      const outcome = await breaker.run(() => shared.setMarker(marker))
+      if (outcome.ok) onMarker(marker)
     },
     listen,
     status: () => ({ redis: shared === null ? 'off' : breaker.isOpen() ? 'down' : 'ok', localChecks }),

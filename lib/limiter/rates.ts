@@ -2,6 +2,7 @@ import type { Config } from '#lib/core/config'
 import type { Clock, Ids, Log, RateLimit, RateVerdict } from '#lib/core/ports'
 import { modelRates, requestRates, toolRates, type RateLimits } from '#lib/core/rate'
 import { createLimiter } from '#lib/limiter/limiter'
+import type { RedisCounts } from '#lib/limiter/redis'
 import { createRefusals, type TellRefusals } from '#lib/limiter/refusals'
 import { createLimitSettings, type LimitsSource } from '#lib/limiter/settings'
 
@@ -15,13 +16,15 @@ export interface RatesNeeds {
   source: LimitsSource
   /** Writes the audit entry of refused requests. */
   tell: TellRefusals
+  /** In place of Upstash, for tests. */
+  counts?: RedisCounts
 }
 
 /** Who has no count of its own looks for announcements of changed limits so often, beside its work. */
 const listenEveryMs = 1_000
 
 /** Makes the rate limits of a process. */
-export function createRates({ redis, local, clock, ids, log, source, tell }: RatesNeeds): RateLimits {
+export function createRates({ redis, local, clock, ids, log, source, tell, counts }: RatesNeeds): RateLimits {
   const settings = createLimitSettings(source, clock, log)
   const limiter = createLimiter({
     redis,
@@ -30,6 +33,7 @@ export function createRates({ redis, local, clock, ids, log, source, tell }: Rat
     log,
     makeMarker: () => ids.make('mark'),
     onMarker: settings.note,
+    ...(counts === undefined ? {} : { counts }),
   })
   const refusals = createRefusals(tell, clock, log)
   let listenedAt = Number.NEGATIVE_INFINITY
@@ -40,15 +44,19 @@ export function createRates({ redis, local, clock, ids, log, source, tell }: Rat
     return limiter.listen()
   }
 
-  /** Twice at most: the first check may bring the news that the limits it was made with have been changed. */
+  /**
+   * The first check may bring the news that limits have been changed: then they are loaded anew, and where others hold for this work
+   * it is taken from those instead. Where the same hold it stays taken once: given back and taken again it would be in others' way.
+   */
   async function decide(load: () => Promise<readonly RateLimit[]>): Promise<RateVerdict> {
-    for (let turn = 0; ; turn++) {
-      const before = settings.version()
-      const rates = await load()
-      const verdict = await limiter.check(rates)
-      if (settings.version() === before || turn > 0) return verdict
-      if (verdict.allowed) limiter.giveBack(rates)
-    }
+    const before = settings.version()
+    const rates = await load()
+    const verdict = await limiter.check(rates)
+    if (settings.version() === before) return verdict
+    const changed = await load()
+    if (JSON.stringify(changed) === JSON.stringify(rates)) return verdict
+    if (verdict.allowed) limiter.giveBack(rates)
+    return limiter.check(changed)
   }
 
   return {
