@@ -8,6 +8,7 @@ import { handOverAll } from '#lib/engine/slices'
 import { providerEnv, readConfig } from '#lib/env'
 import { endAllStreams } from '#lib/http/sse'
 import { createLive } from '#lib/live/live'
+import { createRates } from '#lib/limiter/rates'
 import { createModels } from '#lib/models/create-models'
 import { priceOf } from '#lib/models/registry'
 import { providers } from '#lib/providers'
@@ -51,6 +52,23 @@ async function compose(config: Config): Promise<Services> {
   const queue = createQueue({ inngest: config.inngest, log })
   const live = createLive({ redis: config.redis, clock, log, processId: ids.make('proc') })
 
+  const { environment } = config
+  const rates = createRates({
+    redis: config.redis,
+    local: config.local,
+    clock,
+    ids,
+    log,
+    source: {
+      async ofCaller(authority) {
+        const answer = await store.limitsOf(authority)
+        return answer.ok ? answer : null
+      },
+      ofTenant: async (tenant) => ({ tenant, caller: null, limits: (await store.tenantLimits({ tenant, environment })).limits }),
+    },
+    tell: ({ authority, ...refused }) => store.limitRefused(authority, refused),
+  })
+
   const inFlight = new Set<Promise<void>>()
   function dispatch(rows: readonly OutboxRow[]): void {
     if (rows.length === 0) return
@@ -74,6 +92,7 @@ async function compose(config: Config): Promise<Services> {
     store,
     queue,
     live,
+    rates,
     model: plugin?.model(models) ?? models,
     templates: deployTemplates([...agents, ...(plugin?.definitions ?? [])], price),
     price,

@@ -2,6 +2,7 @@ import type { Config } from '#lib/core/config'
 import type { NewKey } from '#lib/core/keys'
 import type { Store } from '#lib/core/pages'
 import type { Queue } from '#lib/core/ports'
+import type { RateLimits } from '#lib/core/rate'
 import type { EngineServices } from '#lib/engine/services'
 import type { HttpServices } from '#lib/http/endpoint'
 import type { Sweep } from '#lib/jobs/sweep'
@@ -19,6 +20,7 @@ export interface Services extends EngineServices, HttpServices {
   config: Config
   store: Store
   queue: Queue
+  rates: RateLimits
   local: LocalServices | null
   /** Resolves when the sends that have begun have ended, well or badly. */
   settled(): Promise<void>

@@ -12,7 +12,8 @@ export const continueRun = client.createFunction(
     id: 'agent-continue',
     triggers: [{ event: eventNames.continue }],
     retries: 4,
-    concurrency: [{ limit: 5 }],
+    // Five in all, as the free plan has; one tenant never takes the last of them.
+    concurrency: [{ limit: 5 }, { key: 'event.data.tenantId', limit: 4 }],
     checkpointing: false,
   },
   async ({ event, step }) => {

@@ -8,6 +8,7 @@ export const kodeMessage = endpoint({
   method: 'POST',
   path: '/api/agent/{id}',
   summary: 'Alias of POST /api/agents/{id}/messages with {message} alone',
+  counts: 'message',
   params: agentParams,
   body: z.strictObject({ message: messageContent, template: z.string().max(64).optional() }),
   userFields: ['message', 'template'],

@@ -27,6 +27,7 @@ export const sendMessage = endpoint({
   method: 'POST',
   path: '/api/agents/{id}/messages',
   summary: 'Send a message: run the agent, hand over what does not fit',
+  counts: 'message',
   params: agentParams,
   body: sendMessageBody,
   userFields: ['message', 'template', 'metadata', 'onBusy', 'limits'],

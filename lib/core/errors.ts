@@ -42,7 +42,7 @@ export const errorTable = {
   empty_response: [422, 'The model answered nothing', false],
   unknown_outcome: [422, 'The outcome of a tool call is unknown', false],
   killed: [423, 'A kill switch is set', false],
-  queue_full: [429, 'The queue of the agent is full', true],
+  queue_full: [429, 'Too many runs or queued messages', true],
   rate_limited: [429, 'Too many requests', true],
   budget_exceeded: [402, 'A budget is used up', false],
   price_unknown: [402, 'The model has no known price', false],

@@ -1,5 +1,6 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
+import type { LimitStore } from '#lib/core/limit-store'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
@@ -114,7 +115,7 @@ export interface TakenDelivery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, KeyStore {
+export interface Store extends EngineStore, KeyStore, LimitStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

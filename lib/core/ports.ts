@@ -168,3 +168,40 @@ export interface EffectRecord {
   idempotencyKey?: string
   input?: unknown
 }
+
+/** One count that work is taken from: `limit` a window. */
+export interface RateLimit {
+  /** As RateLimit-Policy names it: user, key-messages, tenant, tool, model-tokens, ... */
+  name: string
+  /** What is counted apart from others. */
+  key: string
+  limit: number
+  windowMs: number
+  /** How much this piece of work takes: 1, or tokens. */
+  cost: number
+}
+
+/** What several counts say together. */
+export interface RateVerdict {
+  allowed: boolean
+  /** The limit that refused, else the one with least left; null where none applies. */
+  which: RateLimit | null
+  remaining: number
+  /** Milliseconds until `which` is whole again; a refused piece of work fits then. */
+  resetMs: number
+  states: readonly { limit: RateLimit; allowed: boolean; remaining: number; resetMs: number }[]
+}
+
+/** Counts work by keys, over all processes where Redis answers and within this one where it does not. Never throws. */
+export interface Limiter {
+  /** Takes the work from all counts, or from none: one request to Redis, 300 ms at most. */
+  check(limits: readonly RateLimit[]): Promise<RateVerdict>
+  /** Gives work back that was not done; returns at once. */
+  giveBack(limits: readonly RateLimit[]): void
+  /** Tells every process, with its next check, that settings have changed; without Redis nobody. */
+  announce(): Promise<void>
+  /** Looks for such an announcement where no check would. */
+  listen(): Promise<void>
+  /** `localChecks` counts the checks that only this process has counted because Redis did not answer. */
+  status(): { redis: 'off' | 'ok' | 'down'; localChecks: number }
+}

@@ -8,6 +8,7 @@ import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
+import { takeModelCall } from '#lib/engine/rates'
 import type { Session } from '#lib/engine/session'
 import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
@@ -18,12 +19,15 @@ import { currentModel, requestFor, reservationFor, settle, unansweredSettlement 
 export async function modelStep(session: Session): Promise<void> {
   const { opened, services } = session
   const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
-  if (gateMs > 0) return atGate(session, gateMs)
+  if (gateMs > 0) return atGate(session, gateMs, 'provider_rate_limited')
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
   const request = await requestFor(session, opened)
   if (!(await reserved(session, request))) return
+  const taken = await takeModelCall(session, request)
+  if (taken.kind === 'never') return end(session, {}, 'provider_rate_limited', taken.message)
+  if (taken.kind === 'wait') return atGate(session, taken.ms, 'rate_limited')
 
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
@@ -40,6 +44,7 @@ export async function modelStep(session: Session): Promise<void> {
   } finally {
     stream.close()
   }
+  services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
   await answered(session, request, answer)
 }
 
@@ -165,14 +170,14 @@ function isTooLong(session: Session, request: ModelRequest, error: ProviderError
 }
 const nearLimit = 0.8
 
-/** Time at a gate that somebody's 429 has closed is no retry. Spread, so that not all come when it opens. */
-async function atGate(session: Session, gateMs: number): Promise<void> {
+/** Time at a gate that somebody's 429 or a limit has closed is no retry. Spread, so that not all come when it opens. */
+async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {
   const { clock } = session.services
   const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
   if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
   const { run } = session.opened
   const model = currentModel(session, run.modelIndex)
-  const data = { attempt: run.attempt, delayMs: ms, code: 'provider_rate_limited', model, gate: true }
+  const data = { attempt: run.attempt, delayMs: ms, code, model, gate: true }
   const events = [{ channel: 'monitor' as const, type: 'retry', step: run.step + 1, data }]
   await settle(session, { progress: false, events }, 0, { wait: { kind: 'retry', ms } })
 }

@@ -114,7 +114,7 @@ const refusals: Record<string, string> = {
   template_missing: 'The template of this agent is not deployed; nothing was kept. Deploy it again, or use another agent.',
   conflict: 'The agent exists with another template, other metadata or another webhook; nothing was changed.',
   agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
-  queue_full: 'The queue of this agent is full; nothing was kept. Send the message again later.',
+  queue_full: 'As many runs are at work or messages queued as the limit allows; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
   idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
   unauthorized: 'The credential is not valid here: it is unknown, expired or revoked. Nothing was done.',

@@ -2,6 +2,7 @@ import type { ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
 import { LeaseLost } from '#lib/engine/lease'
+import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
 
 /** A tool that ignores its signal is given up after so long (invariant 6). */
@@ -53,6 +54,9 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = tool.input.safeParse(call.input)
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
+
+  const limited = await toolRefusal(session, tool.name)
+  if (limited !== null) return write('failed', limited, 'rate_limited')
 
   // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
   const timeoutMs = toolTimeout(session, call.name)

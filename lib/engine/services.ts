@@ -2,6 +2,7 @@ import type { Config } from '#lib/core/config'
 import type { AgentDefinition } from '#lib/core/define'
 import type { Clock, EffectRecord, Ids, Live, Log, ModelPort, OutboxRow } from '#lib/core/ports'
 import type { ModelPrice } from '#lib/core/prices'
+import type { RateLimits } from '#lib/core/rate'
 import type { AgentSettings } from '#lib/core/run'
 import type { EngineStore } from '#lib/core/store'
 
@@ -25,6 +26,7 @@ export interface EngineServices {
   store: EngineStore
   model: ModelPort
   live: Live
+  rates: Pick<RateLimits, 'tool' | 'model' | 'unused'>
   clock: Clock
   ids: Ids
   log: Log

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
 import type { AccessPort, Clock, Ids, Log } from '#lib/core/ports'
+import type { RateLimits } from '#lib/core/rate'
 import type { Body as GivenBody } from '#lib/http/body'
 import { withFields, type Access, type Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
@@ -21,6 +22,7 @@ export interface HttpServices {
   clock: Clock
   ids: Ids
   access: AccessPort
+  rates: Pick<RateLimits, 'request'>
 }
 
 /** What every handler is given besides the checked parts of the request. */
@@ -61,6 +63,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   access?: Access
   /** The body fields that a signed-in user may set, none by default; others are refused with 403 and audited. */
   userFields?: readonly string[]
+  /** `message`: the request sends one, to the agent that `{id}` names where it does; it counts against limits of messages too. */
+  counts?: 'message'
   params?: Params
   query?: Query
   body?: Body
@@ -74,6 +78,7 @@ export interface Endpoint<Services> {
   readonly path: string
   readonly summary: string
   readonly access: Access
+  readonly counts: 'message' | 'request'
   readonly params: z.ZodObject
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
@@ -93,7 +98,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', userFields = [], answers = {} } = definition
+    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', answers = {} } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -113,6 +118,7 @@ export function endpointsFor<Services extends HttpServices>() {
       path,
       summary,
       access,
+      counts,
       answers,
       params,
       query,

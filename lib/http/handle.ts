@@ -9,6 +9,7 @@ import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#l
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
 import { respondWithProblem } from '#lib/http/problem'
+import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
 
 /** What the binding to a framework brings. */
@@ -50,10 +51,11 @@ export function handle<Services extends HttpServices>(
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
     const from = services.clock.monotonic()
-    const response = await answer(request, method, services, requestId).catch(async (error: unknown) =>
+    const added = new Headers()
+    const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) =>
       respondWithProblem(await explained(error, services), { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
     )
-    const finished = finish(response, request, requestId, services)
+    const finished = finish(response, request, requestId, services, added)
     services.log.info('request', {
       method,
       path: redactUrl(request.url),
@@ -64,7 +66,14 @@ export function handle<Services extends HttpServices>(
     return method === 'HEAD' ? withoutBody(finished) : finished
   }
 
-  async function answer(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
+  /** `added` gets the headers that every answer to this caller carries, also where a later part refuses. */
+  async function answer(
+    request: Request,
+    method: Method | 'HEAD' | 'OPTIONS',
+    services: Services,
+    requestId: string,
+    added: Headers,
+  ): Promise<Response> {
     if (endpoints.length === 0 && !isPreflight(request)) throw new BatonError('not_found', 'There is nothing at this address.')
     if (method === 'OPTIONS') return new Response(null, { status: 204, headers: { allow: allow.join(', ') } })
     const endpoint = byMethod.get(method === 'HEAD' ? 'GET' : method)
@@ -75,6 +84,10 @@ export function handle<Services extends HttpServices>(
     const params = matchPath(endpoint.path, url.pathname)
     const { access } = endpoint
     const caller = await authenticate({ request, config, checks, access, id: params['id'], now: clock.now(), requestId })
+    const { environment } = config
+    const { rates } = services
+    const limits = await takeFromLimits({ caller, endpoint, environment, id: params['id'], rates, background: options.background })
+    for (const [name, value] of Object.entries(limits)) added.set(name, value)
     const body = endpoint.body === null ? { text: null, value: undefined } : await readBody(request, config.maxBodyBytes)
     const prefer = readPrefer(request.headers, {
       defaultWaitMs: config.defaultWaitMs,
@@ -92,9 +105,10 @@ export function handle<Services extends HttpServices>(
     return endpoint.respond({ request, url, params, body, caller, services, requestId, prefer, background })
   }
 
-  function finish(response: Response, request: Request, requestId: string, services: Services | null): Response {
+  function finish(response: Response, request: Request, requestId: string, services: Services | null, added = new Headers()): Response {
     // A new response, because headers of some responses (redirects, fetched ones) cannot be changed.
     const headers = new Headers(response.headers)
+    for (const [name, value] of added) headers.set(name, value)
     headers.set('x-request-id', requestId)
     setSecurityHeaders(headers, services?.config.local ?? false)
     if (services !== null) setCorsHeaders(headers, request, services.config, allow)

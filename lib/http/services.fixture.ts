@@ -1,5 +1,6 @@
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
+import { unlimited } from '#lib/core/rate'
 import type { HttpServices } from '#lib/http/endpoint'
 
 export interface LogLine {
@@ -67,6 +68,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
           : Promise.reject(new BatonError('unauthorized', 'The token is not valid.')),
       isSetUp: () => Promise.resolve(true),
     },
+    rates: { request: () => Promise.resolve({ verdict: unlimited, beside: null }) },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }
 }

@@ -1,7 +1,7 @@
 import type { Redis } from '@upstash/redis'
 import type { Config } from '#lib/core/config'
 import type { Clock, Log } from '#lib/core/ports'
-import { createBreaker, type Outcome } from '#lib/live/breaker'
+import { createBreaker, type Outcome } from '#lib/core/breaker'
 
 /** Where Redis is and what all keys begin with. */
 export type RedisSettings = NonNullable<Config['redis']>

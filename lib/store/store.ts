@@ -81,6 +81,11 @@ export function createStore(rpc: Rpc): Store {
     prune: (request) => call('prune', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,
     getTenant: (of) => call('get_tenant', of),
+    limitsOf: (authority) => call('limits_of', authority),
+    tenantLimits: (of) => call('tenant_limits', of),
+    listLimits: (authority) => call('list_limits', authority),
+    setLimit: (authority, limit) => call('set_limit', { ...authority, ...limit }),
+    limitRefused: (authority, refused) => call('limit_refused', { ...authority, ...refused }),
     health: (environment) => call('health', { environment }),
   }
 }

@@ -5,6 +5,7 @@ import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, t
 import type { RunError } from '#lib/core/store'
 import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
 import { advance } from '#lib/engine/advance'
+import { noRates } from '#lib/core/rate'
 import type { EngineServices } from '#lib/engine/services'
 import { openSession } from '#lib/engine/session'
 import { deployTemplates } from '#lib/engine/templates'
@@ -184,6 +185,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
     templates: deployTemplates([definition], price),
     price,
     onEffect: none,
+    rates: noRates,
     dispatch: none,
   }
 }

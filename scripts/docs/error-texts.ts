@@ -83,7 +83,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Find out whether it happened, then retry the run or not.',
   ],
   killed: ['A kill switch covers this agent.', 'An operator lifts it. (The switch itself comes with a later release.)'],
-  queue_full: ['As many messages as the template allows wait already.', 'Wait as long as Retry-After says.'],
+  queue_full: [
+    'As many messages wait already as template or limit allows, or as many runs are at work as the limit of `scope` allows.',
+    'Wait as long as Retry-After says.',
+  ],
   rate_limited: ['Too many requests from this caller.', 'Wait as long as Retry-After says.'],
   budget_exceeded: [
     'The next call, reserved at its worst case, does not fit the cost limit of the run.',

@@ -17,10 +17,13 @@ declare
   -- In a variable: a volatile function in a condition keeps Postgres from using the index for it.
   now_at timestamptz := baton.clock();
 begin
-  for uid in select r.agent_uid from baton.runs r join baton.agents a using (agent_uid)
-    where r.environment = env and r.due_at is not null and r.due_at <= now_at and baton.due(a, r)
-      and coalesce(a.continued_at, '-infinity') <= now_at - resend
-    order by r.due_at limit most
+  -- In turns over the tenants: one with a thousand due runs keeps nobody else waiting.
+  for uid in select x.agent_uid from (
+      select r.agent_uid, r.due_at, row_number() over (partition by r.tenant_id order by r.due_at) as turn
+      from baton.runs r join baton.agents a using (agent_uid)
+      where r.environment = env and r.due_at is not null and r.due_at <= now_at and baton.due(a, r)
+        and coalesce(a.continued_at, '-infinity') <= now_at - resend) x
+    order by x.turn, x.due_at limit most
   loop
     select a into w.a from baton.agents a where a.agent_uid = uid for update skip locked;
     if not found then continue; end if;
@@ -52,8 +55,9 @@ $$;
 -- Rows that were committed and never sent. They keep their id: nobody has taken them yet, or the taking was not marked.
 create or replace function baton.unsent(env text, resend interval, most integer) returns jsonb language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'kind', o.kind, 'data', o.data, 'dueInMs', greatest(0, baton.millis(o.due_at - baton.clock())))), '[]')
-  from (select * from baton.outbox x where x.environment = env and x.sent_at is null and x.created_at <= baton.clock() - resend
-    order by x.due_at limit most) o
+  from (select y.*, row_number() over (partition by y.tenant_id order by y.due_at) as turn from baton.outbox y
+    where y.environment = env and y.sent_at is null and y.created_at <= baton.clock() - resend
+    order by turn, y.due_at limit most) o
 $$;
 
 -- {environment, everyMs, resendMs, limit} -> {ok, swept, rows to send}. At most once in everyMs over all processes.

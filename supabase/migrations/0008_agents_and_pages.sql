@@ -98,7 +98,7 @@ begin
   refusal := baton.check_template(w, p);
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
-  refusal := baton.template_refusal(p, (w.a).settings);
+  refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p));
   if refusal is not null then return refusal; end if;
   insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq)
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,

@@ -22,6 +22,12 @@ declare
     ['rotate_key', 'rotate_key', 'admin'],
     ['has_keys', 'has_keys', ''],
     ['bootstrap', 'bootstrap', ''],
+    ['list_limits', 'list_limits', 'admin'],
+    ['set_limit', 'set_limit', 'admin'],
+    -- Whoever calls, with whatever right: they tell and change nothing of the caller's.
+    ['limits_of', 'limits_of', ''],
+    ['limit_refused', 'limit_refused', ''],
+    ['tenant_limits', 'tenant_limits', ''],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
     ['commit', 'commit_step', ''],

@@ -41,6 +41,8 @@ const table: Record<string, Row> = {
   'PATCH /api/keys/{id}': { right: 'admin', body: { name: 'x' } },
   'DELETE /api/keys/{id}': { right: 'admin' },
   'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
+  'GET /api/limits': { right: 'admin' },
+  'PUT /api/limits/{scope}': { right: 'admin', body: { requestsPerMinute: 1_000 } },
 }
 
 const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']
@@ -77,7 +79,7 @@ test('every endpoint has a row in the table above', async () => {
 describe.each(Object.entries(table))('%s', (name, { right, body }) => {
   const [method = '', path = ''] = name.split(' ')
   async function statusFor(headers: Record<string, string>): Promise<{ status: number; needed: unknown }> {
-    const reply = await world.http(method, path.replace('{id}', 'nothing'), body, {
+    const reply = await world.http(method, path.replace('{scope}', 'agent:nobody').replace('{id}', 'nothing'), body, {
       ...headers,
       prefer: 'respond-async',
       accept: 'application/json',

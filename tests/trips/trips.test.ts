@@ -4,12 +4,14 @@ import { bearer, tokenOf } from '#tests/access/kit'
 import { startProxy, type Proxy } from '#tests/proxy'
 import { script, startWorld, type World } from '#tests/world'
 
-/** Not part of a turn: the outbox's marks, the heartbeat, the sweep beside, and what health and the making of the first tenant ask. */
+/** Not part of a turn: the outbox's marks, the heartbeat, the sweep beside, what is remembered of limits, and what health and the making of the first tenant ask. */
 const beside = new Set([
   'baton_outbox_sent',
   'baton_renew',
   'baton_sweep',
   'baton_health',
+  'baton_tenant_limits',
+  'baton_limits_of',
   'baton_ensure_tenant',
   'baton_take_delivery',
   'baton_record_delivery',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createBreaker } from '#lib/live/breaker'
+import { createBreaker } from '#lib/core/breaker'
 
 const fail = () => Promise.reject(new Error('away'))
 const succeed = () => Promise.resolve('here')

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest'
+import { modelRates, requestRates, toolRates, type RateCaller, type TenantLimits } from '#lib/core/rate'
+
+const user: RateCaller = { tenant: 't', caller: 'user:u', keyHash: null }
+const key: RateCaller = { tenant: 't', caller: 'key:k', keyHash: 'a'.repeat(64) }
+const operator: RateCaller = { tenant: 't', caller: 'local', keyHash: null }
+const message = { message: true, agent: 'a' }
+const reading = { message: false, agent: null }
+
+function named(who: RateCaller, limits: TenantLimits, of: Parameters<typeof requestRates>[2]): Record<string, number> {
+  return Object.fromEntries(requestRates(who, limits, of).map(({ name, limit }) => [name, limit]))
+}
+
+test('by default a user sends 60 messages a minute, a key makes 600 requests, an operator what it likes', () => {
+  expect(named(user, {}, message)).toEqual({ user: 600, 'user-messages': 60 })
+  expect(named(user, {}, reading)).toEqual({ user: 600 })
+  expect(named(key, {}, message)).toEqual({ key: 600 })
+  expect(named(operator, {}, message)).toEqual({})
+})
+
+test('what is set for one comes before what is set for all, and that before the default; zero stays zero', () => {
+  const limits = {
+    'user:*': { messagesPerMinute: 30, requestsPerMinute: 90 },
+    'user:u': { messagesPerMinute: 0 },
+    'key:*': { messagesPerMinute: 5 },
+  }
+  expect(named(user, limits, message)).toEqual({ user: 90, 'user-messages': 0 })
+  expect(named({ ...user, caller: 'user:v' }, limits, message)).toEqual({ user: 90, 'user-messages': 30 })
+  expect(named(key, limits, message)).toEqual({ key: 600, 'key-messages': 5 })
+})
+
+test('tenant and agent limits hold for everybody, and their counts are those of the tenant', () => {
+  const limits = { tenant: { requestsPerMinute: 9, messagesPerMinute: 8 }, 'agent:a': { messagesPerMinute: 7 } }
+  expect(named(operator, limits, message)).toEqual({ tenant: 9, 'tenant-messages': 8, 'agent-messages': 7 })
+  expect(named(operator, limits, reading)).toEqual({ tenant: 9 })
+  const keys = (tenant: string) => requestRates({ ...user, tenant }, limits, message).map((rate) => rate.key)
+  expect(keys('t').filter((one) => keys('other').includes(one))).toEqual([])
+})
+
+test('a key is counted by its hash before and after it is known', () => {
+  const unknown = requestRates({ tenant: null, caller: null, keyHash: key.keyHash }, {}, message)
+  expect(unknown.map((rate) => rate.key)).toEqual(requestRates(key, {}, message).map((rate) => rate.key))
+  expect(unknown[0]?.key).toBe('key:aaaaaaaaaaaaaaaa:requests')
+})
+
+test('tools and models have counts where they are set; a call above all tokens of a minute takes all of them', () => {
+  expect(toolRates('t', {}, 'echo')).toEqual([])
+  expect(toolRates('t', { 'tool:echo': { requestsPerMinute: 2 } }, 'echo')).toMatchObject([{ name: 'tool', limit: 2, cost: 1 }])
+  const limits = { 'model:p/m': { requestsPerMinute: 2, tokensPerMinute: 100 } }
+  const costs = (tokens: number) => modelRates('t', limits, 'p/m', tokens).map(({ name, cost }) => [name, cost])
+  expect(costs(40)).toEqual([
+    ['model-requests', 1],
+    ['model-tokens', 40],
+  ])
+  expect(costs(400)).toEqual([
+    ['model-requests', 1],
+    ['model-tokens', 100],
+  ])
+  expect(costs(0)).toEqual([['model-requests', 1]])
+  expect(modelRates('t', limits, 'p/other', 40)).toEqual([])
+})

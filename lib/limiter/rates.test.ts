@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest'
+import type { TenantLimits } from '#lib/core/rate'
+import type { Authority } from '#lib/core/store'
+import { createLocalCounts } from '#lib/limiter/local'
+import { createRates } from '#lib/limiter/rates'
+import type { RedisCounts } from '#lib/limiter/redis'
+
+const log = { info() {}, error() {}, warn() {} }
+const who: Authority = { environment: 'test', credential: { operator: { tenant: 'ten', name: 'local' } }, requestId: null }
+const later = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** Processes that share Redis and the database; every answer of Redis takes a turn of the event loop. */
+function setUp(processes: number) {
+  const time = { now: 0 }
+  const clock = { now: () => time.now, monotonic: () => time.now, sleep: () => Promise.resolve(), random: () => 0 }
+  const database = { limits: {} as TenantLimits, asked: 0 }
+  const redis = { counts: createLocalCounts(clock), marker: null as string | null, takes: 0 }
+  const counts: RedisCounts = {
+    async take(limits) {
+      redis.takes += 1
+      const states = limits.flatMap((limit) => redis.counts.take([limit]))
+      const { marker } = redis
+      await later()
+      return { states, marker }
+    },
+    async giveBack(limits) {
+      await later()
+      redis.counts.giveBack(limits)
+    },
+    async setMarker(marker) {
+      await later()
+      redis.marker = marker
+    },
+  }
+  let made = 0
+  const load = async () => {
+    database.asked += 1
+    await later()
+    return { tenant: 'ten', caller: null, limits: database.limits }
+  }
+  const ids = { make: <Prefix extends string>(prefix: Prefix) => `${prefix}_${(made += 1)}` as const, uuid: () => '' }
+  const all = Array.from({ length: processes }, () =>
+    createRates({
+      redis: null,
+      local: true,
+      clock,
+      ids,
+      log,
+      counts,
+      source: { ofCaller: load, ofTenant: load },
+      tell: () => Promise.resolve(),
+    }),
+  )
+  const send = async (process: number) =>
+    (await all[process]?.request(who, { message: true, agent: 'a' }))?.verdict.allowed === true ? 1 : 0
+  return { time, database, redis, all, send }
+}
+const sum = (passed: number[]): number => passed.reduce((total, one) => total + one, 0)
+
+test.each([0, 1])('a limit set by process %i holds exactly for the messages that both get at once after it', async (setter) => {
+  const { database, all, send } = setUp(2)
+  database.limits = { tenant: { requestsPerMinute: 1_000 } }
+  for (const process of [0, 1]) await send(process)
+  for (const limit of [10, 7]) {
+    database.limits = { tenant: { requestsPerMinute: 1_000 }, 'agent:*': { messagesPerMinute: limit } }
+    await all[setter]?.changed()
+    expect(sum(await Promise.all(Array.from({ length: 30 }, (_, n) => send(n % 2))))).toBe(limit)
+  }
+})
+
+test('news of limits that do not concern the work leave it taken once', async () => {
+  const { database, all, send } = setUp(2)
+  database.limits = { 'agent:a': { messagesPerMinute: 10 } }
+  for (const process of [0, 1]) await send(process)
+  database.limits = { ...database.limits, 'agent:other': { messagesPerMinute: 1 } }
+  await all[0]?.changed()
+  expect(sum(await Promise.all(Array.from({ length: 16 }, (_, n) => send(n % 2))))).toBe(8)
+})
+
+test('a refusal is believed for a second: a place that is given back is found after it', async () => {
+  const { time, database, redis, send } = setUp(1)
+  database.limits = { 'agent:a': { messagesPerMinute: 2 } }
+  expect([await send(0), await send(0), await send(0)]).toEqual([1, 1, 0])
+  const limit = { name: 'agent-messages', key: 'ten:agent:a:messages', limit: 2, windowMs: 60_000, cost: 1 }
+  redis.counts.giveBack([limit])
+  expect(await send(0)).toBe(0)
+  time.now = 1_000
+  expect([await send(0), await send(0)]).toEqual([1, 0])
+})

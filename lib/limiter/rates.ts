@@ -1,0 +1,87 @@
+import type { Config } from '#lib/core/config'
+import type { Clock, Ids, Log, RateLimit, RateVerdict } from '#lib/core/ports'
+import { modelRates, requestRates, toolRates, type RateLimits } from '#lib/core/rate'
+import { createLimiter } from '#lib/limiter/limiter'
+import type { RedisCounts } from '#lib/limiter/redis'
+import { createRefusals, type TellRefusals } from '#lib/limiter/refusals'
+import { createLimitSettings, type LimitsSource } from '#lib/limiter/settings'
+
+/** What the limits of a process are made of. */
+export interface RatesNeeds {
+  redis: Config['redis']
+  local: boolean
+  clock: Clock
+  ids: Ids
+  log: Log
+  source: LimitsSource
+  /** Writes the audit entry of refused requests. */
+  tell: TellRefusals
+  /** In place of Upstash, for tests. */
+  counts?: RedisCounts
+}
+
+/** Who has no count of its own looks for announcements of changed limits so often, beside its work. */
+const listenEveryMs = 1_000
+
+/** Makes the rate limits of a process. */
+export function createRates({ redis, local, clock, ids, log, source, tell, counts }: RatesNeeds): RateLimits {
+  const settings = createLimitSettings(source, clock, log)
+  const limiter = createLimiter({
+    redis,
+    local,
+    clock,
+    log,
+    makeMarker: () => ids.make('mark'),
+    onMarker: settings.note,
+    ...(counts === undefined ? {} : { counts }),
+  })
+  const refusals = createRefusals(tell, clock, log)
+  let listenedAt = Number.NEGATIVE_INFINITY
+
+  function listenBeside(): Promise<void> | null {
+    if (redis === null || clock.monotonic() - listenedAt < listenEveryMs) return null
+    listenedAt = clock.monotonic()
+    return limiter.listen()
+  }
+
+  /**
+   * The first check may bring the news that limits have been changed: then they are loaded anew, and where others hold for this work
+   * it is taken from those instead. Where the same hold it stays taken once: given back and taken again it would be in others' way.
+   */
+  async function decide(load: () => Promise<readonly RateLimit[]>): Promise<RateVerdict> {
+    const before = settings.version()
+    const rates = await load()
+    const verdict = await limiter.check(rates)
+    if (settings.version() === before) return verdict
+    const changed = await load()
+    if (JSON.stringify(changed) === JSON.stringify(rates)) return verdict
+    if (verdict.allowed) limiter.giveBack(rates)
+    return limiter.check(changed)
+  }
+
+  return {
+    async request(authority, of) {
+      let name = ''
+      const verdict = await decide(async () => {
+        const { who, limits } = await settings.of(authority)
+        name = `${who.tenant}:${who.caller ?? who.keyHash}`
+        return requestRates(who, limits, of)
+      })
+      if (verdict.allowed) return { verdict, beside: verdict.which === null ? listenBeside() : null }
+      return { verdict, beside: refusals.note(authority, name, verdict) }
+    },
+    tool: (tenantId, name) => decide(async () => toolRates(tenantId, await settings.ofTenant(tenantId), name)),
+    model: (tenantId, model, tokens) => decide(async () => modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens)),
+    unused(tenantId, model, tokens) {
+      if (tokens <= 0) return
+      void settings.ofTenant(tenantId).then((limits) => {
+        limiter.giveBack(modelRates(tenantId, limits, model, tokens).filter(({ name }) => name === 'model-tokens'))
+      })
+    },
+    changed() {
+      settings.forget()
+      return limiter.announce()
+    },
+    status: limiter.status,
+  }
+}

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { adminKey, bearer, makeKey, makeTenant, say, signUp, startGuarded } from '#tests/access/kit'
+import type { Reply, World } from '#tests/world'
+
+let world: World
+beforeAll(async () => {
+  world = await startGuarded({ servers: 2, env: { BATON_USER_TENANT: 'ten_local' } })
+})
+afterAll(() => world.close())
+
+const put = (by: string, scope: string, values: Record<string, number>) =>
+  world.http('PUT', `/api/limits/${encodeURIComponent(scope)}`, values, bearer(by))
+const statuses = (replies: Reply[]) => replies.map(({ status }) => status).toSorted()
+const said = (credential: string, agent: string, server: number) =>
+  world.http(
+    'POST',
+    `/api/agents/${agent}/messages`,
+    { message: 'x', template: 'scripted' },
+    { ...bearer(credential), prefer: 'respond-async' },
+    server,
+  )
+
+test('a user sends 60 messages a minute, whatever the processes; the 61st is refused with Retry-After', async () => {
+  const user = await signUp(world, 'sixty@example.com')
+  const replies: Reply[] = []
+  for (let n = 0; n < 61; n++) replies.push(await said(user.token, 'sixty', n % 2))
+  expect(replies.slice(0, 60).filter(({ status }) => status === 429)).toEqual([])
+  expect(replies[60]).toMatchObject({
+    status: 429,
+    body: { code: 'rate_limited', hard: false, limit: { name: 'user-messages', limit: 60 } },
+  })
+  expect(Number(replies[60]?.headers.get('retry-after'))).toBeLessThanOrEqual(60)
+  // Somebody else, and reading, are not concerned.
+  const other = await signUp(world, 'other@example.com')
+  expect((await said(other.token, 'other', 0)).status).not.toBe(429)
+  expect((await world.http('GET', '/api/agents', undefined, bearer(user.token))).status).toBe(200)
+})
+
+test('A64: limits of key:ID, key:* and agent hold for keys of any right, from their first request in each process on', async () => {
+  const { id, key } = await makeKey(world, ['agents:run'])
+  expect((await put(adminKey, `key:${id}`, { messagesPerMinute: 3 })).status).toBe(200)
+  const replies = await Promise.all(Array.from({ length: 8 }, (_, n) => said(key, `k-${n}`, n % 2)))
+  expect(statuses(replies)).toEqual([202, 202, 202, 429, 429, 429, 429, 429])
+  expect(replies.find(({ status }) => status === 202)?.headers.get('ratelimit-policy')).toBe('"key";q=600;w=60, "key-messages";q=3;w=60')
+  const second = await makeKey(world, ['agents:run'])
+  expect((await put(adminKey, 'agent:busy', { messagesPerMinute: 1 })).status).toBe(200)
+  expect(statuses([await say(world, second.key, 'busy'), await say(world, second.key, 'busy')])).toEqual([200, 429])
+  const audit = await world.http('GET', '/api/limits', undefined, bearer(adminKey))
+  expect(audit.status).toBe(200)
+  const rows = await world.sql(`select actor, decision, code from baton.audit where action = 'request.admit' and actor = $1`, [`key:${id}`])
+  expect(rows.length).toBeGreaterThanOrEqual(1)
+  expect(rows.length).toBeLessThanOrEqual(2)
+  // No entry says that a right was missing: none was asked for.
+  expect(await world.sql(`select 1 from baton.audit where action = 'request.authorize' and actor = $1`, [`key:${id}`])).toEqual([])
+})
+
+test('only an admin reads and sets limits, and of its own tenant only', async () => {
+  const { key } = await makeKey(world, ['agents:run', 'agents:read'])
+  const user = await signUp(world, 'setter@example.com')
+  for (const credential of [key, user.token]) {
+    expect((await put(credential, 'tenant', { requestsPerMinute: 1 })).status).toBe(403)
+    expect((await world.http('GET', '/api/limits', undefined, bearer(credential))).status).toBe(403)
+  }
+  const foreign = await makeTenant(world, 'ten_foreign')
+  expect((await put(foreign.key, 'tenant', { requestsPerMinute: 2 })).status).toBe(200)
+  expect((await world.http('GET', '/api/limits', undefined, bearer(foreign.key))).status).toBe(200)
+  const last = [1, 2, 3].map(() => world.http('GET', '/api/agents', undefined, bearer(foreign.key)))
+  expect(statuses(await Promise.all(last)).filter((status) => status === 429).length).toBeGreaterThanOrEqual(1)
+  for (let n = 0; n < 5; n++) expect((await world.http('GET', '/api/agents', undefined, bearer(key))).status).toBe(200)
+})
+
+test('A12: a user has 5 running runs, over both processes', async () => {
+  const user = await signUp(world, 'five@example.com')
+  const long = JSON.stringify({ script: [{ delayMs: 4_000, text: 'long' }] })
+  const start = (n: number) =>
+    world.http(
+      'POST',
+      `/api/agents/five-${n}/messages`,
+      { message: long, template: 'scripted' },
+      { ...bearer(user.token), prefer: 'respond-async' },
+      n % 2,
+    )
+  const replies = await Promise.all(Array.from({ length: 9 }, (_, n) => start(n)))
+  expect(statuses(replies)).toEqual([...Array<number>(5).fill(202), ...Array<number>(4).fill(429)])
+  expect(replies.find(({ status }) => status === 429)?.body).toMatchObject({ code: 'queue_full', scope: `user:${user.id}`, limit: 5 })
+})
+
+test('a credential that nobody knows is 401, and still counted', async () => {
+  const reply = await world.http('GET', '/api/agents', undefined, bearer(`bt_${'x'.repeat(40)}`))
+  expect(reply.status).toBe(401)
+  expect(reply.headers.get('ratelimit-policy')).toBe('"key";q=600;w=60')
+})
