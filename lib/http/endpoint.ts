@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
 import type { Clock, Ids, Log } from '#lib/core/ports'
+import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
 import type { Access, Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
@@ -18,6 +19,7 @@ export type Method = (typeof methods)[number]
 export interface HttpServices {
   config: Config
   log: Log
+  redact: Redact
   clock: Clock
   ids: Ids
 }

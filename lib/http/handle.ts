@@ -8,6 +8,7 @@ import type { Endpoint, HttpServices, Method } from '#lib/http/endpoint'
 import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#lib/http/headers'
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
+import { redact } from '#lib/core/redact'
 import { respondWithProblem } from '#lib/http/problem'
 import { redactUrl } from '#lib/http/token'
 
@@ -45,13 +46,13 @@ export function handle<Services extends HttpServices>(
       const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
-      const response = respondWithProblem(error, { request, requestId, baseUrl: null, log: options.fallbackLog })
+      const response = respondWithProblem(error, { request, requestId, baseUrl: null, redact, log: options.fallbackLog })
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
     const from = services.clock.monotonic()
     const response = await answer(request, method, services, requestId).catch((error: unknown) =>
-      respondWithProblem(error, { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
+      respondWithProblem(error, { request, requestId, baseUrl: services.config.baseUrl, redact: services.redact, log: services.log }),
     )
     const finished = finish(response, request, requestId, services)
     services.log.info('request', {

@@ -1,4 +1,5 @@
 import type { Config } from '#lib/core/config'
+import { createRedactor } from '#lib/core/redact'
 import type { HttpServices } from '#lib/http/endpoint'
 
 export interface LogLine {
@@ -44,6 +45,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
     lines,
     config: { ...localConfig, ...changes },
     log: { info: write('info'), warn: write('warn'), error: write('error') },
+    redact: createRedactor([localConfig.supabase.secretKey]),
     clock: { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0.5 },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }
