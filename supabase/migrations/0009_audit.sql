@@ -59,7 +59,7 @@ begin
     total_micros, request_id, trace_id, data, repeat_key)
   values (e ->> 'tenant', e ->> 'environment', coalesce(e ->> 'actor', 'system'), e ->> 'action', e ->> 'decision', e ->> 'code', left(e ->> 'reason', 500), e ->> 'scope',
     (e ->> 'agentUid')::uuid, e ->> 'agentId', e ->> 'runId', e ->> 'callId', (e ->> 'estimateMicros')::bigint, (e ->> 'costMicros')::bigint,
-    (e ->> 'totalMicros')::bigint, e ->> 'requestId', e ->> 'traceId', nullif(e -> 'data', 'null'), e ->> 'repeatKey')
+    (e ->> 'totalMicros')::bigint, e ->> 'requestId', e ->> 'traceId', nullif(nullif(e -> 'data', 'null'), '{}'), e ->> 'repeatKey')
   on conflict do nothing;
 exception when others then
   insert into baton.audit_failures as f (environment, failures, last_at, last_error) values (coalesce(e ->> 'environment', ''), 1, baton.clock(), sqlerrm)
