@@ -144,6 +144,12 @@ test('A86: another tenant and another environment read none of it, whatever they
   const other = { environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'spy' } }, requestId: null }
   expect(await audit({ agent: 'mine' }, other)).toEqual([])
   expect(await audit({ agent: 'mine' }, { ...authority, environment: 'elsewhere' })).toEqual([])
+  // A neighbour in the same environment, with an agent of the same name.
+  await kit.store.ensureTenant({ id: 'two', environment: 'test', secret: 'sealed' })
+  const two = { ...authority, credential: { operator: { tenant: 'two', name: 'neighbour' } } }
+  await hold(kit, 'mine', two)
+  expect((await audit({ agent: 'mine' }, two)).map((entry) => entry.actor)).toEqual(['neighbour'])
+  expect((await audit({ agent: 'mine' })).map((entry) => entry.actor)).toEqual(['tester'])
   const forged = await kit.rpc('baton_list_audit', { ...other, tenant: 'one', limit: 10 })
   expect(forged).toEqual({ ok: true, data: [] })
   expect(
