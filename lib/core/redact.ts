@@ -6,7 +6,7 @@ export type Redact = <Value>(value: Value) => Value
 
 /** Deeper values and more of them are left out, so that no value makes the work unbounded. */
 const mostDepth = 64
-const mostNodes = 200_000
+const mostNodes = 50_000
 
 /** Shorter values are no secrets worth the name, and would be found inside of everyday words. */
 const leastSecretLength = 8

@@ -13,7 +13,7 @@ export const redacted = '[redacted]'
 const prefixed = new RegExp(
   `(?<![A-Za-z0-9])(?:${[
     // OpenAI, Anthropic, OpenRouter and those who imitate them: a digit tells them from words such as "risk-assessment".
-    String.raw`sk-(?=[A-Za-z0-9_-]{0,200}[0-9])[A-Za-z0-9_-]{16,}`,
+    String.raw`sk-(?=[A-Za-z0-9_-]{0,64}[0-9])[A-Za-z0-9_-]{16,}`,
     // Stripe: secret and restricted keys; a publishable one (pk_) is public.
     String.raw`[sr]k_(?:live|test)_[A-Za-z0-9]{8,}`,
     // Baton's own keys and the secrets of Standard Webhooks; the short prefix that key lists show stays.
