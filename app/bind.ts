@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { after } from 'next/server'
 import { baton } from '#lib/baton'
 import type { Log } from '#lib/core/ports'
+import { redact } from '#lib/core/redact'
 import { handle } from '#lib/http/handle'
 import type { Endpoint } from '#lib/http/endpoint'
 import type { RouteMethods } from '#lib/http/handle'
@@ -10,7 +11,7 @@ import { respondWithProblem } from '#lib/http/problem'
 type Services = Awaited<ReturnType<typeof baton>>
 
 function line(level: string, message: string, fields: Record<string, unknown> = {}): void {
-  process.stderr.write(`${JSON.stringify({ level, message, ...fields })}\n`)
+  process.stderr.write(`${JSON.stringify(redact({ level, message, ...fields }))}\n`)
 }
 
 /** Used only while there are no services, so when the configuration is bad. */
@@ -41,7 +42,7 @@ export function guarded<Given extends Request>(handler: (request: Given, context
       return await handler(request, context)
     } catch (error) {
       fallbackLog.error('a request failed', { path: new URL(request.url).pathname, error: String(error) })
-      return respondWithProblem(error, { request, requestId: `req_${randomUUID()}`, baseUrl: null, log: fallbackLog })
+      return respondWithProblem(error, { request, requestId: `req_${randomUUID()}`, baseUrl: null, redact, log: fallbackLog })
     }
   }
 }

@@ -3,9 +3,10 @@ import { makeKey } from '#lib/access/keys'
 import { agents } from '#lib/agents/index'
 import type { Config } from '#lib/core/config'
 import type { OutboxRow } from '#lib/core/ports'
+import { createRedactor } from '#lib/core/redact'
 import { deployTemplates } from '#lib/engine/templates'
 import { handOverAll } from '#lib/engine/slices'
-import { providerEnv, readConfig } from '#lib/env'
+import { providerEnv, readConfig, secretValues } from '#lib/env'
 import { endAllStreams } from '#lib/http/sse'
 import { createLive } from '#lib/live/live'
 import { createRates } from '#lib/limiter/rates'
@@ -41,7 +42,8 @@ export function baton(): Promise<Services> {
 async function compose(config: Config): Promise<Services> {
   const clock = systemClock()
   const ids = systemIds()
-  const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line))
+  const redact = createRedactor(secretValues())
+  const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line), redact)
   // The local mode is the only one that loads code of local/; production has no hook for it.
   const plugin = config.local
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
@@ -89,6 +91,7 @@ async function compose(config: Config): Promise<Services> {
     clock,
     ids,
     log,
+    redact,
     store,
     queue,
     live,

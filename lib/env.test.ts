@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { BatonError } from '#lib/core/errors'
-import { databaseUrl, providerEnv, readConfig } from '#lib/env'
+import { databaseUrl, providerEnv, readConfig, secretValues } from '#lib/env'
 import type { Environment } from '#lib/env'
 import { envExample } from '#lib/env/example'
 import { variables } from '#lib/env/variables'
@@ -230,4 +230,28 @@ test('providerEnv gives trimmed values and nothing for blanks', () => {
 test('.env.example is what the schema says: write it again with npm run docs', () => {
   expect(readFileSync('.env.example', 'utf8')).toBe(envExample())
   for (const name of Object.keys(variables.shape)) expect(envExample()).toContain(`# ${name}=`)
+})
+
+test('secretValues: the values of all variables with secret names, whoever reads them', () => {
+  const env = {
+    SUPABASE_SERVICE_ROLE_KEY: 'service-value',
+    KV_REST_API_TOKEN: ' token-value ',
+    INNGEST_EVENT_KEY: 'event-value',
+    BATON_ENCRYPTION_KEY: 'encryption-value-1',
+    BATON_ADMIN_KEY: 'admin-value-1',
+    STRIPE_SECRET: 'adopters-own-1',
+    SECRET_MODE: 'production',
+    BATON_TENANT: 'ten_default',
+    SUPABASE_URL: 'https://x.supabase.co',
+    COOKIE_SECRET: ' ',
+    GOOGLE_CREDENTIALS_FILE: '/etc/x.json',
+  }
+  expect(secretValues(env)).toEqual([
+    'service-value',
+    'token-value',
+    'event-value',
+    'encryption-value-1',
+    'admin-value-1',
+    'adopters-own-1',
+  ])
 })

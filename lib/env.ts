@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import type { AccessConfig, Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
+import { isSecretKey } from '#lib/core/secret-keys'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
@@ -36,6 +37,17 @@ export function readConfig(env: Environment = process.env): Config {
 /** A variable that belongs to a model provider, without blanks around it; undefined when absent or blank. */
 export function providerEnv(name: string): string | undefined {
   return present(process.env[name])
+}
+
+/**
+ * The values of all variables of this process whose names say that they are secret: Baton's, the providers' and the adopter's own. Everyday
+ * words are none, or every log would be full of holes.
+ */
+export function secretValues(env: Environment = process.env): string[] {
+  return Object.entries(env).flatMap(([name, value]) => {
+    const given = present(value)
+    return given === undefined || !isSecretKey(name) || /^[A-Za-z]{1,16}$/.test(given) ? [] : [given]
+  })
 }
 
 /** The direct connection for migrations, from DATABASE_URL or the name that Vercel's integration writes; undefined without one. Throws BatonError not_configured when it is no such URL. */

@@ -1,7 +1,7 @@
 import { json } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
 
-/** GET /api/health: whether Postgres answers. The whole picture comes with "Operate it". */
+/** GET /api/health: whether Postgres answers, and how many audit entries could not be written. The whole picture comes with "Operate it". */
 export const health = endpoint({
   method: 'GET',
   path: '/api/health',
@@ -12,10 +12,10 @@ export const health = endpoint({
     const from = clock.monotonic()
     const checkedAt = new Date(clock.now()).toISOString()
     try {
-      await store.health(config.environment)
+      const { auditFailures } = await store.health(config.environment)
       return json(200, {
         healthy: true,
-        checks: { database: { connected: true, latencyMs: Math.round(clock.monotonic() - from) } },
+        checks: { database: { connected: true, latencyMs: Math.round(clock.monotonic() - from) }, audit: { auditFailures } },
         checkedAt,
       })
     } catch (error) {

@@ -139,7 +139,7 @@ async function stop(
   note: string | null,
   background: (work: Promise<unknown>) => void,
 ): Promise<Response> {
-  const answer = await services.store.stop(authorityOf(services, caller), target, kind, note)
+  const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
   if (!answer.ok) throw refusalError(answer)
   services.dispatch(answer.outbox ?? [])
   if (answer.run === undefined) return json(200, { stopped: false, run: null })

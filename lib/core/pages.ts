@@ -1,3 +1,4 @@
+import type { AuditStore } from '#lib/core/audit'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
@@ -115,7 +116,7 @@ export interface TakenDelivery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, KeyStore, LimitStore {
+export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -171,5 +172,5 @@ export interface Store extends EngineStore, KeyStore, LimitStore {
   prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
-  health(environment: string): Promise<{ ok: true; now: string; lastSweepAgeMs: number | null }>
+  health(environment: string): Promise<{ ok: true; now: string; lastSweepAgeMs: number | null; auditFailures: number }>
 }

@@ -45,6 +45,9 @@ export interface CallWrite {
   state: ToolCallState
   output: ToolOutput | null
   note?: string
+  /** Copies for events, only where the exact ones show a secret. */
+  shownInput?: unknown
+  shownOutput?: ToolOutput | null
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */

@@ -3,6 +3,7 @@ import type { AgentDefinition } from '#lib/core/define'
 import type { Clock, EffectRecord, Ids, Live, Log, ModelPort, OutboxRow } from '#lib/core/ports'
 import type { ModelPrice } from '#lib/core/prices'
 import type { RateLimits } from '#lib/core/rate'
+import type { Redact } from '#lib/core/redact'
 import type { AgentSettings } from '#lib/core/run'
 import type { EngineStore } from '#lib/core/store'
 
@@ -30,6 +31,8 @@ export interface EngineServices {
   clock: Clock
   ids: Ids
   log: Log
+  /** Hides secrets, those of this process above all, in what leaves for operators and watchers. */
+  redact: Redact
   templates: Templates
   /** Micro-dollars per million tokens of `provider/model`, or null. */
   price(model: string): ModelPrice | null

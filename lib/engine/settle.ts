@@ -8,6 +8,7 @@ import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
 import type { Session } from '#lib/engine/session'
 import { toolTimeout } from '#lib/engine/run-tool'
+import { shownCommit } from '#lib/engine/shown'
 
 /** What `decide` depends on beside the state. */
 export function rulesOf(session: Session): Parameters<typeof decide>[1] {
@@ -31,13 +32,14 @@ export async function settle(session: Session, facts: Happened, running = 0, for
     delete intends.reserve
     delete intends.start
   }
-  const answer = await session.commit(happened, intends)
+  const shown = shownCommit(session.services.redact, happened, intends)
+  const answer = await session.commit(shown.happened, shown.intends)
   applyCommit(session.opened, happened, intends, answer)
   session.released = answer.released
   session.stopReason = answer.stopReason
   if (intends.end !== undefined && answer.released) {
     session.output = intends.end.output
-    session.error = intends.end.error
+    session.error = shown.intends.end?.error ?? null
   }
   session.reservation = {
     state: answer.reserved,

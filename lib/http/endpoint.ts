@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Config } from '#lib/core/config'
 import type { AccessPort, Clock, Ids, Log } from '#lib/core/ports'
 import type { RateLimits } from '#lib/core/rate'
+import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
 import { withFields, type Access, type Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
@@ -19,6 +20,7 @@ export type Method = (typeof methods)[number]
 export interface HttpServices {
   config: Config
   log: Log
+  redact: Redact
   clock: Clock
   ids: Ids
   access: AccessPort

@@ -8,6 +8,7 @@ import type { Endpoint, HttpServices, Method } from '#lib/http/endpoint'
 import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#lib/http/headers'
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
+import { redact } from '#lib/core/redact'
 import { respondWithProblem } from '#lib/http/problem'
 import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
@@ -46,15 +47,16 @@ export function handle<Services extends HttpServices>(
       const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
-      const response = respondWithProblem(error, { request, requestId, baseUrl: null, log: options.fallbackLog })
+      const response = respondWithProblem(error, { request, requestId, baseUrl: null, redact, log: options.fallbackLog })
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
     const from = services.clock.monotonic()
     const added = new Headers()
-    const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) =>
-      respondWithProblem(await explained(error, services), { request, requestId, baseUrl: services.config.baseUrl, log: services.log }),
-    )
+    const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) => {
+      const { config, redact: hide, log } = services
+      return respondWithProblem(await explained(error, services), { request, requestId, baseUrl: config.baseUrl, redact: hide, log })
+    })
     const finished = finish(response, request, requestId, services, added)
     services.log.info('request', {
       method,

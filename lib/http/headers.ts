@@ -60,6 +60,8 @@ export function setCorsHeaders(
 export function setSecurityHeaders(headers: Headers, local: boolean): void {
   headers.set('x-content-type-options', 'nosniff')
   headers.set('referrer-policy', 'no-referrer')
+  // Pages of other origins get answers by CORS or not at all: never as their picture or script.
+  headers.set('cross-origin-resource-policy', 'same-origin')
   if (!headers.has('content-security-policy')) headers.set('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
   if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
   if (!local) headers.set('strict-transport-security', 'max-age=31536000')

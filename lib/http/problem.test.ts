@@ -4,7 +4,8 @@ import { problemResponse, respondWithProblem } from '#lib/http/problem'
 import { testServices } from './services.fixture.ts'
 
 const request = new Request('http://localhost/api/runs/run_1?token=hidden')
-const place = { request, requestId: 'req_1', baseUrl: null, log: testServices().log }
+const { log, redact } = testServices()
+const place = { request, requestId: 'req_1', baseUrl: null, redact, log }
 
 describe('problem documents', () => {
   test.each(Object.keys(errorTable).filter(isErrorCode))('%s answers with the status, title and retry flag of the table', async (code) => {

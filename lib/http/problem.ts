@@ -1,12 +1,15 @@
 import { BatonError, errorTable } from '#lib/core/errors'
 import type { ErrorCode } from '#lib/core/errors'
 import type { Log } from '#lib/core/ports'
+import type { Redact } from '#lib/core/redact'
 
 /** Where a problem occurred; `baseUrl` null makes `type` a relative URI. */
 export interface ProblemPlace {
   request: Request
   requestId: string
   baseUrl: string | null
+  /** Errors are made from what others have thrown: a document shows no secret. */
+  redact: Redact
   log: Log
 }
 
@@ -38,11 +41,11 @@ export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'lo
   // A run that has ended answers the same however often it is asked: `final` says so.
   const retryable = errorTable[error.code][2] && error.details['final'] !== true
   const document = {
-    ...error.details,
+    ...place.redact(error.details),
     type: `${place.baseUrl ?? ''}/docs/errors#${error.code}`,
     title,
     status,
-    detail: error.message,
+    detail: place.redact(error.message),
     instance: new URL(place.request.url).pathname,
     code: error.code,
     requestId: place.requestId,

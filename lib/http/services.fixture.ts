@@ -1,6 +1,7 @@
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { unlimited } from '#lib/core/rate'
+import { createRedactor } from '#lib/core/redact'
 import type { HttpServices } from '#lib/http/endpoint'
 
 export interface LogLine {
@@ -59,6 +60,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
     lines,
     config: { ...localConfig, ...changes },
     log: { info: write('info'), warn: write('warn'), error: write('error') },
+    redact: createRedactor([localConfig.supabase.secretKey]),
     clock: { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0.5 },
     access: {
       isAdminKey: (text) => text === 'admin-key',

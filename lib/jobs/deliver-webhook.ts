@@ -12,7 +12,7 @@ export async function deliverWebhook(
   services: Services,
   deliveryId: string,
 ): Promise<{ outcome: 'delivered' | 'retry' | 'failed' | 'nothing_to_do'; status?: number | null }> {
-  const { clock, config, store, log } = services
+  const { clock, config, store, log, redact } = services
   const taken = await store.takeDelivery({ id: deliveryId, environment: config.environment, holdMs })
   if (!taken.ok) return { outcome: 'nothing_to_do' }
   const secrets = taken.secret === null ? [] : [openSecret(taken.secret, config.encryptionKey)]
@@ -21,7 +21,7 @@ export async function deliverWebhook(
     secrets,
     id: taken.eventId,
     timestamp: clock.now(),
-    body: JSON.stringify(taken.payload),
+    body: JSON.stringify(redact(taken.payload)),
     local: config.local,
   })
   const retryInMs = result.ok
@@ -32,7 +32,7 @@ export async function deliverWebhook(
     attempt: taken.attempt,
     delivered: result.ok,
     status: result.status,
-    error: result.error,
+    error: redact(result.error),
     durationMs: Math.round(result.durationMs),
     retryInMs,
   })

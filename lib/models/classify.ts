@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { ProviderCode } from '#lib/core/errors'
 import { ProviderError } from '#lib/core/errors'
+import { redactText } from '#lib/core/secret-values'
 import { retryAfterMs } from '#lib/models/retry-after'
 
 /** What the providers' own words for an error mean where they say more than the status does. */
@@ -150,7 +151,7 @@ export function classify(error: unknown, provider: string, now: number): Provide
   const headers = links.map((one) => one.responseHeaders).find((candidate) => candidate !== undefined) ?? {}
   const code = codeOf(links, status)
   const said = links.map((one) => one.message).find((candidate) => candidate !== undefined && candidate !== '') ?? String(error)
-  const message = `${provider}${status === null ? '' : ` answered ${status}`}: ${said.slice(0, 500)}`
+  const message = `${provider}${status === null ? '' : ` answered ${status}`}: ${redactText(said).slice(0, 500)}`
   const lowered = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   return new ProviderError(code, message, { status, retryAfterMs: retryAfterMs(lowered, status, now) }, { cause: error })
 }

@@ -95,7 +95,8 @@ async function within<Value>(ms: number, deadline: AsyncLocalStorage<AbortSignal
   }
 }
 
-function sdkLogger(log: Log) {
+/** A logger for the SDK, whose own would write to the console past the redaction. */
+export function sdkLogger(log: Pick<Log, 'warn' | 'error'>) {
   const text = (first: unknown, second: unknown) => [first, second].filter((part) => typeof part === 'string').join(' ')
   return {
     // Its debug and info lines tell nothing that Baton does not log itself.

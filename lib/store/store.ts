@@ -61,6 +61,7 @@ export function createStore(rpc: Rpc): Store {
     listAgents: (authority, query) => page<AgentView>('list_agents', { ...lists, ...query, ...authority }),
     getRun: (authority, runId) => call<RunDetails | Refusal>('get_run', { ...authority, runId }),
     listRuns: (authority, query) => page<RunView>('list_runs', { ...lists, ...query, ...authority }),
+    listAudit: (authority, query) => call('list_audit', { ...query, ...authority }),
     listMessages: (query) =>
       call<{ data: (StoredMessage & { at: string; kind: string })[]; queued: QueuedMessage[] }>('list_messages', query),
     listToolCalls: (query) => page<ToolCall & Record<string, unknown>>('list_tool_calls', query),

@@ -1,6 +1,7 @@
 import type { ModelMessage } from 'ai'
 import type { AgentDefinition, AnyTool, ToolContext } from '#lib/core/define'
 import type { ModelRequest } from '#lib/core/ports'
+import { redact } from '#lib/core/redact'
 import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
 import type { RunError } from '#lib/core/store'
 import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
@@ -182,6 +183,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
     },
     ids: systemIds(),
     log: { info: none, warn: none, error: none },
+    redact,
     templates: deployTemplates([definition], price),
     price,
     onEffect: none,

@@ -130,6 +130,7 @@ begin
         else 'This call was not executed. (' || note || ')' end),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'sealed', 'note', note)
     where t.agent_uid = c.agent_uid and t.call_id = c.call_id returning * into c;
+    c := baton.shown(c);
     w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_end', 'step', c.step,
       'data', jsonb_build_object('call', baton.call_json(c)))));
   end loop;

@@ -32,18 +32,19 @@ begin
   return json_build_object('ok', true);
 end $$;
 
--- calls: [{callId, step, index, name, input, effect, idempotencyKey, state, output?, note?, startedAt?}]: new ones and outcomes.
+-- calls: [{callId, step, index, name, input, effect, idempotencyKey, state, output?, note?, startedAt?, shownInput?, shownOutput?}]: new ones and outcomes.
 create or replace function baton.write_calls(w baton.work, calls jsonb) returns void language plpgsql set search_path = '' as $$
 begin
   insert into baton.tool_calls as t (agent_uid, call_id, tenant_id, owner_id, created_by, run_id, step, index, name, input, effect, state, output,
-    idempotency_key, epoch, ended_at, audit)
+    idempotency_key, epoch, ended_at, audit, shown_input, shown_output)
   select (w.a).agent_uid, c ->> 'callId', (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id, (c ->> 'step')::integer,
     (c ->> 'index')::integer, c ->> 'name', (c -> 'input')::json, c ->> 'effect', c ->> 'state', nullif(c -> 'output', 'null')::json,
     c ->> 'idempotencyKey', (w.a).lease_epoch, case when baton.is_final_call(c ->> 'state') then baton.clock() end,
-    jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('at', baton.clock(), 'state', c ->> 'state', 'note', c ->> 'note')))
+    jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('at', baton.clock(), 'state', c ->> 'state', 'note', c ->> 'note'))),
+    (c -> 'shownInput')::json, (c -> 'shownOutput')::json
   from jsonb_array_elements(coalesce(calls, '[]')) c
   on conflict (agent_uid, call_id) do update set state = excluded.state, output = excluded.output, ended_at = excluded.ended_at,
-    audit = t.audit || excluded.audit
+    audit = t.audit || excluded.audit, shown_output = excluded.shown_output
   where not baton.is_final_call(t.state);
 end $$;
 
@@ -58,6 +59,7 @@ begin
     where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and not baton.is_final_call(t.state) returning *)
     select * from started order by step, index
   loop
+    c := baton.shown(c);
     if c.attempts = 1 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
         'data', jsonb_build_object('callId', c.call_id, 'name', c.name, 'input', c.input, 'effect', c.effect, 'attempt', c.attempts))));
@@ -74,6 +76,7 @@ begin
   for c in select t.* from jsonb_array_elements(coalesce(calls, '[]')) e join baton.tool_calls t on t.agent_uid = (w.a).agent_uid and t.call_id = e ->> 'callId'
     where baton.is_final_call(t.state) order by t.step, t.index
   loop
+    c := baton.shown(c);
     if c.attempts = 0 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
         'data', jsonb_build_object('callId', c.call_id, 'name', c.name, 'input', c.input, 'effect', c.effect, 'attempt', 0))));

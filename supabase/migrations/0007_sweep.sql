@@ -111,7 +111,8 @@ begin
     'data', json_build_object('tenantId', d.tenant_id, 'deliveryId', d.id), 'dueInMs', baton.millis(retry))));
 end $$;
 
--- {environment} Retention, in batches: events 7 days and 10,000 per agent, keys 24 h and until the run's end, outbox 24 h after sending, deliveries 7 days.
+-- {environment} Retention, in batches: events 7 days and 10,000 per agent, keys 24 h and until the run's end, outbox 24 h after sending, deliveries 7 days,
+-- audit 400 days.
 create or replace function baton.prune(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   env text := p ->> 'environment';
@@ -148,5 +149,6 @@ begin
   select count(*) from gone into deliveries_gone;
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
   update baton.sweeps s set pruned_at = now_at where s.environment = env;
-  return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone);
+  return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone,
+    'audit', baton.prune_audit(env, most));
 end $$;

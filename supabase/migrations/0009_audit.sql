@@ -22,9 +22,26 @@ create table if not exists baton.audit (
   trace_id text,
   data jsonb
 );
-create index if not exists audit_of_tenant on baton.audit (tenant_id, id);
-create index if not exists audit_of_agent on baton.audit (tenant_id, agent_id, id) where agent_id is not null;
+-- The same decision asked for again, because its answer was lost, is one entry.
+alter table baton.audit add column if not exists repeat_key text;
+drop index if exists baton.audit_of_tenant;
+drop index if exists baton.audit_of_agent;
+create index if not exists audit_by_time on baton.audit (tenant_id, environment, at, id);
+create index if not exists audit_by_agent on baton.audit (tenant_id, agent_id, at, id) where agent_id is not null;
+create index if not exists audit_by_run on baton.audit (run_id) where run_id is not null;
+create unique index if not exists audit_once on baton.audit (repeat_key) where repeat_key is not null;
 create index if not exists audit_age on baton.audit using brin (at);
+
+-- What a call shows in events, where its exact record holds a secret (docs/decisions/0012).
+alter table baton.tool_calls add column if not exists shown_input json;
+alter table baton.tool_calls add column if not exists shown_output json;
+
+create or replace function baton.shown(c baton.tool_calls) returns baton.tool_calls language plpgsql immutable set search_path = '' as $$
+begin
+  c.input := coalesce(c.shown_input, c.input);
+  c.output := coalesce(c.shown_output, c.output);
+  return c;
+end $$;
 
 -- Entries that could not be written: counted, for they stop nobody.
 create table if not exists baton.audit_failures (
@@ -35,14 +52,15 @@ create table if not exists baton.audit_failures (
 );
 
 -- {tenant, environment, actor, action, decision, code?, reason?, scope?, agentUid?, agentId?, runId?, callId?, estimateMicros?, costMicros?, totalMicros?,
--- requestId?, traceId?, data?} A failing entry never stops what it tells of; it is counted.
+-- requestId?, traceId?, data?, repeatKey?} A failing entry never stops what it tells of; it is counted.
 create or replace function baton.write_audit(e jsonb) returns void language plpgsql set search_path = '' as $$
 begin
   insert into baton.audit (tenant_id, environment, actor, action, decision, code, reason, scope, agent_uid, agent_id, run_id, call_id, estimate_micros, cost_micros,
-    total_micros, request_id, trace_id, data)
+    total_micros, request_id, trace_id, data, repeat_key)
   values (e ->> 'tenant', e ->> 'environment', coalesce(e ->> 'actor', 'system'), e ->> 'action', e ->> 'decision', e ->> 'code', left(e ->> 'reason', 500), e ->> 'scope',
     (e ->> 'agentUid')::uuid, e ->> 'agentId', e ->> 'runId', e ->> 'callId', (e ->> 'estimateMicros')::bigint, (e ->> 'costMicros')::bigint,
-    (e ->> 'totalMicros')::bigint, e ->> 'requestId', e ->> 'traceId', nullif(e -> 'data', 'null'));
+    (e ->> 'totalMicros')::bigint, e ->> 'requestId', e ->> 'traceId', nullif(nullif(e -> 'data', 'null'), '{}'), e ->> 'repeatKey')
+  on conflict do nothing;
 exception when others then
   insert into baton.audit_failures as f (environment, failures, last_at, last_error) values (coalesce(e ->> 'environment', ''), 1, baton.clock(), sqlerrm)
   on conflict (environment) do update set failures = f.failures + 1, last_at = excluded.last_at, last_error = excluded.last_error;
@@ -59,6 +77,110 @@ end $$;
 create or replace function baton.audit_request(p jsonb, e jsonb) returns void language plpgsql set search_path = '' as $$
 begin
   perform baton.write_audit(jsonb_build_object('tenant', p ->> 'tenant', 'environment', p ->> 'environment', 'actor', p ->> 'caller', 'requestId', p ->> 'requestId') || e);
+end $$;
+
+-- The entry of a verb that callers reach, written by its wrapper (0030) in the same transaction: what was asked, by whom, and what became of it.
+-- Other verbs write theirs themselves. Answers that make the caller's process ask again at once with more are no decisions.
+create or replace function baton.audit_answer(verb text, p jsonb, answer json) returns void language plpgsql set search_path = '' as $$
+declare
+  action text := case verb when 'open' then 'message.accept' when 'create_agent' then 'agent.create' when 'patch_agent' then 'agent.patch'
+    when 'delete_agent' then 'agent.delete' when 'retry' then 'run.retry'
+    when 'stop' then case p ->> 'kind' when 'interrupted' then 'run.interrupt' else 'run.cancel' end end;
+  -- An accepted message answers with its window, up to 1 MB, which nobody parses for this: json_build_object writes ok first.
+  granted boolean;
+  entry jsonb;
+begin
+  if action is null then return; end if;
+  granted := answer::text like '{"ok" : true%';
+  entry := jsonb_build_object('action', action, 'decision', case when granted then 'allowed' else 'refused' end,
+    'agentId', coalesce(p -> 'agent' ->> 'name', p ->> 'agent'), 'runId', p ->> 'runId', 'reason', p ->> 'note', 'traceId', substr(p -> 'run' ->> 'traceparent', 4, 32));
+  if not granted then
+    if answer ->> 'code' in ('template_changed', 'tenant_missing') then return; end if;
+    perform baton.audit_request(p, entry || jsonb_build_object('code', answer ->> 'code', 'repeatKey', action || ' ' || (p -> 'run' ->> 'id') || ' ' || (answer ->> 'code'),
+      'scope', answer ->> 'scope', 'data', answer::jsonb - array['ok', 'code', 'scope', 'limits', 'settings', 'outbox']));
+  elsif verb = 'open' then
+    perform baton.audit_accepted(p, entry);
+  elsif verb = 'create_agent' and not (answer ->> 'created')::boolean or verb = 'retry' and (answer ->> 'replayed')::boolean then
+    return; -- It was there already: nothing has been decided.
+  else
+    perform baton.audit_request(p, entry || jsonb_strip_nulls(jsonb_build_object(
+      'agentUid', coalesce(answer -> 'agent' ->> 'agentUid', answer ->> 'agentUid'), 'agentId', coalesce(answer -> 'run' ->> 'agentId', entry ->> 'agentId'),
+      'runId', coalesce(answer -> 'run' ->> 'id', entry ->> 'runId'), 'data', case verb
+        when 'create_agent' then jsonb_build_object('template', answer -> 'agent' ->> 'template')
+        when 'patch_agent' then jsonb_build_object('changed', (select jsonb_agg(k) from unnest(array['metadata', 'webhook']) k where p ? k))
+        when 'stop' then jsonb_build_object('state', answer -> 'run' ->> 'state')
+        when 'retry' then jsonb_build_object('retryOf', p ->> 'runId') end)));
+  end if;
+end $$;
+
+-- An accepted message by the id its run was to get; a steered one has entered the run that it found. No row of that id: the key of an
+-- earlier request was repeated, and nothing was accepted.
+create or replace function baton.audit_accepted(p jsonb, entry jsonb) returns void language plpgsql set search_path = '' as $$
+declare
+  asked text := p -> 'run' ->> 'id';
+  r record;
+begin
+  select x.agent_uid, x.run_id, x.state, null::text as mode into r from baton.runs x where x.run_id = asked;
+  if not found then
+    select i.agent_uid, i.run_id, null::text as state, 'steer' as mode into r from baton.idempotency i
+    where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = asked;
+    if not found then return; end if;
+  end if;
+  perform baton.audit_request(p, entry || jsonb_build_object('agentUid', r.agent_uid, 'runId', r.run_id, 'repeatKey', 'message.accept ' || asked,
+    'data', jsonb_strip_nulls(jsonb_build_object('state', r.state, 'mode', r.mode))));
+end $$;
+
+-- Append-only whoever asks, the owner of the table too: an entry never changes, and goes when it is past its time and not before.
+create or replace function baton.audit_time() returns interval language plpgsql immutable set search_path = '' as $$
+begin
+  return interval '400 days';
+end $$;
+
+create or replace function baton.keep_audit() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    if old.at < baton.clock() - baton.audit_time() then return old; end if;
+  end if;
+  raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
+end $$;
+create or replace trigger audit_is_kept before update or delete on baton.audit for each row execute function baton.keep_audit();
+create or replace trigger audit_is_not_emptied before truncate on baton.audit for each statement execute function baton.keep_audit();
+
+create or replace function baton.prune_audit(env text, most integer) returns integer language plpgsql set search_path = '' as $$
+declare
+  gone integer;
+  oldest timestamptz := baton.clock() - baton.audit_time();
+begin
+  delete from baton.audit d where d.ctid = any (array(select e.ctid from baton.audit e where e.environment = env and e.at < oldest limit most));
+  get diagnostics gone = row_count;
+  return gone;
+end $$;
+
+create or replace function baton.audit_json(e baton.audit) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('id', e.id, 'at', e.at, 'actor', e.actor, 'action', e.action, 'decision', e.decision, 'code', e.code, 'reason', e.reason,
+    'scope', e.scope, 'agentId', e.agent_id, 'agentUid', e.agent_uid, 'runId', e.run_id, 'callId', e.call_id, 'estimateMicros', e.estimate_micros,
+    'costMicros', e.cost_micros, 'totalMicros', e.total_micros, 'requestId', e.request_id, 'traceId', e.trace_id, 'data', e.data);
+end $$;
+
+-- {limit, order, after?: {at, id}, agent?, runId?, actor?, action?, decision?, scope?, from?, to?} In the order of time; the cursor is the last row's
+-- instant and number. Direction and comparison are literals of this file.
+create or replace function baton.list_audit(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  falling boolean := coalesce(p ->> 'order', 'desc') = 'desc';
+  page json;
+begin
+  execute format($q$
+    select json_agg(baton.audit_json(x.e) order by (x.e).at %2$s, (x.e).id %2$s) from (
+      select e from baton.audit e where e.tenant_id = $1 ->> 'tenant' and e.environment = $1 ->> 'environment'
+        and ($1 -> 'after' ->> 'id' is null or (e.at, e.id) %1$s (($1 -> 'after' ->> 'at')::timestamptz, ($1 -> 'after' ->> 'id')::bigint))
+        and ($1 ->> 'agent' is null or e.agent_id = $1 ->> 'agent') and ($1 ->> 'runId' is null or e.run_id = $1 ->> 'runId')
+        and ($1 ->> 'actor' is null or e.actor = $1 ->> 'actor') and ($1 ->> 'action' is null or e.action = $1 ->> 'action')
+        and ($1 ->> 'decision' is null or e.decision = $1 ->> 'decision') and ($1 ->> 'scope' is null or e.scope = $1 ->> 'scope')
+        and ($1 ->> 'from' is null or e.at >= ($1 ->> 'from')::timestamptz) and ($1 ->> 'to' is null or e.at < ($1 ->> 'to')::timestamptz)
+      order by e.at %2$s, e.id %2$s limit ($1 ->> 'limit')::integer) x
+    $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
+  return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
 -- The scopes that apply to a run, one grammar for budgets, kills, limits and audit (3-http-api): tool:NAME is added where a tool is meant.

@@ -28,6 +28,7 @@ declare
     ['limits_of', 'limits_of', ''],
     ['limit_refused', 'limit_refused', ''],
     ['tenant_limits', 'tenant_limits', ''],
+    ['list_audit', 'list_audit', 'admin'],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
     ['commit', 'commit_step', ''],
@@ -55,10 +56,13 @@ begin
       execute format($create$create function public.baton_%s(p jsonb) returns json language plpgsql volatile security definer set search_path = '' as $f$
         declare
           authorized jsonb := baton.authorize(p, %L);
+          answer json;
         begin
           if authorized ->> 'ok' = 'false' then return authorized::json; end if;
-          return baton.%s(authorized);
-        end $f$ $create$, verb[1], verb[3], verb[2]);
+          answer := baton.%s(authorized);
+          %s
+          return answer;
+        end $f$ $create$, verb[1], verb[3], verb[2], case when verb[3] <> 'agents:read' then format('perform baton.audit_answer(%L, authorized, answer);', verb[1]) end);
     end if;
   end loop;
 end $$;
@@ -79,6 +83,8 @@ begin
   revoke all on schema baton from public, anon, authenticated;
   revoke all on all tables in schema baton from public, anon, authenticated;
   revoke execute on all functions in schema baton from public, anon, authenticated;
+  -- Not even the service key may touch the log itself: it is read and written by the functions alone.
+  revoke all on baton.audit, baton.audit_failures from service_role;
   grant usage on schema baton to service_role, authenticated;
   for f in select p.oid::regprocedure from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname = 'public' and p.proname like 'baton\_%'
   loop

@@ -55,7 +55,7 @@ test('A6: an unknown id is agent_not_found everywhere below it', async () => {
   expect(changes.map(({ status, body }) => [status, body['code']])).toEqual(Array(3).fill([404, 'agent_not_found']))
 })
 
-test('A7: deleting an agent leaves nothing of it but the ledger, and a late continuation ends as a no-op', async () => {
+test('A7: deleting an agent leaves nothing of it but the ledger and the audit log, and a late continuation ends as a no-op', async () => {
   await world.send(
     'a7',
     script(
@@ -97,9 +97,11 @@ test('A7: deleting an agent leaves nothing of it but the ledger, and a late cont
 
   const gone = await world.http('DELETE', '/api/agents/a7')
   expect([gone.status, gone.body]).toEqual([204, {}])
-  const { reservations, ...after } = await rowsOf(agentUid)
+  // The ledger and the audit log do not die with their agent: ids and decisions, never content.
+  const { reservations, audit, ...after } = await rowsOf(agentUid)
   expect(after).toEqual(Object.fromEntries(Object.keys(after).map((name) => [name, 0])))
   expect(reservations).toBe(before['reservations'])
+  expect(audit).toBe((before['audit'] ?? 0) + 1)
   expect(await world.sql(`select id from baton.reservations where agent_uid = $1 and state = 'reserved'`, [agentUid])).toEqual([])
   expect((await world.http('GET', `/api/runs/${String(open.body['runId'])}`)).status).toBe(404)
   expect(await redisKeys(agentUid)).toEqual([])
@@ -107,7 +109,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger, and a late cont
   await world.chaos({ holdEvents: false, releaseHeld: true })
   const eventId = await continueByHand({ tenantId: 'ten_local', agentUid, runId: String(open.body['runId']), epoch: 1 })
   await noOp(eventId)
-  const { reservations: _kept, ...later } = await rowsOf(agentUid)
+  const { reservations: _kept, audit: _told, ...later } = await rowsOf(agentUid)
   expect(later).toEqual(after)
   // The name is free again, and a new agent of that name has nothing of the old one.
   const again = await world.send('a7', script({ text: 'new' }), { key: 'a7-first' })

@@ -42,6 +42,7 @@ const table: Record<string, Row> = {
   'DELETE /api/keys/{id}': { right: 'admin' },
   'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
   'GET /api/limits': { right: 'admin' },
+  'GET /api/audit': { right: 'admin' },
   'PUT /api/limits/{scope}': { right: 'admin', body: { requestsPerMinute: 1_000 } },
 }
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 export interface Arrival {
   id: string
   runId: string
+  text: string
 }
 
 /** Takes webhooks on loopback and remembers them. */
@@ -22,8 +23,9 @@ export async function startReceiver(): Promise<Receiver> {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const body = JSON.parse(Buffer.concat(chunks).toString()) as { data: { runId: string } }
-      arrivals.push({ id: String(request.headers['webhook-id']), runId: body.data.runId })
+      const text = Buffer.concat(chunks).toString()
+      const body = JSON.parse(text) as { data: { runId: string } }
+      arrivals.push({ id: String(request.headers['webhook-id']), runId: body.data.runId, text })
       response.writeHead(200).end()
     })
   })

@@ -10,7 +10,7 @@ const scriptSchema = z.strictObject({
     .nullable()
     .default({ input: 10, output: 5, cacheRead: 0, cacheWrite: 0 }),
   finish: z.enum(['stop', 'length', 'content_filter']).default('stop'),
-  /** Refuses the request: `body` is sent as it is. */
+  /** Refuses the request: `body` is sent as it is, with the request's own key in place of {KEY}, as some providers do. */
   error: z.strictObject({ status: z.int(), body: z.json(), headers: z.record(z.string(), z.string()).default({}) }).optional(),
   /** Sends an error of this type as the frame after the first piece of the answer. */
   streamError: z.string().optional(),

@@ -23,11 +23,12 @@ export interface FakeProvider {
   close(): Promise<void>
 }
 
-async function play(script: FakeScript, frames: readonly Frame[], response: ServerResponse): Promise<void> {
+async function play(script: FakeScript, frames: readonly Frame[], response: ServerResponse, key: string): Promise<void> {
   if (script.delayMs > 0) await sleep(script.delayMs)
   if (script.error !== undefined) {
     response.writeHead(script.error.status, { 'content-type': 'application/json', ...script.error.headers })
-    response.end(typeof script.error.body === 'string' ? script.error.body : JSON.stringify(script.error.body))
+    const body = typeof script.error.body === 'string' ? script.error.body : JSON.stringify(script.error.body)
+    response.end(body.replaceAll('{KEY}', key))
     return
   }
   if (script.hang === 'headers') return
@@ -69,7 +70,8 @@ export async function startFakeProvider(): Promise<FakeProvider> {
     const body: unknown = JSON.parse(await text(request))
     requests.push({ path, headers: request.headers, body })
     const script = scriptOf(body)
-    await play(script, dialects[path]?.(script) ?? [], response)
+    const key = String(request.headers['x-api-key'] ?? request.headers.authorization ?? '').replace(/^Bearer /, '')
+    await play(script, dialects[path]?.(script) ?? [], response, key)
   }
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
