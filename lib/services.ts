@@ -24,6 +24,8 @@ export interface Services extends EngineServices, HttpServices {
   sweep: Sweep
   /** Makes the tenant of the local mode. */
   ensureTenant(): Promise<boolean>
+  /** Throws BatonError webhook_refused for a secret that no receiver could use. */
   sealSecret(plain: string): string
+  makeWebhookSecret(): string
   checkWebhookAddress(url: string): URL
 }

@@ -6,6 +6,8 @@ const keys = {
   runs: /^run_[0-9a-f]{1,64}$/,
   'tool-calls': /^call_[0-9a-f]{1,64}$/,
   messages: /^\d{1,15}$/,
+  webhooks: /^whe_[0-9a-f]{1,64}$/,
+  deliveries: /^\d{1,15}$/,
 } as const
 type List = keyof typeof keys
 
