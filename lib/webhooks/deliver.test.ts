@@ -167,7 +167,7 @@ describe('names that lead to addresses that are not public', () => {
     return { lookup, asked: () => asked }
   }
   const inside =
-    '127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 ::1 ::127.0.0.1 ::ffff:10.0.0.1 ::ffff:7f00:1 64:ff9b::7f00:1 fd00::1 fe80::1 2002:7f00:1::'
+    '127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 ::1 ::127.0.0.1 ::ffff:10.0.0.1 ::ffff:7f00:1 64:ff9b::7f00:1 fd00::1 fe80::1 2002:7f00:1:: 4000::1'
 
   test.for(inside.split(' '))('a name that resolves to %s is not called', async (address) => {
     const { lookup } = resolver(address)

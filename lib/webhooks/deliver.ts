@@ -130,7 +130,7 @@ async function post(
   return promise
 }
 
-/** The agent takes some forms for public that are not, such as the old ::127.0.0.1; our own list is stricter, and both must agree. */
+/** Our own list beside the agent's, so that an address must pass two: ours takes nothing for public that nobody has been given. */
 function mayCall(address: string, local: boolean): boolean {
   return isPublicAddress(address) || (local && loopback.includes(address))
 }
