@@ -88,20 +88,25 @@ create or replace function baton.patch_webhook(p jsonb) returns json language pl
 declare
   e baton.webhook_endpoints := baton.find_webhook(p);
   enabling boolean;
+  moved boolean;
   d baton.webhook_deliveries;
   rows jsonb := '[]';
 begin
   if e.id is null then return baton.refuse('webhook_not_found'); end if;
   enabling := coalesce((p ->> 'enabled')::boolean, e.enabled) and not e.enabled;
-  if p ? 'url' then e.url := p ->> 'url'; end if;
+  moved := p ? 'url' and e.url <> p ->> 'url';
+  if moved then e.url := p ->> 'url'; end if;
   if p ? 'events' then e.events := baton.event_list(p); end if;
   if p ? 'description' then e.description := p ->> 'description'; end if;
-  if enabling then
-    e.disabled_reason := null;
-    e.disabled_at := null;
+  if enabling or moved then
+    -- What the old address did says nothing about the new one.
     e.failing_since := null;
     e.failures := 0;
     e.last_error := null;
+  end if;
+  if enabling then
+    e.disabled_reason := null;
+    e.disabled_at := null;
   elsif e.enabled and not coalesce((p ->> 'enabled')::boolean, true) then
     e.disabled_reason := 'caller';
     e.disabled_at := baton.clock();

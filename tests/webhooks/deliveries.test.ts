@@ -152,11 +152,11 @@ test('the log is paged newest first and filtered by state, type, run and time', 
   const all = await deliveriesOf(world, id)
   expect(all[0]).toMatchObject({ type: 'run.completed', runId: run['runId'], webhookId: id })
   const seen: string[] = []
-  let cursor: unknown = null
+  let cursor: string | null = null
   do {
-    const page = await world.http('GET', `/api/webhooks/${id}/deliveries?limit=2${cursor === null ? '' : `&cursor=${String(cursor)}`}`)
+    const page = await world.http('GET', `/api/webhooks/${id}/deliveries?limit=2${cursor === null ? '' : `&cursor=${cursor}`}`)
     seen.push(...(page.body['data'] as { id: string }[]).map((one) => one.id))
-    cursor = page.body['nextCursor']
+    cursor = page.body['nextCursor'] as string | null
   } while (cursor !== null)
   expect(seen).toEqual(all.map((one) => one.id))
   expect(await deliveriesOf(world, id, '?type=webhook.test')).toHaveLength(5)
