@@ -34,7 +34,7 @@ test('registered, read, listed, changed, rotated, deleted: the secret is shown w
   expect(made.body).toMatchObject({ url, events: ['agent.killed', 'run.failed'], description: 'pager', enabled: true, createdBy: 'local' })
   expect(secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/)
 
-  const own = { url, secret: 'a secret of the caller, as any text' }
+  const own = { url, secret: 'a secret of the caller, in plain words' }
   const given = await registerAt(world, own.url, { secret: own.secret })
   expect(given).toMatchObject({ secret: own.secret, events: null, description: null })
   const listed = await get('/api/webhooks')
