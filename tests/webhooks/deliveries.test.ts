@@ -166,3 +166,24 @@ test('the log is paged newest first and filtered by state, type, run and time', 
   expect(await deliveriesOf(world, id, `?from=${encodeURIComponent(all[1]?.createdAt ?? '')}`)).toHaveLength(2)
   await gone(id)
 })
+
+test('run.handed_off comes when a slice ends before its run, to the endpoint that asked; the end comes to both', async () => {
+  const [asking, plain] = [
+    await registerAt(world, receiver.url('/asking'), { events: ['run.handed_off', 'run.completed'] }),
+    await registerAt(world, receiver.url('/plain')),
+  ]
+  const wait = { tools: [{ name: 'wait', input: { ms: 700 } }] }
+  const reply = await world.send('handed', script(wait, wait, wait, { text: 'done' }), {
+    limits: { sliceMs: 1_000 },
+    prefer: 'wait=20',
+  })
+  await world.ended(String(reply.body['runId']))
+  await receiver.waitFor('/plain', 1)
+  await expect.poll(() => receiver.of('/asking').map((arrival) => arrival.event.type), { timeout: 20_000 }).toContain('run.completed')
+  const handed = receiver.of('/asking').filter((arrival) => arrival.event.type === 'run.handed_off')
+  expect(handed.length).toBeGreaterThan(0)
+  expect(handed[0]?.event.data).toMatchObject({ runId: reply.body['runId'], reason: 'slice_deadline', state: 'running' })
+  expect(verify(asking.secret, handed[0] as Arrival)).toMatchObject({ type: 'run.handed_off' })
+  expect(receiver.of('/plain').map((arrival) => arrival.event.type)).toEqual(['run.completed'])
+  await Promise.all([gone(asking.id), gone(plain.id)])
+})
