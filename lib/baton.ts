@@ -20,7 +20,7 @@ import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { jsonLog } from '#lib/telemetry/log'
 import { checkWebhookAddress } from '#lib/webhooks/address'
-import { makeWebhookSecret } from '#lib/webhooks/secret'
+import { makeWebhookSecret, webhookKey } from '#lib/webhooks/secret'
 import { sealSecret } from '#lib/webhooks/seal'
 import { createSweeper } from '#lib/jobs/sweep'
 import type { Services } from '#lib/services'
@@ -112,7 +112,11 @@ async function compose(config: Config): Promise<Services> {
         secret: sealSecret(makeWebhookSecret(), config.encryptionKey),
       }),
     makeKey,
-    sealSecret: (plain) => sealSecret(plain, config.encryptionKey),
+    sealSecret(plain) {
+      webhookKey(plain)
+      return sealSecret(plain, config.encryptionKey)
+    },
+    makeWebhookSecret,
     checkWebhookAddress: (url) => checkWebhookAddress(url, { local: config.local }),
   }
   handOverAtSigterm(services)

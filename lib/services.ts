@@ -29,6 +29,8 @@ export interface Services extends EngineServices, HttpServices {
   ensureTenant(tenant: string): Promise<boolean>
   /** A new API key and what may be stored of it. */
   makeKey(id: string): { text: string; stored: NewKey }
+  /** Throws BatonError webhook_refused for a secret that no receiver could use. */
   sealSecret(plain: string): string
+  makeWebhookSecret(): string
   checkWebhookAddress(url: string): URL
 }

@@ -3,8 +3,17 @@ import { baton } from '#lib/baton'
 import { deliverWebhook as attempt } from '#lib/jobs/deliver-webhook'
 import { eventNames, webhookData } from '#lib/queue/events'
 
-/** One attempt of one delivery; retries are outbox rows of their own. */
+/**
+ * One attempt of one delivery; retries are outbox rows of their own. A lane is one receiver, or all failing receivers of a tenant: neither
+ * a slow receiver nor many dead ones take all the places.
+ */
 export const deliverWebhook = client.createFunction(
-  { id: 'deliver-webhook', triggers: [{ event: eventNames.webhook }], retries: 2, concurrency: [{ limit: 5 }], checkpointing: false },
+  {
+    id: 'deliver-webhook',
+    triggers: [{ event: eventNames.webhook }],
+    retries: 2,
+    concurrency: [{ limit: 5 }, { limit: 2, key: 'event.data.lane' }],
+    checkpointing: false,
+  },
   async ({ event, step }) => step.run('deliver', async () => attempt(await baton(), webhookData.parse(event.data).deliveryId)),
 )

@@ -8,6 +8,8 @@ const keys = {
   keys: /^key_[0-9a-f]{1,64}$/,
   messages: /^\d{1,15}$/,
   audit: /^[0-9T:.+Z-]{19,35}\|\d{1,18}$/,
+  webhooks: /^whe_[0-9a-f]{1,64}$/,
+  deliveries: /^\d{1,15}$/,
 } as const
 type List = keyof typeof keys
 

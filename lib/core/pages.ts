@@ -5,6 +5,7 @@ import type { LimitStore } from '#lib/core/limit-store'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
+import type { WebhookStore } from '#lib/core/webhooks'
 
 /** An agent as callers see it. */
 export interface AgentView {
@@ -104,19 +105,8 @@ export interface ListQuery {
   [filter: string]: unknown
 }
 
-/** A webhook delivery that this process has taken and must record the outcome of; `secret` is sealed. */
-export interface TakenDelivery {
-  ok: true
-  id: string
-  eventId: string
-  url: string
-  secret: string | null
-  payload: Record<string, unknown>
-  attempt: number
-}
-
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore {
+export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -159,16 +149,6 @@ export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore {
     resendMs: number
     limit: number
   }): Promise<{ swept: boolean; outbox: OutboxRow[] }>
-  takeDelivery(request: { id: string; environment: string; holdMs: number }): Promise<TakenDelivery | Refusal>
-  recordDelivery(request: {
-    id: string
-    attempt: number
-    delivered: boolean
-    status: number | null
-    error: string | null
-    durationMs: number
-    retryInMs: number | null
-  }): Promise<{ ok: true; outbox: OutboxRow[] } | Refusal>
   prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>

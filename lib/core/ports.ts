@@ -131,7 +131,7 @@ export interface Live {
 export interface OutboxRow {
   id: string
   kind: 'continue' | 'webhook'
-  data: { tenantId: string; agentUid?: string; runId?: string; epoch?: number; deliveryId?: string }
+  data: { tenantId: string; agentUid?: string; runId?: string; epoch?: number; deliveryId?: string; lane?: string }
   dueInMs: number
 }
 

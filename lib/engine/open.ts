@@ -125,6 +125,10 @@ const refusals: Record<string, string> = {
   too_many_keys: 'The tenant has as many active keys as it may: revoke some first. Nothing was made.',
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
+  webhook_not_found: 'There is no webhook endpoint of this id.',
+  delivery_not_found: 'There is no delivery of this id here; deliveries are kept for 7 days.',
+  webhook_disabled: 'The webhook endpoint is disabled; nothing was sent. Enable it first (PATCH {"enabled": true}).',
+  webhook_limit: 'This tenant has as many webhook endpoints as it may have; delete one first.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }

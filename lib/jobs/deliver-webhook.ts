@@ -1,50 +1,88 @@
+import { BatonError } from '#lib/core/errors'
+import type { TakenDelivery } from '#lib/core/webhooks'
 import type { Services } from '#lib/services'
-import { refusalError } from '#lib/engine/open'
-import { deliver } from '#lib/webhooks/deliver'
-import { nextAttemptMs } from '#lib/webhooks/schedule'
+import { deliver, failedWithoutCall, type DeliveryOutcome } from '#lib/webhooks/deliver'
+import { disableAfterFailures, disableAfterMs, nextAttemptMs } from '#lib/webhooks/schedule'
 import { openSecret } from '#lib/webhooks/seal'
 
 /** A worker holds a delivery for so long; then the sweeper gives it to another. */
 const holdMs = 60_000
+const goneStatus = 410
+
+/** What one attempt came to. */
+export interface AttemptReport {
+  outcome: 'delivered' | 'retry' | 'failed' | 'nothing_to_do'
+  status?: number | null
+}
 
 /** One attempt of one webhook delivery; the next one, where it is due, is a new outbox row (3-http-api, Webhooks). */
 export async function deliverWebhook(
-  services: Services,
+  services: Pick<Services, 'clock' | 'config' | 'store' | 'log' | 'redact' | 'dispatch' | 'settled'>,
   deliveryId: string,
-): Promise<{ outcome: 'delivered' | 'retry' | 'failed' | 'nothing_to_do'; status?: number | null }> {
+): Promise<AttemptReport> {
   const { clock, config, store, log, redact } = services
-  const taken = await store.takeDelivery({ id: deliveryId, environment: config.environment, holdMs })
+  const { environment, haste } = config
+  const taken = await store.takeDelivery({ id: deliveryId, environment, holdMs })
   if (!taken.ok) return { outcome: 'nothing_to_do' }
-  const secrets = taken.secret === null ? [] : [openSecret(taken.secret, config.encryptionKey)]
-  const result = await deliver({
-    url: taken.url,
-    secrets,
-    id: taken.eventId,
-    timestamp: clock.now(),
-    body: JSON.stringify(redact(taken.payload)),
-    local: config.local,
-  })
-  const retryInMs = result.ok
-    ? null
-    : nextAttemptMs({ attempts: taken.attempt, retryAfterMs: result.retryAfterMs, random: clock.random(), haste: config.haste })
+  const about = { deliveryId, eventId: taken.eventId, webhookId: taken.endpointId, attempt: taken.attempt }
+  const { secrets, unreadable } = open(taken, config.encryptionKey)
+  if (unreadable !== null) log.error('a webhook secret cannot be opened', { ...about, error: unreadable })
+  // Never unsigned because of it: the receiver would refuse the delivery for a reason that is ours.
+  const ours = unreadable !== null && secrets.length === 0
+  const result = ours ? failedWithoutCall(unreadable) : await attempt(taken, secrets, services)
+  const gone = result.status === goneStatus
+  const retryInMs =
+    result.ok || gone ? null : nextAttemptMs({ attempts: taken.tries, retryAfterMs: result.retryAfterMs, random: clock.random(), haste })
   const recorded = await store.recordDelivery({
     id: taken.id,
+    environment,
     attempt: taken.attempt,
     delivered: result.ok,
+    gone,
+    refused: result.refused,
+    blame: !ours,
     status: result.status,
     error: redact(result.error),
+    snippet: redact(result.responseSnippet),
     durationMs: Math.round(result.durationMs),
     retryInMs,
+    disableAfterMs: disableAfterMs / haste,
+    disableAfterFailures,
   })
-  if (!recorded.ok) throw refusalError(recorded)
+  if (!recorded.ok) {
+    log.warn('the outcome of a webhook came too late', { ...about, ok: result.ok, status: result.status })
+    return { outcome: 'nothing_to_do', status: result.status }
+  }
   services.dispatch(recorded.outbox)
+  if (recorded.disabled !== null) {
+    const { disabled: reason, failures, failingSince } = recorded
+    log.warn('a webhook endpoint is disabled', { ...about, reason, failures, failingSince })
+  }
   await services.settled()
-  log.info('webhook', {
-    deliveryId,
-    attempt: taken.attempt,
-    status: result.status,
-    ok: result.ok,
-    duration_ms: Math.round(result.durationMs),
-  })
+  log.info('webhook', { ...about, status: result.status, ok: result.ok, duration_ms: Math.round(result.durationMs) })
   return { outcome: result.ok ? 'delivered' : retryInMs === null ? 'failed' : 'retry', status: result.status }
+}
+
+function attempt(
+  taken: TakenDelivery,
+  secrets: readonly string[],
+  { clock, config, redact }: Pick<Services, 'clock' | 'config' | 'redact'>,
+): Promise<DeliveryOutcome> {
+  const { url, eventId: id, payload } = taken
+  return deliver({ url, secrets, id, timestamp: clock.now(), body: JSON.stringify(redact(payload)), local: config.local })
+}
+
+/** The secrets that open. After a change of BATON_ENCRYPTION_KEY an older one may not, while the newest does. */
+function open(taken: TakenDelivery, key: Uint8Array): { secrets: string[]; unreadable: string | null } {
+  const secrets: string[] = []
+  let unreadable: string | null = null
+  for (const sealed of taken.secrets) {
+    try {
+      secrets.push(openSecret(sealed, key))
+    } catch (error) {
+      if (!(error instanceof BatonError) || error.code !== 'corrupted_data') throw error
+      unreadable = error.message
+    }
+  }
+  return { secrets, unreadable }
 }

@@ -14,8 +14,8 @@ export const continueData = z.object({
 })
 export type ContinueData = z.infer<typeof continueData>
 
-/** A webhook delivery row is due. */
-export const webhookData = z.object({ tenantId: z.string().min(1), deliveryId: z.string().min(1) })
+/** A webhook delivery row is due; `lane` bounds how many of a receiver, or of a tenant's failing receivers, are made at a time. */
+export const webhookData = z.object({ tenantId: z.string().min(1), deliveryId: z.string().min(1), lane: z.string().min(1).optional() })
 export type WebhookData = z.infer<typeof webhookData>
 
 /** What each event carries, by the kind of its outbox row. */

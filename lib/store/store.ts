@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import type { KeyAnswer, KeyView, RotatedKey } from '#lib/core/keys'
-import type { AgentView, EventsPage, QueuedMessage, RunDetails, Store, TakenDelivery } from '#lib/core/pages'
+import type { AgentView, EventsPage, QueuedMessage, RunDetails, Store } from '#lib/core/pages'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
 import type { ClaimAnswer, CommitAnswer, Gates, OpenAnswer, Refusal, RunView } from '#lib/core/store'
+import { again } from '#lib/store/again'
 import type { Rpc } from '#lib/store/rpc'
+import { webhookStore } from '#lib/store/webhooks'
 
 const answer = z.looseObject({ ok: z.boolean() })
 
@@ -35,6 +37,7 @@ export function createStore(rpc: Rpc): Store {
   const lists = { limit: 200 }
 
   return {
+    ...webhookStore(call),
     async open(request) {
       const result = await again(() => call<(OpenAnswer & { opened: RawOpened | null }) | Refusal>('open', request))
       if (!result.ok) return result
@@ -77,8 +80,6 @@ export function createStore(rpc: Rpc): Store {
     hasKeys: async (environment) => (await call<{ keys: boolean }>('has_keys', { environment })).keys,
     bootstrap: (request) => call('bootstrap', request),
     sweep: (request) => call('sweep', request),
-    takeDelivery: (request) => call<TakenDelivery | Refusal>('take_delivery', request),
-    recordDelivery: (request) => call('record_delivery', request),
     prune: (request) => call('prune', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,
     getTenant: (of) => call('get_tenant', of),
@@ -100,15 +101,5 @@ function withLease(
     opened: { ...opened, window: [...kept, ...opened.window], lease: { sliceId: lease.sliceId, epoch, leaseMs: lease.leaseMs } },
     opening: opening ?? null,
     gates,
-  }
-}
-
-/** A reply that was lost is asked for once more under the same ids (invariant 3). */
-async function again<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  try {
-    return await ask()
-  } catch (error) {
-    if (!(error instanceof BatonError) || error.code !== 'database_unavailable') throw error
-    return ask()
   }
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, isIP, type LookupFunction } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
 import { deliver } from '#lib/webhooks/deliver'
@@ -151,5 +151,53 @@ describe('addresses that are not public', () => {
         error: expect.stringContaining('not public'),
       })
     }
+  })
+})
+
+describe('names that lead to addresses that are not public', () => {
+  /** A resolver that answers with these addresses in turn, whatever it is asked. */
+  const resolver = (...answers: string[]) => {
+    let asked = 0
+    const lookup: LookupFunction = (_hostname, options, done) => {
+      const address = answers[Math.min(asked++, answers.length - 1)] ?? ''
+      const family = isIP(address)
+      if (options.all === true) done(null, [{ address, family }])
+      else done(null, address, family)
+    }
+    return { lookup, asked: () => asked }
+  }
+  const inside =
+    '127.0.0.1 10.0.0.1 169.254.169.254 100.64.0.1 0.0.0.0 ::1 ::127.0.0.1 ::ffff:10.0.0.1 ::ffff:7f00:1 64:ff9b::7f00:1 fd00::1 fe80::1 2002:7f00:1:: 4000::1'
+
+  test.for(inside.split(' '))('a name that resolves to %s is not called', async (address) => {
+    const { lookup } = resolver(address)
+    const outcome = await deliver({ ...message(), local: false, url: 'https://rebound.example.com:8443/', timeoutMs: 2_000, lookup })
+    expect(outcome).toMatchObject({ ok: false, status: null, refused: true, error: 'The address is not public and was not called' })
+  })
+
+  test('one private address among public ones is enough to refuse', async () => {
+    const lookup: LookupFunction = (_hostname, _options, done) =>
+      done(null, [
+        { address: '8.8.8.8', family: 4 },
+        { address: '10.0.0.1', family: 4 },
+      ])
+    const outcome = await deliver({ ...message(), local: false, url: 'https://both.example.com/', timeoutMs: 2_000, lookup })
+    expect(outcome).toMatchObject({ ok: false, refused: true })
+  })
+
+  test('the name is resolved once an attempt: what was looked at is what is called', async () => {
+    const port = await serve((_request, response) => response.writeHead(200).end('here'))
+    const { lookup, asked } = resolver('127.0.0.1', '10.0.0.1')
+    const outcome = await deliver({ ...message(), url: `http://rebinding.localhost:${port}/`, lookup })
+    expect(outcome).toMatchObject({ ok: true, responseSnippet: 'here' })
+    expect(asked()).toBe(1)
+    expect(await deliver({ ...message(), url: `http://rebinding.localhost:${port}/`, lookup })).toMatchObject({ ok: false, refused: true })
+  })
+
+  test('a name that does not resolve is a failure and no refusal', async () => {
+    const lookup: LookupFunction = (hostname, _options, done) =>
+      done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), { code: 'ENOTFOUND' }), '')
+    const outcome = await deliver({ ...message(), local: false, url: 'https://absent.example.com/', lookup })
+    expect(outcome).toMatchObject({ ok: false, refused: false, error: expect.stringContaining('ENOTFOUND') })
   })
 })

@@ -1,6 +1,7 @@
+import dns from 'node:dns'
 import http from 'node:http'
 import https from 'node:https'
-import { isIP } from 'node:net'
+import { isIP, type LookupFunction } from 'node:net'
 import { RequestFilteringHttpAgent, RequestFilteringHttpsAgent } from 'request-filtering-agent'
 import { Webhook } from 'standardwebhooks'
 import { isPublicAddress } from '#lib/webhooks/ranges'
@@ -27,6 +28,8 @@ export interface Delivery {
   /** In local mode loopback addresses may be called. */
   local: boolean
   timeoutMs?: number
+  /** Resolves names; the guard looks at whatever it answers. */
+  lookup?: LookupFunction
 }
 
 /** What an attempt came to. `ok` is true for 2xx only: a redirect is a failure. `error` is for the delivery log. */
@@ -37,21 +40,40 @@ export interface DeliveryOutcome {
   responseSnippet: string
   retryAfterMs: number | null
   error: string | null
+  /** The address is not public and was not called. */
+  refused: boolean
 }
 
 /** Delivers once, without following redirects and without calling any address that is not public. Never throws for what the receiver does. */
-export async function deliver({ url, secrets, id, timestamp, body, local, timeoutMs = 10_000 }: Delivery): Promise<DeliveryOutcome> {
+export async function deliver({
+  url,
+  secrets,
+  id,
+  timestamp,
+  body,
+  local,
+  timeoutMs = 10_000,
+  lookup = dns.lookup,
+}: Delivery): Promise<DeliveryOutcome> {
   const startedAt = performance.now()
   const took = () => Math.round(performance.now() - startedAt)
   try {
-    const response = await post(new URL(url), body, signedHeaders({ secrets, id, timestamp, body }), local, timeoutMs)
+    const headers = signedHeaders({ secrets, id, timestamp, body })
+    const response = await post(new URL(url), { body, headers, local, timeoutMs, lookup: guarded(lookup, local) })
     const status = response.statusCode ?? 0
     const ok = status >= 200 && status < 300
     const retryAfterMs = ok ? null : parseRetryAfter(response.headers['retry-after'], Date.now())
-    return { ok, status, durationMs: took(), responseSnippet: await snippet(response), retryAfterMs, error: ok ? null : complaint(status) }
+    const responseSnippet = await snippet(response)
+    return { ok, status, durationMs: took(), responseSnippet, retryAfterMs, error: ok ? null : complaint(status), refused: false }
   } catch (error) {
-    return { ok: false, status: null, durationMs: took(), responseSnippet: '', retryAfterMs: null, error: describe(error, timeoutMs) }
+    const text = describe(error, timeoutMs)
+    return { ...failedWithoutCall(text), durationMs: took(), refused: text === notPublic }
   }
+}
+
+/** The outcome of an attempt that could not even call its receiver. */
+export function failedWithoutCall(error: string): DeliveryOutcome {
+  return { ok: false, status: null, durationMs: 0, responseSnippet: '', retryAfterMs: null, error, refused: false }
 }
 
 /** The three headers of Standard Webhooks; a signature for each secret, separated by spaces. */
@@ -73,19 +95,22 @@ export function signedHeaders({
 /** Sends the request and resolves with the head of the response; the time-out goes on to hold for its body. */
 async function post(
   url: URL,
-  body: string,
-  headers: Record<string, string>,
-  local: boolean,
-  timeoutMs: number,
+  {
+    body,
+    headers,
+    local,
+    timeoutMs,
+    lookup,
+  }: { body: string; headers: Record<string, string>; local: boolean; timeoutMs: number; lookup: LookupFunction },
 ): Promise<http.IncomingMessage> {
   const isHttps = url.protocol === 'https:'
   if (!isHttps && !(local && url.protocol === 'http:')) throw new Error('Webhooks are delivered over https only')
-  // The agent takes the old IPv4-compatible form (::127.0.0.1) for public; our own list does not.
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  if (isIP(host) !== 0 && !isPublicAddress(host) && !(local && loopback.includes(host))) throw new Error(notPublic)
+  if (isIP(host) !== 0 && !mayCall(host, local)) throw new Error(notPublic)
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>()
   const request = (isHttps ? https : http).request(url, {
     method: 'POST',
+    lookup,
     agent: isHttps ? new RequestFilteringHttpsAgent(allowed(local)) : new RequestFilteringHttpAgent(allowed(local)),
     headers: {
       ...headers,
@@ -103,6 +128,21 @@ async function post(
   request.once('close', () => reject(new Error('The receiver closed the connection without an answer')))
   request.end(body)
   return promise
+}
+
+/** Our own list beside the agent's, so that an address must pass two: ours takes nothing for public that nobody has been given. */
+function mayCall(address: string, local: boolean): boolean {
+  return isPublicAddress(address) || (local && loopback.includes(address))
+}
+
+/** The connection goes to the very addresses that were looked at here, so a name cannot be given another one in between. */
+function guarded(lookup: LookupFunction, local: boolean): LookupFunction {
+  return (hostname, options, done) =>
+    lookup(hostname, options, (error, address, family) => {
+      const found = typeof address === 'string' ? [address] : (address ?? []).map((one) => one.address)
+      if (error !== null || found.every((one) => mayCall(one, local))) done(error, address, family)
+      else done(new Error(notPublic), '')
+    })
 }
 
 function allowed(local: boolean) {
@@ -141,7 +181,7 @@ function complaint(status: number): string {
 function describe(error: unknown, timeoutMs: number): string {
   if (!(error instanceof Error)) return 'unknown error'
   if (error.name === 'AbortError' || error.name === 'TimeoutError') return `No answer within ${timeoutMs} ms`
-  if (error.message.startsWith('DNS lookup')) return notPublic
+  if (error.message === notPublic || error.message.startsWith('DNS lookup')) return notPublic
   const code = 'code' in error && typeof error.code === 'string' ? `${error.code}: ` : ''
   return `${code}${error.message}`.slice(0, 300)
 }

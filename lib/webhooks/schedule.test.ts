@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { mostAttempts, nextAttemptMs, parseRetryAfter } from '#lib/webhooks/schedule'
+import { disableAfterFailures, disableAfterMs, mostAttempts, nextAttemptMs, parseRetryAfter } from '#lib/webhooks/schedule'
 
 const plan = (random: number, haste = 1) =>
   Array.from({ length: mostAttempts }, (_, index) => nextAttemptMs({ attempts: index + 1, retryAfterMs: null, random, haste }))
@@ -34,4 +34,11 @@ test('Retry-After is read as seconds or as a date', () => {
   expect(parseRetryAfter('Sat, 21 Nov 2026 12:01:00 GMT', now)).toBe(60_000)
   expect(parseRetryAfter('Sat, 21 Nov 2026 11:00:00 GMT', now)).toBe(0)
   for (const wrong of [undefined, '', '-5', '1.5', 'soon', '99999999999']) expect(parseRetryAfter(wrong, now)).toBeNull()
+})
+
+test('an endpoint is disabled by one delivery that has failed from its first to its last attempt, and by nothing shorter', () => {
+  const whole = plan(0).reduce<number>((sum, pause) => sum + (pause ?? 0), 0)
+  expect(disableAfterFailures).toBe(mostAttempts)
+  expect(whole).toBeGreaterThan(disableAfterMs)
+  expect(whole - 24 * 3_600_000).toBeLessThan(disableAfterMs)
 })

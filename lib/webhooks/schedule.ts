@@ -12,6 +12,11 @@ const jitter = 0.2
 /** How often a delivery is tried in all. */
 export const mostAttempts = pauses.length + 1
 
+/** An endpoint that has accepted nothing for so long is disabled, where it has also failed `disableAfterFailures` times in a row. */
+export const disableAfterMs = 72 * hours
+/** As many as one delivery has attempts: a single failed event over three days is enough, a quiet endpoint's one hiccup is not. */
+export const disableAfterFailures = 10
+
 /**
  * Milliseconds from now to the next attempt; null when the schedule is spent. `attempts` counts those made (1 after the first),
  * `random` is from 0 up to 1, `haste` divides the pause (local mode). Never earlier than the receiver asked for, within 24 h.

@@ -37,6 +37,16 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   agent_not_found: ['There is no agent of this id here, or it was deleted.', 'Check the id; a message with a template makes the agent.'],
   run_not_found: ['There is no run of this id here, or its agent was deleted.', 'Check the id.'],
   key_not_found: ['There is no API key of this id in the tenant.', 'List the keys.'],
+  webhook_not_found: ['There is no webhook endpoint of this id here, or it was deleted.', 'Read `GET /api/webhooks`.'],
+  delivery_not_found: [
+    'There is no delivery of this id at this endpoint or run, or it is older than 7 days.',
+    'Read `GET /api/webhooks/{id}/deliveries`.',
+  ],
+  webhook_disabled: [
+    'The endpoint was disabled by a caller, by its answer 410, or because it failed for more than 3 days.',
+    'Mend the receiver, then `PATCH /api/webhooks/{id} {"enabled": true}`: what was waiting is delivered.',
+  ],
+  webhook_limit: ['A tenant may have 20 webhook endpoints.', 'Delete one, or let one receiver pass events on.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],

@@ -50,30 +50,6 @@ begin
   return w;
 end $$;
 
--- One webhook row where somebody asked for it: the message's address, else the agent's, else the tenant's; the same order for the secret.
-drop function if exists baton.write_webhook(baton.work, text);
-create or replace function baton.write_webhook(w baton.work, type text, extra jsonb default '{}') returns baton.work language plpgsql set search_path = '' as $$
-declare
-  t baton.tenants;
-  target jsonb;
-  delivery text := baton.new_id('dlv');
-begin
-  if (w.r).webhook is null and (w.a).webhook is null then
-    select * into t from baton.tenants x where x.id = (w.a).tenant_id and x.webhook is not null;
-    if not found then return w; end if;
-  else
-    select * into t from baton.tenants x where x.id = (w.a).tenant_id;
-  end if;
-  target := coalesce((w.r).webhook, (w.a).webhook, t.webhook);
-  insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, agent_uid, run_id, url, secret, type, payload, next_at, queued_at)
-  values (delivery, baton.new_id('evt'), (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.r).run_id, target ->> 'url',
-    coalesce((w.r).webhook ->> 'secret', (w.a).webhook ->> 'secret', t.webhook_secret), type,
-    json_build_object('type', type, 'timestamp', baton.clock(), 'data', extra || jsonb_build_object('agentId', (w.a).id, 'runId', (w.r).run_id,
-      'state', (w.r).state, 'stopReason', (w.r).stop_reason, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros,
-      'output', left((w.r).output, 2000), 'lastSeq', (w.a).last_event_seq, 'metadata', (w.r).metadata)), baton.clock(), baton.clock());
-  return baton.write_outbox(w, 'webhook', baton.clock(), jsonb_build_object('tenantId', (w.a).tenant_id, 'deliveryId', delivery));
-end $$;
-
 -- Ends the run: exactly one terminal event, the webhook, the release and the promotion of the next message in one transaction.
 create or replace function baton.end_run(w baton.work, state text, stop_reason text, output text, error jsonb) returns baton.work language plpgsql set search_path = '' as $$
 begin

@@ -176,6 +176,7 @@ begin
     end if;
     if i ->> 'release' is not null then
       w := baton.append_event(w, 'monitor', 'handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
+      w := baton.write_webhook(w, 'run.handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
       w := baton.release(w);
     else
       w.a.lease_until := baton.clock() + baton.duration((p ->> 'leaseMs')::numeric);

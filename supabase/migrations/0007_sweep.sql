@@ -1,4 +1,4 @@
--- The sweeper, the outbox and webhook deliveries: how what is due is found when a message about it was lost.
+-- The sweeper and the outbox: how what is due is found when a message about it was lost.
 
 -- {ids} the clock has taken them. Also called for rows sent twice: it changes nothing then.
 create or replace function baton.outbox_sent(p jsonb) returns json language sql set search_path = '' as $$
@@ -37,21 +37,6 @@ begin
   return rows;
 end $$;
 
--- Deliveries whose time has come and that nobody is at work on.
-create or replace function baton.sweep_deliveries(env text, resend interval, most integer) returns jsonb language sql set search_path = '' as $$
-  with due as (
-    select d.id from baton.webhook_deliveries d where d.environment = env and d.next_at is not null and d.next_at <= baton.clock()
-      and coalesce(d.queued_at, '-infinity') <= baton.clock() - resend
-    order by d.next_at limit most for update skip locked
-  ), marked as (
-    update baton.webhook_deliveries d set queued_at = baton.clock() from due where d.id = due.id returning d.*
-  ), written as (
-    insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at)
-    select baton.new_id('out'), m.tenant_id, m.environment, 'webhook', m.agent_uid, jsonb_build_object('tenantId', m.tenant_id, 'deliveryId', m.id), baton.clock()
-    from marked m returning *
-  ) select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'kind', o.kind, 'data', o.data, 'dueInMs', 0)), '[]') from written o
-$$;
-
 -- Rows that were committed and never sent. They keep their id: nobody has taken them yet, or the taking was not marked.
 create or replace function baton.unsent(env text, resend interval, most integer) returns jsonb language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'kind', o.kind, 'data', o.data, 'dueInMs', greatest(0, baton.millis(o.due_at - baton.clock())))), '[]')
@@ -75,40 +60,6 @@ begin
   rows := baton.unsent(env, resend, most);
   rows := rows || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
   return json_build_object('ok', true, 'swept', true, 'outbox', rows);
-end $$;
-
--- {id, environment, holdMs} A worker takes the delivery for holdMs; another one gets {ok:false}.
-create or replace function baton.take_delivery(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  d baton.webhook_deliveries;
-begin
-  update baton.webhook_deliveries x set next_at = baton.clock() + baton.duration((p ->> 'holdMs')::numeric), attempts = x.attempts + 1
-  where x.id = p ->> 'id' and x.environment = p ->> 'environment' and x.state = 'pending' and x.next_at <= baton.clock() returning * into d;
-  if not found then return baton.refuse('nothing_due'); end if;
-  return json_build_object('ok', true, 'id', d.id, 'eventId', d.event_id, 'url', d.url, 'secret', d.secret, 'payload', d.payload, 'attempt', d.attempts);
-end $$;
-
--- {id, attempt, delivered, status, error, durationMs, retryInMs|null} What became of the attempt; the next one is a new outbox row.
-create or replace function baton.record_delivery(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  d baton.webhook_deliveries;
-  out_id text := baton.new_id('out');
-  retry interval := baton.duration((p ->> 'retryInMs')::numeric);
-begin
-  update baton.webhook_deliveries x set
-    state = case when (p ->> 'delivered')::boolean then 'delivered' when retry is null then 'failed' else 'pending' end,
-    next_at = case when not (p ->> 'delivered')::boolean then baton.clock() + retry end,
-    queued_at = case when not (p ->> 'delivered')::boolean and retry is not null then baton.clock() + retry end,
-    ended_at = case when (p ->> 'delivered')::boolean or retry is null then baton.clock() end,
-    log = (case when jsonb_array_length(x.log) >= 20 then x.log - 0 else x.log end) || jsonb_build_object('at', baton.clock(), 'attempt', p -> 'attempt',
-      'status', p -> 'status', 'error', p -> 'error', 'durationMs', p -> 'durationMs')
-  where x.id = p ->> 'id' and x.state = 'pending' and x.attempts = (p ->> 'attempt')::integer returning * into d;
-  if not found then return baton.refuse('nothing_due'); end if;
-  if d.state <> 'pending' then return json_build_object('ok', true, 'outbox', '[]'::json); end if;
-  insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at)
-  values (out_id, d.tenant_id, d.environment, 'webhook', d.agent_uid, jsonb_build_object('tenantId', d.tenant_id, 'deliveryId', d.id), d.next_at);
-  return json_build_object('ok', true, 'outbox', json_build_array(json_build_object('id', out_id, 'kind', 'webhook',
-    'data', json_build_object('tenantId', d.tenant_id, 'deliveryId', d.id), 'dueInMs', baton.millis(retry))));
 end $$;
 
 -- {environment} Retention, in batches: events 7 days and 10,000 per agent, keys 24 h and until the run's end, outbox 24 h after sending, deliveries 7 days,
@@ -145,7 +96,7 @@ begin
     select o.ctid from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most)) returning 1)
   select count(*) from gone into outbox_gone;
   with gone as (delete from baton.webhook_deliveries w where w.ctid = any (array(
-    select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most)) returning 1)
+    select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and (d.ended_at < week_ago or d.next_at is null and d.state = 'pending') limit most)) returning 1)
   select count(*) from gone into deliveries_gone;
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
   update baton.sweeps s set pruned_at = now_at where s.environment = env;

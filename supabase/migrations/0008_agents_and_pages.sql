@@ -68,6 +68,7 @@ begin
   where v.state = 'reserved' and v.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid and baton.is_open(r.state));
   delete from baton.idempotency i where i.agent_uid = a.agent_uid;
   delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
+  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
   delete from baton.outbox o where o.agent_uid = a.agent_uid;
   delete from baton.agents x where x.agent_uid = a.agent_uid;
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
@@ -132,9 +133,9 @@ begin
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
-    -- Where a tenant is told of its runs is no business of a user's.
+    -- Where a tenant is told of its runs is no business of a user's; endpoints and what they answer are for administrators.
     'webhooks', case when p ? 'ownOnly' then '[]' else (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
-      'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id) end);
+      'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id and d.endpoint_id is null) end);
 end $$;
 
 -- The cursor is the last row's key, so pages stay true while rows are added. Direction and comparison are put into the text (both are

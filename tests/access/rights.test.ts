@@ -43,6 +43,17 @@ const table: Record<string, Row> = {
   'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
   'GET /api/limits': { right: 'admin' },
   'GET /api/audit': { right: 'admin' },
+  'POST /api/webhooks': { right: 'admin', body: { url: 'http://127.0.0.1:9/x' } },
+  'GET /api/webhooks': { right: 'admin' },
+  'GET /api/webhooks/{id}': { right: 'admin' },
+  'PATCH /api/webhooks/{id}': { right: 'admin', body: { enabled: true } },
+  'POST /api/webhooks/{id}/rotate-secret': { right: 'admin', body: {} },
+  'DELETE /api/webhooks/{id}': { right: 'admin' },
+  'POST /api/webhooks/{id}/test': { right: 'admin' },
+  'GET /api/webhooks/{id}/deliveries': { right: 'admin' },
+  'GET /api/webhooks/{id}/deliveries/{deliveryId}': { right: 'admin' },
+  'POST /api/webhooks/{id}/deliveries/{deliveryId}/redeliver': { right: 'admin' },
+  'POST /api/runs/{id}/webhooks/{deliveryId}/redeliver': { right: 'admin' },
   'PUT /api/limits/{scope}': { right: 'admin', body: { requestsPerMinute: 1_000 } },
 }
 
@@ -80,11 +91,16 @@ test('every endpoint has a row in the table above', async () => {
 describe.each(Object.entries(table))('%s', (name, { right, body }) => {
   const [method = '', path = ''] = name.split(' ')
   async function statusFor(headers: Record<string, string>): Promise<{ status: number; needed: unknown }> {
-    const reply = await world.http(method, path.replace('{scope}', 'agent:nobody').replace('{id}', 'nothing'), body, {
-      ...headers,
-      prefer: 'respond-async',
-      accept: 'application/json',
-    })
+    const reply = await world.http(
+      method,
+      path.replace('{scope}', 'agent:nobody').replace('{id}', 'nothing').replace('{deliveryId}', 'nothing'),
+      body,
+      {
+        ...headers,
+        prefer: 'respond-async',
+        accept: 'application/json',
+      },
+    )
     return { status: reply.status, needed: reply.body['needed'] }
   }
 

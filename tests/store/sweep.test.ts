@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
+import { failure } from '#tests/webhooks/kit'
 import {
   answered,
   claimRequest,
@@ -72,7 +73,7 @@ test('a webhook is written with the end, taken by one worker, retried as a new r
     kit.store.takeDelivery({ ...request, environment: 'elsewhere' }),
   ])
   expect(takers.filter((taken) => taken.ok)).toHaveLength(1)
-  const record = { id, attempt: 1, delivered: false, status: 500, error: 'no', durationMs: 3, retryInMs: 1_000 }
+  const record = { ...failure, id, attempt: 1, retryInMs: 1_000 }
   expect(ok(await kit.store.recordDelivery(record)).outbox).toHaveLength(1)
   await kit.advance(1_001)
   expect(ok(await kit.store.takeDelivery(request))).toMatchObject({ attempt: 2, url: hook.url })

@@ -39,7 +39,7 @@ test('POST 201 without an id makes one', async () => {
 })
 
 test('GET 200 shows what the agent is, what it has cost, and never the webhook’s secret', async () => {
-  const secret = 'whsec_not-to-be-shown'
+  const secret = 'whsec_bm90LXRvLWJlLXNob3du'
   await world.http('POST', '/api/agents', { id: 'shown', template: 'scripted', webhook: { url: 'https://example.com/hook', secret } })
   await world.send('shown', script({ text: 'x', usage: { input: 100, output: 10 } }))
   const reply = await world.http('GET', '/api/agents/shown')

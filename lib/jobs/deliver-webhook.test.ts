@@ -1,0 +1,106 @@
+import { createRedactor } from '#lib/core/redact'
+import { randomBytes } from 'node:crypto'
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Webhook } from 'standardwebhooks'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Store } from '#lib/core/pages'
+import type { DeliveryRecord, TakenDelivery } from '#lib/core/webhooks'
+import { testServices } from '#lib/http/services.fixture'
+import { deliverWebhook } from '#lib/jobs/deliver-webhook'
+import { mostAttempts } from '#lib/webhooks/schedule'
+import { sealSecret } from '#lib/webhooks/seal'
+import { makeWebhookSecret } from '#lib/webhooks/secret'
+
+let server: Server
+let status = 204
+const arrivals: { headers: IncomingHttpHeaders; body: string }[] = []
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+    request.on('end', () => {
+      arrivals.push({ headers: request.headers, body })
+      response.writeHead(status, status === 429 ? { 'retry-after': '7' } : {}).end('said')
+    })
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+})
+afterAll(() => void server.close())
+
+/** Services whose store hands out one delivery and keeps what is recorded of it. */
+function worker(over: Partial<TakenDelivery> = {}) {
+  const { lines, config, log } = testServices()
+  const records: DeliveryRecord[] = []
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`
+  const taken = {
+    ok: true,
+    id: 'dlv_1',
+    eventId: 'evt_1',
+    endpointId: 'whe_1',
+    url,
+    secrets: [],
+    payload: { type: 'x' },
+    attempt: 3,
+    tries: 1,
+    ...over,
+  }
+  const store = {
+    takeDelivery: () => Promise.resolve(taken),
+    recordDelivery(record: DeliveryRecord) {
+      records.push(record)
+      return Promise.resolve({ ok: true, outbox: [], disabled: null, failures: null, failingSince: null })
+    },
+  } as unknown as Store
+  const clock = { now: Date.now, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0 }
+  const services = { clock, config, log, store, dispatch: () => undefined, redact: createRedactor([]), settled: () => Promise.resolve() }
+  return { lines, config, records, run: () => deliverWebhook(services, 'dlv_1') }
+}
+
+test('signs with every secret that opens; one that does not is told in the log and does not stop the delivery', async () => {
+  status = 204
+  const secrets = [makeWebhookSecret(), makeWebhookSecret()]
+  const { config } = worker()
+  const foreign = sealSecret('whsec_c2VhbGVkIHdpdGggYW5vdGhlciBrZXk=', randomBytes(32))
+  const { run, records, lines } = worker({ secrets: [...secrets.map((secret) => sealSecret(secret, config.encryptionKey)), foreign] })
+  expect(await run()).toEqual({ outcome: 'delivered', status: 204 })
+  const { headers, body } = arrivals.at(-1) ?? { headers: {}, body: '' }
+  for (const secret of secrets) expect(new Webhook(secret).verify(body, headers as Record<string, string>)).toEqual({ type: 'x' })
+  expect(headers['webhook-id']).toBe('evt_1')
+  expect(records).toMatchObject([{ attempt: 3, delivered: true, retryInMs: null, environment: 'test' }])
+  expect(lines.filter((line) => line.level === 'error')).toMatchObject([
+    { fields: { error: expect.stringContaining('BATON_ENCRYPTION_KEY') } },
+  ])
+  expect(JSON.stringify(lines)).not.toContain('whsec_')
+})
+
+test('when no secret opens nothing is sent unsigned: the attempt fails by schedule, and the endpoint is not blamed', async () => {
+  const before = arrivals.length
+  const { run, records, lines } = worker({ secrets: [sealSecret('a secret of another key', randomBytes(32))] })
+  expect(await run()).toMatchObject({ outcome: 'retry' })
+  expect(records).toMatchObject([
+    { delivered: false, blame: false, status: null, retryInMs: 500, error: expect.stringContaining('BATON_ENCRYPTION_KEY') },
+  ])
+  expect(lines.map((line) => line.level)).toContain('error')
+  const last = worker({ secrets: [sealSecret('a secret of another key', randomBytes(32))], tries: mostAttempts })
+  expect(await last.run()).toMatchObject({ outcome: 'failed' })
+  expect(last.records).toMatchObject([{ retryInMs: null }])
+  expect(arrivals).toHaveLength(before)
+})
+
+test('410 ends the delivery at once, 429 waits as long as it asks, a redelivery begins the schedule anew', async () => {
+  status = 410
+  const gone = worker()
+  expect(await gone.run()).toEqual({ outcome: 'failed', status: 410 })
+  expect(gone.records).toMatchObject([{ gone: true, retryInMs: null, snippet: 'said' }])
+  status = 429
+  const limited = worker({ attempt: 31, tries: 1 })
+  expect(await limited.run()).toEqual({ outcome: 'retry', status: 429 })
+  expect(limited.records).toMatchObject([{ gone: false, retryInMs: 7_000 }])
+})
+
+test('an address of the inside is refused, and the record says so', async () => {
+  const { run, records } = worker({ url: 'https://10.0.0.1/' })
+  expect(await run()).toMatchObject({ outcome: 'retry', status: null })
+  expect(records).toMatchObject([{ refused: true, blame: true }])
+})

@@ -1,0 +1,164 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { poll } from '#local/poll'
+import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { attempt, endedRun, failure, register, success, takeDelivery, tenantTwo } from '#tests/webhooks/kit'
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+  await kit.store.ensureTenant({ id: 'two', environment: 'test', secret: 'sealed' })
+})
+afterAll(() => kit.close())
+
+const sweep = async (limit: number, environment = 'test') =>
+  (await kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit })).outbox.filter((row) => row.kind === 'webhook')
+const flood = (tenant: string, count: number) =>
+  kit.sql(
+    `insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, url, type, payload, next_at, queued_at)
+    select 'dlv_' || $1 || g, 'evt', $1, 'test', 'https://example.com/', 'x', '{}', baton.clock() - interval '1 hour', baton.clock() - interval '1 hour'
+    from generate_series(1, $2::integer) g`,
+    [tenant, count],
+  )
+const logOf = async (webhook: string) => ok(await kit.store.listDeliveries(authority, { webhook, limit: 50, after: null })).data
+
+test('a flood of one tenant does not hold up another in the sweep, and is swept oldest first without doubles', async () => {
+  await flood('one', 3_000)
+  await flood('two', 3)
+  const first = await sweep(20)
+  expect(first).toHaveLength(20)
+  expect(first.filter((row) => row.data.tenantId === 'two')).toHaveLength(3)
+  const second = await sweep(20)
+  expect(second.every((row) => row.data.tenantId === 'one')).toBe(true)
+  const ids = [...first, ...second].map((row) => row.data.deliveryId)
+  expect(new Set(ids).size).toBe(40)
+  expect(await sweep(20, 'elsewhere')).toEqual([])
+  await kit.sql(`delete from baton.webhook_deliveries`)
+  await kit.sql(`delete from baton.outbox where kind = 'webhook'`)
+})
+
+test('healthy receivers have lanes of their own, all failing ones of a tenant share one', async () => {
+  const [well, ill] = [await register(kit), await register(kit, { url: 'https://ill.example.com/' })]
+  const lanes = async (agent: string, url: string) => {
+    const { runId } = await endedRun(kit, agent, { webhook: { url, secret: null } })
+    return kit.sql<{ lane: string; endpoint: string | null; id: string }>(
+      `select o.data ->> 'lane' as lane, d.endpoint_id as endpoint, d.id from baton.outbox o join baton.webhook_deliveries d on d.id = o.data ->> 'deliveryId'
+      where d.run_id = $1 order by d.number`,
+      [runId],
+    )
+  }
+  const first = await lanes('lanes', 'https://own.example.com/x')
+  expect(first.map((row) => row.lane)).toEqual(['one own.example.com', `one ${well.id}`, `one ${ill.id}`])
+  const failed = await attempt(kit, first[2]?.id ?? '')
+  expect(failed.outbox).toMatchObject([{ data: { lane: 'one failing' }, dueInMs: expect.any(Number) }])
+  expect((await lanes('lanes', 'https://own.example.com/x')).map((row) => row.lane)).toEqual([
+    'one own.example.com',
+    `one ${well.id}`,
+    'one failing',
+  ])
+  for (const { id } of [well, ill]) ok(await kit.store.deleteWebhook(authority, id))
+})
+
+test('an outcome is recorded once, by the worker of that attempt, in its environment', async () => {
+  const endpoint = await register(kit)
+  const [id = ''] = (await endedRun(kit, 'recorded')).deliveries
+  expect(ok(await takeDelivery(kit, id))).toMatchObject({ attempt: 1, tries: 1, endpointId: endpoint.id })
+  const record = { ...failure, id, attempt: 1, snippet: 'x'.repeat(5_000) }
+  expect(await kit.store.recordDelivery({ ...record, environment: 'elsewhere' })).toMatchObject({ code: 'nothing_due' })
+  expect(await kit.store.recordDelivery({ ...record, attempt: 2 })).toMatchObject({ code: 'nothing_due' })
+  const twice = await Promise.all([kit.store.recordDelivery(record), kit.store.recordDelivery(record)])
+  expect(twice.filter((answer) => answer.ok)).toHaveLength(1)
+  expect(ok(await kit.store.getWebhook(authority, endpoint.id)).webhook.failures).toBe(1)
+  const [delivery] = await logOf(endpoint.id)
+  expect(delivery?.log).toHaveLength(1)
+  expect(delivery?.log[0]?.response).toHaveLength(1_024)
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('a failure of Baton’s own does not count against the endpoint, a refused address is in the audit', async () => {
+  const endpoint = await register(kit)
+  const ours = (await endedRun(kit, 'ours')).deliveries[0] ?? ''
+  await attempt(kit, ours, { blame: false })
+  expect(ok(await kit.store.getWebhook(authority, endpoint.id)).webhook).toMatchObject({ failures: 0, failingSince: null })
+  const inside = (await endedRun(kit, 'inside')).deliveries[0] ?? ''
+  await attempt(kit, inside, { refused: true, error: 'The address is not public and was not called' })
+  const entries = await kit.sql(`select action, decision, code, actor from baton.audit where data ->> 'delivery' = $1`, [inside])
+  expect(entries).toEqual([{ action: 'webhook.deliver', decision: 'refused', code: 'webhook_refused', actor: 'system' }])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('redelivery: the same id at once with the whole schedule before it; one that is being attempted is left alone', async () => {
+  const endpoint = await register(kit)
+  const of = { webhook: endpoint.id, delivery: (await endedRun(kit, 'again')).deliveries[0] ?? '' }
+  const before = ok(await kit.store.getDelivery(authority, of)).delivery
+  const taken = ok(await takeDelivery(kit, of.delivery))
+  expect(ok(await kit.store.redeliver(authority, of)).outbox).toEqual([])
+  ok(await kit.store.recordDelivery({ ...failure, id: of.delivery, attempt: taken.attempt, retryInMs: null }))
+  for (const round of [2, 3]) {
+    const { outbox, delivery } = ok(await kit.store.redeliver(authority, of))
+    expect(outbox).toMatchObject([{ data: { deliveryId: of.delivery }, dueInMs: 0 }])
+    expect(delivery).toMatchObject({ state: 'pending', eventId: before.eventId, attempts: round - 1 })
+    expect(ok(await takeDelivery(kit, of.delivery))).toMatchObject({ attempt: round, tries: 1, eventId: before.eventId })
+    ok(await kit.store.recordDelivery({ ...failure, ...success, id: of.delivery, attempt: round }))
+  }
+  expect(ok(await kit.store.getDelivery(authority, of)).delivery).toMatchObject({
+    state: 'delivered',
+    attempts: 3,
+    payload: before.payload,
+  })
+  const audited = await kit.sql(`select actor from baton.audit where action = 'webhook.redeliver' and data ->> 'delivery' = $1`, [
+    of.delivery,
+  ])
+  expect(audited).toEqual(Array(3).fill({ actor: 'tester' }))
+  expect(await kit.store.redeliver(tenantTwo, of)).toMatchObject({ code: 'delivery_not_found' })
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('deleting an endpoint while its deliveries are worked on leaves nothing behind and breaks nobody', async () => {
+  const endpoint = await register(kit)
+  const ids: string[] = []
+  for (let n = 0; n < 6; n++) ids.push(...(await endedRun(kit, `raced-${n}`)).deliveries)
+  const taken = await Promise.all(ids.map((id) => takeDelivery(kit, id)))
+  expect(taken.every((one) => one.ok)).toBe(true)
+  const [deleted, ...recorded] = await Promise.all([
+    kit.store.deleteWebhook(authority, endpoint.id),
+    ...ids.map((id) => kit.store.recordDelivery({ ...failure, id, attempt: 1, gone: id === ids[3], retryInMs: null })),
+  ])
+  expect(deleted.ok).toBe(true)
+  for (const answer of recorded) if (!answer.ok) expect(answer.code).toBe('nothing_due')
+  expect(await kit.sql('select 1 from baton.webhook_deliveries where endpoint_id = $1', [endpoint.id])).toEqual([])
+})
+
+test('a worker that finds the endpoint disabled while it is being enabled waits for that, and lays nothing aside behind its back', async () => {
+  const endpoint = await register(kit)
+  const [id = ''] = (await endedRun(kit, 'toggled')).deliveries
+  ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: false }))
+  const enabling = new pg.Client({ connectionString: kit.databaseUrl })
+  await enabling.connect()
+  try {
+    await enabling.query('begin')
+    const request = { ...authority, webhook: endpoint.id, enabled: true }
+    await enabling.query('select public.baton_patch_webhook($1::jsonb)', [JSON.stringify(request)])
+    let answered = false
+    const taking = takeDelivery(kit, id).finally(() => (answered = true))
+    const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 10_000 })
+    await enabling.query('commit')
+    expect(await taking).toMatchObject({ ok: true, id })
+  } finally {
+    await enabling.end()
+  }
+  expect((await logOf(endpoint.id))[0]?.nextAt).not.toBeNull()
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('an agent that is deleted takes its deliveries with it', async () => {
+  const endpoint = await register(kit)
+  await endedRun(kit, 'leaving')
+  await kit.sql(`insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, agent_uid, endpoint_id, url, type, payload)
+    select 'dlv_of_agent', 'evt', tenant_id, environment, agent_uid, '${endpoint.id}', 'x', 'agent.killed', '{}' from baton.agents where id = 'leaving'`)
+  expect(await logOf(endpoint.id)).toHaveLength(2)
+  ok(await kit.store.deleteAgent(authority, 'leaving'))
+  expect(await logOf(endpoint.id)).toEqual([])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
