@@ -15,6 +15,7 @@ export const errorTable = {
   forbidden: [403, 'Not allowed', false],
   agent_not_found: [404, 'There is no such agent', false],
   run_not_found: [404, 'There is no such run', false],
+  switch_not_found: [404, 'There is no such switch', false],
   not_found: [404, 'There is nothing at this address', false],
   method_not_allowed: [405, 'The method is not allowed here', false],
   conflict: [409, 'The request conflicts with what exists', false],

@@ -1,5 +1,6 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
+import type { SwitchStore, SwitchView } from '#lib/core/switches'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
 
@@ -79,6 +80,8 @@ export interface RunDetails {
   tenant: string
   run: RunView
   queuePosition: number
+  /** The kill or hold that covers the run while it is open. */
+  switch: SwitchView | null
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
   gateMs: number | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
@@ -113,7 +116,7 @@ export interface TakenDelivery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore {
+export interface Store extends EngineStore, SwitchStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

@@ -122,6 +122,8 @@ const refusals: Record<string, string> = {
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
+  killed: 'A kill switch covers this: an admin must lift it first. Nothing was kept.',
+  switch_not_found: 'No kill or hold of this scope is set; nothing was changed.',
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

@@ -32,6 +32,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   agent_not_found: ['There is no agent of this id here, or it was deleted.', 'Check the id; a message with a template makes the agent.'],
   run_not_found: ['There is no run of this id here, or its agent was deleted.', 'Check the id.'],
+  switch_not_found: ['No kill or hold of this scope is set.', 'Read `GET /api/kill`: it may have been lifted already.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],
@@ -76,7 +77,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'A `once` tool was started and its process died; the template says that such a run ends.',
     'Find out whether it happened, then retry the run or not.',
   ],
-  killed: ['A kill switch covers this agent.', 'An operator lifts it. (The switch itself comes with a later release.)'],
+  killed: [
+    'A kill switch covers this run, agent, user, key, tenant or everything; `scope` and `reason` say which and why.',
+    'An admin lifts it with `DELETE /api/kill/{scope}`; then send the message again, or retry the run.',
+  ],
   queue_full: ['As many messages as the template allows wait already.', 'Wait as long as Retry-After says.'],
   rate_limited: ['Too many requests from this caller.', 'Wait as long as Retry-After says.'],
   budget_exceeded: [
