@@ -12,6 +12,8 @@ import type { Signal } from '#lib/live/wire'
 
 /** On the wire: the halt of a switch that may concern any agent. */
 const everybody = '*'
+/** So long a halt is told to those who begin to listen after it. */
+const recentMs = 5_000
 
 interface Needs {
   /** Without it everything stays within the process. */
@@ -52,9 +54,32 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     return { connection, watchers, signals, forward, follow }
   }
 
+  const recent = new Map<AgentUid, { runId: RunId | null; at: number }>()
   function tellHalt(agentUid: AgentUid, runId: RunId | null) {
+    const at = clock.monotonic()
+    recent.delete(agentUid)
+    recent.set(agentUid, { runId, at })
+    for (const [oldest, halt] of recent) {
+      if (at - halt.at < recentMs) break
+      recent.delete(oldest)
+    }
     if (agentUid === everybody) halts.sendAll(null)
     else halts.send(agentUid, runId)
+  }
+
+  /** A lease that was given just before the switch was set begins to listen just after the signal has come. */
+  function tellRecent(agentUid: AgentUid, onHalt: (runId: RunId | null) => void) {
+    for (const halt of [recent.get(agentUid), recent.get(everybody)]) {
+      if (halt === undefined || clock.monotonic() - halt.at >= recentMs) continue
+      // In a later turn, so that the caller has its way to end.
+      queueMicrotask(() => {
+        try {
+          onHalt(halt.runId)
+        } catch (error) {
+          listenerFailed(error)
+        }
+      })
+    }
   }
 
   async function halt(agentUid: AgentUid, runId: RunId | null): Promise<void> {
@@ -86,6 +111,7 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     halt: ({ agentUid, runId }) => halt(agentUid, runId),
     haltAll: () => halt(everybody, null),
     onHalt(agentUid, onHalt) {
+      tellRecent(agentUid, onHalt)
       return bothEnd(halts.add(agentUid, onHalt), elsewhere?.signals.hold())
     },
     async close() {

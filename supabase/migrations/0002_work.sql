@@ -7,10 +7,9 @@ end $$;
 
 -- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
-declare
-  mode text := baton.switch_mode(a, r);
 begin
-  return json_build_object('stop', case when mode = 'kill' then 'killed' else r.stop_requested end, 'hold', coalesce(mode = 'hold', false));
+  -- A kill is noted on the run by whoever meets it (meet_switch), so that it stays although the switch is lifted.
+  return json_build_object('stop', r.stop_requested, 'hold', coalesce(baton.switch_mode(a, r) = 'hold', false));
 end $$;
 
 create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$

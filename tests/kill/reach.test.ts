@@ -11,7 +11,7 @@ afterAll(() => world.close())
 
 const calls = async (agent: string) =>
   (await world.http('GET', `/api/agents/${agent}/tool-calls`)).body['data'] as Record<string, unknown>[]
-const types = async (agent: string) => (await world.events(agent)).map((event) => event.type)
+const types = async (agent: string): Promise<string[]> => (await world.events(agent)).map((event) => event.type)
 
 test('A71: a kill from another process stops a streaming model and a running tool; nothing happens after it', async () => {
   const longText = { text: 'word '.repeat(400), chunks: 400, chunkDelayMs: 100, usage: { input: 1_000, output: 100 } }
@@ -95,6 +95,19 @@ describe.concurrent('a kill', () => {
     expect(await world.effects({ key: 'k-tool' })).toHaveLength(1)
   })
 
+  test('of a run that waits for a retry inside its slice: no second call; one webhook tells of it', async () => {
+    const answers = [{ error: { status: 503, times: 1, retryAfter: 10 } }, { text: 'never' }]
+    const sent = { prefer: 'wait=25', webhook: { url: 'http://127.0.0.1:9/hook' } }
+    const caller = world.send('k-pause', script(...answers), sent)
+    await until('the call has failed', async () => (await types('k-pause').catch((): string[] => [])).includes('retry'))
+    await setSwitch(world, 'agent:k-pause')
+    const reply = await caller
+    expect(reply.status).toBe(423)
+    expect((await world.effects({ runId: runOf(reply) })).length).toBe(1)
+    const { body } = await world.http('GET', `/api/runs/${runOf(reply)}`)
+    expect(body['webhooks']).toMatchObject([{ type: 'agent.killed' }])
+  })
+
   test('in the list, with explain, a bad scope and a scope that is not set', async () => {
     await setSwitch(world, 'agent:k-list', { mode: 'hold', reason: 'for the list' })
     const { body } = await world.http('GET', '/api/kill')
@@ -147,6 +160,18 @@ describe.concurrent('a hold', () => {
     expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'done' })
     expect(await world.effects({ key: 'h-step' })).toHaveLength(1)
     expect((await world.effects({ runId })).filter((line) => line.kind === 'model')).toHaveLength(2)
+  })
+
+  test('of a run that waits for a retry inside its slice: the wait ends in the hold, not in a call', async () => {
+    const answers = [{ error: { status: 503, times: 1, retryAfter: 3 }, text: 'done' }]
+    const caller = world.send('h-pause', script(...answers), { prefer: 'wait=25' })
+    await until('the call has failed', async () => (await types('h-pause').catch((): string[] => [])).includes('retry'))
+    await setSwitch(world, 'agent:h-pause', { mode: 'hold' })
+    const runId = runOf(await caller)
+    await until('the run is held', async () => (await world.run(runId)).wait?.kind === 'hold')
+    expect(await world.effects({ runId })).toHaveLength(1)
+    await lift(world, 'agent:h-pause')
+    expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'done' })
   })
 
   test('then a kill of the same scope ends what was held', async () => {

@@ -66,6 +66,27 @@ describe('a kill', () => {
     })
   })
 
+  test('is set and lifted by an admin only, a global one by the operator only; each refusal is audited', async () => {
+    const user = { ...authority, credential: asUser(ids.uuid()) }
+    await set('agent:guarded')
+    for (const answer of [
+      await kit.store.setSwitch(user, { scope: 'agent:mine', mode: 'kill', reason: 'x' }),
+      await kit.store.liftSwitch(user, { scope: 'agent:guarded', reason: null }),
+    ])
+      expect(answer).toMatchObject({ ok: false, code: 'forbidden' })
+    const actor = `user:${'user' in user.credential ? user.credential.user.id : ''}`
+    const refused = await kit.sql(`select 1 from baton.audit where actor = $1 and decision = 'refused' and code = 'forbidden'`, [actor])
+    expect(refused).toHaveLength(2)
+    const byKey = { environment: 'test', tenant: 'one', caller: 'key:k2', credential: { keyHash: 'h' }, mode: 'kill', reason: 'x' }
+    const ask = async (scope: string) =>
+      (await kit.sql<{ answer: unknown }>('select baton.set_switch($1::jsonb) as answer', [JSON.stringify({ ...byKey, scope })]))[0]?.answer
+    expect(await ask('global')).toMatchObject({ ok: false, code: 'forbidden', scope: 'global' })
+    expect(await ask('agent:by-key')).toMatchObject({ ok: true, switch: { actor: 'key:k2' } })
+    expect(await audit('switch.set', 'global')).toMatchObject([{ decision: 'refused', actor: 'key:k2', code: 'forbidden' }])
+    expect(await kit.store.open(openRequest('guarded'))).toMatchObject({ code: 'killed' })
+    for (const scope of ['agent:guarded', 'agent:by-key']) await lift(scope)
+  })
+
   test('of a run with a live lease: the commit that meets it stores what happened and nothing of what it intended', async () => {
     const held = await hold(kit, 'flying')
     await set('agent:flying')
