@@ -38,6 +38,15 @@ const states = async (prefix: string): Promise<Record<string, number>> => {
   )
   return Object.fromEntries(rows.map(({ state, n }) => [state, n]))
 }
+/** Half of the calls are sent before the act and half after it, all without waiting: some come first, some too late. */
+async function against<Answer>(calls: readonly (() => Promise<Answer>)[], act: () => Promise<unknown>): Promise<Answer[]> {
+  const half = calls.length / 2
+  const early = calls.slice(0, half).map((call) => call())
+  const acted = act()
+  const late = calls.slice(half).map((call) => call())
+  await acted
+  return Promise.all([...early, ...late])
+}
 /** Each run has at most one terminal event, an ended one exactly one. */
 const ends = async (prefix: string): Promise<void> => {
   const odd = await kit.sql(
@@ -64,8 +73,8 @@ async function slowly(call: string, argument: object): Promise<{ answer: Record<
 
 describe('invariant 10: twenty at once against a kill', () => {
   test('of opens: what was accepted is killed, what came later is refused', async () => {
-    const opens = twenty.map((n) => kit.store.open(openRequest(`open-${n}`, n % 2 === 0 ? {} : { execute: execution() })))
-    const [answers] = await Promise.all([Promise.all(opens), set('tenant')])
+    const opens = twenty.map((n) => () => kit.store.open(openRequest(`open-${n}`, n % 2 === 0 ? {} : { execute: execution() })))
+    const answers = await against(opens, () => set('tenant'))
     for (const answer of answers) {
       if (!answer.ok) expect(answer).toMatchObject({ code: 'killed', scope: 'tenant' })
       else if (answer.opened !== undefined) {
@@ -83,8 +92,8 @@ describe('invariant 10: twenty at once against a kill', () => {
 
   test('of commits: a run has completed or it ends killed, never both', async () => {
     const held = await Promise.all(twenty.map((n) => hold(kit, `commit-${n}`)))
-    const commits = held.map((one) => commit(kit, one, answered(), completed))
-    const [answers] = await Promise.all([Promise.all(commits), set('tenant')])
+    const commits = held.map((one) => () => commit(kit, one, answered(), completed))
+    const answers = await against(commits, () => set('tenant'))
     for (const [n, answer] of answers.entries()) {
       if (answer.allowed) expect(answer).toMatchObject({ state: 'completed', released: true })
       else {
@@ -99,7 +108,8 @@ describe('invariant 10: twenty at once against a kill', () => {
   test('of claims: nobody works on after it', async () => {
     const opened = await Promise.all(twenty.map(async (n) => ok(await kit.store.open(openRequest(`claim-${n}`)))))
     const requests = opened.map((one) => claimRequest(one.agentUid))
-    const [answers] = await Promise.all([Promise.all(requests.map((request) => kit.store.claim(request))), set('tenant')])
+    const claims = requests.map((request) => () => kit.store.claim(request))
+    const answers = await against(claims, () => set('tenant'))
     for (const [n, answer] of answers.entries()) {
       if (!answer.ok) expect(['killed', 'nothing_due']).toContain(answer.code)
       else {
@@ -126,8 +136,10 @@ describe('invariant 10: twenty at once against a kill', () => {
   test('of commits against a hold and its lift: no run stays behind', async () => {
     const held = await Promise.all(twenty.map((n) => hold(kit, `lift-${n}`)))
     await set('tenant', 'hold')
-    const commits = held.map((one) => commit(kit, one, answered()))
-    await Promise.all([Promise.all(commits), lift('tenant')])
+    await against(
+      held.map((one) => () => commit(kit, one, answered())),
+      () => lift('tenant'),
+    )
     await workOff()
     const stuck = await kit.sql(`select 1 from baton.runs r join baton.agents a using (agent_uid)
       where a.id like 'lift-%' and r.ended_at is null and r.due_at is null`)
