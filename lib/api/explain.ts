@@ -1,8 +1,9 @@
 import type { RunDetails } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
+import type { SwitchView } from '#lib/core/switches'
 
 /** One sentence, made from the rows, why the run stands where it stands (3-http-api). */
-export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetails): string {
+export function explain({ run, now, queuePosition, openCalls, gateMs, switch: covering }: RunDetails): string {
   const inMs = (instant: string | null): string => {
     const ms = instant === null ? 0 : Date.parse(instant) - Date.parse(now)
     return ms <= 0 ? 'now' : `in ${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
@@ -12,7 +13,9 @@ export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetai
     const why = run.error === null ? '' : `: ${run.error.message}`
     return `The run ended as ${run.state} (${run.stopReason}) after ${run.step} steps in ${run.slices} slices${why}`
   }
-  if (run.state === 'queued') return `The run waits for its turn: number ${queuePosition} in the queue of its agent.`
+  const turn = `number ${queuePosition} in the queue of its agent`
+  if (covering !== null) return switched(covering, run.state === 'queued' ? ` It is ${turn}.` : '', run.lease?.live ?? false)
+  if (run.state === 'queued') return `The run waits for its turn: ${turn}.`
   if (run.stopRequested !== null) return `The run has been asked to stop (${run.stopRequested}); its executor ends it with its next commit.`
   const last = run.error === null ? '' : ` The last error was ${run.error.code}: ${run.error.message}`
   if (run.state === 'awaiting_approval') return `The run waits for a decision about ${calls}.`
@@ -33,4 +36,11 @@ export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetai
   }
   const doing = calls === '' ? `step ${run.step + 1}` : `tools: ${calls}`
   return `Slice ${run.slices} (epoch ${run.lease.epoch}) is at work on ${doing}; its lease ends ${inMs(run.lease.until)} unless renewed.${last}`
+}
+
+function switched({ scope, mode, reason, actor, createdAt }: SwitchView, more: string, live: boolean): string {
+  const by = `by the switch ${scope} (${reason}), which ${actor} set at ${createdAt}`
+  if (mode === 'kill')
+    return `The run is killed ${by}; ${live ? 'its executor ends it with its next commit' : 'the sweeper ends it'}.${more}`
+  return `The run is held ${by}; ${live ? 'its step in hand is committed and no other starts' : 'it goes on when an admin lifts it'}.${more}`
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { RunId } from '#lib/core/ids'
 import { isEnd, runState, stopReason } from '#lib/core/run'
-import type { RunView } from '#lib/core/store'
+import type { Authority, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { explain } from '#lib/api/explain'
@@ -148,6 +148,19 @@ async function stop(
   return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
 }
 
+/** Retries one ended run as `newRunId`, under which a repeat finds it; a refusal says why not. */
+export async function retryOne(
+  services: Services,
+  authority: Authority,
+  run: { runId: string; newRunId: RunId },
+): Promise<OpenAnswer | Refusal> {
+  const { templates, store } = services
+  const request = { ...run, versions: templates.versions, settings: null }
+  const answer = await store.retry(authority, request)
+  if (answer.ok || answer.code !== 'template_changed') return answer
+  return store.retry(authority, { ...request, settings: templates.settings(String(answer['template'])) })
+}
+
 /** POST /api/runs/{id}/retry: a new run from the committed history of one that has ended. */
 export const retryRun = endpoint({
   method: 'POST',
@@ -155,17 +168,8 @@ export const retryRun = endpoint({
   summary: 'Go on from the committed history of an ended run',
   params: idParams,
   async handler({ services, params, caller }) {
-    const { templates, ids, store } = services
-    const authority = authorityOf(services, caller)
-    const request = {
-      runId: params.id,
-      newRunId: ids.make('run') satisfies RunId,
-      versions: templates.versions,
-      settings: null,
-    }
-    let answer = await store.retry(authority, request)
-    if (!answer.ok && answer.code === 'template_changed')
-      answer = await store.retry(authority, { ...request, settings: templates.settings(String(answer['template'])) })
+    const newRunId: RunId = services.ids.make('run')
+    const answer = await retryOne(services, authorityOf(services, caller), { runId: params.id, newRunId })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     return json(202, runBody(answer.run), { location: `/api/runs/${answer.run.id}` })

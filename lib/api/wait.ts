@@ -1,3 +1,4 @@
+import type { RunDetails } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
 import type { Authority, RunView } from '#lib/core/store'
 import type { Services } from '#lib/services'
@@ -8,8 +9,8 @@ const shortestLookMs = 100
 const longestLookMs = 1_000
 
 /** True where nothing runs and somebody else must act: waiting longer is of no use. */
-function paused(run: RunView): boolean {
-  return run.state === 'awaiting_approval'
+function paused({ run, switch: covering }: RunDetails): boolean {
+  return run.state === 'awaiting_approval' || (covering?.mode === 'hold' && run.lease === null)
 }
 
 /** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */
@@ -19,7 +20,7 @@ export async function waitForRun(
   runId: string,
   waitMs: number,
   signal: AbortSignal,
-  until: (run: RunView) => boolean = (run) => isEnd(run.state) || paused(run),
+  until?: (run: RunView) => boolean,
 ): Promise<RunView> {
   const { clock, store, live } = services
   const end = clock.monotonic() + waitMs
@@ -30,7 +31,8 @@ export async function waitForRun(
       const answer = await store.getRun(authority, runId)
       if (!answer.ok) throw refusalError(answer)
       const left = end - clock.monotonic()
-      if (until(answer.run) || left <= 0 || signal.aborted) return answer.run
+      const over = until === undefined ? isEnd(answer.run.state) || paused(answer) : until(answer.run)
+      if (over || left <= 0 || signal.aborted) return answer.run
       const woken = new AbortController()
       const off = live.watch(answer.run.agentUid, (frame) => {
         if (frame.body.type === 'committed') woken.abort()

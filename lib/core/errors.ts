@@ -19,6 +19,7 @@ export const errorTable = {
   key_not_found: [404, 'There is no such key', false],
   webhook_not_found: [404, 'There is no such webhook endpoint', false],
   delivery_not_found: [404, 'There is no such webhook delivery', false],
+  switch_not_found: [404, 'There is no such switch', false],
   not_found: [404, 'There is nothing at this address', false],
   method_not_allowed: [405, 'The method is not allowed here', false],
   conflict: [409, 'The request conflicts with what exists', false],

@@ -3,6 +3,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
 import type { OutboxRow } from '#lib/core/ports'
+import type { SwitchStore, SwitchView } from '#lib/core/switches'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
 import type { WebhookStore } from '#lib/core/webhooks'
@@ -83,6 +84,8 @@ export interface RunDetails {
   tenant: string
   run: RunView
   queuePosition: number
+  /** The kill or hold that covers the run while it is open. */
+  switch: SwitchView | null
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
   gateMs: number | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
@@ -106,7 +109,7 @@ export interface ListQuery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore, WebhookStore {
+export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

@@ -122,6 +122,8 @@ export interface Live {
   onWatcher(agentUid: AgentUid, onJoin: () => void): () => void
   /** Tells every process that the run (or all runs of the agent) must look at its flags. Waits 300 ms at most. */
   halt(target: { agentUid: AgentUid; runId: RunId | null }): Promise<void>
+  /** Tells every executor of every process to look at its flags: a wide kill or hold. Waits 300 ms at most. */
+  haltAll(): Promise<void>
   onHalt(agentUid: AgentUid, onHalt: (runId: RunId | null) => void): () => void
   /** Ends connections; for SIGTERM and tests. */
   close(): Promise<void>

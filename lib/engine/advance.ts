@@ -51,6 +51,9 @@ async function oneStep(session: Session): Promise<boolean> {
       const { state, stopReason, output, error } = decision
       const events = error === null ? [] : [{ channel: 'monitor' as const, type: 'run_error', data: { ...error } }]
       await settle(session, { events, progress: false }, 0, { end: { state, stopReason, output, error } })
+    } else if (opened.flags.hold && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
+      // The commit gives the lease back, or finds that the hold has been lifted.
+      await settle(session, { progress: false })
     } else if (session.pastSlice() && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
       await settle(session, { progress: false }, 0, { release: 'slice_deadline' })
     } else if (decision.kind === 'tools') {

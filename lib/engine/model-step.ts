@@ -64,7 +64,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     }
     const state = await session.reserve(reserve)
     session.reservation = { state, entry: state === 'granted' ? reserve : null, spent: false, stale: false }
-    if (opened.flags.stop !== null) return false
+    if (opened.flags.stop !== null || opened.flags.hold) return false
   }
   if (session.reservation.state === 'granted') return true
   const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`

@@ -130,6 +130,8 @@ const refusals: Record<string, string> = {
   webhook_disabled: 'The webhook endpoint is disabled; nothing was sent. Enable it first (PATCH {"enabled": true}).',
   webhook_limit: 'This tenant has as many webhook endpoints as it may have; delete one first.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
+  killed: 'A kill switch covers this: an admin must lift it first. Nothing was kept.',
+  switch_not_found: 'No kill or hold of this scope is set; nothing was changed.',
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

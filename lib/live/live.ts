@@ -1,5 +1,5 @@
 import type { Config } from '#lib/core/config'
-import type { RunId } from '#lib/core/ids'
+import type { AgentUid, RunId } from '#lib/core/ids'
 import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
 import { commandTimeoutMs, createConnection, describe } from '#lib/live/connection'
 import { createContinuity } from '#lib/live/continuity'
@@ -9,6 +9,11 @@ import { createHub } from '#lib/live/hub'
 import { createSignals, watcherLifeMs } from '#lib/live/signals'
 import { createWatchers } from '#lib/live/watchers'
 import type { Signal } from '#lib/live/wire'
+
+/** On the wire: the halt of a switch that may concern any agent. */
+const everybody = '*'
+/** So long a halt is told to those who begin to listen after it. */
+const recentMs = 5_000
 
 interface Needs {
   /** Without it everything stays within the process. */
@@ -39,7 +44,7 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     const watchers = createWatchers(clock, watcherLifeMs)
     const keyOf = (agentUid: string) => `${settings.prefix}live:${agentUid}`
     function onSignal(received: Signal) {
-      if (received.kind === 'halt') return halts.send(received.agentUid, received.runId)
+      if (received.kind === 'halt') return tellHalt(received.agentUid, received.runId)
       const isNew = watchers.note(received.agentUid)
       if (isNew || received.join) joins.send(received.agentUid, undefined)
     }
@@ -47,6 +52,42 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     const forward = createForward({ connection, clock, processId, keyOf, onGap: (agentUid) => joins.send(agentUid, undefined) })
     const follow = createFollow({ connection, clock, processId, signals, keyOf, onFrame: (frame) => frames.send(frame.agentUid, frame) })
     return { connection, watchers, signals, forward, follow }
+  }
+
+  const recent = new Map<AgentUid, { runId: RunId | null; at: number }>()
+  function tellHalt(agentUid: AgentUid, runId: RunId | null) {
+    const at = clock.monotonic()
+    recent.delete(agentUid)
+    recent.set(agentUid, { runId, at })
+    for (const [oldest, halt] of recent) {
+      if (at - halt.at < recentMs) break
+      recent.delete(oldest)
+    }
+    if (agentUid === everybody) halts.sendAll(null)
+    else halts.send(agentUid, runId)
+  }
+
+  /** A lease that was given just before the switch was set begins to listen just after the signal has come. */
+  function tellRecent(agentUid: AgentUid, onHalt: (runId: RunId | null) => void) {
+    for (const halt of [recent.get(agentUid), recent.get(everybody)]) {
+      if (halt === undefined || clock.monotonic() - halt.at >= recentMs) continue
+      // In a later turn, so that the caller has its way to end.
+      queueMicrotask(() => {
+        try {
+          onHalt(halt.runId)
+        } catch (error) {
+          listenerFailed(error)
+        }
+      })
+    }
+  }
+
+  async function halt(agentUid: AgentUid, runId: RunId | null): Promise<void> {
+    tellHalt(agentUid, runId)
+    if (elsewhere === null) return
+    const sent = new AbortController()
+    const sending = elsewhere.signals.send([{ kind: 'halt', agentUid, runId }]).finally(() => sent.abort())
+    await Promise.race([sending, clock.sleep(commandTimeoutMs, sent.signal)])
   }
 
   return {
@@ -67,14 +108,10 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     onWatcher(agentUid, onJoin) {
       return bothEnd(joins.add(agentUid, onJoin), elsewhere?.signals.hold())
     },
-    async halt({ agentUid, runId }) {
-      halts.send(agentUid, runId)
-      if (elsewhere === null) return
-      const sent = new AbortController()
-      const sending = elsewhere.signals.send([{ kind: 'halt', agentUid, runId }]).finally(() => sent.abort())
-      await Promise.race([sending, clock.sleep(commandTimeoutMs, sent.signal)])
-    },
+    halt: ({ agentUid, runId }) => halt(agentUid, runId),
+    haltAll: () => halt(everybody, null),
     onHalt(agentUid, onHalt) {
+      tellRecent(agentUid, onHalt)
       return bothEnd(halts.add(agentUid, onHalt), elsewhere?.signals.hold())
     },
     async close() {

@@ -172,6 +172,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
       watch: () => none,
       onWatcher: () => none,
       halt: () => Promise.resolve(),
+      haltAll: () => Promise.resolve(),
       onHalt: () => none,
       close: () => Promise.resolve(),
     },

@@ -47,6 +47,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Mend the receiver, then `PATCH /api/webhooks/{id} {"enabled": true}`: what was waiting is delivered.',
   ],
   webhook_limit: ['A tenant may have 20 webhook endpoints.', 'Delete one, or let one receiver pass events on.'],
+  switch_not_found: ['No kill or hold of this scope is set.', 'Read `GET /api/kill`: it may have been lifted already.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],
@@ -92,7 +93,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'A `once` tool was started and its process died; the template says that such a run ends.',
     'Find out whether it happened, then retry the run or not.',
   ],
-  killed: ['A kill switch covers this agent.', 'An operator lifts it. (The switch itself comes with a later release.)'],
+  killed: [
+    'A kill switch covers this run, agent, user, key, tenant or everything; `scope` and `reason` say which and why.',
+    'An admin lifts it with `DELETE /api/kill/{scope}`; then send the message again, or retry the run.',
+  ],
   queue_full: [
     'As many messages wait already as template or limit allows, or as many runs are at work as the limit of `scope` allows.',
     'Wait as long as Retry-After says.',

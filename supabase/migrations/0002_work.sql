@@ -8,7 +8,8 @@ end $$;
 -- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
 begin
-  return json_build_object('stop', r.stop_requested, 'hold', false);
+  -- A kill is noted on the run by whoever meets it (meet_switch), so that it stays although the switch is lifted.
+  return json_build_object('stop', r.stop_requested, 'hold', coalesce(baton.switch_mode(a, r) = 'hold', false));
 end $$;
 
 create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$

@@ -22,31 +22,41 @@ begin
   w.r.started_at := baton.clock();
   w.r.due_at := baton.clock();
   w.a.active_run := (w.r).run_id;
+  if baton.switch_mode(w.a, w.r) = 'hold' then return baton.hold_run(w); end if;
   w.a.state := 'working';
   return baton.state_changed(w);
 end $$;
 
 -- The head of the queue starts in the same transaction that ended the run before it. Steered and interrupting messages go first.
+-- What a kill covers ends here without having begun.
 create or replace function baton.start_next(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 declare
   ended baton.runs := w.r;
+  next baton.runs;
   m baton.inbox;
+  x record;
 begin
-  if (w.a).queued = 0 then return w; end if;
-  delete from baton.inbox i where (i.agent_uid, i.position) = (
-    select q.agent_uid, q.position from baton.inbox q where q.agent_uid = (w.a).agent_uid
-    order by q.mode = 'enqueue', q.position limit 1) returning * into m;
-  if not found then return w; end if;
-  w.a.queued := (w.a).queued - 1;
-  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, limits, metadata, webhook, template_opened)
-  values (m.run_id, m.agent_uid, m.tenant_id, (w.a).environment, m.owner_id, m.created_by, 'queued', m.limits, m.metadata, m.webhook, (w.a).settings ->> 'templateVersion')
-  on conflict (run_id) do nothing;
-  select r into w.r from baton.runs r where r.run_id = m.run_id;
-  w := baton.begin_run(w, case when m.kind <> 'retry' then
-    jsonb_build_object('kind', m.kind, 'content', m.content::jsonb, 'bytes', m.bytes, 'estTokens', m.est_tokens) end);
-  w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
-  perform baton.save_run(w.r);
-  w.r := ended;
+  while (w.a).queued > 0 loop
+    delete from baton.inbox i where (i.agent_uid, i.position) = (
+      select q.agent_uid, q.position from baton.inbox q where q.agent_uid = (w.a).agent_uid
+      order by q.mode = 'enqueue', q.position limit 1) returning * into m;
+    if not found then return w; end if;
+    w.a.queued := (w.a).queued - 1;
+    insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, limits, metadata, webhook, template_opened)
+    values (m.run_id, m.agent_uid, m.tenant_id, (w.a).environment, m.owner_id, m.created_by, 'queued', m.limits, m.metadata, m.webhook, (w.a).settings ->> 'templateVersion')
+    on conflict (run_id) do nothing;
+    select r.* into next from baton.runs r where r.run_id = m.run_id;
+    select * into x from baton.drop_if_killed(w, next);
+    w := x.w;
+    if x.dropped then continue; end if;
+    w.r := next;
+    w := baton.begin_run(w, case when m.kind <> 'retry' then
+      jsonb_build_object('kind', m.kind, 'content', m.content::jsonb, 'bytes', m.bytes, 'estTokens', m.est_tokens) end);
+    if (w.r).due_at is not null then w := baton.write_continue(w, (w.r).run_id, (w.r).due_at); end if;
+    perform baton.save_run(w.r);
+    w.r := ended;
+    return w;
+  end loop;
   return w;
 end $$;
 
@@ -66,10 +76,12 @@ begin
   w := baton.release(w);
   w.a.active_run := null;
   w.a.state := 'ready';
+  if (w.r).state = 'killed' then w := baton.tell_killed(w); end if;
   w := baton.state_changed(w);
   w := baton.append_event(w, 'progress', 'done', jsonb_strip_nulls(jsonb_build_object('state', (w.r).state, 'stopReason', (w.r).stop_reason,
     'output', (w.r).output, 'error', (w.r).error, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros)));
-  w := baton.write_webhook(w, case when (w.r).state = 'completed' then 'run.completed' when (w.r).state in ('cancelled', 'killed') then 'run.cancelled' else 'run.failed' end);
+  w := baton.write_webhook(w, case when (w.r).state = 'completed' then 'run.completed' when (w.r).state = 'killed' then 'agent.killed'
+    when (w.r).state = 'cancelled' then 'run.cancelled' else 'run.failed' end);
   return baton.start_next(w);
 end $$;
 
@@ -104,9 +116,10 @@ begin
   w.r.ended_at := baton.clock();
   -- Readers of the run begin here; without it they would wait for a beginning that never comes.
   w.r.first_event_seq := (w.a).last_event_seq + 1;
+  if kind = 'killed' then w := baton.tell_killed(w); end if;
   w := baton.state_changed(w);
   w := baton.append_event(w, 'progress', 'done', jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'usage', (w.r).usage, 'costMicros', 0));
-  w := baton.write_webhook(w, 'run.cancelled');
+  w := baton.write_webhook(w, case when kind = 'killed' then 'agent.killed' else 'run.cancelled' end);
   perform baton.save_run(w.r);
   w.r := active;
   return w;

@@ -224,7 +224,8 @@ begin
   if (w.a).active_run is null then
     select r into w.r from baton.runs r where r.run_id = new_run;
     w := baton.begin_run(w, message);
-    if p -> 'execute' is not null and p -> 'execute' <> 'null' then
+    -- Held: the message is accepted, and nobody executes it.
+    if p -> 'execute' is not null and p -> 'execute' <> 'null' and (w.r).due_at is not null then
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
       select * into x from baton.reserve(w, baton.first_reservation(w, p -> 'execute' -> 'reserve'));
       w := baton.finish(x.w);

@@ -41,6 +41,8 @@ begin
   if not baton.due(w.a, w.r) then
     return baton.refuse('not_due', jsonb_build_object('dueInMs', baton.millis((w.r).due_at - baton.clock())));
   end if;
+  select * into x from baton.claim_switched(w);
+  if x.refusal is not null then return x.refusal; end if;
   if greatest((w.a).format, (w.r).format) > (p ->> 'maxFormat')::integer then return baton.refuse('format_newer'); end if;
 
   refusal := baton.check_template(w, p);
@@ -95,15 +97,19 @@ create or replace function baton.renew(p jsonb) returns json language plpgsql se
 declare
   w baton.work;
   x record;
+  met record;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found or (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then
     return baton.refuse('lease_lost');
   end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
-  select * into x from baton.reserve(w, nullif(p -> 'reserve', 'null'));
+  select * into met from baton.meet_switch(w);
+  w := met.w;
+  -- Nothing is set aside for a step that shall not start.
+  select * into x from baton.reserve(w, case when not met.held and (w.r).stop_requested is distinct from 'killed' then nullif(p -> 'reserve', 'null') end);
   w := x.w;
-  if x.verdict = 'granted' then perform baton.save_run(w.r); end if;
+  if x.verdict = 'granted' or (w.r).stop_requested = 'killed' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
   return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);
 end $$;

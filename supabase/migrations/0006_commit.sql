@@ -131,10 +131,18 @@ begin
   return baton.append_event(w, 'monitor', 'window_moved', jsonb_build_object('from', to_seq, 'tokens', (w.a).window_tokens));
 end $$;
 
+-- True while calls that this epoch has started are without an outcome: their executor is still at them.
+create or replace function baton.at_work(w baton.work) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered
+    and c.state = 'executing' and c.epoch = (w.a).lease_epoch);
+end $$;
+
 create or replace function baton.commit_step(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
   x record;
+  met record;
   i jsonb := coalesce(p -> 'intends', '{}');
   steered boolean := false;
   allowed boolean;
@@ -149,7 +157,9 @@ begin
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   first_seq := (w.a).last_event_seq + 1;
   w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
-  allowed := (w.r).stop_requested is null or (w.r).stop_requested = i -> 'end' ->> 'stopReason';
+  select * into met from baton.meet_switch(w);
+  w := met.w;
+  allowed := (w.r).stop_requested is null or coalesce((w.r).stop_requested = i -> 'end' ->> 'stopReason', false);
 
   -- A steered message enters wherever no call is open, and turns an end or a wait into "go on".
   if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then
@@ -161,13 +171,18 @@ begin
   if allowed and i ->> 'window' is not null then w := baton.move_window(w, (i -> 'window' ->> 'from')::bigint); end if;
   if allowed and i ->> 'end' is not null and not steered then
     w := baton.end_run(w, i -> 'end' ->> 'state', i -> 'end' ->> 'stopReason', i -> 'end' ->> 'output', nullif(i -> 'end' -> 'error', 'null'));
-  elsif allowed and i ->> 'wait' is not null and (not steered or i -> 'wait' ->> 'kind' = 'retry') then
+  elsif met.held and (i ->> 'release' is not null or not baton.at_work(w)) then
+    -- What is in hand is stored now; nothing else starts until somebody lifts the switch.
+    allowed := false;
+    w := baton.hold_run(w);
+  elsif allowed and not met.held and i ->> 'wait' is not null and (not steered or i -> 'wait' ->> 'kind' = 'retry') then
     -- A provider that asked for time gets it, whatever has been steered in.
     w.r.state := 'waiting';
     w.r.wait_kind := i -> 'wait' ->> 'kind';
     w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
     w := baton.state_changed(baton.release(w));
   else
+    allowed := allowed and not met.held;
     if allowed and i ->> 'start' is not null then w := baton.start_calls(w, i -> 'start'); end if;
     if allowed and i ->> 'reserve' is not null then
       select * into x from baton.reserve(w, i -> 'reserve');

@@ -58,6 +58,7 @@ begin
     or s.last_at > baton.clock() + interval '1 second';
   if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json); end if;
   rows := baton.unsent(env, resend, most);
+  rows := rows || (baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most)) -> 'outbox')::jsonb;
   rows := rows || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
   return json_build_object('ok', true, 'swept', true, 'outbox', rows);
 end $$;

@@ -90,6 +90,8 @@ begin
   end if;
   select * into old from baton.runs r where r.run_id = p ->> 'runId';
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
+  refusal := baton.retry_refusal(w, old, p);
+  if refusal is not null then return refusal; end if;
   -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
   if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
   if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
@@ -128,7 +130,8 @@ begin
     and baton.may_see(p, x.agent_uid, x.owner_id);
   if not found then return baton.refuse('run_not_found'); end if;
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
-  return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a), 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
+  return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a),
+    'switch', case when r.ended_at is null then baton.switch_json(baton.switch_of(a, r)) end, 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
       from baton.gates g where g.environment = a.environment and g.model = a.settings ->> 'model'), 'queuePosition', (select count(*) from baton.inbox i
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')

@@ -43,6 +43,10 @@ const table: Record<string, Row> = {
   'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
   'GET /api/limits': { right: 'admin' },
   'GET /api/audit': { right: 'admin' },
+  'POST /api/kill': { right: 'admin', body: { scope: 'agent:nobody', mode: 'hold', reason: 'a test' } },
+  'DELETE /api/kill/{scope}': { right: 'admin' },
+  'GET /api/kill': { right: 'admin' },
+  'POST /api/runs/retry': { right: 'agents:run', body: {} },
   'POST /api/webhooks': { right: 'admin', body: { url: 'http://127.0.0.1:9/x' } },
   'GET /api/webhooks': { right: 'admin' },
   'GET /api/webhooks/{id}': { right: 'admin' },
@@ -54,7 +58,7 @@ const table: Record<string, Row> = {
   'GET /api/webhooks/{id}/deliveries/{deliveryId}': { right: 'admin' },
   'POST /api/webhooks/{id}/deliveries/{deliveryId}/redeliver': { right: 'admin' },
   'POST /api/runs/{id}/webhooks/{deliveryId}/redeliver': { right: 'admin' },
-  'PUT /api/limits/{scope}': { right: 'admin', body: { requestsPerMinute: 1_000 } },
+  'PUT /api/limits/{scope}': { right: 'admin', body: { messagesPerMinute: 1_000 } },
 }
 
 const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']

@@ -159,6 +159,25 @@ test('commits are HOT updates of the agent and the run', async () => {
   }
 })
 
+test('a switch finds the open runs by their own index, and among many switches each look is one by key', async () => {
+  await kit.sql(`insert into baton.switches (environment, tenant_id, scope, mode, reason, actor)
+    select 'test', 'one', 'agent:none' || g, 'kill', 'x', 'x' from generate_series(1, 2000) g`)
+  await kit.sql(`update baton.runs set ended_at = now() where state = 'completed' and ended_at is null`)
+  await kit.sql('vacuum analyze baton.runs')
+  await kit.sql('analyze baton.switches')
+  const held = await hold(kit, 'a9')
+  for (const scope of ['agent:a10', `run:${held.runId}`, `user:${ids.uuid()}`, 'key:k1', 'tenant', 'global'])
+    for (const [name, more] of [
+      ['set_switch', { mode: 'kill', reason: 'x' }],
+      ['lift_switch', { reason: null }],
+    ] as const)
+      expect({ name, scope, ...(await scans(name, { ...authority, scope, ...more })) }).toMatchObject({ answer: { ok: true }, scans: [] })
+  const step = commitOf(held, answered(), {})
+  expect(await scans('commit', step)).toMatchObject({ answer: { ok: true }, scans: [] })
+  expect(plans.join('\n')).toContain('switches_pkey')
+  expect(await scans('apply_switch_work', { environment: 'test', limit: 100 })).toMatchObject({ answer: { ok: true }, scans: [] })
+})
+
 async function counters(): Promise<Record<'agents' | 'runs', { updates: number; hot: number }>> {
   await client.query('select pg_stat_force_next_flush()')
   const { rows } = await client.query<{ relname: 'agents' | 'runs'; updates: string; hot: string }>(

@@ -1,0 +1,5 @@
+import { bind } from '#app/bind'
+import { liftSwitch } from '#lib/api/kill'
+
+export const maxDuration = 60
+export const { GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS } = bind(liftSwitch)

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest'
+import type { RunId } from '#lib/core/ids'
+import { agentUid, runId, startProcess, startRedis, until } from './live.fixtures.ts'
+
+test('a halt of everybody reaches the executors of every process', async () => {
+  const redis = await startRedis()
+  const [one, two] = [startProcess(redis.url, { speed: 1 }), startProcess(redis.url)]
+  const halts: string[] = []
+  one.onHalt(agentUid, (run) => halts.push(`one ${run}`))
+  one.onHalt('agent-2', (run) => halts.push(`one-2 ${run}`))
+  two.onHalt('agent-3', (run) => halts.push(`two ${run}`))
+  await two.haltAll()
+  expect(halts).toEqual(['two null'])
+  await expect.poll(() => halts.toSorted(), { ...until, timeout: 3_000 }).toEqual(['one null', 'one-2 null', 'two null'])
+})
+
+test('who begins to listen just after a halt is told it, once the caller has its way to end; later nobody is', async () => {
+  // Ten times as fast: the five seconds pass in a half.
+  const live = startProcess(null, { speed: 10 })
+  const halts: (RunId | null)[] = []
+  await live.halt({ agentUid, runId })
+  await live.haltAll()
+  live.onHalt(agentUid, (run) => halts.push(run))
+  live.onHalt('agent-2', (run) => halts.push(run))
+  expect(halts).toEqual([])
+  await Promise.resolve()
+  expect(halts).toEqual([runId, null, null])
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  live.onHalt(agentUid, (run) => halts.push(run))
+  await Promise.resolve()
+  expect(halts).toHaveLength(3)
+})
