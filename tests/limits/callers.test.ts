@@ -10,7 +10,7 @@ afterAll(() => world.close())
 
 const put = (by: string, scope: string, values: Record<string, number>) =>
   world.http('PUT', `/api/limits/${encodeURIComponent(scope)}`, values, bearer(by))
-const statuses = (replies: Reply[]) => replies.map(({ status }) => status).toSorted()
+const statuses = (replies: Reply[]) => replies.map(({ status }) => status).toSorted((one, other) => one - other)
 const said = (credential: string, agent: string, server: number) =>
   world.http(
     'POST',
