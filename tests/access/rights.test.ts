@@ -42,7 +42,7 @@ const table: Record<string, Row> = {
   'DELETE /api/keys/{id}': { right: 'admin' },
   'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
   'GET /api/limits': { right: 'admin' },
-  'PUT /api/limits/{scope}': { right: 'admin', body: { requestsPerMinute: 1_000 } },
+  'PUT /api/limits/{scope}': { right: 'admin', body: { messagesPerMinute: 1_000 } },
 }
 
 const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']
