@@ -132,6 +132,7 @@ export const patchAgent = endpoint({
   async handler({ services, params, body, caller }) {
     const patch = {
       ...(body.metadata === undefined ? {} : { metadata: body.metadata }),
+      ...(body.alwaysAllowed === undefined ? {} : { alwaysAllowed: body.alwaysAllowed }),
       ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : sealedWebhook(services, body.webhook) }),
     }
     const answer = await services.store.patchAgent(authorityOf(services, caller), params.id, patch)

@@ -75,7 +75,12 @@ export const createAgentBody = z.strictObject({
 })
 
 /** The body of PATCH /api/agents/{id}: what is absent stays as it is. */
-export const patchAgentBody = z.strictObject({ metadata: metadata.optional(), webhook: webhook.nullable().optional() })
+export const patchAgentBody = z.strictObject({
+  metadata: metadata.optional(),
+  webhook: webhook.nullable().optional(),
+  /** The tools that stay allowed for good: what is not named is asked about again. Nothing can be added here. */
+  alwaysAllowed: z.array(z.string().max(64)).max(200).optional(),
+})
 
 const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */

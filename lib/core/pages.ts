@@ -136,7 +136,7 @@ export interface Store extends EngineStore, ApprovalStore {
   patchAgent(
     authority: Authority,
     agent: string,
-    patch: { metadata?: Record<string, unknown>; webhook?: unknown },
+    patch: { metadata?: Record<string, unknown>; webhook?: unknown; alwaysAllowed?: readonly string[] },
   ): Promise<{ ok: true; agent: AgentView } | Refusal>
   deleteAgent(authority: Authority, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>

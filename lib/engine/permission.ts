@@ -1,6 +1,7 @@
 import { defaultApprovalMs, type ApprovalWrite } from '#lib/core/approvals'
 import type { AnyTool } from '#lib/core/define'
 import { rule, type PolicyCall, type PolicyLayers, type Rule, type Verdict } from '#lib/core/policy'
+import type { ToolCall } from '#lib/core/run'
 import type { CallWrite } from '#lib/core/store'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import type { Session } from '#lib/engine/session'
@@ -69,7 +70,7 @@ export async function guarded(session: Session, call: CallWrite, tool: AnyTool):
 }
 
 /** The decision that a call needs, bound to its input and to the tool as it is deployed. */
-export function approvalFor(
+function approvalFor(
   session: Session,
   call: Pick<CallWrite, 'input'>,
   tool: AnyTool | undefined,
@@ -87,4 +88,18 @@ export function approvalFor(
     // Nobody repeats by default what may have happened.
     defaultDecision: kind === 'unknown_outcome' ? 'deny' : (approvalDefault ?? 'deny'),
   }
+}
+
+/** The record of a `once` call of unknown outcome about which a person is asked: run it again, or go on without it. */
+export function askedAgain(session: Session, call: ToolCall, why: string): CallWrite {
+  const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
+  const reason = `${why} It may have happened: allow runs it again, deny goes on without it.`
+  const approval = approvalFor(session, call, tool, 'unknown_outcome', reason)
+  return { ...recordOf(call), state: 'approval_required', output: null, note: 'unknown outcome', approval }
+}
+
+/** What of a call's record never changes. */
+export function recordOf(call: ToolCall): Omit<CallWrite, 'state' | 'output'> {
+  const { callId, step, index, name, input, effect, idempotencyKey } = call
+  return { callId, step, index, name, input, effect, idempotencyKey }
 }

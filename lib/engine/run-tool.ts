@@ -2,6 +2,7 @@ import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
+import { askedAgain } from '#lib/engine/permission'
 import { LeaseLost } from '#lib/engine/lease'
 import { Stopped, type Session } from '#lib/engine/session'
 
@@ -159,14 +160,27 @@ function aborted(
   const still = running ? ' It ignored its signal and may still be running.' : ''
   const unknown = call.effect === 'once' ? ' Its outcome is unknown: check before repeating it.' : ''
   if (timeout.aborted && !session.signal.aborted) {
+    if (asks(session, call)) return unknownOutcome(session, call, `The tool did not end in time.${still}`)
     return write(call.effect === 'once' ? 'sealed' : 'failed', text(`The tool did not end in time.${still}${unknown}`), 'timeout')
   }
   const reason: unknown = session.signal.reason
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
   if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running)
     return { call: null, values: {}, events: [] }
+  // A run that was stopped ends: there is nobody to ask for it.
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && asks(session, call))
+    return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
   const state = call.effect === 'once' ? 'sealed' : 'failed'
   return write(state, text(`The call was stopped before it ended.${still}${unknown}`), 'aborted')
+}
+
+/** True where the template wants a person to say what becomes of a call that may have happened. */
+function asks(session: Session, call: ToolCall): boolean {
+  return call.effect === 'once' && session.definition.unknownOutcome === 'pause'
+}
+
+function unknownOutcome(session: Session, call: ToolCall, why: string): ToolOutcome {
+  return { call: askedAgain(session, call, why), values: {}, events: [] }
 }
 
 const text = (value: string): ToolOutput => ({ type: 'error-text', value })

@@ -39,13 +39,15 @@ begin
     (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0)) from baton.runs r where r.agent_uid = a.agent_uid) end);
 end $$;
 
--- {metadata?, webhook?, settings?} Metadata replaces what was there; webhook null removes it.
+-- {metadata?, webhook?, alwaysAllowed?} Metadata replaces what was there; webhook null removes it.
 create or replace function baton.patch_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;
 begin
   update baton.agents x set metadata = coalesce(p -> 'metadata', x.metadata), webhook = case when p ? 'webhook' then nullif(p -> 'webhook', 'null') else x.webhook end,
-    updated_at = baton.clock()
+    -- Only taken away here: adding is a decision about a call.
+    always_allowed = case when p ? 'alwaysAllowed' then (select coalesce(jsonb_agg(t.name), '[]') from jsonb_array_elements_text(x.always_allowed) t (name)
+      where p -> 'alwaysAllowed' ? t.name) else x.always_allowed end, updated_at = baton.clock()
   where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent' returning * into a;
   if not found then return baton.refuse('agent_not_found'); end if;
   return json_build_object('ok', true, 'agent', baton.agent_json(a));

@@ -140,6 +140,11 @@ describe.concurrent('a call that a person must decide', () => {
       prefer: 'wait=25',
     })
     expect(counted.body).toMatchObject({ status: 'paused' })
+    // Taken back by PATCH, which cannot add.
+    expect(await world.http('PATCH', '/api/agents/always', { alwaysAllowed: ['count'] })).toMatchObject({
+      status: 200,
+      body: { alwaysAllowed: [] },
+    })
   })
 
   test('allowed calls of an answer run at once, the run pauses for the others; the results enter together in call order', async () => {
@@ -156,7 +161,7 @@ describe.concurrent('a call that a person must decide', () => {
     await decide(approval.id, { decision: 'allow' })
     expect((await world.ended(runId)).output).toBe('both')
     const [results] = (await world.messages('mixed')).filter((row) => row.role === 'tool')
-    expect((results?.content as { toolName: string }[]).map((part) => part.toolName)).toEqual(['charge', 'echo'])
+    expect(results?.content).toMatchObject([{ toolName: 'charge' }, { toolName: 'echo' }])
   })
 
   test('decided while the slice is still at work: it goes on without a pause', async () => {

@@ -1,6 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { answerWith, askedCall, facts, paused } from '#tests/approvals/kit'
-import { authority, claimRequest, commit, commitOf, hold, ok, startStore, take, toolCall, type StoreKit } from '#tests/store/kit'
+import {
+  asUser,
+  authority,
+  claimRequest,
+  commit,
+  commitOf,
+  hold,
+  ok,
+  settings,
+  startStore,
+  take,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -136,6 +149,75 @@ describe('decisions under races', () => {
       const after = await facts(kit, held)
       expect([after.calls[0]?.state, after.run.state, after.continuations]).toEqual(['failed', 'running', 1])
     }
+  })
+})
+
+describe('who may decide', () => {
+  const mine = '11111111-1111-4111-8111-111111111111'
+  const yours = '22222222-2222-4222-8222-222222222222'
+  const as = (id: string) => ({ ...authority, credential: asUser(id) })
+
+  test('a user: only where the template says approvers owner, and only on an agent of theirs', async () => {
+    const open = askedCall(0)
+    await paused(kit, 'owned', [open], { ...as(mine), settings: { ...settings, approvers: ['owner'] } })
+    const closed = askedCall(0)
+    await paused(kit, 'owned-closed', [closed], as(mine))
+    const decide = (who: string, id: string) => kit.store.decide(as(who), { approvalId: id, decision: 'allow' as const })
+    expect(await decide(yours, open.approval.id)).toMatchObject({ code: 'approval_not_found' })
+    expect(await kit.store.getApproval(as(yours), open.approval.id)).toMatchObject({ code: 'approval_not_found' })
+    expect(await decide(mine, closed.approval.id)).toMatchObject({ code: 'forbidden' })
+    expect(await decide(mine, open.approval.id)).toMatchObject({ ok: true, approval: { state: 'allowed', decidedBy: `user:${mine}` } })
+    const seen = async (who: string) => ok(await kit.store.listApprovals(as(who), { limit: 50, after: null })).data.map((row) => row.id)
+    expect(await seen(mine)).toEqual([open.approval.id, closed.approval.id])
+    expect(await seen(yours)).toEqual([])
+    const refused = await kit.sql(
+      "select actor, code from baton.audit where action = 'approval.decide' and decision = 'refused' and code = 'forbidden'",
+    )
+    expect(refused).toEqual([{ actor: `user:${mine}`, code: 'forbidden' }])
+  })
+
+  test('another tenant and another environment see and decide nothing; a result needs the environment too', async () => {
+    const [asked, outside] = [askedCall(0), toolCall(1, { name: 'outside', effect: 'external' })]
+    const held = await paused(kit, 'fenced', [asked, outside])
+    const others = [
+      { ...authority, environment: 'elsewhere' },
+      { ...authority, environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'x' } } },
+      { ...authority, credential: { operator: { tenant: 'other', name: 'x' } } },
+    ]
+    for (const other of others) {
+      expect(await kit.store.decide(other, { approvalId: asked.approval.id, decision: 'allow' })).toMatchObject({
+        code: 'approval_not_found',
+      })
+      expect(ok(await kit.store.listApprovals(other, { limit: 50, after: null })).data).toEqual([])
+    }
+    const result = {
+      agentUid: held.agentUid,
+      callId: outside.callId,
+      state: 'completed' as const,
+      output: { type: 'text' as const, value: '' },
+      requestId: 'r',
+    }
+    expect(await kit.store.callResult({ ...result, environment: 'elsewhere' })).toMatchObject({ code: 'call_not_found' })
+    for (const credential of [{ keyHash: 'nobody' }, { stream: { tenant: 'one', agentUid: held.agentUid } }]) {
+      expect(await kit.store.decide({ ...authority, credential }, { approvalId: asked.approval.id, decision: 'allow' })).toMatchObject({
+        ok: false,
+      })
+    }
+    expect((await facts(kit, held)).approvals[0]?.state).toBe('pending')
+  })
+
+  test('retention: decided approvals go after 400 days, pending ones never by age', async () => {
+    const [decided, open] = [askedCall(0), askedCall(0, {}, { expiresMs: 1_000 * 86_400_000 })]
+    await paused(kit, 'old', [decided])
+    await paused(kit, 'old-open', [open])
+    await kit.store.decide(authority, { approvalId: decided.approval.id, decision: 'deny' })
+    await kit.advance(399 * 86_400_000)
+    await kit.store.prune({ environment: 'test', limit: 1_000 })
+    expect(await kit.store.getApproval(authority, decided.approval.id)).toMatchObject({ ok: true })
+    await kit.advance(2 * 86_400_000)
+    await kit.store.prune({ environment: 'test', limit: 1_000 })
+    expect(await kit.store.getApproval(authority, decided.approval.id)).toMatchObject({ code: 'approval_not_found' })
+    expect(await kit.store.getApproval(authority, open.approval.id)).toMatchObject({ ok: true })
   })
 })
 

@@ -95,6 +95,13 @@ describe.concurrent('rules', () => {
       ['charge', 'denied'],
       ['wait', 'denied'],
     ])
+    const refused = await world.sql(
+      "select reason, scope from baton.audit where agent_id = 'a78' and action = 'tool.call' and decision = 'refused' order by id",
+    )
+    expect(refused).toEqual([
+      { reason: 'deny names charge', scope: 'tool:charge' },
+      { reason: 'allow does not name it', scope: 'tool:wait' },
+    ])
     await world.http('POST', '/api/agents', { id: 'a78-none', template: 'reads', permission: { allow: ['charge'] } })
     await world.send('a78-none', script({ tools: calls }, { text: 'ok' }), { template: 'reads', prefer: 'wait=25' })
     expect((await callsOf('a78-none')).map((call) => call.state)).toEqual(['denied', 'denied', 'denied'])
