@@ -130,6 +130,25 @@ describe('runs that wait for somebody', () => {
     await expect(testAgent(guarded, { script, tools, approve: () => 'allow' })).rejects.toThrow('waits for a result of outside')
   })
 
+  test("unknownOutcome 'pause': a once tool that timed out is asked about, and runs again when that is allowed", async () => {
+    const slow = defineTool({
+      name: 'slow',
+      description: 'Hangs at first',
+      input: z.object({}),
+      effect: 'once',
+      timeoutMs: 20,
+      run: (_input, { attempt, signal }) =>
+        attempt > 1 ? 'done' : new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('cut')))),
+    })
+    const careful = defineAgent({ ...support, tools: [slow], unknownOutcome: 'pause' })
+    const calls = [{ tools: [{ name: 'slow', input: {} }] }, { text: 'Done' }]
+    expect((await testAgent(careful, { script: calls, approve: () => 'allow' })).calls).toMatchObject([{ state: 'completed' }])
+    expect((await testAgent(careful, { script: calls, approve: () => 'deny' })).calls).toMatchObject([{ state: 'denied' }])
+    expect((await testAgent(defineAgent({ ...careful, unknownOutcome: 'seal' }), { script: calls })).calls).toMatchObject([
+      { state: 'sealed' },
+    ])
+  })
+
   test("the agent's own permission narrows the template's", async () => {
     const run = await testAgent(support, {
       script: [{ tools: [{ name: 'count', input: {} }] }, { text: 'Done' }],
