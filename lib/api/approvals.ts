@@ -89,6 +89,9 @@ export const decideApproval = endpoint({
 /** What is allowed must fit the tool as it is deployed now; it is looked at once more before it runs. Throws BatonError. */
 function checkedDecision(services: Services, approval: ApprovalView, body: z.output<typeof decisionBody>): DecideRequest {
   const { decision, input, note, always } = body
+  if (always === true && approval.kind === 'unknown_outcome') {
+    throw new BatonError('validation', 'always is about asks of the rules; here it is asked what becomes of one call. Nothing was decided.')
+  }
   const request: DecideRequest = {
     approvalId: approval.id,
     decision,

@@ -165,7 +165,8 @@ begin
       'fingerprint', coalesce(d ->> 'fingerprint', v.fingerprint)) end,
     ended_at = case when not allowed then baton.clock() end,
     output = case when sealed then json_build_object('type', 'error-text', 'value',
-        'The outcome of this call is unknown: it may have happened, and a person has decided not to repeat it. Check before you go on.')
+        'The outcome of this call is unknown: it may have happened, and ' || case when d ->> 'state' = 'expired' then 'nobody said whether to repeat it.'
+          else 'a person has decided not to repeat it.' end || ' Check before you go on.')
       when not allowed then json_build_object('type', 'error-json', 'value', json_strip_nulls(json_build_object('ok', false, 'errorType', 'denied',
         'message', case when d ->> 'state' = 'expired' then 'Nobody allowed this call in time; it was not executed.' else 'A person has refused this call; it was not executed.' end,
         'note', d ->> 'note', 'retryable', false, 'advice', 'Do not repeat the call. Go on without it, or say what you need it for.'))) end,

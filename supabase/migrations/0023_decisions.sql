@@ -25,7 +25,7 @@ begin
     select * into v from baton.approvals x where x.id = v.id;
   elsif v.state = 'pending' then
     w := baton.apply_decision(w, v, p || jsonb_build_object('state', case p ->> 'decision' when 'allow' then 'allowed' else 'denied' end, 'by', p ->> 'caller'));
-    if (p ->> 'always')::boolean and p ->> 'decision' = 'allow' then
+    if (p ->> 'always')::boolean and p ->> 'decision' = 'allow' and v.kind = 'permission' then
       update baton.agents a set always_allowed = a.always_allowed || to_jsonb(v.tool) where a.agent_uid = v.agent_uid and not a.always_allowed ? v.tool;
     end if;
     w := baton.finish(baton.go_on(w));
