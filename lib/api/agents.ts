@@ -8,6 +8,7 @@ import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
+import { checkedOverrides } from '#lib/api/overrides'
 import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
 
@@ -27,6 +28,7 @@ export const createAgent = endpoint({
         templates: known,
       })
     }
+    const overrides = checkedOverrides(templates.get(body.template), body)
     const uid = ids.uuid() as AgentUid
     const request = {
       ...authorityOf(services, caller),
@@ -38,6 +40,7 @@ export const createAgent = endpoint({
         mustExist: false,
         template: body.template,
         metadata: body.metadata ?? {},
+        overrides,
         webhook: sealedWebhook(services, body.webhook),
       },
     }
@@ -131,6 +134,7 @@ export const patchAgent = endpoint({
   async handler({ services, params, body, caller }) {
     const patch = {
       ...(body.metadata === undefined ? {} : { metadata: body.metadata }),
+      ...(body.alwaysAllowed === undefined ? {} : { alwaysAllowed: body.alwaysAllowed }),
       ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : sealedWebhook(services, body.webhook) }),
     }
     const answer = await services.store.patchAgent(authorityOf(services, caller), params.id, patch)

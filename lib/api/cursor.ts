@@ -7,6 +7,7 @@ const keys = {
   'tool-calls': /^call_[0-9a-f]{1,64}$/,
   keys: /^key_[0-9a-f]{1,64}$/,
   switches: /^(?:global|tenant|(?:run|agent|user|key):.{1,160})$/,
+  approvals: /^apr_[0-9a-f]{1,64}$/,
   messages: /^\d{1,15}$/,
   audit: /^[0-9T:.+Z-]{19,35}\|\d{1,18}$/,
   webhooks: /^whe_[0-9a-f]{1,64}$/,

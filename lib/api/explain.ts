@@ -3,7 +3,7 @@ import { isEnd } from '#lib/core/run'
 import type { SwitchView } from '#lib/core/switches'
 
 /** One sentence, made from the rows, why the run stands where it stands (3-http-api). */
-export function explain({ run, now, queuePosition, openCalls, gateMs, switch: covering }: RunDetails): string {
+export function explain({ run, now, queuePosition, openCalls, gateMs, waits, blockedBy, switch: covering }: RunDetails): string {
   const inMs = (instant: string | null): string => {
     const ms = instant === null ? 0 : Date.parse(instant) - Date.parse(now)
     return ms <= 0 ? 'now' : `in ${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
@@ -15,14 +15,23 @@ export function explain({ run, now, queuePosition, openCalls, gateMs, switch: co
   }
   const turn = `number ${queuePosition} in the queue of its agent`
   if (covering !== null) return switched(covering, run.state === 'queued' ? ` It is ${turn}.` : '', run.lease?.live ?? false)
+  if (run.state === 'queued' && blockedBy !== null)
+    return `The run waits for its turn: ${turn}, behind run ${blockedBy}, which is paused until somebody answers.`
   if (run.state === 'queued') return `The run waits for its turn: ${turn}.`
   if (run.stopRequested !== null) return `The run has been asked to stop (${run.stopRequested}); its executor ends it with its next commit.`
   const last = run.error === null ? '' : ` The last error was ${run.error.code}: ${run.error.message}`
-  if (run.state === 'awaiting_approval') return `The run waits for a decision about ${calls}.`
+  if (run.state === 'awaiting_approval') {
+    const asked = (waits?.approvals ?? []).map((approval) => `${approval.tool} (approval ${approval.id}, until ${approval.expiresAt})`)
+    return `The run waits for a decision about ${asked.join(', ')}; POST /api/approvals/{id} decides. Nothing runs and nothing is spent until then.`
+  }
   if (run.state === 'waiting') {
     const due = inMs(run.wait?.dueAt ?? null)
     if (run.wait?.kind === 'template')
       return `The run waits because its template ${run.template} is not deployed; deploy it again and the run goes on. The next look is due ${due}.`
+    if (run.wait?.kind === 'external') {
+      const outside = (waits?.externalCalls ?? []).map((call) => `${call.tool} (${call.callId}, until ${call.expiresAt})`)
+      return `The run waits for results from outside: ${outside.join(', ')}; each call's record has the address to send its result to.`
+    }
     return `The run waits (${run.wait?.kind}) and is due ${due}.${last}`
   }
   if (run.lease === null)

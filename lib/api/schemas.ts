@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
+import { overrides } from '#lib/core/overrides'
+import { permissionRules } from '#lib/core/policy'
 import { onBusy, runLimits } from '#lib/core/run'
 import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
@@ -67,10 +69,18 @@ export const createAgentBody = z.strictObject({
   template: z.string().max(64),
   metadata: metadata.optional(),
   webhook: webhook.optional(),
+  overrides: overrides.optional(),
+  /** The same as overrides.permission. */
+  permission: permissionRules.optional(),
 })
 
 /** The body of PATCH /api/agents/{id}: what is absent stays as it is. */
-export const patchAgentBody = z.strictObject({ metadata: metadata.optional(), webhook: webhook.nullable().optional() })
+export const patchAgentBody = z.strictObject({
+  metadata: metadata.optional(),
+  webhook: webhook.nullable().optional(),
+  /** The tools that stay allowed for good: what is not named is asked about again. Nothing can be added here. */
+  alwaysAllowed: z.array(z.string().max(64)).max(200).optional(),
+})
 
 const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */

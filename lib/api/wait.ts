@@ -10,7 +10,7 @@ const longestLookMs = 1_000
 
 /** True where nothing runs and somebody else must act: waiting longer is of no use. */
 function paused({ run, switch: covering }: RunDetails): boolean {
-  return run.state === 'awaiting_approval' || (covering?.mode === 'hold' && run.lease === null)
+  return run.state === 'awaiting_approval' || run.wait?.kind === 'external' || (covering?.mode === 'hold' && run.lease === null)
 }
 
 /** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */

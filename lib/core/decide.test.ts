@@ -87,3 +87,31 @@ describe('invariant 4: calls of an earlier epoch', () => {
     expect(decision).toMatchObject({ kind: 'tools', inHand: [{ name: 'once' }], start: [], seal: [] })
   })
 })
+
+describe('calls that somebody must answer', () => {
+  const asked = call('asked', { state: 'approval_required' })
+  const outside = call('outside', { state: 'waiting_external', effect: 'external' })
+
+  test('what can run goes first, then the run pauses, then it goes on', () => {
+    expect(decide(opened({ calls: [asked, call('free')] }), rules)).toMatchObject({ kind: 'tools', start: [{ name: 'free' }] })
+    const atWork = call('busy', { state: 'executing', epoch: 2 })
+    expect(decide(opened({ calls: [asked, atWork] }), rules)).toMatchObject({ kind: 'tools', start: [], inHand: [{ name: 'busy' }] })
+    for (const calls of [[asked], [outside], [asked, outside, call('done', { state: 'completed' })]]) {
+      expect(decide(opened({ calls }), rules)).toEqual({ kind: 'pause' })
+    }
+    expect(decide(opened({ calls: [{ ...asked, state: 'approved' }, outside] }), rules)).toMatchObject({ start: [{ name: 'asked' }] })
+  })
+
+  test('a template may ask a person about an unknown outcome', () => {
+    const orphan = call('once', { effect: 'once', state: 'executing', epoch: 1 })
+    expect(decide(opened({ calls: [orphan] }), { ...rules, unknownOutcome: 'pause' })).toMatchObject({
+      kind: 'tools',
+      seal: [],
+      ask: [{ name: 'once' }],
+    })
+  })
+
+  test('a stop comes before a pause', () => {
+    expect(decide(opened({ calls: [asked], flags: { stop: 'cancelled', hold: false } }), rules)).toMatchObject({ kind: 'end' })
+  })
+})

@@ -43,5 +43,6 @@ export function resolveSettings(
     maxOutputTokens: definition.settings?.maxOutputTokens ?? defaultMaxOutputTokens,
     instructionTokens,
     ...(definition.public === true ? { public: true } : {}),
+    ...(definition.approvers === undefined ? {} : { approvers: [...definition.approvers] }),
   }
 }

@@ -1,7 +1,9 @@
+import type { ApprovalStore, Waits } from '#lib/core/approvals'
 import type { AuditStore } from '#lib/core/audit'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
+import type { Overrides } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { SwitchStore, SwitchView } from '#lib/core/switches'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
@@ -20,7 +22,9 @@ export interface AgentView {
   queued: number
   activeRunId: RunId | null
   metadata: Record<string, unknown>
-  overrides: Record<string, unknown>
+  overrides: Overrides
+  /** Tools that a person has allowed for good. */
+  alwaysAllowed: string[]
   webhook: { url: string } | null
   userId: string | null
   messages: number
@@ -88,6 +92,10 @@ export interface RunDetails {
   switch: SwitchView | null
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
   gateMs: number | null
+  /** Of a run that is paused: what it waits for. */
+  waits: Waits | null
+  /** Of a queued run: the paused one before it. */
+  blockedBy: RunId | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
   webhooks: {
     id: string
@@ -109,7 +117,7 @@ export interface ListQuery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
+export interface Store extends EngineStore, ApprovalStore, AuditStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -124,7 +132,7 @@ export interface Store extends EngineStore, AuditStore, KeyStore, LimitStore, Sw
   patchAgent(
     authority: Authority,
     agent: string,
-    patch: { metadata?: Record<string, unknown>; webhook?: unknown },
+    patch: { metadata?: Record<string, unknown>; webhook?: unknown; alwaysAllowed?: readonly string[] },
   ): Promise<{ ok: true; agent: AgentView } | Refusal>
   deleteAgent(authority: Authority, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>

@@ -132,6 +132,10 @@ const refusals: Record<string, string> = {
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
   killed: 'A kill switch covers this: an admin must lift it first. Nothing was kept.',
   switch_not_found: 'No kill or hold of this scope is set; nothing was changed.',
+  approval_not_found: 'There is no approval of this id.',
+  call_not_found: 'There is no tool call of this id.',
+  already_decided: 'It has been decided already; what stands there is final and nothing was changed.',
+  too_late: 'The time for an answer is over; what the template says for that case has been done.',
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

@@ -1,6 +1,8 @@
-import type { ToolContext } from '#lib/core/define'
+import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
+import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
+import { askedAgain } from '#lib/engine/permission'
 import { LeaseLost } from '#lib/engine/lease'
 import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
@@ -53,6 +55,8 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
     return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = tool.input.safeParse(call.input)
+  const broken = brokenApproval(call, tool, input.success)
+  if (broken !== null) return write('failed', error('approval_void', broken), 'approval void')
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
 
   const limited = await toolRefusal(session, tool.name)
@@ -121,6 +125,17 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   }
 }
 
+/** Why what a person has allowed is not what would run now, or null. */
+function brokenApproval(call: ToolCall, tool: AnyTool, fits: boolean): string | null {
+  const { approval } = call
+  if (approval === undefined || approval === null) return null
+  if (approval.inputHash !== inputHash(call.input)) return 'The input is not the one that was approved; the call was not executed.'
+  if (!fits && approval.fingerprint !== fingerprintOf(tool)) {
+    return `The tool ${call.name} has changed since the call was approved, and the input no longer fits it; the call was not executed.`
+  }
+  return null
+}
+
 const givenUp = Symbol('given up')
 
 async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
@@ -149,14 +164,27 @@ function aborted(
   const still = running ? ' It ignored its signal and may still be running.' : ''
   const unknown = call.effect === 'once' ? ' Its outcome is unknown: check before repeating it.' : ''
   if (timeout.aborted && !session.signal.aborted) {
+    if (asks(session, call)) return unknownOutcome(session, call, `The tool did not end in time.${still}`)
     return write(call.effect === 'once' ? 'sealed' : 'failed', text(`The tool did not end in time.${still}${unknown}`), 'timeout')
   }
   const reason: unknown = session.signal.reason
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
   if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running)
     return { call: null, values: {}, events: [] }
+  // A run that was stopped ends: there is nobody to ask for it.
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && asks(session, call))
+    return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
   const state = call.effect === 'once' ? 'sealed' : 'failed'
   return write(state, text(`The call was stopped before it ended.${still}${unknown}`), 'aborted')
+}
+
+/** True where the template wants a person to say what becomes of a call that may have happened. */
+function asks(session: Session, call: ToolCall): boolean {
+  return call.effect === 'once' && session.definition.unknownOutcome === 'pause'
+}
+
+function unknownOutcome(session: Session, call: ToolCall, why: string): ToolOutcome {
+  return { call: askedAgain(session, call, why), values: {}, events: [] }
 }
 
 const text = (value: string): ToolOutput => ({ type: 'error-text', value })
@@ -165,14 +193,15 @@ function error(errorType: string, message: string): ToolOutput {
   return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
 }
 
-function outputOf(result: unknown): ToolOutput {
+/** A tool's result in the form that the model sees. */
+export function outputOf(result: unknown): ToolOutput {
   if (typeof result === 'string') return { type: 'text', value: result }
   const json = JSON.stringify(result ?? null)
   return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
 }
 
 /** Results over the limit are cut with a note, so that one tool cannot fill the window. */
-function cut(output: ToolOutput, maxBytes: number): ToolOutput {
+export function cut(output: ToolOutput, maxBytes: number): ToolOutput {
   const bytes = Buffer.byteLength(JSON.stringify(output))
   if (bytes <= maxBytes) return output
   const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)

@@ -30,6 +30,7 @@ function shownCall(redact: Redact, call: CallWrite): CallWrite {
   return {
     ...call,
     ...(call.note === undefined ? {} : { note: redact(call.note) }),
+    ...(call.approval === undefined ? {} : { approval: { ...call.approval, reason: redact(call.approval.reason) } }),
     ...(Object.is(shownInput, call.input) ? {} : { shownInput }),
     ...(Object.is(shownOutput, call.output) ? {} : { shownOutput }),
   }

@@ -2,6 +2,7 @@ import type { CallId } from '#lib/core/ids'
 import type { Decision } from '#lib/core/decide'
 import type { ToolCall } from '#lib/core/run'
 import type { CallWrite, Happened } from '#lib/core/store'
+import { askedAgain, recordOf } from '#lib/engine/permission'
 import { runTool, type ToolOutcome } from '#lib/engine/run-tool'
 import type { Session } from '#lib/engine/session'
 import { settle } from '#lib/engine/settle'
@@ -30,8 +31,11 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
     }
   }
 
-  if (decision.inHand.length === 0 || decision.seal.length > 0) {
-    const calls = decision.seal.map(sealed)
+  if (decision.inHand.length === 0 || decision.seal.length > 0 || decision.ask.length > 0) {
+    const calls = [
+      ...decision.seal.map(sealed),
+      ...decision.ask.map((call) => askedAgain(session, call, 'The process died while this call ran.')),
+    ]
     const answer = await settle(session, { calls, progress: calls.length > 0 }, decision.inHand.length)
     if (answer.released) return
   }
@@ -65,18 +69,6 @@ function factsOf(outcomes: readonly ToolOutcome[]): Happened {
 }
 
 function sealed(call: ToolCall): CallWrite {
-  const { callId, step, index, name, input, effect, idempotencyKey } = call
   const value = 'The outcome of this call is unknown: the process died while it ran, and it may have happened. Check before repeating it.'
-  return {
-    callId,
-    step,
-    index,
-    name,
-    input,
-    effect,
-    idempotencyKey,
-    state: 'sealed',
-    output: { type: 'error-text', value },
-    note: 'unknown outcome after a crash',
-  }
+  return { ...recordOf(call), state: 'sealed', output: { type: 'error-text', value }, note: 'unknown outcome after a crash' }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool } from '#lib/core/define'
 import { testAgent } from '#lib/testing/test-agent'
@@ -92,4 +92,73 @@ test('an end leaves no call without a result', async () => {
 
 test('a script with too few answers is an error of the test', async () => {
   await expect(testAgent(support, { script: [{ tools: [{ name: 'count' }] }] })).rejects.toThrow('the script has 1 answers')
+})
+
+describe('runs that wait for somebody', () => {
+  const outside = defineTool({ name: 'outside', description: 'Is done elsewhere', input: z.object({}), effect: 'external' })
+  const guarded = defineAgent({
+    ...support,
+    tools: [refund, count, outside],
+    permission: { mode: 'custom', ask: ['refund'], allow: ['outside'], decide: async ({ name }) => (name === 'count' ? 'deny' : 'allow') },
+  })
+  const script = [
+    {
+      tools: [
+        { name: 'refund', input: { cents: 5 } },
+        { name: 'count', input: {} },
+        { name: 'outside', input: {} },
+      ],
+    },
+    { text: 'Done' },
+  ]
+  const tools = { refund: () => 'paid' }
+  const external = { outside: () => ({ answer: 42 }) }
+
+  test('decisions and results from outside are given by the test', async () => {
+    const asked: unknown[] = []
+    const approve = (call: { name: string; input: unknown }): 'allow' => (asked.push(call), 'allow')
+    const run = await testAgent(guarded, { script, tools, external, approve })
+    expect(run.output).toBe('Done')
+    expect(asked).toEqual([{ name: 'refund', input: { cents: 5 } }])
+    expect(run.calls.map((call) => call.state)).toEqual(['completed', 'denied', 'completed'])
+    const denied = await testAgent(guarded, { script, external, approve: () => 'deny' })
+    expect(denied.calls.map((call) => call.state)).toEqual(['denied', 'denied', 'completed'])
+  })
+
+  test('without them the run is not silent about what it waits for', async () => {
+    await expect(testAgent(guarded, { script, external })).rejects.toThrow('waits for a decision about refund: give testAgent `approve`')
+    await expect(testAgent(guarded, { script, tools, approve: () => 'allow' })).rejects.toThrow('waits for a result of outside')
+  })
+
+  test("unknownOutcome 'pause': a once tool that timed out is asked about, and runs again when that is allowed", async () => {
+    const slow = defineTool({
+      name: 'slow',
+      description: 'Hangs at first',
+      input: z.object({}),
+      effect: 'once',
+      timeoutMs: 20,
+      run: (_input, { attempt, signal }) =>
+        attempt > 1 ? 'done' : new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('cut')))),
+    })
+    const careful = defineAgent({ ...support, tools: [slow], unknownOutcome: 'pause' })
+    const calls = [{ tools: [{ name: 'slow', input: {} }] }, { text: 'Done' }]
+    expect((await testAgent(careful, { script: calls, approve: () => 'allow' })).calls).toMatchObject([{ state: 'completed' }])
+    expect((await testAgent(careful, { script: calls, approve: () => 'deny' })).calls).toMatchObject([{ state: 'denied' }])
+    expect((await testAgent(defineAgent({ ...careful, unknownOutcome: 'seal' }), { script: calls })).calls).toMatchObject([
+      { state: 'sealed' },
+    ])
+  })
+
+  test("the agent's own permission narrows the template's", async () => {
+    const run = await testAgent(support, {
+      script: [{ tools: [{ name: 'count', input: {} }] }, { text: 'Done' }],
+      permission: { mode: 'readonly' },
+    })
+    expect(run.calls).toMatchObject([{ name: 'count', state: 'denied' }])
+  })
+
+  test('contradicting rules and patterns that match nothing are no template', () => {
+    expect(() => defineAgent({ ...support, permission: { allow: ['refnd'] } })).toThrow(/permission\/allow\/0: refnd matches no tool/)
+    expect(() => defineAgent({ ...support, permission: { mode: 'custom' } })).toThrow(/decide function/)
+  })
 })

@@ -1,12 +1,13 @@
 -- What the rest of the HTTP surface needs: agents, retry, and bounded pages over everything.
 
-create or replace function baton.agent_json(a baton.agents) returns json language sql stable set search_path = '' as $$
-  select json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
+create or replace function baton.agent_json(a baton.agents) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
     'model', a.settings ->> 'model', 'state', a.state, 'steps', a.steps, 'queued', a.queued, 'activeRunId', a.active_run, 'metadata', a.metadata,
-    'overrides', a.overrides, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
+    'overrides', a.overrides, 'alwaysAllowed', a.always_allowed, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
     'userId', a.owner_id, 'messages', a.last_message_seq, 'lastSeq', a.last_event_seq, 'windowFrom', a.window_from, 'windowTokens', a.window_tokens,
-    'createdAt', a.created_at, 'updatedAt', a.updated_at)
-$$;
+    'createdAt', a.created_at, 'updatedAt', a.updated_at);
+end $$;
 
 create or replace function baton.create_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
@@ -43,13 +44,15 @@ begin
     (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0)) from baton.runs r where r.agent_uid = a.agent_uid) end);
 end $$;
 
--- {metadata?, webhook?, settings?} Metadata replaces what was there; webhook null removes it.
+-- {metadata?, webhook?, alwaysAllowed?} Metadata replaces what was there; webhook null removes it.
 create or replace function baton.patch_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;
 begin
   update baton.agents x set metadata = coalesce(p -> 'metadata', x.metadata), webhook = case when p ? 'webhook' then nullif(p -> 'webhook', 'null') else x.webhook end,
-    updated_at = baton.clock()
+    -- Only taken away here: adding is a decision about a call.
+    always_allowed = case when p ? 'alwaysAllowed' then (select coalesce(jsonb_agg(t.name), '[]') from jsonb_array_elements_text(x.always_allowed) t (name)
+      where p -> 'alwaysAllowed' ? t.name) else x.always_allowed end, updated_at = baton.clock()
   where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) returning * into a;
   if not found then return baton.refuse('agent_not_found'); end if;
@@ -136,6 +139,8 @@ begin
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
+    'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,
+    'blockedBy', case when r.state = 'queued' and a.state = 'paused' then a.active_run end,
     -- Where a tenant is told of its runs is no business of a user's; endpoints and what they answer are for administrators.
     'webhooks', case when p ? 'ownOnly' then '[]' else (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id and d.endpoint_id is null) end);

@@ -45,6 +45,11 @@ declare
     ['list_switches', 'list_switches', 'admin'],
     ['retry_candidates', 'retry_candidates', 'agents:run'],
     ['apply_switch_work', 'apply_switch_work', ''],
+    -- These authorize by themselves: more than one right opens them, and a call's signed address is its own credential.
+    ['decide', 'decide', ''],
+    ['get_approval', 'get_approval', ''],
+    ['list_approvals', 'list_approvals', ''],
+    ['call_result', 'call_result', ''],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
     ['commit', 'commit_step', ''],

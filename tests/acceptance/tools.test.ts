@@ -34,9 +34,11 @@ async function eventsOf(agent: string, ...types: string[]): Promise<Record<strin
   return (await world.events(agent)).filter(({ type }) => types.includes(type))
 }
 
-test('A19: a tool that throws, an unknown one and one with bad arguments have one start and one end each, and the run goes on', async () => {
+test('A19: a tool that throws, a denied one, an unknown one and one with bad arguments have one start and one end each, and the run goes on', async () => {
+  await world.http('POST', '/api/agents', { id: 'a19', template: 'scripted', permission: { deny: ['count'] } })
   const tools = [
     { name: 'fail', input: { message: 'boom' } },
+    { name: 'count', input: { key: 'a19-denied' } },
     { name: 'nowhere', input: { any: 1 } },
     { name: 'charge', input: { key: 'a19', cents: 'many' } },
     { name: 'echo', input: { value: 'fine' } },
@@ -57,6 +59,7 @@ test('A19: a tool that throws, an unknown one and one with bad arguments have on
   }
   expect(calls.map(({ name, state, isError }) => [name, state, isError])).toEqual([
     ['fail', 'failed', true],
+    ['count', 'denied', true],
     ['nowhere', 'failed', true],
     ['charge', 'failed', true],
     ['echo', 'completed', false],
@@ -64,6 +67,8 @@ test('A19: a tool that throws, an unknown one and one with bad arguments have on
   const results = await resultsOf('a19')
   expect(results.map(({ toolCallId }) => toolCallId)).toEqual(calls.map(({ callId }) => callId))
   expect(results[0]?.output.value).toMatchObject({ ok: false, errorType: 'tool_error', message: 'boom' })
+  expect(results[1]?.output.value).toMatchObject({ ok: false, errorType: 'denied', retryable: false })
+  expect(await world.effects({ key: 'a19-denied' })).toEqual([])
 })
 
 test('A21: a custom event of a tool is on the monitor channel', async () => {

@@ -6,8 +6,11 @@ import { script, type World } from '#tests/world'
 
 /** What one endpoint needs, and a request that is valid but for its rights. */
 interface Row {
-  right: KeyScope | 'open' | 'operator'
+  /** Several with | between them: any of them. `signed`: the address is its own credential. */
+  right: KeyScope | 'open' | 'operator' | 'signed' | 'agents:read|approvals:decide'
   body?: unknown
+  /** Users may, beside the keys of that right. */
+  users?: true
 }
 
 /** Every endpoint has its row here: one without a row is one whose rights nobody has thought of. */
@@ -35,6 +38,10 @@ const table: Record<string, Row> = {
   'POST /api/agents/{id}/interrupt': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/cancel': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/retry': { right: 'agents:run' },
+  'GET /api/approvals': { right: 'agents:read|approvals:decide', users: true },
+  'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
+  'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
+  'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
   'POST /api/keys': { right: 'admin', body: { name: 'x', scopes: ['agents:read'] } },
   'GET /api/keys': { right: 'admin' },
   'GET /api/keys/{id}': { right: 'admin' },
@@ -92,12 +99,16 @@ test('every endpoint has a row in the table above', async () => {
   expect([...new Set(served)].filter((name) => table[name] === undefined)).toEqual([])
 })
 
-describe.each(Object.entries(table))('%s', (name, { right, body }) => {
+describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
   const [method = '', path = ''] = name.split(' ')
   async function statusFor(headers: Record<string, string>): Promise<{ status: number; needed: unknown }> {
     const reply = await world.http(
       method,
-      path.replace('{scope}', 'agent:nobody').replace('{id}', 'nothing').replace('{deliveryId}', 'nothing'),
+      path
+        .replace('{id}/result', '{id}/result?token=none')
+        .replace('{scope}', 'agent:nobody')
+        .replace('{id}', 'nothing')
+        .replace('{deliveryId}', 'nothing'),
       body,
       {
         ...headers,
@@ -110,16 +121,18 @@ describe.each(Object.entries(table))('%s', (name, { right, body }) => {
 
   test.each(scopes)('a key of %s alone', async (scope) => {
     const { status, needed } = await statusFor(bearer(String(keys.get(scope))))
-    const may = right === 'open' || (right !== 'operator' && (scope === right || scope === 'admin'))
+    if (right === 'signed') return expect(status).toBe(401)
+    const may = right === 'open' || (right !== 'operator' && (right.split('|').includes(scope) || scope === 'admin'))
     if (may) expect([401, 403, 500]).not.toContain(status)
     else expect({ status, needed }).toEqual({ status: 403, needed: right === 'operator' ? undefined : right })
   })
 
   test('nobody, the admin key, and a signed-in user', async () => {
     expect((await statusFor({})).status).toBe(right === 'open' ? 200 : 401)
+    if (right === 'signed') return expect((await statusFor(bearer(adminKey))).status).toBe(401)
     expect([401, 403, 500]).not.toContain((await statusFor(bearer(adminKey))).status)
     const { status } = await statusFor(bearer(await tokenOf(world, user)))
-    if (usersRights.includes(right)) expect([401, 403, 500]).not.toContain(status)
+    if (users === true || usersRights.includes(right)) expect([401, 403, 500]).not.toContain(status)
     else expect(status).toBe(403)
   })
 })

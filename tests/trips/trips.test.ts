@@ -92,6 +92,15 @@ test('a turn with one tool call costs four: open, answer and intent, outcome, en
   expect(trips).toEqual(['baton_open', 'baton_commit', 'baton_commit', 'baton_commit'])
 })
 
+test('a turn that pauses for a person costs three: the answer that asks also pauses, then its caller is told what it waits for', async () => {
+  await world.http('POST', '/api/agents', { id: 'asks', template: 'scripted', permission: { ask: ['charge'] } })
+  const trips = await tripsOf(async () => {
+    const tools = [{ name: 'charge', input: { key: 'asks', cents: 1 } }]
+    expect(await world.send('asks', script({ tools }), { prefer: 'wait=25' })).toMatchObject({ status: 202, body: { status: 'paused' } })
+  })
+  expect(trips).toEqual(['baton_open', 'baton_commit', 'baton_get_run'])
+})
+
 test.each(['baton_open', 'baton_commit'])('invariant 3: the reply of %s is lost, and the turn is one turn', async (name) => {
   const agent = `lost-${name}`
   losing = name
