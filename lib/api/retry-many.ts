@@ -33,6 +33,7 @@ export const retryRuns = endpoint({
   method: 'POST',
   path: '/api/runs/retry',
   summary: 'Retry the newest failed run of each agent',
+  userFields: ['filter', 'limit'],
   body: retryBody,
   async handler({ services, body, caller, idempotencyKey }) {
     const authority = authorityOf(services, caller)

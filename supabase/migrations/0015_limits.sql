@@ -71,11 +71,9 @@ begin
   return json_build_object('ok', true);
 end $$;
 
-create or replace function baton.runs_refusal(p jsonb, agent text, scope text, most bigint, working bigint) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.runs_refusal(scope text, most bigint, working bigint) returns json language plpgsql set search_path = '' as $$
 begin
   if working < most then return null; end if;
-  perform baton.audit_request(p, jsonb_build_object('action', 'message.accept', 'decision', 'refused', 'code', 'queue_full', 'scope', scope,
-    'agentId', agent, 'data', jsonb_build_object('limit', most, 'running', working)));
   return baton.refuse('queue_full', jsonb_build_object('scope', scope, 'limit', most, 'running', working, 'retryAfterMs', 5000));
 end $$;
 
@@ -95,21 +93,19 @@ begin
   if (w.a).active_run is not null then
     most := coalesce(given -> agent ->> 'queuedMessages', given -> 'agent:*' ->> 'queuedMessages')::bigint;
     if most is null or (w.a).queued < most or coalesce(p ->> 'onBusy', (w.a).settings ->> 'onBusy') = 'reject' then return null; end if;
-    perform baton.audit_request(p, jsonb_build_object('action', 'message.accept', 'decision', 'refused', 'code', 'queue_full', 'scope', agent,
-      'agentId', (w.a).id, 'data', jsonb_build_object('limit', most, 'queued', (w.a).queued)));
     return baton.refuse('queue_full', jsonb_build_object('scope', agent, 'limit', most, 'queued', (w.a).queued, 'retryAfterMs', 5000));
   end if;
   most := (given -> 'tenant' ->> 'concurrentRuns')::bigint;
   if most is not null then
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:runs:' || (w.a).tenant_id, 0));
-    refusal := baton.runs_refusal(p, (w.a).id, 'tenant', most, (select count(*) from baton.runs r
+    refusal := baton.runs_refusal('tenant', most, (select count(*) from baton.runs r
       where r.tenant_id = (w.a).tenant_id and r.state in ('running', 'waiting')));
     if refusal is not null then return refusal; end if;
   end if;
   if (w.a).owner_id is null then return null; end if;
   most := coalesce(given -> owner ->> 'concurrentRuns', given -> 'user:*' ->> 'concurrentRuns', '5')::bigint;
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:runs:' || (w.a).tenant_id || ':' || owner, 0));
-  return baton.runs_refusal(p, (w.a).id, owner, most, (select count(*) from baton.runs r
+  return baton.runs_refusal(owner, most, (select count(*) from baton.runs r
     where r.tenant_id = (w.a).tenant_id and r.owner_id = (w.a).owner_id and r.state in ('running', 'waiting')));
 end $$;
 

@@ -46,7 +46,7 @@ declare
 begin
   -- One at a time in a tenant, so that twins do not pass the bound together.
   perform 1 from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment' for no key update;
-  if not found then return baton.refuse('tenant_missing'); end if;
+  if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant')); end if;
   e := baton.find_webhook(p);
   if e.id is not null then return json_build_object('ok', true, 'webhook', baton.endpoint_json(e)); end if;
   if (select count(*) from baton.webhook_endpoints x where x.tenant_id = p ->> 'tenant') >= (p ->> 'most')::integer then

@@ -107,7 +107,7 @@ test.concurrent('limits are read, replaced and taken away; each change and each 
     { action: 'limit.set', scope: 'tenant', data: { concurrentRuns: 0 } },
     { action: 'limit.set', scope: 'tool:echo' },
     { action: 'message.accept', decision: 'refused', code: 'queue_full', scope: 'tenant' },
-    { action: 'limit.set', scope: 'tenant', data: {} },
+    { action: 'limit.set', scope: 'tenant', data: null },
     { action: 'request.admit', code: 'rate_limited', data: { limit: 'user', count: 7 } },
   ])
 })
