@@ -8,6 +8,7 @@ import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
+import { checkedOverrides } from '#lib/api/overrides'
 import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
 
@@ -26,6 +27,7 @@ export const createAgent = endpoint({
         templates: known,
       })
     }
+    const overrides = checkedOverrides(templates.get(body.template), body)
     const uid = ids.uuid() as AgentUid
     const request = {
       ...authorityOf(services, caller),
@@ -37,6 +39,7 @@ export const createAgent = endpoint({
         mustExist: false,
         template: body.template,
         metadata: body.metadata ?? {},
+        overrides,
         webhook: sealedWebhook(services, body.webhook),
       },
     }

@@ -4,7 +4,9 @@ import type { RunError } from '#lib/core/store'
 /** What an executor does next. The same state gives the same decision in any process. */
 export type Decision =
   | { kind: 'model' }
-  | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[] }
+  | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[]; ask: ToolCall[] }
+  /** Only calls that somebody outside must answer are left. */
+  | { kind: 'pause' }
   | { kind: 'end'; state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
 
 const failed = (stopReason: StopReason, message: string): Decision => ({
@@ -19,7 +21,7 @@ const failed = (stopReason: StopReason, message: string): Decision => ({
 export interface Rules {
   /** So many take-overs without a commit between them are borne; one more ends the run (invariant 12). */
   maxStepCrashes: number
-  unknownOutcome: 'seal' | 'fail'
+  unknownOutcome: 'seal' | 'fail' | 'pause'
 }
 
 /** Decides the next step of a run from the loaded state alone: no clock, no I/O (2-run-contract, One engine). */
@@ -49,9 +51,9 @@ export function decide(opened: Opened, rules: Rules): Decision {
     if (outOfTime !== null) return outOfTime
     // A call that an earlier epoch left executing may have happened: only the author's effect class says what to do.
     const orphaned = open.filter((call) => call.state === 'executing' && call.epoch !== lease.epoch)
-    const seal = orphaned.filter((call) => call.effect === 'once')
-    if (seal.length > 0 && rules.unknownOutcome === 'fail') {
-      return failed('unknown_outcome', `The outcome of ${seal.map((call) => call.name).join(', ')} is unknown: check before you retry.`)
+    const unknown = orphaned.filter((call) => call.effect === 'once')
+    if (unknown.length > 0 && rules.unknownOutcome === 'fail') {
+      return failed('unknown_outcome', `The outcome of ${unknown.map((call) => call.name).join(', ')} is unknown: check before you retry.`)
     }
     const again = orphaned.filter((call) => call.effect !== 'once')
     const inHand = open.filter((call) => call.state === 'executing' && call.epoch === lease.epoch)
@@ -59,9 +61,10 @@ export function decide(opened: Opened, rules: Rules): Decision {
     if (run.toolCalls + fresh.length > run.limits.maxToolCalls) {
       return failed('max_tool_calls', `The run may make ${run.limits.maxToolCalls} tool calls.`)
     }
-    return { kind: 'tools', inHand, start: [...again, ...fresh], seal }
+    if (open.every((call) => isWaiting(call))) return { kind: 'pause' }
+    const [seal, ask] = rules.unknownOutcome === 'pause' ? [[], unknown] : [unknown, []]
+    return { kind: 'tools', inHand, start: [...again, ...fresh], seal, ask }
   }
-
   const last = opened.window.at(-1)
   // Before the limits: an answer that is there is not thrown away. A retry may find the history complete; it has nothing left to ask.
   if (last?.role === 'assistant') {
@@ -76,6 +79,11 @@ export function decide(opened: Opened, rules: Rules): Decision {
     return failed('price_unknown', `No price is known for ${opened.settings.model}; add it in lib/providers.ts.`)
   }
   return { kind: 'model' }
+}
+
+/** True for a call that a person or the outside must answer. */
+export function isWaiting(call: Pick<ToolCall, 'state'>): boolean {
+  return call.state === 'approval_required' || call.state === 'waiting_external'
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { ModelMessage } from 'ai'
 import { z } from 'zod'
+import type { Approved } from '#lib/core/approvals'
 import type { AgentUid, CallId, RunId, SliceId } from '#lib/core/ids'
+import type { Overrides } from '#lib/core/overrides'
 
 /** Highest row format this build can read; `claim` leaves newer rows to newer code (2-run-contract, Templates and deploys). */
 export const formatVersion = 1
@@ -143,6 +145,8 @@ export interface ToolCall {
   attempts: number
   epoch: number | null
   idempotencyKey: string
+  /** Of a call that a person has allowed: what exactly. */
+  approval?: Approved | null
 }
 
 /** What somebody outside has asked of the run; read by every commit, claim and heartbeat. */
@@ -163,6 +167,8 @@ export const agentSettings = z.object({
   window: z.object({ maxTokens: z.int().positive(), maxMessages: z.int().positive(), keepFirst: z.int().nonnegative() }),
   maxOutputTokens: z.int().positive(),
   instructionTokens: z.int().nonnegative(),
+  /** Who may decide beside keys with the right: the agent's owner, or nobody. */
+  approvers: z.array(z.literal('owner')).exactOptional(),
 })
 export type AgentSettings = z.infer<typeof agentSettings>
 
@@ -203,6 +209,10 @@ export interface Opened {
   agentName: string
   userId: string | null
   metadata: Record<string, unknown>
+  /** What the agent was made with. */
+  overrides: Overrides
+  /** Tools that a person has allowed for this agent for good. */
+  alwaysAllowed: string[]
   settings: AgentSettings
   run: Run
   lease: Lease

@@ -1,5 +1,7 @@
 import type { ModelMessage } from 'ai'
+import type { Guarded, WaitingAnswer, WaitingIntends, Waits } from '#lib/core/approvals'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
+import type { Overrides } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type {
   AgentSettings,
@@ -34,7 +36,7 @@ export interface NewEvent {
 }
 
 /** A new call, or the outcome of one; a call that is final is never changed again. */
-export interface CallWrite {
+export interface CallWrite extends Guarded {
   callId: CallId
   step: number
   index: number
@@ -98,7 +100,7 @@ export interface Happened {
 }
 
 /** What comes next: dropped when somebody has asked the run to stop (a release is always done). */
-export interface Intends {
+export interface Intends extends WaitingIntends {
   end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
   wait?: { kind: WaitKind; ms: number }
   start?: CallId[]
@@ -129,7 +131,7 @@ export interface Refusal {
 }
 
 /** What a commit did, and what the next step needs to know. */
-export interface CommitAnswer {
+export interface CommitAnswer extends WaitingAnswer {
   ok: true
   firstSeq: number
   lastSeq: number
@@ -187,7 +189,7 @@ export interface OpenRequest extends Authority {
     mustExist: boolean
     template: string | null
     metadata?: Record<string, unknown>
-    overrides?: Record<string, unknown>
+    overrides?: Overrides
   }
   /** Deployed templates and the version of each. */
   versions: Record<string, string>
@@ -255,6 +257,8 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   /** The caller must tell the executor of the run that was interrupted. */
   halt: boolean
   reserved: Reserved
+  /** The agent is paused before this run: what the run at its head waits for. */
+  blockedBy: (Waits & { runId: RunId }) | null
   outbox: OutboxRow[]
 }
 

@@ -1,6 +1,7 @@
-import type { ToolContext } from '#lib/core/define'
+import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
+import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { LeaseLost } from '#lib/engine/lease'
 import { Stopped, type Session } from '#lib/engine/session'
 
@@ -52,6 +53,8 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
     return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = tool.input.safeParse(call.input)
+  const broken = brokenApproval(call, tool, input.success)
+  if (broken !== null) return write('failed', error('approval_void', broken), 'approval void')
   if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
 
   // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
@@ -117,6 +120,17 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
   }
 }
 
+/** Why what a person has allowed is not what would run now, or null. */
+function brokenApproval(call: ToolCall, tool: AnyTool, fits: boolean): string | null {
+  const { approval } = call
+  if (approval === undefined || approval === null) return null
+  if (approval.inputHash !== inputHash(call.input)) return 'The input is not the one that was approved; the call was not executed.'
+  if (!fits && approval.fingerprint !== fingerprintOf(tool)) {
+    return `The tool ${call.name} has changed since the call was approved, and the input no longer fits it; the call was not executed.`
+  }
+  return null
+}
+
 const givenUp = Symbol('given up')
 
 async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
@@ -161,14 +175,15 @@ function error(errorType: string, message: string): ToolOutput {
   return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
 }
 
-function outputOf(result: unknown): ToolOutput {
+/** A tool's result in the form that the model sees. */
+export function outputOf(result: unknown): ToolOutput {
   if (typeof result === 'string') return { type: 'text', value: result }
   const json = JSON.stringify(result ?? null)
   return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
 }
 
 /** Results over the limit are cut with a note, so that one tool cannot fill the window. */
-function cut(output: ToolOutput, maxBytes: number): ToolOutput {
+export function cut(output: ToolOutput, maxBytes: number): ToolOutput {
   const bytes = Buffer.byteLength(JSON.stringify(output))
   if (bytes <= maxBytes) return output
   const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)

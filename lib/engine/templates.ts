@@ -31,15 +31,17 @@ export function deployTemplates(definitions: readonly AgentDefinition[], price: 
 }
 
 function describe(definition: AgentDefinition): object {
-  const { instructions, tools = [], ...rest } = definition
+  const { instructions, tools = [], permission, ...rest } = definition
   return {
     ...rest,
     instructions: typeof instructions === 'string' ? instructions : instructions.toString(),
+    ...(permission === undefined ? {} : { permission: { ...permission, decide: permission.decide?.toString() } }),
     tools: tools.map((tool) => ({
       name: tool.name,
       description: tool.description,
       effect: tool.effect,
       timeoutMs: tool.timeoutMs,
+      expiresMs: tool.expiresMs,
       input: z.toJSONSchema(tool.input, { unrepresentable: 'any' }),
     })),
   }
