@@ -32,7 +32,7 @@ begin
     return baton.decided(w, v.id, false);
   end if;
   if v.state = 'expired' then return baton.refused_decision(w, p, v, 'too_late'); end if;
-  if v.state = case p ->> 'decision' when 'allow' then 'allowed' else 'denied' end
+  if v.state = (case p ->> 'decision' when 'allow' then 'allowed' else 'denied' end)
     and coalesce(v.decided_hash, v.input_hash) = coalesce(p ->> 'inputHash', v.decided_hash, v.input_hash) then
     return baton.decided(w, v.id, true);
   end if;
