@@ -3,7 +3,11 @@ import type { CallWrite } from '#lib/core/store'
 import { authority, commit, hold, ids, message, ok, toolCall, type Held, type StoreKit } from '#tests/store/kit'
 
 /** A call that a person must decide about. */
-export function askedCall(index: number, over: Partial<CallWrite> = {}, approval: Partial<ApprovalWrite> = {}): CallWrite & { approval: ApprovalWrite } {
+export function askedCall(
+  index: number,
+  over: Partial<CallWrite> = {},
+  approval: Partial<ApprovalWrite> = {},
+): CallWrite & { approval: ApprovalWrite } {
   return {
     ...toolCall(index, { name: 'charge', effect: 'once', ...over }),
     state: 'approval_required',

@@ -43,9 +43,10 @@ describe('decisions under races', () => {
         { pause: true, waiting: [asked.callId] },
       )
       const decision = { approvalId: asked.approval.id, decision: round % 2 === 0 ? ('deny' as const) : ('allow' as const) }
-      const both = round % 3 === 0
-        ? [kit.store.decide(authority, decision), kit.store.commit(outcome)]
-        : [kit.store.commit(outcome), kit.store.decide(authority, decision)]
+      const both =
+        round % 3 === 0
+          ? [kit.store.decide(authority, decision), kit.store.commit(outcome)]
+          : [kit.store.commit(outcome), kit.store.decide(authority, decision)]
       await Promise.all(both)
       const answer = ok(await kit.store.commit(outcome))
       const { run, calls, roles, continuations } = await facts(kit, held)
@@ -78,7 +79,9 @@ describe('decisions under races', () => {
       expect(approvals[0]?.state).toBe(decided.ok ? 'allowed' : 'cancelled')
       expect(roles).toEqual(['user', 'assistant', 'tool'])
       expect(await kit.store.claim(claimRequest(held.agentUid))).toMatchObject({ code: 'nothing_due' })
-      expect(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'deny' })).toMatchObject({ code: 'already_decided' })
+      expect(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'deny' })).toMatchObject({
+        code: 'already_decided',
+      })
     }
   })
 
@@ -164,7 +167,10 @@ describe('what a pause is', () => {
     const [plain, call] = [toolCall(0), askedCall(1)]
     await answerWith(kit, held, [plain, call])
     await commit(kit, held, {}, { start: [call.callId] })
-    expect((await facts(kit, held)).calls.find((row) => row.callId === call.callId)).toMatchObject({ state: 'approval_required', attempts: 0 })
+    expect((await facts(kit, held)).calls.find((row) => row.callId === call.callId)).toMatchObject({
+      state: 'approval_required',
+      attempts: 0,
+    })
   })
 
   test('a decision that met a lease whose executor then died is not lost: its results enter at the take-over', async () => {
