@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { HookDefinition } from '#lib/core/hooks'
 import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
 
 /** What a tool is given besides its input. A run outlives the user's token, so tools get the user's id, never the token. */
@@ -77,6 +78,8 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   fallback?: readonly string[]
   instructions: string | ((context: InstructionContext) => string | Promise<string>)
   tools?: Tools
+  /** Asked in their order before and after tools and model calls (docs/templates.md). */
+  hooks?: readonly HookDefinition[]
   limits?: Partial<RunLimits>
   maxQueued?: number
   onBusy?: OnBusy
@@ -93,13 +96,18 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   public?: boolean
 }
 
-/** Describes a template. Throws a TypeError for a bad id, doubled tool names or a model without a provider prefix. */
+/** Describes a template. Throws a TypeError for a bad id, doubled tool or hook names or a model without a provider prefix. */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
     throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
   if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
-  const names = (agent.tools ?? []).map((tool) => tool.name)
-  const doubled = names.find((name, index) => names.indexOf(name) !== index)
-  if (doubled !== undefined) throw new TypeError(`template ${agent.id}: two tools are named ${doubled}`)
+  checkNames(agent.id, 'tools', agent.tools ?? [])
+  checkNames(agent.id, 'hooks', agent.hooks ?? [])
   return agent
+}
+
+function checkNames(id: string, kind: string, named: readonly { name: string }[]): void {
+  const names = named.map(({ name }) => name)
+  const doubled = names.find((name, index) => names.indexOf(name) !== index)
+  if (doubled !== undefined) throw new TypeError(`template ${id}: two ${kind} are named ${doubled}`)
 }

@@ -59,7 +59,7 @@ function mergeCalls(opened: Opened, writes: readonly CallWrite[]): ToolCall[] {
   for (const write of writes) {
     const known = calls.get(write.callId)
     if (known && isFinal(known.state)) continue
-    const { note: _note, ...call } = write
+    const { note: _note, hook: _hook, ...call } = write
     calls.set(write.callId, { ...call, runId: opened.run.id, attempts: known?.attempts ?? 0, epoch: known?.epoch ?? null })
   }
   return [...calls.values()]

@@ -48,6 +48,8 @@ export const stopReason = z.enum([
   'bad_request',
   'model_not_found',
   'price_unknown',
+  'hook_stopped',
+  'hook_failed',
   'provider_auth',
   'provider_quota',
   'provider_rate_limited',

@@ -45,6 +45,8 @@ export interface CallWrite {
   state: ToolCallState
   output: ToolOutput | null
   note?: string
+  /** The hook that decided the call in the tool's place, for the audit log. */
+  hook?: { name: string; decision: 'refused' | 'recorded'; reason: string }
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */

@@ -3,11 +3,12 @@ import { isRetryable, ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import { costMicros } from '#lib/core/prices'
 import type { StopReason, Usage } from '#lib/core/run'
-import type { Happened, Intends, Settlement } from '#lib/core/store'
+import type { Happened, Intends, NewEvent, Settlement } from '#lib/core/store'
 import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
+import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import type { Session } from '#lib/engine/session'
 import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
@@ -22,8 +23,12 @@ export async function modelStep(session: Session): Promise<void> {
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
-  const request = await requestFor(session, opened)
-  if (!(await reserved(session, request))) return
+  const plain = await requestFor(session, opened)
+  const hooked = await preModel(session, plain)
+  if (hooked.kind === 'end') return end(session, {}, hooked.code, hooked.message)
+  const { request } = hooked
+  await coverChanges(session, plain, request)
+  if (session.released || !(await reserved(session, request))) return
 
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
@@ -40,7 +45,8 @@ export async function modelStep(session: Session): Promise<void> {
   } finally {
     stream.close()
   }
-  await answered(session, request, answer)
+  const final = await postModel(session, request, answer, () => stream.reset())
+  await answered(session, request, final.answer, final.events)
 }
 
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
@@ -67,13 +73,13 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
   return false
 }
 
-async function answered(session: Session, request: ModelRequest, answer: ModelAnswer): Promise<void> {
+async function answered(session: Session, request: ModelRequest, answer: ModelAnswer, hookEvents: NewEvent[]): Promise<void> {
   const { run } = session.opened
   const settlement = settlementFor(session, request, answer.usage)
   const calls = callRecords(session, request.step, answer)
   const happened: Happened = {
     usage: answer.usage,
-    events: answerEvents(answer, request, settlement?.costMicros ?? 0),
+    events: [...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],
     count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0 },
     lastError: null,
     ...(settlement === null ? {} : { settle: [settlement] }),

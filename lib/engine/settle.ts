@@ -7,7 +7,7 @@ import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
 import type { Session } from '#lib/engine/session'
-import { toolTimeout } from '#lib/engine/run-tool'
+import { roomFor } from '#lib/engine/run-tool'
 
 /** What `decide` depends on beside the state. */
 export function rulesOf(session: Session): Parameters<typeof decide>[1] {
@@ -76,9 +76,9 @@ function planTools(session: Session, decision: Extract<Decision, { kind: 'tools'
   return { start }
 }
 
-/** A `once` tool starts only if its whole time-out fits before the hard limit (invariant 4). */
+/** A `once` tool starts only if its whole time-out, and that of the hooks before it, fits before the hard limit (invariant 4). */
 function fits(session: Session, call: ToolCall): boolean {
-  return call.effect !== 'once' || toolTimeout(session, call.name) <= session.leftMs()
+  return call.effect !== 'once' || roomFor(session, call.name) <= session.leftMs()
 }
 
 async function planModel(session: Session, next: Opened): Promise<Intends> {

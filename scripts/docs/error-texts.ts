@@ -72,6 +72,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Lower `window.maxTokens` of the template, or send a shorter message.',
   ],
   empty_response: ['The model answered twice without text and without tool calls.', 'Retry the run; look at the instructions.'],
+  hook_stopped: [
+    'A preModel hook of the template said that the model must not be asked; `detail` has its reason.',
+    'Nothing that a retry would change; see the hook.',
+  ],
   unknown_outcome: [
     'A `once` tool was started and its process died; the template says that such a run ends.',
     'Find out whether it happened, then retry the run or not.',
@@ -88,6 +92,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Add the price in lib/providers.ts; `free` is a price.',
   ],
   internal_error: ['A fault of Baton itself; the log has it under the request id.', 'Try again; report it with the request id.'],
+  hook_failed: [
+    'A preModel hook of the template threw or did not answer in its time, so the model was not asked.',
+    'Mend the hook, then retry the run.',
+  ],
   step_crashed: [
     'One step took its process down again and again (BATON_STEP_CRASHES).',
     'Look at the tools of that step and at memory; then retry the run.',

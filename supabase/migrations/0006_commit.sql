@@ -93,6 +93,7 @@ begin
   for s in select * from jsonb_array_elements(coalesce(h -> 'settle', '[]')) loop w := baton.settle_one(w, s); end loop;
   w := baton.append_messages(w, coalesce(h -> 'messages', '[]'));
   perform baton.write_calls(w, h -> 'calls');
+  if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
   w := baton.append_events(w, coalesce(h -> 'events', '[]'));
   w := baton.ended_calls_events(w, h -> 'calls');
   insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(coalesce(h -> 'values', '{}')) e
