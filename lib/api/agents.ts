@@ -3,6 +3,7 @@ import type { AgentUid } from '#lib/core/ids'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
+import { narrowingOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
@@ -27,8 +28,10 @@ export const createAgent = endpoint({
       })
     }
     const uid = ids.uuid() as AgentUid
+    const authority = authorityOf(services, caller)
+    const narrowing = await narrowingOf(services, authority, { name: null, template: body.template }, body.overrides)
     const request = {
-      ...authorityOf(services, caller),
+      ...authority,
       versions: templates.versions,
       settings,
       agent: {
@@ -38,6 +41,8 @@ export const createAgent = endpoint({
         template: body.template,
         metadata: body.metadata ?? {},
         webhook: sealedWebhook(services, body.webhook),
+        ...(body.overrides === undefined ? {} : { overrides: body.overrides }),
+        ...(narrowing === null ? {} : { narrowing }),
       },
     }
     let answer = await services.store.createAgent(request)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
+import { overrides } from '#lib/core/overrides'
 import { onBusy, runLimits } from '#lib/core/run'
 import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
@@ -59,6 +60,8 @@ export const sendMessageBody = z.strictObject({
   onBusy: onBusy.optional(),
   webhook: webhook.optional(),
   limits: lowerLimits.optional(),
+  kind: z.literal('message', 'only "message" is known here; reminders come with a later release').optional(),
+  overrides: overrides.optional(),
 })
 
 /** The body of POST /api/agents. */
@@ -67,6 +70,7 @@ export const createAgentBody = z.strictObject({
   template: z.string().max(64),
   metadata: metadata.optional(),
   webhook: webhook.optional(),
+  overrides: overrides.optional(),
 })
 
 /** The body of PATCH /api/agents/{id}: what is absent stays as it is. */

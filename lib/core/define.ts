@@ -76,6 +76,8 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   model: string
   /** Tried in order when the model's retries are used up. */
   fallback?: readonly string[]
+  /** More models that the overrides of an agent or a message may name. */
+  models?: readonly string[]
   instructions: string | ((context: InstructionContext) => string | Promise<string>)
   tools?: Tools
   /** Asked in their order before and after tools and model calls (docs/templates.md). */

@@ -1,4 +1,5 @@
 import type { AgentUid, RunId } from '#lib/core/ids'
+import type { Overrides } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
@@ -15,7 +16,8 @@ export interface AgentView {
   queued: number
   activeRunId: RunId | null
   metadata: Record<string, unknown>
-  overrides: Record<string, unknown>
+  overrides: Overrides
+  expiresAt: string | null
   webhook: { url: string } | null
   userId: string | null
   messages: number

@@ -1,5 +1,6 @@
 import type { ModelMessage } from 'ai'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
+import type { Narrowed, Overrides } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type {
   AgentSettings,
@@ -189,8 +190,7 @@ export interface OpenRequest extends Authority {
     mustExist: boolean
     template: string | null
     metadata?: Record<string, unknown>
-    overrides?: Record<string, unknown>
-  }
+  } & Narrowed
   /** Deployed templates and the version of each. */
   versions: Record<string, string>
   settings: AgentSettings | null
@@ -200,11 +200,11 @@ export interface OpenRequest extends Authority {
     metadata: Record<string, unknown>
     webhook: { url: string; secret: string | null } | null
     traceparent: string | null
-  }
+  } & Narrowed
   onBusy: string | null
   message: NewMessage
   idempotency: { key: string; hash: string } | null
-  execute: { sliceId: SliceId; leaseMs: number; reserve: Reservation } | null
+  execute: { sliceId: SliceId; leaseMs: number; reserve: Reservation | null } | null
 }
 
 /** A run as callers see it (3-http-api). */
@@ -226,6 +226,8 @@ export interface RunView {
   slices: number
   workMs: number
   limits: Record<string, number>
+  overrides: Overrides
+  expiresAt: string | null
   metadata: Record<string, unknown>
   usage: Usage
   costMicros: number

@@ -1,5 +1,5 @@
 import { jitter, maxRetries, retryDelayMs } from '#lib/core/backoff'
-import { isRetryable, ProviderError } from '#lib/core/errors'
+import { isRetryable, ProviderError, type ErrorCode } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import { costMicros } from '#lib/core/prices'
 import type { StopReason, Usage } from '#lib/core/run'
@@ -10,7 +10,7 @@ import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
 import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import type { Session } from '#lib/engine/session'
-import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
+import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
  * One model call and the commit of its answer or of its failure. Leaves `session.opened` as the database has it.
@@ -19,7 +19,8 @@ import { currentModel, requestFor, reservationFor, settle, unansweredSettlement 
 export async function modelStep(session: Session): Promise<void> {
   const { opened, services } = session
   const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
-  if (gateMs > 0) return atGate(session, gateMs)
+  const rateMs = rateInMs(session)
+  if (gateMs > 0 || rateMs > 0) return atGate(session, Math.max(gateMs, rateMs), gateMs > 0 ? 'provider_rate_limited' : 'rate_limited')
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
@@ -30,6 +31,8 @@ export async function modelStep(session: Session): Promise<void> {
   await coverChanges(session, plain, request)
   if (session.released || !(await reserved(session, request))) return
 
+  // Hooks may have taken their time; the next turn ends the run.
+  if (session.expired()) return
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
   await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
@@ -65,7 +68,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     }
     const state = await session.reserve(reserve)
     session.reservation = { state, entry: state === 'granted' ? reserve : null, spent: false, stale: false }
-    if (opened.flags.stop !== null) return false
+    if (opened.flags.stop !== null || session.expired()) return false
   }
   if (session.reservation.state === 'granted') return true
   const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`
@@ -137,7 +140,7 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
     ]
     return pause(session, happened, ms)
   }
-  const hasFallback = run.modelIndex < (session.definition.fallback ?? []).length
+  const hasFallback = run.modelIndex < modelsOf(session).length - 1
   if (hasFallback && code !== 'bad_request' && code !== 'content_filtered') {
     happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
     const to = currentModel(session, run.modelIndex + 1)
@@ -171,14 +174,20 @@ function isTooLong(session: Session, request: ModelRequest, error: ProviderError
 }
 const nearLimit = 0.8
 
+/** What is reserved has been counted already: only a call that nothing is reserved for waits for the agent's rate. */
+function rateInMs(session: Session): number {
+  const { left, resetInMs } = session.rate()
+  return left > 0 || session.reservation.state === 'granted' ? 0 : resetInMs
+}
+
 /** Time at a gate that somebody's 429 has closed is no retry. Spread, so that not all come when it opens. */
-async function atGate(session: Session, gateMs: number): Promise<void> {
+async function atGate(session: Session, gateMs: number, code: ErrorCode): Promise<void> {
   const { clock } = session.services
   const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
   if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
   const { run } = session.opened
   const model = currentModel(session, run.modelIndex)
-  const data = { attempt: run.attempt, delayMs: ms, code: 'provider_rate_limited', model, gate: true }
+  const data = { attempt: run.attempt, delayMs: ms, code, model, gate: true }
   const events = [{ channel: 'monitor' as const, type: 'retry', step: run.step + 1, data }]
   await settle(session, { progress: false, events }, 0, { wait: { kind: 'retry', ms } })
 }

@@ -85,6 +85,9 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
   // What a hook has waited is missing now: a `once` tool starts only if its whole time-out fits before the hard limit (invariant 4).
   const late = call.effect === 'once' && preToolUseMs(session) > 0 && toolTimeout(session, call.name) > session.leftMs()
   if (late) return notBegun(session, call)
+  if (session.expired()) {
+    return { state: 'denied', output: error('authority_expired', 'The authority of the run has expired.'), note: 'authority_expired' }
+  }
   const done = await execute(session, call, tool as Runnable, before, outcome)
   if (done === null || done.state === 'sealed' || (done.state === 'failed' && session.signal.aborted)) return done
   const changes = before.changedBy.map((name) => `hook ${name} changed the arguments`)

@@ -1,4 +1,4 @@
-import { decide, type Decision } from '#lib/core/decide'
+import { decide, narrowedModel, type Decision } from '#lib/core/decide'
 import { applyCommit, project } from '#lib/core/project'
 import { worstCaseMicros } from '#lib/core/prices'
 import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
@@ -11,7 +11,11 @@ import { roomFor } from '#lib/engine/run-tool'
 
 /** What `decide` depends on beside the state. */
 export function rulesOf(session: Session): Parameters<typeof decide>[1] {
-  return { maxStepCrashes: session.services.config.maxStepCrashes, unknownOutcome: session.definition.unknownOutcome ?? 'seal' }
+  return {
+    maxStepCrashes: session.services.config.maxStepCrashes,
+    unknownOutcome: session.definition.unknownOutcome ?? 'seal',
+    expired: session.expired(),
+  }
 }
 
 /**
@@ -70,8 +74,10 @@ async function plan(session: Session, next: Opened, running: number): Promise<In
 function planTools(session: Session, decision: Extract<Decision, { kind: 'tools' }>, running: number): Intends {
   if (session.pastSlice()) return running > 0 || decision.inHand.length > running ? {} : { release: 'slice_deadline' }
   const room = (session.definition.toolConcurrency ?? defaultToolConcurrency) - Math.max(running, decision.inHand.length)
+  const rate = session.rate()
+  if (rate.left <= 0) return running > 0 || decision.inHand.length > 0 ? {} : { wait: { kind: 'retry', ms: rate.resetInMs } }
   const fitting = decision.start.filter((call) => fits(session, call))
-  const start = fitting.slice(0, Math.max(0, room)).map((call) => call.callId)
+  const start = fitting.slice(0, Math.max(0, Math.min(room, rate.left))).map((call) => call.callId)
   if (start.length === 0 && running === 0 && decision.inHand.length === 0) return { release: 'once_needs_room' }
   return { start }
 }
@@ -85,14 +91,23 @@ async function planModel(session: Session, next: Opened): Promise<Intends> {
   const moved = nextWindow(movable(next.window, next.windowFrom), next.settings.window)
   const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
   if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
+  // Set aside before the call, when the window of the rate is a new one.
+  if (session.rate().left <= 0) return window
   const visible = moved === null ? next : { ...next, window: movable(next.window, moved) }
   const reserve = reservationFor(session, await requestFor(session, visible))
   return reserve === null ? window : { ...window, reserve }
 }
 
-/** The model that is used now: the definition's own or, when its retries were used up, one of the fallbacks. */
+/** The models of the run in the order in which they are tried: an override names the only one. */
+export function modelsOf(session: Session): readonly [string, ...string[]] {
+  const only = narrowedModel(session.opened)
+  return only === null ? [session.definition.model, ...(session.definition.fallback ?? [])] : [only]
+}
+
+/** The model that is used now: the first or, when its retries were used up, one of the others. */
 export function currentModel(session: Session, modelIndex: number): string {
-  return [session.definition.model, ...(session.definition.fallback ?? [])][modelIndex] ?? session.definition.model
+  const models = modelsOf(session)
+  return models[modelIndex] ?? models[0]
 }
 
 /** The request of the next model call over the state as given. */

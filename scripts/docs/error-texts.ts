@@ -12,6 +12,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     '`limits` of a message asks for more than its template allows.',
     'Lower the value, or raise the limit in the template.',
   ],
+  override_refused: [
+    '`overrides` ask for more than the template or the agent allows, or name what it does not have; `problems` or `field` says which.',
+    'Ask for less; what an agent was made with cannot be widened by a message.',
+  ],
   template_required: ['The message would create the agent, and no template is named or first in the registry.', 'Name `template`.'],
   template_unknown: [
     'No template of this id is deployed.',
@@ -54,7 +58,14 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Events up to this number are no longer kept (7 days, 10,000 per agent).',
     'Read the messages, then follow from `oldestSeq`.',
   ],
-  expired: ['The run waited longer than it was allowed to.', 'Send the message again.'],
+  authority_expired: [
+    '`overrides.expiresAt` of the agent or message, or the time of its preset, is over.',
+    'Make a new agent; an expired authority is not given back.',
+  ],
+  expired: [
+    'The authority of the run ended before its work did; `error.code` is `authority_expired`.',
+    'Send the message to an agent whose authority stands.',
+  ],
   precondition_failed: ['`If-Match: *` asked for an agent that exists, and it does not.', 'Leave the header away to create it.'],
   body_too_large: [
     'The body or the message is larger than the setting allows.',

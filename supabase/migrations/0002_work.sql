@@ -8,7 +8,7 @@ end $$;
 -- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
 begin
-  return json_build_object('stop', r.stop_requested, 'hold', false);
+  return json_build_object('stop', r.stop_requested, 'hold', false, 'expiresInMs', baton.expires_in(a, r), 'rate', baton.rate_left(a, r));
 end $$;
 
 create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$

@@ -101,8 +101,8 @@ begin
     return baton.refuse('lease_lost');
   end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
-  select * into x from baton.reserve(w, nullif(p -> 'reserve', 'null'));
-  w := x.w;
+  select * into x from baton.reserve(w, case when not baton.has_expired(w) then nullif(p -> 'reserve', 'null') end);
+  w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
   if x.verdict = 'granted' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
   return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);

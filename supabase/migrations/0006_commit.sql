@@ -147,6 +147,8 @@ begin
   first_seq := (w.a).last_event_seq + 1;
   w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
   allowed := (w.r).stop_requested is null or (w.r).stop_requested = i -> 'end' ->> 'stopReason';
+  -- Authority that is over starts nothing more; an end needs none.
+  if (i ? 'start' or i ? 'reserve') and baton.has_expired(w) then allowed := false; end if;
 
   -- A steered message enters wherever no call is open, and turns an end or a wait into "go on".
   if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then
@@ -157,6 +159,9 @@ begin
 
   if allowed and i ->> 'window' is not null then w := baton.move_window(w, (i -> 'window' ->> 'from')::bigint); end if;
   if allowed and i ->> 'end' is not null and not steered then
+    if i -> 'end' ->> 'state' = 'expired' then
+      perform baton.audit_run(w, jsonb_build_object('action', 'run.expire', 'decision', 'refused', 'code', 'authority_expired', 'reason', i -> 'end' -> 'error' ->> 'message'));
+    end if;
     w := baton.end_run(w, i -> 'end' ->> 'state', i -> 'end' ->> 'stopReason', i -> 'end' ->> 'output', nullif(i -> 'end' -> 'error', 'null'));
   elsif allowed and i ->> 'wait' is not null and (not steered or i -> 'wait' ->> 'kind' = 'retry') then
     -- A provider that asked for time gets it, whatever has been steered in.
@@ -165,10 +170,10 @@ begin
     w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
     w := baton.state_changed(baton.release(w));
   else
-    if allowed and i ->> 'start' is not null then w := baton.start_calls(w, i -> 'start'); end if;
+    if allowed and i ->> 'start' is not null then w := baton.count_calls(baton.start_calls(w, i -> 'start'), jsonb_array_length(i -> 'start')); end if;
     if allowed and i ->> 'reserve' is not null then
       select * into x from baton.reserve(w, i -> 'reserve');
-      w := x.w;
+      w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
       verdict := x.verdict;
     end if;
     if i ->> 'release' is not null then

@@ -1,0 +1,35 @@
+import { BatonError } from '#lib/core/errors'
+import type { Narrowing, Overrides } from '#lib/core/overrides'
+import { narrow } from '#lib/core/presets'
+import type { Authority } from '#lib/core/store'
+import type { Services } from '#lib/services'
+
+/**
+ * The overrides of a request as the rows will hold them; null without any. Throws BatonError override_refused with every problem.
+ * `template` null: that of the agent, which costs one read more, or else the first of the registry, which a new agent would get.
+ */
+export async function narrowingOf(
+  services: Pick<Services, 'store' | 'templates'>,
+  authority: Authority,
+  agent: { name: string | null; template: string | null },
+  asked: Overrides | undefined,
+): Promise<Narrowing | null> {
+  if (asked === undefined || Object.keys(asked).length === 0) return null
+  const definition = services.templates.get(agent.template ?? (await templateOf(services, authority, agent.name)) ?? '')
+  // Whether the template is missing is the database's to say: it knows the agent.
+  if (definition === undefined) return null
+  const { narrowing, problems } = narrow(asked, definition)
+  if (problems.length === 0) return narrowing
+  const listed = problems.map(({ path, message }) => ({ in: 'body', path: `/overrides${path}`, message }))
+  const detail = `Overrides may only narrow what the template ${definition.id} allows; nothing was kept.`
+  throw new BatonError('override_refused', detail, { template: definition.id, problems: listed })
+}
+
+async function templateOf(
+  services: Pick<Services, 'store' | 'templates'>,
+  authority: Authority,
+  name: string | null,
+): Promise<string | null> {
+  const answer = name === null ? null : await services.store.getAgent(authority, name)
+  return answer?.ok === true ? answer.agent.template : services.templates.fallback
+}
