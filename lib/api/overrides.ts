@@ -1,11 +1,11 @@
-import { BatonError } from '#lib/core/errors'
 import type { Narrowing, Overrides } from '#lib/core/overrides'
 import { narrow } from '#lib/core/presets'
 import type { Authority } from '#lib/core/store'
+import { refuse } from '#lib/http/validate'
 import type { Services } from '#lib/services'
 
 /**
- * The overrides of a request as the rows will hold them; null without any. Throws BatonError override_refused with every problem.
+ * The overrides of a request as the rows will hold them; null without any. Throws BatonError validation with every problem.
  * `template` null: that of the agent, which costs one read more, or else the first of the registry, which a new agent would get.
  */
 export async function narrowingOf(
@@ -20,9 +20,7 @@ export async function narrowingOf(
   if (definition === undefined) return null
   const { narrowing, problems } = narrow(asked, definition)
   if (problems.length === 0) return narrowing
-  const listed = problems.map(({ path, message }) => ({ in: 'body', path: `/overrides${path}`, message }))
-  const detail = `Overrides may only narrow what the template ${definition.id} allows; nothing was kept.`
-  throw new BatonError('override_refused', detail, { template: definition.id, problems: listed })
+  refuse(problems.map(({ path, message }) => ({ in: 'body', path: `/overrides${path}`, message })))
 }
 
 async function templateOf(

@@ -13,7 +13,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Lower the value, or raise the limit in the template.',
   ],
   override_refused: [
-    '`overrides` ask for more than the template or the agent allows, or name what it does not have; `problems` or `field` says which.',
+    '`overrides` of a message ask for more than its agent was made with; `field` says which, `allowed` how much.',
     'Ask for less; what an agent was made with cannot be widened by a message.',
   ],
   template_required: ['The message would create the agent, and no template is named or first in the registry.', 'Name `template`.'],

@@ -1,12 +1,13 @@
 -- What the rest of the HTTP surface needs: agents, retry, and bounded pages over everything.
 
-create or replace function baton.agent_json(a baton.agents) returns json language sql stable set search_path = '' as $$
-  select json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
+create or replace function baton.agent_json(a baton.agents) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
     'model', a.settings ->> 'model', 'state', a.state, 'steps', a.steps, 'queued', a.queued, 'activeRunId', a.active_run, 'metadata', a.metadata,
     'overrides', a.overrides, 'expiresAt', a.expires_at, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
     'userId', a.owner_id, 'messages', a.last_message_seq, 'lastSeq', a.last_event_seq, 'windowFrom', a.window_from, 'windowTokens', a.window_tokens,
-    'createdAt', a.created_at, 'updatedAt', a.updated_at)
-$$;
+    'createdAt', a.created_at, 'updatedAt', a.updated_at);
+end $$;
 
 create or replace function baton.create_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
