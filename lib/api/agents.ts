@@ -3,7 +3,7 @@ import type { AgentUid } from '#lib/core/ids'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
-import { narrowingOf } from '#lib/api/overrides'
+import { narrowingOf, overridesOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
@@ -27,9 +27,16 @@ export const createAgent = endpoint({
         templates: known,
       })
     }
+    const overrides = overridesOf(body)
     const uid = ids.uuid() as AgentUid
     const authority = authorityOf(services, caller)
-    const narrowing = await narrowingOf(services, authority, { name: null, template: body.template }, body.overrides)
+    const narrowing = await narrowingOf(
+      services,
+      authority,
+      { name: null, template: body.template },
+      overrides,
+      body.overrides?.permission === undefined ? 'permission' : 'overrides',
+    )
     const request = {
       ...authority,
       versions: templates.versions,
@@ -40,8 +47,8 @@ export const createAgent = endpoint({
         mustExist: false,
         template: body.template,
         metadata: body.metadata ?? {},
+        overrides,
         webhook: sealedWebhook(services, body.webhook),
-        ...(body.overrides === undefined ? {} : { overrides: body.overrides }),
         ...(narrowing === null ? {} : { narrowing }),
       },
     }

@@ -64,10 +64,27 @@ export function endedAnswer(facts: RunFacts, headers: Record<string, string>): R
   throw new BatonError(code, message, details, { headers })
 }
 
+/** 202: a person or the outside must answer before the run goes on; nothing runs until then. */
+export function pausedAnswer(
+  facts: RunFacts,
+  waits: object,
+  links: { run: string; events: string },
+  headers: Record<string, string>,
+): Response {
+  const { agentId, runId, state, usage, costMicros, lastSeq } = facts
+  const body = { status: 'paused', ...waits, agentId, runId, run: { id: runId, state }, usage, costMicros, lastSeq, links }
+  return json(202, body, { location: links.run, ...headers })
+}
+
 /** 202: the run goes on elsewhere, or waits for somebody. */
-export function openAnswer(facts: RunFacts, links: { run: string; events: string }, headers: Record<string, string>): Response {
+export function openAnswer(
+  facts: RunFacts,
+  links: { run: string; events: string },
+  headers: Record<string, string>,
+  more: Record<string, unknown> = {},
+): Response {
   const { agentId, runId, state, usage, costMicros, lastSeq } = facts
   if (isEnd(state)) throw new Error(`run ${runId} has ended`)
-  const body = { status: 'processing', agentId, runId, run: { id: runId, state }, usage, costMicros, lastSeq, links }
+  const body = { status: 'processing', agentId, runId, run: { id: runId, state }, usage, costMicros, lastSeq, links, ...more }
   return json(202, body, { location: links.run, 'retry-after': '1', ...headers })
 }

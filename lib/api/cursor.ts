@@ -5,6 +5,7 @@ const keys = {
   agents: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   runs: /^run_[0-9a-f]{1,64}$/,
   'tool-calls': /^call_[0-9a-f]{1,64}$/,
+  approvals: /^apr_[0-9a-f]{1,64}$/,
   messages: /^\d{1,15}$/,
 } as const
 type List = keyof typeof keys

@@ -2,7 +2,7 @@ import type { RunDetails } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
 
 /** One sentence, made from the rows, why the run stands where it stands (3-http-api). */
-export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetails): string {
+export function explain({ run, now, queuePosition, openCalls, gateMs, waits, blockedBy }: RunDetails): string {
   const inMs = (instant: string | null): string => {
     const ms = instant === null ? 0 : Date.parse(instant) - Date.parse(now)
     return ms <= 0 ? 'now' : `in ${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
@@ -12,14 +12,23 @@ export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetai
     const why = run.error === null ? '' : `: ${run.error.message}`
     return `The run ended as ${run.state} (${run.stopReason}) after ${run.step} steps in ${run.slices} slices${why}`
   }
+  if (run.state === 'queued' && blockedBy !== null)
+    return `The run waits for its turn: number ${queuePosition} in the queue of its agent, behind run ${blockedBy}, which is paused until somebody answers.`
   if (run.state === 'queued') return `The run waits for its turn: number ${queuePosition} in the queue of its agent.`
   if (run.stopRequested !== null) return `The run has been asked to stop (${run.stopRequested}); its executor ends it with its next commit.`
   const last = run.error === null ? '' : ` The last error was ${run.error.code}: ${run.error.message}`
-  if (run.state === 'awaiting_approval') return `The run waits for a decision about ${calls}.`
+  if (run.state === 'awaiting_approval') {
+    const asked = (waits?.approvals ?? []).map((approval) => `${approval.tool} (approval ${approval.id}, until ${approval.expiresAt})`)
+    return `The run waits for a decision about ${asked.join(', ')}; POST /api/approvals/{id} decides. Nothing runs and nothing is spent until then.`
+  }
   if (run.state === 'waiting') {
     const due = inMs(run.wait?.dueAt ?? null)
     if (run.wait?.kind === 'template')
       return `The run waits because its template ${run.template} is not deployed; deploy it again and the run goes on. The next look is due ${due}.`
+    if (run.wait?.kind === 'external') {
+      const outside = (waits?.externalCalls ?? []).map((call) => `${call.tool} (${call.callId}, until ${call.expiresAt})`)
+      return `The run waits for results from outside: ${outside.join(', ')}; each call's record has the address to send its result to.`
+    }
     return `The run waits (${run.wait?.kind}) and is due ${due}.${last}`
   }
   if (run.lease === null)

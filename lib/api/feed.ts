@@ -23,6 +23,8 @@ export interface Follow extends Filter {
   named: boolean
   /** True: the stream ends after this run's `done`. */
   endsWithRun: boolean
+  /** True: it ends also when the run has paused and nothing has happened since, for nothing runs while somebody is asked. */
+  endsPaused?: boolean
 }
 
 /** What a feed needs of the services. */
@@ -114,6 +116,8 @@ async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream
       if (frame.id !== undefined) unseen = passes(frame, follow) ? null : frame.id
     }
     if (follow.endsWithRun && event.type === 'done' && event.runId === follow.runId) return true
+    const paused = event.type === 'state_changed' && event.data['state'] === 'paused' && event.seq === page.lastSeq
+    if (follow.endsPaused === true && paused && event.runId === follow.runId) return true
   }
   // A reader who wants only some types still learns where it stands, so that it does not get texts again when it reconnects.
   if (unseen !== null) stream.position(unseen)

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
+import { isEnd } from '#lib/core/run'
 import type { OpenRequest } from '#lib/core/store'
-import { endedAnswer, factsOf, json, openAnswer, type RunFacts } from '#lib/api/answers'
+import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
@@ -10,6 +11,7 @@ import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
 import { requireAgent, authorityOf } from '#lib/api/scope'
+import { waitsOf } from '#lib/api/waits'
 import { streamRun } from '#lib/api/stream'
 import { waitForRun } from '#lib/api/wait'
 import { openMessage, type OpenedMessage } from '#lib/engine/open'
@@ -52,10 +54,23 @@ export async function send(context: SendContext): Promise<Response> {
     return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh: slice !== null || firstSeq === null, headers })
   }
   const facts = await waitFor(context, opened, slice, start)
-  if (facts.state === 'running' || facts.state === 'queued' || facts.state === 'waiting' || facts.state === 'awaiting_approval') {
-    return openAnswer(facts, await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId }), headers)
-  }
-  return endedAnswer(facts, headers)
+  if (isEnd(facts.state)) return endedAnswer(facts, headers)
+  const links = await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId })
+  const waits = await waitsOf(services, context.caller, facts)
+  if (waits !== null) return pausedAnswer(facts, waits, links, headers)
+  const { blockedBy } = answer
+  return openAnswer(
+    facts,
+    links,
+    headers,
+    facts.state !== 'queued' || blockedBy === null
+      ? {}
+      : {
+          blockedBy: blockedBy.approvals.length > 0 ? 'approvals' : 'external',
+          blockingRunId: blockedBy.runId,
+          approvals: blockedBy.approvals,
+        },
+  )
 }
 
 async function accept(context: SendContext, execute: boolean): Promise<OpenedMessage> {
@@ -140,7 +155,8 @@ async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice
   const { run } = opened.answer
   const facts = factsOf(run)
   if (slice === null) {
-    if (prefer.respondAsync || prefer.waitMs === 0) return facts
+    // Nothing runs while a person is asked: neither does the wait for it.
+    if (prefer.respondAsync || prefer.waitMs === 0 || opened.answer.blockedBy !== null) return facts
     return factsOf(await waitForRun(services, authorityOf(services, caller), run.id, prefer.waitMs, request.signal))
   }
   const { deadlines } = slice.session

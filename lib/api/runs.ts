@@ -10,6 +10,7 @@ import { agentParams, idParams, order, page, range } from '#lib/api/schemas'
 import { requireAgent, requireRun, authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
+import { waitsBody } from '#lib/api/waits'
 import { waitForRun } from '#lib/api/wait'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
@@ -93,7 +94,17 @@ export const getRun = endpoint({
     const links = await linksOf(services, details.tenant, { agentUid: details.run.agentUid, runId: details.run.id })
     const { openCalls, webhooks, queuePosition } = details
     const queue = details.run.state === 'queued' ? { queuePosition } : {}
-    const body = { ...runBody(details.run), ...queue, lastError: details.run.error, explain: explain(details), openCalls, webhooks, links }
+    const waits = await waitsBody(services, details)
+    const body = {
+      ...runBody(details.run),
+      ...queue,
+      ...waits,
+      lastError: details.run.error,
+      explain: explain(details),
+      openCalls,
+      webhooks,
+      links,
+    }
     return json(200, body, { etag, 'cache-control': 'no-cache' })
   },
 })

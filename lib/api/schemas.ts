@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
 import { overrides } from '#lib/core/overrides'
+import { permissionRules } from '#lib/core/policy'
 import { onBusy, runLimits } from '#lib/core/run'
 import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
@@ -71,6 +72,8 @@ export const createAgentBody = z.strictObject({
   metadata: metadata.optional(),
   webhook: webhook.optional(),
   overrides: overrides.optional(),
+  /** The same as overrides.permission. */
+  permission: permissionRules.optional(),
 })
 
 /** The body of PATCH /api/agents/{id}: what is absent stays as it is. */

@@ -52,6 +52,7 @@ export async function streamRun(
     types: null,
     named: true,
     endsWithRun: true,
+    endsPaused: true,
   }
   if (!run.fresh) await checkCursor(context.services, run.agentUid, follow.after)
   return streamEvents(context.services, context.request, follow, { 'x-baton-run-id': run.runId, ...run.headers })

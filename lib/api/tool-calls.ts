@@ -4,6 +4,7 @@ import { json } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { agentParams, page } from '#lib/api/schemas'
 import { requireAgent } from '#lib/api/scope'
+import { callbackUrl } from '#lib/api/waits'
 import { endpoint } from '#lib/api/endpoint'
 
 /** GET /api/agents/{id}/tool-calls: the records with state, input, output, attempts and audit trail. */
@@ -19,6 +20,15 @@ export const listToolCalls = endpoint({
     const after = cursor === undefined ? null : decodeCursor('tool-calls', cursor)
     const data = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })
     const last = data.at(-1)
-    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('tool-calls', last.callId) : null })
+    const { agentUid, template } = agent
+    const shown = data.map(async (call) =>
+      call.state === 'waiting_external'
+        ? { ...call, callbackUrl: await callbackUrl(services, { callId: call.callId, agentUid, template, tool: call.name }) }
+        : call,
+    )
+    return json(200, {
+      data: await Promise.all(shown),
+      nextCursor: last !== undefined && data.length === limit ? encodeCursor('tool-calls', last.callId) : null,
+    })
   },
 })

@@ -9,7 +9,7 @@ const longestLookMs = 1_000
 
 /** True where nothing runs and somebody else must act: waiting longer is of no use. */
 function paused(run: RunView): boolean {
-  return run.state === 'awaiting_approval'
+  return run.state === 'awaiting_approval' || run.wait?.kind === 'external'
 }
 
 /** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */

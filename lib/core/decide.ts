@@ -4,7 +4,9 @@ import type { RunError } from '#lib/core/store'
 /** What an executor does next. The same state gives the same decision in any process. */
 export type Decision =
   | { kind: 'model' }
-  | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[] }
+  | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[]; ask: ToolCall[] }
+  /** Only calls that somebody outside must answer are left. */
+  | { kind: 'pause' }
   | { kind: 'end'; state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
 
 const failed = (stopReason: StopReason, message: string): Decision => ({
@@ -27,7 +29,7 @@ const authorityExpired: Decision = {
 export interface Rules {
   /** So many take-overs without a commit between them are borne; one more ends the run (invariant 12). */
   maxStepCrashes: number
-  unknownOutcome: 'seal' | 'fail'
+  unknownOutcome: 'seal' | 'fail' | 'pause'
   /** The authority of the run has ended: what is in hand is finished, and nothing more is begun. */
   expired?: boolean
 }
@@ -59,9 +61,9 @@ export function decide(opened: Opened, rules: Rules): Decision {
     if (outOfTime !== null) return outOfTime
     // A call that an earlier epoch left executing may have happened: only the author's effect class says what to do.
     const orphaned = open.filter((call) => call.state === 'executing' && call.epoch !== lease.epoch)
-    const seal = orphaned.filter((call) => call.effect === 'once')
-    if (seal.length > 0 && rules.unknownOutcome === 'fail') {
-      return failed('unknown_outcome', `The outcome of ${seal.map((call) => call.name).join(', ')} is unknown: check before you retry.`)
+    const unknown = orphaned.filter((call) => call.effect === 'once')
+    if (unknown.length > 0 && rules.unknownOutcome === 'fail') {
+      return failed('unknown_outcome', `The outcome of ${unknown.map((call) => call.name).join(', ')} is unknown: check before you retry.`)
     }
     const again = orphaned.filter((call) => call.effect !== 'once')
     const inHand = open.filter((call) => call.state === 'executing' && call.epoch === lease.epoch)
@@ -69,12 +71,13 @@ export function decide(opened: Opened, rules: Rules): Decision {
     if (run.toolCalls + fresh.length > run.limits.maxToolCalls) {
       return failed('max_tool_calls', `The run may make ${run.limits.maxToolCalls} tool calls.`)
     }
-    if (rules.expired === true && again.length + fresh.length > 0) {
-      return inHand.length > 0 ? { kind: 'tools', inHand, start: [], seal } : authorityExpired
+    const [seal, ask] = rules.unknownOutcome === 'pause' ? [[], unknown] : [unknown, []]
+    if (rules.expired === true) {
+      return inHand.length > 0 ? { kind: 'tools', inHand, start: [], seal, ask } : authorityExpired
     }
-    return { kind: 'tools', inHand, start: [...again, ...fresh], seal }
+    if (open.every((call) => isWaiting(call))) return { kind: 'pause' }
+    return { kind: 'tools', inHand, start: [...again, ...fresh], seal, ask }
   }
-
   const last = opened.window.at(-1)
   // Before the limits: an answer that is there is not thrown away. A retry may find the history complete; it has nothing left to ask.
   if (last?.role === 'assistant') {
@@ -95,6 +98,11 @@ export function decide(opened: Opened, rules: Rules): Decision {
 /** The only model of the run where its message or its agent names one; null where the template's are used. */
 export function narrowedModel(opened: Opened): string | null {
   return opened.run.narrowing?.model ?? opened.narrowing?.model ?? null
+}
+
+/** True for a call that a person or the outside must answer. */
+export function isWaiting(call: Pick<ToolCall, 'state'>): boolean {
+  return call.state === 'approval_required' || call.state === 'waiting_external'
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { HookDefinition } from '#lib/core/hooks'
+import { checkPermission, type Permission } from '#lib/core/policy'
 import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
 
 /** What a tool is given besides its input. A run outlives the user's token, so tools get the user's id, never the token. */
@@ -33,6 +34,8 @@ export interface ToolDefinition<Input = unknown, Output = unknown, Name extends 
   output?: z.ZodType<Output>
   effect: Effect
   timeoutMs?: number
+  /** Of an external tool: how long the outside has to answer, in milliseconds (default 24 hours). */
+  expiresMs?: number
   run?(input: Input, context: ToolContext): Promise<Output> | Output
 }
 
@@ -44,6 +47,8 @@ export interface AnyTool {
   output?: z.ZodType
   effect: Effect
   timeoutMs?: number
+  /** Of an external tool: how long the outside has to answer, in milliseconds (default 24 hours). */
+  expiresMs?: number
   run?(input: never, context: ToolContext): unknown
 }
 
@@ -57,6 +62,9 @@ export function defineTool<Input, Output, const Name extends string>(
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
+  }
+  if (tool.expiresMs !== undefined && (tool.effect !== 'external' || !(tool.expiresMs > 0))) {
+    throw new TypeError(`tool ${tool.name}: expiresMs is a number above 0 and for external tools only`)
   }
   return tool
 }
@@ -93,23 +101,38 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   }
   /** How many tools of one answer run at a time (default 3). */
   toolConcurrency?: number
-  /** What becomes of a `once` call with an unknown outcome: `seal` (default) tells the model, `fail` ends the run. */
-  unknownOutcome?: 'seal' | 'fail'
+  /** What becomes of a `once` call with an unknown outcome: `seal` (default) tells the model, `fail` ends the run, `pause` asks a person. */
+  unknownOutcome?: 'seal' | 'fail' | 'pause'
+  /** Which calls run, which need a person, which are refused: deny > ask > allow > mode (default: all run). */
+  permission?: Permission
+  /** Who may decide beside keys with `approvals:decide`: `owner` is the signed-in user whose agent it is. */
+  approvers?: readonly 'owner'[]
+  /** How long an approval waits, in milliseconds (default 7 days), and what happens then (default deny). */
+  approvalExpiresMs?: number
+  approvalDefault?: 'allow' | 'deny'
   public?: boolean
 }
 
-/** Describes a template. Throws a TypeError for a bad id, doubled tool or hook names or a model without a provider prefix. */
+/**
+ * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix or contradicting
+ * rules.
+ */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
     throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
   if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
-  checkNames(agent.id, 'tools', agent.tools ?? [])
+  const names = checkNames(agent.id, 'tools', agent.tools ?? [])
   checkNames(agent.id, 'hooks', agent.hooks ?? [])
+  const [problem] = checkPermission(agent.permission ?? {}, names)
+  if (problem !== undefined) throw new TypeError(`template ${agent.id}: permission${problem.path}: ${problem.message}`)
+  if (agent.approvalExpiresMs !== undefined && !(agent.approvalExpiresMs > 0))
+    throw new TypeError(`template ${agent.id}: approvalExpiresMs must be above 0`)
   return agent
 }
 
-function checkNames(id: string, kind: string, named: readonly { name: string }[]): void {
+function checkNames(id: string, kind: string, named: readonly { name: string }[]): string[] {
   const names = named.map(({ name }) => name)
   const doubled = names.find((name, index) => names.indexOf(name) !== index)
   if (doubled !== undefined) throw new TypeError(`template ${id}: two ${kind} are named ${doubled}`)
+  return names
 }

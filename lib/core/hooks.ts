@@ -60,6 +60,11 @@ export type PreModel = { messages?: readonly ModelMessage[]; instructions?: stri
 /** Leaves the answer, or puts another text in place of its text. */
 export type PostModel = { replaceText: string } | undefined | void
 
+/** The hook that decided a call in the tool's place, for the audit log. */
+export interface HookDecided {
+  hook?: { name: string; decision: 'refused' | 'recorded'; reason: string }
+}
+
 type Answer<Value> = Value | Promise<Value>
 
 /**

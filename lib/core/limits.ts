@@ -42,5 +42,6 @@ export function resolveSettings(
     },
     maxOutputTokens: definition.settings?.maxOutputTokens ?? defaultMaxOutputTokens,
     instructionTokens,
+    ...(definition.approvers === undefined ? {} : { approvers: [...definition.approvers] }),
   }
 }

@@ -39,3 +39,9 @@ export interface Narrowed {
   overrides?: Overrides
   narrowing?: Narrowing
 }
+
+/** What callers see of it: the overrides as they were asked for, and when authority ends. */
+export interface NarrowedView {
+  overrides: Overrides
+  expiresAt: string | null
+}

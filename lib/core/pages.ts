@@ -1,11 +1,12 @@
+import type { ApprovalStore, Waits } from '#lib/core/approvals'
 import type { AgentUid, RunId } from '#lib/core/ids'
-import type { Overrides } from '#lib/core/overrides'
+import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
 import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView } from '#lib/core/store'
 
 /** An agent as callers see it. */
-export interface AgentView {
+export interface AgentView extends NarrowedView {
   id: string
   agentUid: AgentUid
   template: string
@@ -16,8 +17,8 @@ export interface AgentView {
   queued: number
   activeRunId: RunId | null
   metadata: Record<string, unknown>
-  overrides: Overrides
-  expiresAt: string | null
+  /** Tools that a person has allowed for good. */
+  alwaysAllowed: string[]
   webhook: { url: string } | null
   userId: string | null
   messages: number
@@ -83,6 +84,10 @@ export interface RunDetails {
   queuePosition: number
   /** How long the gate of the agent's model stays closed (a provider's 429), in milliseconds; null when it never was. */
   gateMs: number | null
+  /** Of a run that is paused: what it waits for. */
+  waits: Waits | null
+  /** Of a queued run: the paused one before it. */
+  blockedBy: RunId | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
   webhooks: {
     id: string
@@ -115,7 +120,7 @@ export interface TakenDelivery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore {
+export interface Store extends EngineStore, ApprovalStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

@@ -45,7 +45,8 @@ export function narrow(asked: Overrides, definition: AgentDefinition): { narrowi
   }
   if (permission !== undefined) {
     const tools = (definition.tools ?? []).map(({ name }) => name)
-    for (const problem of checkPermission(permission, tools)) problems.push({ ...problem, path: `/permission${problem.path}` })
+    for (const problem of checkPermission(permission, tools, definition.permission?.decide !== undefined))
+      problems.push({ ...problem, path: `/permission${problem.path}` })
   }
   const { unlisted, ...limited }: Preset = preset === undefined ? {} : presets[preset]
   const rules = unlisted === 'deny' ? { ...permission, mode: 'auto' as const, allow: permission?.allow ?? [] } : permission

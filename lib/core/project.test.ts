@@ -27,6 +27,7 @@ const answer: CommitAnswer = {
   entered: [],
   enteredFrom: 2,
   gates: {},
+  decided: [],
   outbox: [],
 }
 

@@ -37,10 +37,13 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
   opened.window = [...opened.window, ...own, ...answer.entered].filter(
     (message) => message.seq >= answer.windowFrom || (message.role === 'user' && message.seq <= keepFirst),
   )
-  const started = new Set(answer.allowed && !answer.released ? (intends.start ?? []) : [])
-  opened.calls = next.calls.map((call) =>
-    started.has(call.callId) ? { ...call, state: 'executing', epoch: opened.lease.epoch, attempts: call.attempts + 1 } : call,
+  const started = new Set(answer.allowed ? (intends.start ?? []) : [])
+  const decided = new Map(answer.decided.map((call) => [call.callId, call]))
+  const calls = next.calls.map(
+    (call) => decided.get(call.callId) ?? (started.has(call.callId) ? startedCall(call, opened.lease.epoch) : call),
   )
+  // A decision may have given the last open call its result: then all of them have entered with this commit.
+  opened.calls = calls.every((call) => isFinal(call.state)) ? [] : calls
   opened.run = {
     ...next.run,
     state: answer.state,
@@ -54,13 +57,24 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
   Object.assign(opened.state, happened.values)
 }
 
+/** A call as its start leaves it: an external one waits for the outside. */
+export function startedCall(call: ToolCall, epoch: number): ToolCall {
+  return { ...call, state: call.effect === 'external' ? 'waiting_external' : 'executing', epoch, attempts: call.attempts + 1 }
+}
+
 function mergeCalls(opened: Opened, writes: readonly CallWrite[]): ToolCall[] {
   const calls = new Map(opened.calls.map((call) => [call.callId, call]))
   for (const write of writes) {
     const known = calls.get(write.callId)
     if (known && isFinal(known.state)) continue
-    const { note: _note, hook: _hook, ...call } = write
-    calls.set(write.callId, { ...call, runId: opened.run.id, attempts: known?.attempts ?? 0, epoch: known?.epoch ?? null })
+    const { note: _note, hook: _hook, approval: _asked, ...call } = write
+    calls.set(write.callId, {
+      ...call,
+      runId: opened.run.id,
+      attempts: known?.attempts ?? 0,
+      epoch: known?.epoch ?? null,
+      approval: known?.approval ?? null,
+    })
   }
   return [...calls.values()]
 }

@@ -1,5 +1,6 @@
 import type { ModelMessage } from 'ai'
 import { z } from 'zod'
+import type { Approved } from '#lib/core/approvals'
 import type { AgentUid, CallId, RunId, SliceId } from '#lib/core/ids'
 import type { Narrowing } from '#lib/core/overrides'
 
@@ -148,6 +149,8 @@ export interface ToolCall {
   attempts: number
   epoch: number | null
   idempotencyKey: string
+  /** Of a call that a person has allowed: what exactly. */
+  approval?: Approved | null
 }
 
 /** What somebody outside has asked of the run; read by every commit, claim and heartbeat. */
@@ -172,6 +175,8 @@ export const agentSettings = z.object({
   window: z.object({ maxTokens: z.int().positive(), maxMessages: z.int().positive(), keepFirst: z.int().nonnegative() }),
   maxOutputTokens: z.int().positive(),
   instructionTokens: z.int().nonnegative(),
+  /** Who may decide beside keys with the right: the agent's owner, or nobody. */
+  approvers: z.array(z.literal('owner')).exactOptional(),
 })
 export type AgentSettings = z.infer<typeof agentSettings>
 
@@ -214,6 +219,8 @@ export interface Opened {
   agentName: string
   userId: string | null
   metadata: Record<string, unknown>
+  /** Tools that a person has allowed for this agent for good. */
+  alwaysAllowed: string[]
   settings: AgentSettings
   /** What the agent was made with. */
   narrowing?: Narrowing

@@ -55,6 +55,7 @@ export function opened(change: Partial<Omit<Opened, 'run'>> & { run?: Partial<Ru
     agentName: 'a',
     userId: null,
     metadata: {},
+    alwaysAllowed: [],
     settings: {
       template: 't',
       templateVersion: '1',

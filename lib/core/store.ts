@@ -1,6 +1,8 @@
 import type { ModelMessage } from 'ai'
+import type { Guarded, WaitingAnswer, WaitingIntends, Waits } from '#lib/core/approvals'
+import type { HookDecided } from '#lib/core/hooks'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
-import type { Narrowed, Overrides } from '#lib/core/overrides'
+import type { Narrowed, NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type {
   AgentSettings,
@@ -35,7 +37,7 @@ export interface NewEvent {
 }
 
 /** A new call, or the outcome of one; a call that is final is never changed again. */
-export interface CallWrite {
+export interface CallWrite extends Guarded, HookDecided {
   callId: CallId
   step: number
   index: number
@@ -46,8 +48,6 @@ export interface CallWrite {
   state: ToolCallState
   output: ToolOutput | null
   note?: string
-  /** The hook that decided the call in the tool's place, for the audit log. */
-  hook?: { name: string; decision: 'refused' | 'recorded'; reason: string }
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */
@@ -101,7 +101,7 @@ export interface Happened {
 }
 
 /** What comes next: dropped when somebody has asked the run to stop (a release is always done). */
-export interface Intends {
+export interface Intends extends WaitingIntends {
   end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
   wait?: { kind: WaitKind; ms: number }
   start?: CallId[]
@@ -132,7 +132,7 @@ export interface Refusal {
 }
 
 /** What a commit did, and what the next step needs to know. */
-export interface CommitAnswer {
+export interface CommitAnswer extends WaitingAnswer {
   ok: true
   firstSeq: number
   lastSeq: number
@@ -208,7 +208,7 @@ export interface OpenRequest extends Authority {
 }
 
 /** A run as callers see it (3-http-api). */
-export interface RunView {
+export interface RunView extends NarrowedView {
   id: RunId
   agentId: string
   agentUid: AgentUid
@@ -226,8 +226,6 @@ export interface RunView {
   slices: number
   workMs: number
   limits: Record<string, number>
-  overrides: Overrides
-  expiresAt: string | null
   metadata: Record<string, unknown>
   usage: Usage
   costMicros: number
@@ -259,6 +257,8 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   /** The caller must tell the executor of the run that was interrupted. */
   halt: boolean
   reserved: Reserved
+  /** The agent is paused before this run: what the run at its head waits for. */
+  blockedBy: (Waits & { runId: RunId }) | null
   outbox: OutboxRow[]
 }
 

@@ -10,7 +10,7 @@ import { toolStep } from '#lib/engine/tool-step'
 /** What became of a slice. `ended` and the others are as the last commit left them; `lease_lost` says nothing about the run. */
 export type Advanced =
   | {
-      kind: 'ended' | 'handed_over' | 'waiting'
+      kind: 'ended' | 'handed_over' | 'waiting' | 'paused'
       state: RunState
       stopReason: StopReason | null
       output: string | null
@@ -51,6 +51,8 @@ async function oneStep(session: Session): Promise<boolean> {
       const { state, stopReason, output, error } = decision
       const events = error === null ? [] : [{ channel: 'monitor' as const, type: 'run_error', data: { ...error } }]
       await settle(session, { events, progress: false }, 0, { end: { state, stopReason, output, error } })
+    } else if (decision.kind === 'pause') {
+      await settle(session, { progress: false })
     } else if (session.pastSlice() && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
       await settle(session, { progress: false }, 0, { release: 'slice_deadline' })
     } else if (decision.kind === 'tools') {
@@ -98,6 +100,7 @@ function result(session: Session): Advanced {
     costMicros: run.costMicros,
     lastSeq,
   }
+  if (run.state === 'awaiting_approval') return { kind: 'paused', ...facts }
   if (run.state === 'waiting') return { kind: 'waiting', ...facts }
   return { kind: run.state === 'running' ? 'handed_over' : 'ended', ...facts }
 }

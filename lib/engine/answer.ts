@@ -2,14 +2,15 @@ import type { CallId } from '#lib/core/ids'
 import type { ModelAnswer, ModelRequest, RequestedCall } from '#lib/core/ports'
 import type { CallWrite, NewEvent, NewMessage } from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
+import { guarded } from '#lib/engine/permission'
 import type { Session } from '#lib/engine/session'
 
 /**
  * The calls of an answer as records. Ids are ours: providers repeat theirs within a run. A call that cannot be executed
- * (unknown tool, bad arguments) is born failed with an error the model can act on.
+ * (unknown tool, bad arguments) is born failed with an error the model can act on; what the rules say against the others stands there too.
  */
-export function callRecords(session: Session, step: number, answer: ModelAnswer): CallWrite[] {
-  return answer.calls.map((call, index) => {
+export function callRecords(session: Session, step: number, answer: ModelAnswer): Promise<CallWrite[]> {
+  const records = answer.calls.map(async (call, index): Promise<CallWrite> => {
     const callId: CallId = session.services.ids.make('call')
     const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
     const base = {
@@ -21,7 +22,7 @@ export function callRecords(session: Session, step: number, answer: ModelAnswer)
       effect: tool?.effect ?? 'pure',
       idempotencyKey: callId,
     } as const
-    if (call.problem === null && tool !== undefined) return { ...base, state: 'pending', output: null }
+    if (call.problem === null && tool !== undefined) return guarded(session, { ...base, state: 'pending', output: null }, tool)
     return {
       ...base,
       state: 'failed',
@@ -29,6 +30,7 @@ export function callRecords(session: Session, step: number, answer: ModelAnswer)
       note: call.problem?.message ?? 'unknown tool',
     }
   })
+  return Promise.all(records)
 }
 
 function problemOf(

@@ -79,7 +79,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
 async function answered(session: Session, request: ModelRequest, answer: ModelAnswer, hookEvents: NewEvent[]): Promise<void> {
   const { run } = session.opened
   const settlement = settlementFor(session, request, answer.usage)
-  const calls = callRecords(session, request.step, answer)
+  const calls = await callRecords(session, request.step, answer)
   const happened: Happened = {
     usage: answer.usage,
     events: [...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],

@@ -137,6 +137,10 @@ const refusals: Record<string, string> = {
   agent_not_found: 'There is no agent of this id.',
   run_not_found: 'There is no run of this id.',
   nothing_to_retry: "The agent's history ends with an answer, so there is nothing to go on from; send a message instead.",
+  approval_not_found: 'There is no approval of this id.',
+  call_not_found: 'There is no tool call of this id.',
+  already_decided: 'It has been decided already; what stands there is final and nothing was changed.',
+  too_late: 'The time for an answer is over; what the template says for that case has been done.',
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

@@ -1,6 +1,7 @@
 import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
+import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { postToolUse, preToolUse, preToolUseMs, type BeforeTool } from '#lib/engine/hooks'
 import { LeaseLost } from '#lib/engine/lease'
 import { Stopped, type Session } from '#lib/engine/session'
@@ -61,6 +62,8 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
   }
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = await tool.input.safeParseAsync(call.input)
+  const broken = brokenApproval(call, tool, input.success)
+  if (broken !== null) return { state: 'failed', output: error('approval_void', broken), note: 'approval void' }
   if (!input.success) return { state: 'failed', output: error('validation', `The arguments do not match the tool: ${input.error.message}`) }
   let before: BeforeTool
   try {
@@ -81,6 +84,11 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
       hook: { name: before.hook, decision: 'recorded', reason },
     }
     return afterwards(session, call, call.input, given, outcome, false)
+  }
+  if (before.changedBy.length > 0 && call.approval != null) {
+    const hook = before.changedBy.join(', ')
+    const reason = `The hook ${hook} changed the arguments that a person had approved; the call was not executed.`
+    return { state: 'denied', output: error('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
   }
   // What a hook has waited is missing now: a `once` tool starts only if its whole time-out fits before the hard limit (invariant 4).
   const late = call.effect === 'once' && preToolUseMs(session) > 0 && toolTimeout(session, call.name) > session.leftMs()
@@ -192,6 +200,17 @@ async function execute(
   }
 }
 
+/** Why what a person has allowed is not what would run now, or null. */
+function brokenApproval(call: ToolCall, tool: AnyTool, fits: boolean): string | null {
+  const { approval } = call
+  if (approval === undefined || approval === null) return null
+  if (approval.inputHash !== inputHash(call.input)) return 'The input is not the one that was approved; the call was not executed.'
+  if (!fits && approval.fingerprint !== fingerprintOf(tool)) {
+    return `The tool ${call.name} has changed since the call was approved, and the input no longer fits it; the call was not executed.`
+  }
+  return null
+}
+
 const givenUp = Symbol('given up')
 
 async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
@@ -229,14 +248,15 @@ function error(errorType: string, message: string): ToolOutput {
   return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
 }
 
-function outputOf(result: unknown): ToolOutput {
+/** A tool's result in the form that the model sees. */
+export function outputOf(result: unknown): ToolOutput {
   if (typeof result === 'string') return { type: 'text', value: result }
   const json = JSON.stringify(result ?? null)
   return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
 }
 
 /** Results over the limit are cut with a note, so that one tool cannot fill the window. */
-function cut(output: ToolOutput, maxBytes: number): ToolOutput {
+export function cut(output: ToolOutput, maxBytes: number): ToolOutput {
   const bytes = Buffer.byteLength(JSON.stringify(output))
   if (bytes <= maxBytes) return output
   const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)

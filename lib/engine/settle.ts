@@ -1,4 +1,5 @@
-import { decide, narrowedModel, type Decision } from '#lib/core/decide'
+import { decide, isWaiting, narrowedModel, type Decision } from '#lib/core/decide'
+import { defaultExternalMs } from '#lib/core/approvals'
 import { applyCommit, project } from '#lib/core/project'
 import { worstCaseMicros } from '#lib/core/prices'
 import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
@@ -34,7 +35,10 @@ export async function settle(session: Session, facts: Happened, running = 0, for
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
     delete intends.reserve
     delete intends.start
+    delete intends.pause
   }
+  const waiting = next.calls.filter((call) => isWaiting(call) || intends.external?.[call.callId] !== undefined)
+  if (waiting.length > 0) intends.waiting = waiting.map((call) => call.callId)
   const answer = await session.commit(happened, intends)
   applyCommit(session.opened, happened, intends, answer)
   session.released = answer.released
@@ -68,6 +72,8 @@ async function plan(session: Session, next: Opened, running: number): Promise<In
       return planTools(session, decision, running)
     case 'model':
       return planModel(session, next)
+    case 'pause':
+      return { pause: true }
   }
 }
 
@@ -75,11 +81,25 @@ function planTools(session: Session, decision: Extract<Decision, { kind: 'tools'
   if (session.pastSlice()) return running > 0 || decision.inHand.length > running ? {} : { release: 'slice_deadline' }
   const room = (session.definition.toolConcurrency ?? defaultToolConcurrency) - Math.max(running, decision.inHand.length)
   const rate = session.rate()
-  if (rate.left <= 0) return running > 0 || decision.inHand.length > 0 ? {} : { wait: { kind: 'retry', ms: rate.resetInMs } }
-  const fitting = decision.start.filter((call) => fits(session, call))
-  const start = fitting.slice(0, Math.max(0, Math.min(room, rate.left))).map((call) => call.callId)
-  if (start.length === 0 && running === 0 && decision.inHand.length === 0) return { release: 'once_needs_room' }
-  return { start }
+  if (rate.left <= 0 && decision.start.length > 0) {
+    return running > 0 || decision.inHand.length > 0 ? {} : { wait: { kind: 'retry', ms: rate.resetInMs } }
+  }
+  // The outside takes no room here.
+  const outside = decision.start.filter((call) => call.effect === 'external').slice(0, rate.left)
+  const inside = decision.start.filter((call) => call.effect !== 'external')
+  const start = inside.filter((call) => fits(session, call)).slice(0, Math.max(0, Math.min(room, rate.left - outside.length)))
+  const idle = running === 0 && decision.inHand.length === 0
+  if (start.length === 0 && outside.length === 0 && inside.length > 0 && idle) return { release: 'once_needs_room' }
+  return {
+    start: [...start, ...outside].map((call) => call.callId),
+    ...(outside.length === 0 ? {} : { external: Object.fromEntries(outside.map((call) => [call.callId, externalMs(session, call)])) }),
+    // Nothing is left to do here once the outside has been asked.
+    ...(start.length + outside.length === decision.start.length && inside.length === 0 && idle ? { pause: true } : {}),
+  }
+}
+
+function externalMs(session: Session, call: ToolCall): number {
+  return session.definition.tools?.find((tool) => tool.name === call.name)?.expiresMs ?? defaultExternalMs
 }
 
 /** A `once` tool starts only if its whole time-out, and that of the hooks before it, fits before the hard limit (invariant 4). */

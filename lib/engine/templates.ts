@@ -32,10 +32,11 @@ export function deployTemplates(definitions: readonly AgentDefinition[], price: 
 }
 
 function describe(definition: AgentDefinition): object {
-  const { instructions, tools = [], hooks = [], ...rest } = definition
+  const { instructions, tools = [], hooks = [], permission, ...rest } = definition
   return {
     ...rest,
     instructions: typeof instructions === 'string' ? instructions : instructions.toString(),
+    ...(permission === undefined ? {} : { permission: { ...permission, decide: permission.decide?.toString() } }),
     // By name: a hook is code, and a changed one applies to open runs as everything deployed does.
     ...(hooks.length === 0
       ? {}
@@ -45,6 +46,7 @@ function describe(definition: AgentDefinition): object {
       description: tool.description,
       effect: tool.effect,
       timeoutMs: tool.timeoutMs,
+      expiresMs: tool.expiresMs,
       input: z.toJSONSchema(tool.input, { unrepresentable: 'any' }),
     })),
   }

@@ -2,6 +2,7 @@ import type { CallId } from '#lib/core/ids'
 import type { Decision } from '#lib/core/decide'
 import type { ToolCall } from '#lib/core/run'
 import type { CallWrite, Happened } from '#lib/core/store'
+import { approvalFor } from '#lib/engine/permission'
 import { runTool, type ToolOutcome } from '#lib/engine/run-tool'
 import type { Session } from '#lib/engine/session'
 import { settle } from '#lib/engine/settle'
@@ -30,8 +31,8 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
     }
   }
 
-  if (decision.inHand.length === 0 || decision.seal.length > 0) {
-    const calls = decision.seal.map(sealed)
+  if (decision.inHand.length === 0 || decision.seal.length > 0 || decision.ask.length > 0) {
+    const calls = [...decision.seal.map(sealed), ...decision.ask.map((call) => asked(session, call))]
     const answer = await settle(session, { calls, progress: calls.length > 0 }, decision.inHand.length)
     if (answer.released) return
   }
@@ -65,18 +66,19 @@ function factsOf(outcomes: readonly ToolOutcome[]): Happened {
 }
 
 function sealed(call: ToolCall): CallWrite {
-  const { callId, step, index, name, input, effect, idempotencyKey } = call
   const value = 'The outcome of this call is unknown: the process died while it ran, and it may have happened. Check before repeating it.'
-  return {
-    callId,
-    step,
-    index,
-    name,
-    input,
-    effect,
-    idempotencyKey,
-    state: 'sealed',
-    output: { type: 'error-text', value },
-    note: 'unknown outcome after a crash',
-  }
+  return { ...recordOf(call), state: 'sealed', output: { type: 'error-text', value }, note: 'unknown outcome after a crash' }
+}
+
+/** A template may ask that a person says what becomes of a call whose outcome nobody knows. */
+function asked(session: Session, call: ToolCall): CallWrite {
+  const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
+  const reason = 'The process died while this call ran: it may have happened. Allow runs it again, deny goes on without it.'
+  const approval = approvalFor(session, call, tool, 'unknown_outcome', reason)
+  return { ...recordOf(call), state: 'approval_required', output: null, note: 'unknown outcome after a crash', approval }
+}
+
+function recordOf(call: ToolCall): Omit<CallWrite, 'state' | 'output'> {
+  const { callId, step, index, name, input, effect, idempotencyKey } = call
+  return { callId, step, index, name, input, effect, idempotencyKey }
 }

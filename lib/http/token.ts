@@ -49,6 +49,34 @@ export async function verifyStreamToken(token: string, encryptionKey: Uint8Array
   }
 }
 
+const callClaims = z.object({ callId: z.string(), agentUid: z.uuid(), template: z.string(), tool: z.string() })
+
+/** What a call's address allows: giving this one call its result, once. The database knows until when. */
+export type CallClaims = z.infer<typeof callClaims>
+
+const callAudience = 'baton:tool-result'
+
+function callKey(encryptionKey: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', encryptionKey, new Uint8Array(0), 'baton tool result v1', 32))
+}
+
+/** Signs the token of one call that waits outside: the same for the same call. */
+export async function signCallToken(claims: CallClaims, encryptionKey: Uint8Array): Promise<string> {
+  const { SignJWT } = await import('jose/jwt/sign')
+  return new SignJWT({ ...claims }).setProtectedHeader({ alg: 'HS256' }).setAudience(callAudience).sign(callKey(encryptionKey))
+}
+
+/** Reads a call's token. Throws BatonError unauthorized when it is forged or for something else; the message never repeats it. */
+export async function verifyCallToken(token: string, encryptionKey: Uint8Array): Promise<CallClaims> {
+  const { jwtVerify } = await import('jose/jwt/verify')
+  try {
+    const verified = await jwtVerify(token, callKey(encryptionKey), { algorithms: ['HS256'], audience: callAudience })
+    return callClaims.parse(verified.payload)
+  } catch (cause) {
+    throw new BatonError('unauthorized', "The token of this tool call is not valid. Use the address from the call's record.", {}, { cause })
+  }
+}
+
 const secretParameter = /token|secret|key|signature|password|code|jwt/i
 
 /** Path and query of a URL for logs, with the values of parameters that may be secrets left out. */

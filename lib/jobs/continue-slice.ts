@@ -4,7 +4,7 @@ import { continueRun } from '#lib/engine/slices'
 
 /** What a slice in the background came to: a pointer for Inngest, never content. */
 export interface SliceReport {
-  outcome: 'ended' | 'handed_over' | 'waiting' | 'lease_lost' | 'nothing_to_do'
+  outcome: 'ended' | 'handed_over' | 'waiting' | 'paused' | 'lease_lost' | 'nothing_to_do'
   why?: string
   /** True when the agent is due again at once: its run was handed over, or the next message of its queue was promoted. */
   more: boolean

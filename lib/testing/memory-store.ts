@@ -1,4 +1,5 @@
-import { project, resultMessage } from '#lib/core/project'
+import { isWaiting } from '#lib/core/decide'
+import { project, resultMessage, startedCall } from '#lib/core/project'
 import { isFinal, type EndState, type Opened, type RunState, type StopReason, type StoredMessage, type ToolCall } from '#lib/core/run'
 import type { Commit, CommitAnswer, EngineStore, NewEvent, Reservation, Reserved, RunError, Settlement } from '#lib/core/store'
 
@@ -6,6 +7,9 @@ import type { Commit, CommitAnswer, EngineStore, NewEvent, Reservation, Reserved
 export interface MemoryStore extends Pick<EngineStore, 'commit' | 'renew' | 'settle'> {
   /** The run as a claim would hand it out, under a new epoch. */
   claim(): Opened
+  /** Calls that a person or the outside must answer, and what answers them. */
+  waiting(): ToolCall[]
+  answer(callId: string, change: Pick<ToolCall, 'state' | 'output'>): void
   end(): { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null } | null
   messages: StoredMessage[]
   calls: ToolCall[]
@@ -53,9 +57,7 @@ export function memoryStore(first: Opened): MemoryStore {
     if (open.length > 0) enter([{ seq: 0, runId: row.run.id, ...resultMessage(open) }])
   }
   function start(ids: readonly string[] = []): void {
-    row.calls = row.calls.map((call) =>
-      ids.includes(call.callId) ? { ...call, state: 'executing', epoch: row.lease.epoch, attempts: call.attempts + 1 } : call,
-    )
+    row.calls = row.calls.map((call) => (ids.includes(call.callId) ? startedCall(call, row.lease.epoch) : call))
     row.run.toolCalls += ids.length
   }
 
@@ -66,16 +68,10 @@ export function memoryStore(first: Opened): MemoryStore {
     row = project(row, happened)
     const added = enter(row.window)
     row.window = [...row.window.filter((message) => message.seq > 0), ...added]
-    for (const write of happened.calls ?? [])
-      calls.set(write.callId, {
-        ...write,
-        runId: row.run.id,
-        attempts: 0,
-        epoch: null,
-        ...calls.get(write.callId),
-        state: write.state,
-        output: write.output,
-      })
+    for (const { approval: _asked, note: _note, ...write } of happened.calls ?? []) {
+      const { state, output } = write
+      calls.set(write.callId, { ...write, runId: row.run.id, attempts: 0, epoch: null, ...calls.get(write.callId), state, output })
+    }
     events.push(...(happened.events ?? []))
     Object.assign(row.state, happened.values)
     row.run.costMicros = costMicros
@@ -88,6 +84,8 @@ export function memoryStore(first: Opened): MemoryStore {
       sealOpen()
     } else if (intends.wait !== undefined) state = 'waiting'
     else start(intends.start)
+    const waits = intends.pause === true && state === 'running'
+    if (waits) state = row.calls.some((call) => call.state === 'approval_required') ? 'awaiting_approval' : 'waiting'
     const verdict = intends.end === undefined ? reserve(intends.reserve) : 'none'
     row.lastSeq = events.length
     return {
@@ -108,11 +106,23 @@ export function memoryStore(first: Opened): MemoryStore {
       entered: added.filter((message) => message.role === 'tool'),
       enteredFrom: added[0]?.seq ?? null,
       outbox: [],
+      decided: [],
       gates: {},
     }
   }
 
+  /** Gives a waiting call what somebody outside has said of it. */
+  function answer(callId: string, change: Pick<ToolCall, 'state' | 'output'>): void {
+    row.calls = row.calls.map((call) => (call.callId === callId ? { ...call, ...change } : call))
+    for (const call of row.calls) calls.set(call.callId, call)
+    if (!row.calls.every((call) => isFinal(call.state))) return
+    row.window.push(...enter([{ seq: 0, runId: row.run.id, ...resultMessage(row.calls) }]))
+    row.calls = []
+  }
+
   return {
+    waiting: () => row.calls.filter(isWaiting),
+    answer,
     claim() {
       row.lease = { ...row.lease, epoch: row.lease.epoch + 1 }
       row.run.slices += 1

@@ -1,11 +1,14 @@
 import type { ModelMessage } from 'ai'
+import type { ApprovalDecision } from '#lib/core/approvals'
 import type { AgentDefinition, AnyTool, ToolContext } from '#lib/core/define'
+import type { PermissionRules } from '#lib/core/policy'
 import type { ModelRequest } from '#lib/core/ports'
 import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
 import type { RunError } from '#lib/core/store'
 import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
 import { advance } from '#lib/engine/advance'
 import type { EngineServices } from '#lib/engine/services'
+import { outputOf } from '#lib/engine/run-tool'
 import { openSession } from '#lib/engine/session'
 import { deployTemplates } from '#lib/engine/templates'
 import { priceOf } from '#lib/models/registry'
@@ -26,6 +29,12 @@ export interface TestOptions {
   /** What `context.state` holds at the start. */
   state?: Record<string, unknown>
   limits?: Partial<RunLimits>
+  /** The agent's own permission: it narrows the template's. */
+  permission?: PermissionRules
+  /** Decides about each call that the rules let ask; without it such a run rejects and names the call. */
+  approve?: (call: { name: string; input: unknown }) => ApprovalDecision | Promise<ApprovalDecision>
+  /** What the outside answers to calls of external tools, by name; a throw is its error. */
+  external?: Record<string, (input: unknown) => unknown>
 }
 
 /** How the run ended and all that it did. */
@@ -79,6 +88,7 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
       deadlines: { sliceAt: now + hourMs / 2, hardAt: now + hourMs / 2 },
     })
     await advance(session)
+    for (const call of store.waiting()) store.answer(call.callId, await outsideAnswer(call, options))
   }
   const end = store.end()
   if (end === null) throw new Error('the run did not come to an end', { cause: fault })
@@ -92,6 +102,22 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
     values: store.values,
     requests,
     costMicros: store.costMicros(),
+  }
+}
+
+async function outsideAnswer(call: ToolCall, options: TestOptions): Promise<Pick<ToolCall, 'state' | 'output'>> {
+  const { name, input } = call
+  if (call.state === 'approval_required') {
+    if (options.approve === undefined) throw new Error(`the run waits for a decision about ${name}: give testAgent \`approve\``)
+    if ((await options.approve({ name, input })) === 'allow') return { state: 'approved', output: null }
+    return { state: 'denied', output: { type: 'error-json', value: { ok: false, errorType: 'denied', retryable: false } } }
+  }
+  const answer = options.external?.[name]
+  if (answer === undefined) throw new Error(`the run waits for a result of ${name} from outside: give testAgent \`external\``)
+  try {
+    return { state: 'completed', output: outputOf(await answer(input)) }
+  } catch (error) {
+    return { state: 'failed', output: { type: 'error-text', value: String(error) } }
   }
 }
 
@@ -123,6 +149,8 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
     agentName: 'test',
     userId: options.userId ?? null,
     metadata: options.metadata ?? {},
+    narrowing: options.permission === undefined ? {} : { permission: options.permission },
+    alwaysAllowed: [],
     settings,
     run: {
       id,

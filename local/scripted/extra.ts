@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { defineAgent, type AgentDefinition } from '#lib/core/define'
 import { dollars, type ModelPrice } from '#lib/core/prices'
+import { permissionRules, type PolicyCall, type Rule } from '#lib/core/policy'
 import { onBusy, runLimits } from '#lib/core/run'
 import type { ProviderEnv } from '#lib/models/provider-entry'
 import { scriptedTools } from '#local/scripted/tools'
@@ -23,7 +24,13 @@ const extra = z.strictObject({
         .strictObject({ maxTokens: count.exactOptional(), maxMessages: count.exactOptional(), keepFirst: count.exactOptional() })
         .exactOptional(),
       toolConcurrency: z.int().positive().exactOptional(),
-      unknownOutcome: z.enum(['seal', 'fail']).exactOptional(),
+      unknownOutcome: z.enum(['seal', 'fail', 'pause']).exactOptional(),
+      permission: permissionRules.exactOptional(),
+      approvers: z.array(z.literal('owner')).exactOptional(),
+      approvalExpiresMs: count.exactOptional(),
+      approvalDefault: z.enum(['allow', 'deny']).exactOptional(),
+      /** Mode custom asks, allows or denies a call by the word in its input's `key`; any other key makes the function throw. */
+      decides: z.literal('by-key').exactOptional(),
     }),
   ),
   /** Dollars per million tokens of `provider/model`. */
@@ -50,9 +57,23 @@ export function extraTemplates(env: ProviderEnv): ExtraTemplates {
   const { templates, prices } = text === '' ? { templates: [], prices: {} } : extra.parse(JSON.parse(text))
   const known = new Map(Object.entries(prices).map(([name, price]) => [name, dollars(price)]))
   return {
-    definitions: templates.map((template) => defineAgent({ ...template, limits: given(template.limits), tools: scriptedTools })),
+    definitions: templates.map(({ decides, permission, ...template }) => {
+      const rules = decides === undefined ? permission : { ...permission, decide: byKey }
+      return defineAgent({
+        ...template,
+        limits: given(template.limits),
+        tools: scriptedTools,
+        ...(rules === undefined ? {} : { permission: rules }),
+      })
+    }),
     price: (name) => known.get(name) ?? null,
   }
+}
+
+const keyed = z.looseObject({ key: z.enum(['allow', 'ask', 'deny']) })
+
+function byKey({ input }: PolicyCall): Rule {
+  return keyed.parse(input).key
 }
 
 /** The limits that were named. */

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { AgentDefinition } from '#lib/core/define'
 import { defineAgent } from '#lib/core/define'
 import { scriptedModelName } from '#local/scripted/model'
-import { scriptedTools } from '#local/scripted/tools'
+import { chargeUpTo, scriptedTools } from '#local/scripted/tools'
 
 /** The template by which anyone drives every situation from outside; registered in local mode only (6-quality). */
 export const scriptedDefinition: AgentDefinition = defineAgent({
@@ -20,6 +20,8 @@ export const templateChange = z.strictObject({
   instructions: z.string().min(1).optional(),
   toolConcurrency: z.int().positive().max(100).optional(),
   withoutTools: z.array(z.string()).default([]),
+  /** A stricter charge: more cents than these do not fit it any more. */
+  chargeAtMost: z.int().positive().optional(),
 })
 
 /** The file in the data folder that a process reads when it starts; a server that is started again is a new deploy. */
@@ -29,13 +31,15 @@ export const templateFile = 'template.json'
 export function deployedScripted(dataDir: string): AgentDefinition[] {
   const file = join(dataDir, templateFile)
   if (!existsSync(file)) return [scriptedDefinition]
-  const { absent, instructions, toolConcurrency, withoutTools } = templateChange.parse(JSON.parse(readFileSync(file, 'utf8')))
+  const { absent, instructions, toolConcurrency, withoutTools, chargeAtMost } = templateChange.parse(JSON.parse(readFileSync(file, 'utf8')))
   if (absent) return []
   const changed = {
     ...scriptedDefinition,
     ...(instructions === undefined ? {} : { instructions }),
     ...(toolConcurrency === undefined ? {} : { toolConcurrency }),
-    tools: scriptedTools.filter((tool) => !withoutTools.includes(tool.name)),
+    tools: scriptedTools
+      .filter((tool) => !withoutTools.includes(tool.name))
+      .map((tool) => (tool.name === 'charge' && chargeAtMost !== undefined ? chargeUpTo(chargeAtMost) : tool)),
   }
   return [defineAgent(changed)]
 }

@@ -44,13 +44,18 @@ const count = defineTool({
   run: ({ key }, context) => ({ key, idempotencyKey: context.idempotencyKey }),
 })
 
-const charge = defineTool({
-  name: 'charge',
-  description: 'An effect that must never be repeated',
-  input: z.object({ key: z.string(), cents: z.int().nonnegative() }),
-  effect: 'once',
-  run: ({ cents }) => ({ charged: cents }),
-})
+/** The tool `charge` with a most of its cents. */
+export function chargeUpTo(most: number): AnyTool {
+  return defineTool({
+    name: 'charge',
+    description: 'An effect that must never be repeated',
+    input: z.object({ key: z.string(), cents: z.int().nonnegative().max(most) }),
+    effect: 'once',
+    run: ({ cents }) => ({ charged: cents }),
+  })
+}
+
+const charge = chargeUpTo(Number.MAX_SAFE_INTEGER)
 
 const fail = defineTool({
   name: 'fail',

@@ -36,9 +36,15 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   agent_not_found: ['There is no agent of this id here, or it was deleted.', 'Check the id; a message with a template makes the agent.'],
   run_not_found: ['There is no run of this id here, or its agent was deleted.', 'Check the id.'],
+  approval_not_found: ['There is no approval of this id here, or its agent was deleted.', 'Read the inbox: GET /api/approvals.'],
+  call_not_found: ['The tool call of this address is gone with its agent.', 'Drop the result.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],
+  already_decided: [
+    'The approval or tool call has been decided, answered, or ended with its run; `state` says how.',
+    'Read it; what stands there is final. The same decision again is no error.',
+  ],
   agent_busy: [
     'The agent works and the message said `onBusy: reject`.',
     'Wait for the run, or leave `onBusy` away: the message then queues.',
@@ -61,6 +67,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   authority_expired: [
     '`overrides.expiresAt` of the agent or message, or the time of its preset, is over.',
     'Make a new agent; an expired authority is not given back.',
+  ],
+  too_late: [
+    'The approval or the call of an external tool has expired: the default of the template was applied.',
+    'Send the agent a new message; raise approvalExpiresMs or expiresMs if people need longer.',
   ],
   expired: [
     'The authority of the run ended before its work did; `error.code` is `authority_expired`.',

@@ -93,7 +93,7 @@ create or replace function baton.call_json(c baton.tool_calls) returns json lang
 begin
   return json_build_object('callId', c.call_id, 'runId', c.run_id, 'step', c.step, 'index', c.index, 'name', c.name, 'input', c.input,
     'effect', c.effect, 'state', c.state, 'output', c.output, 'attempts', c.attempts, 'epoch', c.epoch, 'idempotencyKey', c.idempotency_key,
-    'isError', c.state in ('failed', 'denied', 'sealed'), 'startedAt', c.started_at, 'endedAt', c.ended_at,
+    'isError', c.state in ('failed', 'denied', 'sealed'), 'approval', c.approval, 'startedAt', c.started_at, 'endedAt', c.ended_at,
     'durationMs', baton.millis(c.ended_at - c.started_at), 'auditTrail', c.audit);
 end $$;
 
@@ -119,17 +119,20 @@ end $$;
 create or replace function baton.seal_calls(w baton.work, note text) returns baton.work language plpgsql set search_path = '' as $$
 declare
   c baton.tool_calls;
+  waited boolean;
 begin
   for c in
     select * from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.run_id = (w.r).run_id and not t.entered
       and not baton.is_final_call(t.state) order by t.step, t.index
   loop
+    waited := c.state in ('approval_required', 'waiting_external');
     update baton.tool_calls t set state = 'sealed', ended_at = baton.clock(),
-      output = json_build_object('type', 'error-text', 'value', case when c.state = 'executing'
+      output = json_build_object('type', 'error-text', 'value', case when c.attempts > 0
         then 'The outcome of this call is unknown: it may have happened. Check before repeating it. (' || note || ')'
         else 'This call was not executed. (' || note || ')' end),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'sealed', 'note', note)
     where t.agent_uid = c.agent_uid and t.call_id = c.call_id returning * into c;
+    if waited then w := baton.cancel_wait(w, c, note); end if;
     w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_end', 'step', c.step,
       'data', jsonb_build_object('call', baton.call_json(c)))));
   end loop;

@@ -27,7 +27,7 @@ create or replace function baton.opened(w baton.work) returns json language plpg
 begin
   return (
     select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
-    'metadata', (w.a).metadata, 'narrowing', (w.a).narrowing, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
+    'metadata', (w.a).metadata, 'narrowing', (w.a).narrowing, 'alwaysAllowed', (w.a).always_allowed, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
     'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
@@ -86,7 +86,8 @@ begin
   select * into target from baton.runs r where r.run_id = open_answer.run_id;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
     'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', reserved, 'replayed', replayed,
-    'halt', interrupted);
+    'halt', interrupted, 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
+      then baton.waits_json((w.a).agent_uid, (w.a).active_run) || jsonb_build_object('runId', (w.a).active_run) end);
 end $$;
 
 create or replace function baton.refuse(code text, details jsonb default '{}') returns json language plpgsql stable set search_path = '' as $$
@@ -195,7 +196,8 @@ begin
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
 
   if (w.a).active_run is not null then
-    if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)); end if;
+    if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)
+      || case when (w.a).state = 'paused' then baton.waits_json((w.a).agent_uid, (w.a).active_run) else '{}' end); end if;
     if (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
       return baton.refuse('queue_full', jsonb_build_object('queued', (w.a).queued, 'retryAfterMs', 5000));
     end if;

@@ -77,6 +77,8 @@ begin
     w.a.state := 'working';
     w := baton.state_changed(w);
   end if;
+  -- A decision that met a live lease whose executor then died has left results that nobody entered.
+  w := baton.enter_results(w);
   w := baton.grant_lease(w, p ->> 'sliceId', (p ->> 'leaseMs')::numeric);
   w.r.template_last := (w.a).settings ->> 'templateVersion';
   if (w.r).slices > 1 then

@@ -48,20 +48,27 @@ begin
 end $$;
 
 -- Marks the calls that start now; their tool_start events stand in the intent's commit.
-create or replace function baton.start_calls(w baton.work, ids jsonb) returns baton.work language plpgsql set search_path = '' as $$
+drop function if exists baton.start_calls(baton.work, jsonb);
+-- external: {callId: milliseconds that the outside has to answer}. What somebody must decide cannot be started.
+create or replace function baton.start_calls(w baton.work, ids jsonb, external jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   c baton.tool_calls;
 begin
-  for c in with started as (update baton.tool_calls t set state = 'executing', epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
+  for c in with started as (update baton.tool_calls t set state = case when t.effect = 'external' then 'waiting_external' else 'executing' end, epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
       started_at = coalesce(t.started_at, baton.clock()),
-      audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'executing', 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
-    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and not baton.is_final_call(t.state) returning *)
+      audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', case when t.effect = 'external' then 'waiting_external' else 'executing' end, 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
+    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and t.state in ('pending', 'approved', 'executing') returning *)
     select * from started order by step, index
   loop
     if c.attempts = 1 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
         'data', jsonb_build_object('callId', c.call_id, 'name', c.name, 'input', c.input, 'effect', c.effect, 'attempt', c.attempts))));
       w.r.tool_calls := (w.r).tool_calls + 1;
+    end if;
+    if c.effect = 'external' then perform baton.await_external(w, c.call_id, (external ->> c.call_id)::numeric); end if;
+    if c.effect in ('once', 'external') then
+      perform baton.audit_run(w, jsonb_build_object('action', 'tool.call', 'decision', 'allowed', 'callId', c.call_id, 'scope', 'tool:' || c.name,
+        'reason', c.approval ->> 'id', 'data', jsonb_build_object('attempt', c.attempts, 'effect', c.effect)));
     end if;
   end loop;
   return w;
@@ -95,6 +102,7 @@ begin
   perform baton.write_calls(w, h -> 'calls');
   if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
   w := baton.append_events(w, coalesce(h -> 'events', '[]'));
+  w := baton.guard_calls(w, h -> 'calls');
   w := baton.ended_calls_events(w, h -> 'calls');
   insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(coalesce(h -> 'values', '{}')) e
   on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
@@ -138,10 +146,11 @@ declare
   before bigint;
   verdict text;
   first_seq bigint;
+  pausing text;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found then return baton.refuse('lease_lost'); end if;
-  if (w.a).last_commit = p ->> 'commitId' then return baton.commit_answer(w, (w.a).last_answer); end if;
+  if (w.a).last_commit = p ->> 'commitId' then return baton.commit_answer(w, (w.a).last_answer, i -> 'waiting'); end if;
   if (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then return baton.refuse('lease_lost'); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   first_seq := (w.a).last_event_seq + 1;
@@ -170,13 +179,19 @@ begin
     w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
     w := baton.state_changed(baton.release(w));
   else
-    if allowed and i ->> 'start' is not null then w := baton.count_calls(baton.start_calls(w, i -> 'start'), jsonb_array_length(i -> 'start')); end if;
+    if allowed and i ->> 'start' is not null then
+      w := baton.count_calls(baton.start_calls(w, i -> 'start', i -> 'external'), jsonb_array_length(i -> 'start'));
+    end if;
+    pausing := case when allowed and (i ->> 'pause')::boolean then baton.waits_for(w, true) end;
     if allowed and i ->> 'reserve' is not null then
       select * into x from baton.reserve(w, i -> 'reserve');
       w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
       verdict := x.verdict;
     end if;
-    if i ->> 'release' is not null then
+    -- Decided from what stands under the lock: a decision that came meanwhile turns the pause into going on.
+    if pausing is not null then
+      w := baton.pause_run(w, pausing);
+    elsif i ->> 'release' is not null then
       w := baton.append_event(w, 'monitor', 'handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
       w := baton.release(w);
     else
@@ -190,11 +205,12 @@ begin
     'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict, 'none'), 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
   w := baton.finish(w);
-  return baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')));
+  return baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
 end $$;
 
 -- The answer carries what the next step needs: the messages that entered beside the executor's own, the flags, the run's state.
-create or replace function baton.commit_answer(w baton.work, result jsonb) returns json language plpgsql stable set search_path = '' as $$
+drop function if exists baton.commit_answer(baton.work, jsonb);
+create or replace function baton.commit_answer(w baton.work, result jsonb, waiting jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   r baton.runs;
 begin
@@ -207,5 +223,9 @@ begin
     'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]')
       from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq between (result ->> 'enteredFrom')::bigint and (result ->> 'enteredTo')::bigint
         and m.role <> 'assistant') end,
+    -- Of the calls that waited when the executor sent this: what has become of those that somebody has answered since.
+    'decided', case when jsonb_array_length(waiting) > 0 then (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]')
+      from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.call_id in (select jsonb_array_elements_text(waiting))
+        and c.state not in ('approval_required', 'waiting_external')) else '[]'::json end,
     'enteredFrom', result -> 'enteredFrom');
 end $$;

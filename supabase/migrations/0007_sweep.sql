@@ -69,7 +69,7 @@ begin
     or s.last_at > baton.clock() + interval '1 second';
   if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json); end if;
   rows := baton.unsent(env, resend, most);
-  rows := rows || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
+  rows := rows || baton.sweep_waits(env, most) || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
   return json_build_object('ok', true, 'swept', true, 'outbox', rows);
 end $$;
 
@@ -142,6 +142,9 @@ begin
   with gone as (delete from baton.webhook_deliveries w where w.ctid = any (array(
     select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most)) returning 1)
   select count(*) from gone into deliveries_gone;
+  -- With their agent, or after 400 days.
+  delete from baton.approvals d where d.id in (select v.id from baton.approvals v where v.environment = env and v.created_at < now_at - interval '400 days'
+    and v.state <> 'pending' limit most);
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
   update baton.sweeps s set pruned_at = now_at where s.environment = env;
   return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone);

@@ -4,7 +4,7 @@ create or replace function baton.agent_json(a baton.agents) returns json languag
 begin
   return json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
     'model', a.settings ->> 'model', 'state', a.state, 'steps', a.steps, 'queued', a.queued, 'activeRunId', a.active_run, 'metadata', a.metadata,
-    'overrides', a.overrides, 'expiresAt', a.expires_at, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
+    'overrides', a.overrides, 'expiresAt', a.expires_at, 'alwaysAllowed', a.always_allowed, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
     'userId', a.owner_id, 'messages', a.last_message_seq, 'lastSeq', a.last_event_seq, 'windowFrom', a.window_from, 'windowTokens', a.window_tokens,
     'createdAt', a.created_at, 'updatedAt', a.updated_at);
 end $$;
@@ -126,6 +126,8 @@ begin
       where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
+    'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,
+    'blockedBy', case when r.state = 'queued' and a.state = 'paused' then a.active_run end,
     'webhooks', (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id));
 end $$;

@@ -14,6 +14,11 @@ declare
     ['get_run', 'get_run', 'agents:read'],
     ['list_agents', 'list_agents', 'agents:read'],
     ['list_runs', 'list_runs', 'agents:read'],
+    -- These authorize by themselves: more than one right opens them, and a call's signed address is its own credential.
+    ['decide', 'decide', ''],
+    ['get_approval', 'get_approval', ''],
+    ['list_approvals', 'list_approvals', ''],
+    ['call_result', 'call_result', ''],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
     ['commit', 'commit_step', ''],

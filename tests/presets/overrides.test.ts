@@ -18,9 +18,9 @@ const send = (agent: string, message: string, body: object = {}): Promise<Reply>
 const now = async (): Promise<number> => Date.parse(String((await world.http('GET', '/api/local/time')).body['now']))
 const at = async (ms: number): Promise<string> => new Date((await now()) + ms).toISOString()
 
-test('A77: a run whose authority ends while it works starts nothing more and ends expired with authority_expired', async () => {
-  const tools = [{ name: 'wait', input: { ms: 1_500 } }]
-  const overrides = { expiresAt: await at(700) }
+test.concurrent('A77: a run whose authority ends while it works starts nothing more and ends expired with authority_expired', async () => {
+  const tools = [{ name: 'wait', input: { ms: 5_000 } }]
+  const overrides = { expiresAt: await at(4_000) }
   const reply = await send('a77', script({ tools }, { text: 'too late' }), { overrides })
   expect(reply).toMatchObject({ status: 410, body: { code: 'expired', state: 'expired', stopReason: 'expired', retryable: false } })
   const run = await world.run(String(reply.body['runId']))
@@ -32,12 +32,12 @@ test('A77: a run whose authority ends while it works starts nothing more and end
   expect(await send('a77', 'still there')).toMatchObject({ status: 200 })
 })
 
-test('A77: calls that had not begun at T are never executed', async () => {
+test.concurrent('A77: calls that had not begun at T are never executed', async () => {
   const tools = [
-    ...Array.from({ length: 3 }, () => ({ name: 'wait', input: { ms: 1_200 } })),
+    ...Array.from({ length: 3 }, () => ({ name: 'wait', input: { ms: 5_000 } })),
     { name: 'charge', input: { key: 'after-t', cents: 1 } },
   ]
-  const reply = await send('a77-calls', script({ tools }, { text: 'no' }), { overrides: { expiresAt: await at(600) } })
+  const reply = await send('a77-calls', script({ tools }, { text: 'no' }), { overrides: { expiresAt: await at(4_000) } })
   expect(reply).toMatchObject({ status: 410 })
   expect(await world.effects({ key: 'after-t' })).toEqual([])
   const calls = (await world.http('GET', '/api/agents/a77-calls/tool-calls')).body['data'] as {

@@ -1,0 +1,5 @@
+import { bind } from '#app/bind'
+import { decideApproval, getApproval } from '#lib/api/approvals'
+
+export const maxDuration = 60
+export const { GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS } = bind(getApproval, decideApproval)

@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { BatonError } from '#lib/core/errors'
+import type { ToolOutput } from '#lib/core/run'
+import { json } from '#lib/api/answers'
+import { endpoint } from '#lib/api/endpoint'
+import { idParams } from '#lib/api/schemas'
+import { tellWatchers } from '#lib/api/watchers'
+import { refusalError } from '#lib/engine/open'
+import { cut, outputOf } from '#lib/engine/run-tool'
+import { verifyCallToken } from '#lib/http/token'
+import { refuse } from '#lib/http/validate'
+import type { Services } from '#lib/services'
+
+/** What the outside sends: a result, or why there is none. */
+const resultBody = z
+  .strictObject({ output: z.json().optional(), error: z.json().optional() })
+  .refine((body) => (body.output === undefined) !== (body.error === undefined), { message: 'send either output or error' })
+
+/** POST /api/tool-calls/{id}/result?token=: the address of one call is its credential, and good for one result. */
+export const giveResult = endpoint({
+  method: 'POST',
+  path: '/api/tool-calls/{id}/result',
+  summary: 'The result of an external tool call; the token in the address is the credential, and counts once',
+  access: 'open',
+  params: idParams,
+  query: z.object({ token: z.string().max(4_096) }),
+  body: resultBody,
+  async handler({ services, params, query, body, requestId }) {
+    const claims = await verifyCallToken(query.token, services.config.encryptionKey)
+    if (claims.callId !== params.id) throw new BatonError('unauthorized', 'The token is for another tool call; nothing was done.')
+    const { agentUid, callId } = claims
+    const answer = await services.store.callResult({
+      environment: services.config.environment,
+      agentUid,
+      callId,
+      state: body.error === undefined ? 'completed' : 'failed',
+      output: cut(
+        body.error === undefined ? checked(services, claims, body.output) : errorOutput(body.error),
+        services.config.maxResultBytes,
+      ),
+      requestId,
+    })
+    if (!answer.ok) {
+      const { outbox, ...refusal } = answer
+      if (Array.isArray(outbox)) services.dispatch(outbox)
+      throw refusalError({ ...refusal, ok: false, code: answer.code })
+    }
+    services.dispatch(answer.outbox)
+    tellWatchers(services, answer.run, answer.epoch)
+    return json(200, { callId, state: answer.call.state, runId: answer.run.id })
+  },
+})
+
+/** A result from outside fits what the tool says of its output, where it says so. Throws BatonError validation. */
+function checked(services: Services, claims: { template: string; tool: string }, output: unknown): ToolOutput {
+  const tool = services.templates.get(claims.template)?.tools?.find((candidate) => candidate.name === claims.tool)
+  const parsed = tool?.output?.safeParse(output)
+  if (parsed !== undefined && !parsed.success) {
+    refuse(
+      parsed.error.issues.map((issue) => ({
+        in: 'body' as const,
+        path: `/output${issue.path.map((key) => `/${String(key)}`).join('')}`,
+        message: issue.message,
+      })),
+    )
+  }
+  return outputOf(output)
+}
+
+function errorOutput(error: z.output<typeof resultBody>['error']): ToolOutput {
+  return typeof error === 'string' ? { type: 'error-text', value: error } : { type: 'error-json', value: error ?? null }
+}
