@@ -137,6 +137,21 @@ test('limits of agent and message lower those of the run, each alone and both to
   expect(await ask(900)).toBe('granted')
 })
 
+test('A84: the total of a preset is a budget of the agent over all its runs; one that stands is only lowered', async () => {
+  // As the budgets' own migration makes it.
+  await kit.sql(`create table if not exists baton.budgets (environment text, tenant_id text, scope text, period text, limit_micros bigint, limit_tokens bigint,
+    limit_calls bigint, max_per_call_micros bigint, updated_at timestamptz, updated_by text, primary key (environment, tenant_id, scope, period))`)
+  const budget = (agent: string) =>
+    kit.sql(`select period, limit_micros, max_per_call_micros from baton.budgets where scope = $1`, [`agent:${agent}`])
+  await make('total', { limits: { maxCostMicros: 500, maxPerCallMicros: 50 } })
+  expect(await budget('total')).toEqual([{ period: 'lifetime', limit_micros: '500', max_per_call_micros: '50' }])
+  ok(await kit.store.deleteAgent(authority, 'total'))
+  await make('total', { limits: { maxCostMicros: 700 } })
+  expect(await budget('total')).toEqual([{ period: 'lifetime', limit_micros: '500', max_per_call_micros: '50' }])
+  await make('unlimited', { expiresInMs: 1_000 })
+  expect(await budget('unlimited')).toEqual([])
+})
+
 test('a message that narrows cannot steer a run under other rules: it becomes the next one', async () => {
   const held = await hold(kit, 'steered')
   const request = withRun('steered', { expiresInMs: 60_000 })
