@@ -81,7 +81,7 @@ describe('outside local mode', () => {
     expect(await outcome({}, { local: false, access: 'run-stream', id: 'run_1', url: `http://localhost/?token=${token}` })).toBe(
       'access_control_missing',
     )
-    expect(await outcome({ host: 'evil.example' }, { local: false, access: 'open' })).toBe('anonymous ten_local')
+    expect(await outcome({ host: 'evil.example' }, { local: false, access: 'open' })).toBe('anonymous {"keyHash":""}')
   })
 })
 
@@ -91,7 +91,9 @@ describe('?token=', () => {
 
   test('opens exactly its own stream', async () => {
     const own = await url({ kind: 'run', id: 'run_1' })
-    expect(await outcome({}, { access: 'run-stream', id: 'run_1', url: own })).toBe('stream ten_local u')
+    expect(await outcome({}, { access: 'run-stream', id: 'run_1', url: own })).toBe(
+      'stream {"stream":{"tenant":"ten_local","agentUid":"u"}} u',
+    )
     expect(await outcome({}, { access: 'run-stream', id: 'run_2', url: own })).toBe('forbidden')
     expect(await outcome({}, { access: 'agent-stream', id: 'run_1', url: own })).toBe('forbidden')
     expect(await outcome({}, { access: 'run-stream', id: 'run_1', url: await url({ kind: 'run', id: 'run_1', tenantId: 'ten_2' }) })).toBe(
