@@ -17,10 +17,6 @@ export const overrides = z.strictObject({
 })
 export type Overrides = z.infer<typeof overrides>
 
-/** So many model and tool calls of one agent in a window of so many milliseconds. */
-export const callRate = z.object({ calls: z.int().nonnegative(), ms: z.int().positive() })
-export type CallRate = z.infer<typeof callRate>
-
 /** Overrides with their preset resolved: what rows hold and executors obey. Money in integer micro-dollars. */
 export const narrowing = z.object({
   model: z.string().exactOptional(),
@@ -30,7 +26,8 @@ export const narrowing = z.object({
   expiresInMs: z.int().nonnegative().exactOptional(),
   /** Lowers the limits of runs; of an agent, `maxCostMicros` is also the limit of all its runs together. */
   limits: z.object({ maxCostMicros: z.int().nonnegative(), maxPerCallMicros: z.int().nonnegative().exactOptional() }).exactOptional(),
-  rate: callRate.exactOptional(),
+  /** So many model and tool calls of one agent in a window of so many milliseconds. */
+  rate: z.object({ calls: z.int().nonnegative(), ms: z.int().positive() }).exactOptional(),
 })
 export type Narrowing = z.infer<typeof narrowing>
 

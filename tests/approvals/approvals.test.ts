@@ -156,7 +156,7 @@ describe.concurrent('a call that a person must decide', () => {
     await decide(approval.id, { decision: 'allow' })
     expect((await world.ended(runId)).output).toBe('both')
     const [results] = (await world.messages('mixed')).filter((row) => row.role === 'tool')
-    expect((results?.content as { toolName: string }[]).map((part) => part.toolName)).toEqual(['charge', 'echo'])
+    expect(((results?.content ?? []) as { toolName: string }[]).map((part) => part.toolName)).toEqual(['charge', 'echo'])
   })
 
   test('decided while the slice is still at work: it goes on without a pause', async () => {
