@@ -11,6 +11,7 @@ import type { ProviderEntry, ProviderEnv } from '#lib/models/provider-entry'
 import type { Rpc } from '#lib/store/rpc'
 import { createCrasher, crashPoint } from '#local/crash'
 import { extraTemplates } from '#local/scripted/extra'
+import { hookedDefinition } from '#local/scripted/hooked'
 import { localModels } from '#local/scripted/local-models'
 import { createScriptedModel, scriptedPrice } from '#local/scripted/model'
 import { deployedScripted } from '#local/scripted/template'
@@ -49,7 +50,7 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
   let direct: Rpc | null = null
 
   return {
-    definitions: real.includes('supabase') ? [] : [...deployedScripted(dataDir), ...extra.definitions],
+    definitions: real.includes('supabase') ? [] : [...deployedScripted(dataDir), hookedDefinition(dataDir), ...extra.definitions],
     model: (models) => localModels({ models, scripted, providers, env, real: real.includes('models'), log }),
     price: (model) => extra.price(model) ?? (model.startsWith('local/') ? scriptedPrice : null),
     rpc(rpc) {

@@ -3,12 +3,12 @@ import type { AgentUid } from '#lib/core/ids'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { sealedWebhook } from '#lib/api/messages'
+import { narrowingOf, overridesOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
-import { checkedOverrides } from '#lib/api/overrides'
 import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
 
@@ -28,10 +28,18 @@ export const createAgent = endpoint({
         templates: known,
       })
     }
-    const overrides = checkedOverrides(templates.get(body.template), body)
+    const overrides = overridesOf(body)
     const uid = ids.uuid() as AgentUid
+    const authority = authorityOf(services, caller)
+    const narrowing = await narrowingOf(
+      services,
+      authority,
+      { name: null, template: body.template },
+      overrides,
+      body.overrides?.permission === undefined ? 'permission' : 'overrides',
+    )
     const request = {
-      ...authorityOf(services, caller),
+      ...authority,
       versions: templates.versions,
       settings,
       agent: {
@@ -42,6 +50,7 @@ export const createAgent = endpoint({
         metadata: body.metadata ?? {},
         overrides,
         webhook: sealedWebhook(services, body.webhook),
+        ...(narrowing === null ? {} : { narrowing }),
       },
     }
     let answer = await services.store.createAgent(request)

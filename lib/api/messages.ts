@@ -6,6 +6,7 @@ import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } f
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
+import { narrowingOf } from '#lib/api/overrides'
 import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
@@ -83,15 +84,18 @@ async function accept(context: SendContext, execute: boolean): Promise<OpenedMes
       `A message may have ${services.config.maxMessageBytes} bytes; this one has ${bytes}. Nothing was kept.`,
     )
   }
+  const authority = authorityOf(services, caller)
+  const narrowing = await narrowingOf(services, authority, { name: params.id, template: body.template ?? null }, body.overrides)
   return openMessage(
     services,
     {
-      authority: authorityOf(services, caller),
+      authority,
+      narrowed: narrowing === null || body.overrides === undefined ? null : { overrides: body.overrides, narrowing },
       agentName: params.id,
       template: body.template ?? null,
       mustExist: readIfMatchAny(request.headers),
       content: body.message,
-      kind: 'message',
+      kind: body.kind ?? 'message',
       metadata: body.metadata ?? {},
       onBusy: body.onBusy ?? null,
       limits: body.limits === undefined ? null : { ...body.limits },

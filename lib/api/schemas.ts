@@ -61,6 +61,8 @@ export const sendMessageBody = z.strictObject({
   onBusy: onBusy.optional(),
   webhook: webhook.optional(),
   limits: lowerLimits.optional(),
+  kind: z.literal('message', 'only "message" is known here; reminders come with a later release').optional(),
+  overrides: overrides.optional(),
 })
 
 /** The body of POST /api/agents. */

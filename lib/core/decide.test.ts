@@ -115,3 +115,26 @@ describe('calls that somebody must answer', () => {
     expect(decide(opened({ calls: [asked], flags: { stop: 'cancelled', hold: false } }), rules)).toMatchObject({ kind: 'end' })
   })
 })
+
+describe('A77: authority that has expired', () => {
+  const over: Rules = { ...rules, expired: true }
+  const expired = { kind: 'end', state: 'expired', stopReason: 'expired', error: { code: 'authority_expired' } }
+
+  test('begins neither a model call nor a tool', () => {
+    expect(decide(opened(), over)).toMatchObject(expired)
+    expect(decide(opened({ calls: [call('a')] }), over)).toMatchObject(expired)
+    expect(decide(opened({ calls: [call('a', { state: 'executing', epoch: 0 })] }), over)).toMatchObject(expired)
+  })
+
+  test('finishes what is in hand, and an answer that is there', () => {
+    const inHand = call('a', { state: 'executing', epoch: opened().lease.epoch })
+    expect(decide(opened({ calls: [inHand, call('b')] }), over)).toMatchObject({ kind: 'tools', inHand: [inHand], start: [] })
+    expect(decide(opened({ window: answered }), over)).toMatchObject({ kind: 'end', state: 'completed' })
+  })
+})
+
+test('a model that is not priced on the agent row may be another one', () => {
+  const unpriced = { settings: { ...opened().settings, price: null } }
+  expect(decide(opened({ ...unpriced, narrowing: { model: 'local/other' } }), rules)).toEqual({ kind: 'model' })
+  expect(decide(opened({ ...unpriced, run: { narrowing: { model: 'local/other' } } }), rules)).toEqual({ kind: 'model' })
+})

@@ -17,11 +17,21 @@ const failed = (stopReason: StopReason, message: string): Decision => ({
   error: { code: stopReason, message },
 })
 
+const authorityExpired: Decision = {
+  kind: 'end',
+  state: 'expired',
+  stopReason: 'expired',
+  output: null,
+  error: { code: 'authority_expired', message: 'The authority of the run has expired; what had been committed is kept.' },
+}
+
 /** The settings that a decision depends on beside the state. */
 export interface Rules {
   /** So many take-overs without a commit between them are borne; one more ends the run (invariant 12). */
   maxStepCrashes: number
   unknownOutcome: 'seal' | 'fail' | 'pause'
+  /** The authority of the run has ended: what is in hand is finished, and nothing more is begun. */
+  expired?: boolean
 }
 
 /** Decides the next step of a run from the loaded state alone: no clock, no I/O (2-run-contract, One engine). */
@@ -61,8 +71,11 @@ export function decide(opened: Opened, rules: Rules): Decision {
     if (run.toolCalls + fresh.length > run.limits.maxToolCalls) {
       return failed('max_tool_calls', `The run may make ${run.limits.maxToolCalls} tool calls.`)
     }
-    if (open.every((call) => isWaiting(call))) return { kind: 'pause' }
     const [seal, ask] = rules.unknownOutcome === 'pause' ? [[], unknown] : [unknown, []]
+    if (rules.expired === true) {
+      return inHand.length > 0 ? { kind: 'tools', inHand, start: [], seal, ask } : authorityExpired
+    }
+    if (open.every((call) => isWaiting(call))) return { kind: 'pause' }
     return { kind: 'tools', inHand, start: [...again, ...fresh], seal, ask }
   }
   const last = opened.window.at(-1)
@@ -70,15 +83,21 @@ export function decide(opened: Opened, rules: Rules): Decision {
   if (last?.role === 'assistant') {
     return { kind: 'end', state: 'completed', stopReason: 'end_turn', output: textOf(last.content), error: null }
   }
+  if (rules.expired === true) return authorityExpired
   if (outOfTime !== null) return outOfTime
   if (run.step >= run.limits.maxSteps) return failed('max_steps', `The run may take ${run.limits.maxSteps} steps.`)
   if (run.usage.inputTokens + run.usage.outputTokens >= run.limits.maxTokens) {
     return failed('max_tokens', `The run may use ${run.limits.maxTokens} tokens.`)
   }
-  if (opened.settings.price === null) {
+  if (opened.settings.price === null && narrowedModel(opened) === null) {
     return failed('price_unknown', `No price is known for ${opened.settings.model}; add it in lib/providers.ts.`)
   }
   return { kind: 'model' }
+}
+
+/** The only model of the run where its message or its agent names one; null where the template's are used. */
+export function narrowedModel(opened: Opened): string | null {
+  return opened.run.narrowing?.model ?? opened.narrowing?.model ?? null
 }
 
 /** True for a call that a person or the outside must answer. */

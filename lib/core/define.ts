@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { HookDefinition } from '#lib/core/hooks'
 import { checkPermission, type Permission } from '#lib/core/policy'
 import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
 
@@ -83,8 +84,12 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   model: string
   /** Tried in order when the model's retries are used up. */
   fallback?: readonly string[]
+  /** More models that the overrides of an agent or a message may name. */
+  models?: readonly string[]
   instructions: string | ((context: InstructionContext) => string | Promise<string>)
   tools?: Tools
+  /** Asked in their order before and after tools and model calls (docs/templates.md). */
+  hooks?: readonly HookDefinition[]
   limits?: Partial<RunLimits>
   maxQueued?: number
   onBusy?: OnBusy
@@ -109,17 +114,26 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   public?: boolean
 }
 
-/** Describes a template. Throws a TypeError for a bad id, doubled tool names, a model without a provider prefix or contradicting rules. */
+/**
+ * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix or contradicting
+ * rules.
+ */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
     throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
   if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
-  const names = (agent.tools ?? []).map((tool) => tool.name)
-  const doubled = names.find((name, index) => names.indexOf(name) !== index)
-  if (doubled !== undefined) throw new TypeError(`template ${agent.id}: two tools are named ${doubled}`)
+  const names = checkNames(agent.id, 'tools', agent.tools ?? [])
+  checkNames(agent.id, 'hooks', agent.hooks ?? [])
   const [problem] = checkPermission(agent.permission ?? {}, names)
   if (problem !== undefined) throw new TypeError(`template ${agent.id}: permission${problem.path}: ${problem.message}`)
   if (agent.approvalExpiresMs !== undefined && !(agent.approvalExpiresMs > 0))
     throw new TypeError(`template ${agent.id}: approvalExpiresMs must be above 0`)
   return agent
+}
+
+function checkNames(id: string, kind: string, named: readonly { name: string }[]): string[] {
+  const names = named.map(({ name }) => name)
+  const doubled = names.find((name, index) => names.indexOf(name) !== index)
+  if (doubled !== undefined) throw new TypeError(`template ${id}: two ${kind} are named ${doubled}`)
+  return names
 }

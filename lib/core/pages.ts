@@ -3,7 +3,7 @@ import type { AuditStore } from '#lib/core/audit'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
-import type { Overrides } from '#lib/core/overrides'
+import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { SwitchStore, SwitchView } from '#lib/core/switches'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
@@ -11,7 +11,7 @@ import type { Authority, EngineStore, OpenAnswer, OpenRequest, Refusal, RunView 
 import type { WebhookStore } from '#lib/core/webhooks'
 
 /** An agent as callers see it. */
-export interface AgentView {
+export interface AgentView extends NarrowedView {
   id: string
   agentUid: AgentUid
   template: string
@@ -22,7 +22,6 @@ export interface AgentView {
   queued: number
   activeRunId: RunId | null
   metadata: Record<string, unknown>
-  overrides: Overrides
   /** Tools that a person has allowed for good. */
   alwaysAllowed: string[]
   webhook: { url: string } | null

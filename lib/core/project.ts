@@ -67,7 +67,7 @@ function mergeCalls(opened: Opened, writes: readonly CallWrite[]): ToolCall[] {
   for (const write of writes) {
     const known = calls.get(write.callId)
     if (known && isFinal(known.state)) continue
-    const { note: _note, approval: _asked, ...call } = write
+    const { note: _note, hook: _hook, approval: _asked, ...call } = write
     calls.set(write.callId, {
       ...call,
       runId: opened.run.id,

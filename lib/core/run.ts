@@ -2,7 +2,7 @@ import type { ModelMessage } from 'ai'
 import { z } from 'zod'
 import type { Approved } from '#lib/core/approvals'
 import type { AgentUid, CallId, RunId, SliceId } from '#lib/core/ids'
-import type { Overrides } from '#lib/core/overrides'
+import type { Narrowing } from '#lib/core/overrides'
 
 /** Highest row format this build can read; `claim` leaves newer rows to newer code (2-run-contract, Templates and deploys). */
 export const formatVersion = 1
@@ -50,6 +50,8 @@ export const stopReason = z.enum([
   'bad_request',
   'model_not_found',
   'price_unknown',
+  'hook_stopped',
+  'hook_failed',
   'provider_auth',
   'provider_quota',
   'provider_rate_limited',
@@ -110,6 +112,8 @@ export const runLimits = z.object({
   maxTokens: z.int().nonnegative(),
   maxWallMs: z.int().nonnegative(),
   sliceMs: z.int().positive(),
+  /** What one model call may cost at most; comes from presets. */
+  maxPerCallMicros: z.int().nonnegative().exactOptional(),
 })
 export type RunLimits = z.infer<typeof runLimits>
 
@@ -153,6 +157,10 @@ export interface ToolCall {
 export interface Flags {
   stop: 'cancelled' | 'interrupted' | 'killed' | null
   hold: boolean
+  /** Milliseconds until the authority of the run ends, 0 or less when it has; null when it does not. */
+  expiresInMs?: number | null
+  /** How many model and tool calls the agent may still make, and in how many milliseconds its window ends; null without a rate. */
+  rate?: { left: number; resetInMs: number } | null
 }
 
 /** What the agent row carries of its template so that `open` can decide alone (2-run-contract, One engine). */
@@ -195,6 +203,8 @@ export interface Run {
   usage: Usage
   workMs: number
   metadata: Record<string, unknown>
+  /** What the message has narrowed. */
+  narrowing?: Narrowing
 }
 
 /** The right to write: each write names the slice and the epoch. */
@@ -211,11 +221,11 @@ export interface Opened {
   agentName: string
   userId: string | null
   metadata: Record<string, unknown>
-  /** What the agent was made with. */
-  overrides: Overrides
   /** Tools that a person has allowed for this agent for good. */
   alwaysAllowed: string[]
   settings: AgentSettings
+  /** What the agent was made with. */
+  narrowing?: Narrowing
   run: Run
   lease: Lease
   window: StoredMessage[]

@@ -55,7 +55,6 @@ export function opened(change: Partial<Omit<Opened, 'run'>> & { run?: Partial<Ru
     agentName: 'a',
     userId: null,
     metadata: {},
-    overrides: {},
     alwaysAllowed: [],
     settings: {
       template: 't',

@@ -1,7 +1,8 @@
 import type { ModelMessage } from 'ai'
 import type { Guarded, WaitingAnswer, WaitingIntends, Waits } from '#lib/core/approvals'
+import type { HookDecided } from '#lib/core/hooks'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
-import type { Overrides } from '#lib/core/overrides'
+import type { Narrowed, NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type {
   AgentSettings,
@@ -36,7 +37,7 @@ export interface NewEvent {
 }
 
 /** A new call, or the outcome of one; a call that is final is never changed again. */
-export interface CallWrite extends Guarded {
+export interface CallWrite extends Guarded, HookDecided {
   callId: CallId
   step: number
   index: number
@@ -192,8 +193,7 @@ export interface OpenRequest extends Authority {
     mustExist: boolean
     template: string | null
     metadata?: Record<string, unknown>
-    overrides?: Overrides
-  }
+  } & Narrowed
   /** Deployed templates and the version of each. */
   versions: Record<string, string>
   settings: AgentSettings | null
@@ -203,15 +203,15 @@ export interface OpenRequest extends Authority {
     metadata: Record<string, unknown>
     webhook: { url: string; secret: string | null } | null
     traceparent: string | null
-  }
+  } & Narrowed
   onBusy: string | null
   message: NewMessage
   idempotency: { key: string; hash: string } | null
-  execute: { sliceId: SliceId; leaseMs: number; reserve: Reservation } | null
+  execute: { sliceId: SliceId; leaseMs: number; reserve: Reservation | null } | null
 }
 
 /** A run as callers see it (3-http-api). */
-export interface RunView {
+export interface RunView extends NarrowedView {
   id: RunId
   agentId: string
   agentUid: AgentUid

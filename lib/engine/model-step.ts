@@ -3,14 +3,15 @@ import { isRetryable, ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import { costMicros } from '#lib/core/prices'
 import type { StopReason, Usage } from '#lib/core/run'
-import type { Happened, Intends, Settlement } from '#lib/core/store'
+import type { Happened, Intends, NewEvent, Settlement } from '#lib/core/store'
 import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
+import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
 import type { Session } from '#lib/engine/session'
-import { currentModel, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
+import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
  * One model call and the commit of its answer or of its failure. Leaves `session.opened` as the database has it.
@@ -19,16 +20,23 @@ import { currentModel, requestFor, reservationFor, settle, unansweredSettlement 
 export async function modelStep(session: Session): Promise<void> {
   const { opened, services } = session
   const gateMs = session.gateMs(currentModel(session, opened.run.modelIndex))
-  if (gateMs > 0) return atGate(session, gateMs, 'provider_rate_limited')
+  const rateMs = rateInMs(session)
+  if (gateMs > 0 || rateMs > 0) return atGate(session, Math.max(gateMs, rateMs), gateMs > 0 ? 'provider_rate_limited' : 'rate_limited')
   // Only a message that has just entered can have made the window too large: the commits before have looked ahead.
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
-  const request = await requestFor(session, opened)
-  if (!(await reserved(session, request))) return
+  const plain = await requestFor(session, opened)
+  const hooked = await preModel(session, plain)
+  if (hooked.kind === 'end') return end(session, {}, hooked.code, hooked.message)
+  const { request } = hooked
+  await coverChanges(session, plain, request)
+  if (session.released || !(await reserved(session, request))) return
   const taken = await takeModelCall(session, request)
   if (taken.kind === 'never') return end(session, {}, 'provider_rate_limited', taken.message)
   if (taken.kind === 'wait') return atGate(session, taken.ms, 'rate_limited')
 
+  // Hooks may have taken their time; the next turn ends the run.
+  if (session.expired()) return
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
   await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
@@ -45,7 +53,8 @@ export async function modelStep(session: Session): Promise<void> {
     stream.close()
   }
   services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
-  await answered(session, request, answer)
+  const final = await postModel(session, request, answer, () => stream.reset())
+  await answered(session, request, final.answer, final.events)
 }
 
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
@@ -64,7 +73,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     }
     const state = await session.reserve(reserve)
     session.reservation = { state, entry: state === 'granted' ? reserve : null, spent: false, stale: false }
-    if (opened.flags.stop !== null || opened.flags.hold) return false
+    if (opened.flags.stop !== null || opened.flags.hold || session.expired()) return false
   }
   if (session.reservation.state === 'granted') return true
   const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`
@@ -72,13 +81,13 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
   return false
 }
 
-async function answered(session: Session, request: ModelRequest, answer: ModelAnswer): Promise<void> {
+async function answered(session: Session, request: ModelRequest, answer: ModelAnswer, hookEvents: NewEvent[]): Promise<void> {
   const { run } = session.opened
   const settlement = settlementFor(session, request, answer.usage)
   const calls = await callRecords(session, request.step, answer)
   const happened: Happened = {
     usage: answer.usage,
-    events: answerEvents(answer, request, settlement?.costMicros ?? 0),
+    events: [...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],
     count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0 },
     lastError: null,
     ...(settlement === null ? {} : { settle: [settlement] }),
@@ -136,7 +145,7 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
     ]
     return pause(session, happened, ms)
   }
-  const hasFallback = run.modelIndex < (session.definition.fallback ?? []).length
+  const hasFallback = run.modelIndex < modelsOf(session).length - 1
   if (hasFallback && code !== 'bad_request' && code !== 'content_filtered') {
     happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
     const to = currentModel(session, run.modelIndex + 1)
@@ -169,6 +178,12 @@ function isTooLong(session: Session, request: ModelRequest, error: ProviderError
   )
 }
 const nearLimit = 0.8
+
+/** What is reserved has been counted already: only a call that nothing is reserved for waits for the agent's rate. */
+function rateInMs(session: Session): number {
+  const { left, resetInMs } = session.rate()
+  return left > 0 || session.reservation.state === 'granted' ? 0 : resetInMs
+}
 
 /** Time at a gate that somebody's 429 or a limit has closed is no retry. Spread, so that not all come when it opens. */
 async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {

@@ -3,6 +3,7 @@ import type { RunId, SliceId } from '#lib/core/ids'
 import { agentNamePattern } from '#lib/core/ids'
 import type { ModelMessage } from 'ai'
 import { worstCaseMicros } from '#lib/core/prices'
+import type { Narrowed } from '#lib/core/overrides'
 import type { Authority, OpenAnswer, OpenRequest, Refusal, Reservation } from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import type { LeaseStamp } from '#lib/engine/lease'
@@ -19,6 +20,7 @@ export interface MessageRequest {
   metadata: Record<string, unknown>
   onBusy: string | null
   limits: Record<string, number> | null
+  narrowed: Narrowed | null
   webhook: OpenRequest['run']['webhook']
   traceparent: string | null
   idempotency: OpenRequest['idempotency']
@@ -48,13 +50,23 @@ export async function openMessage(services: EngineServices, message: MessageRequ
   const template = message.template ?? templates.fallback
   const bytes = jsonBytes(message.content)
   const runId: RunId = ids.make('run')
-  const reserve = firstReservation(services, template, message)
+  // The price on the agent's row is that of its template's model: for another one the executor asks, before the call.
+  const firstReserve = (of: string | null): Reservation | null =>
+    message.narrowed?.narrowing?.model === undefined ? firstReservation(services, of, message) : null
+  const reserve = firstReserve(template)
   const request: OpenRequest = {
     ...message.authority,
     agent: { name: message.agentName, uid: ids.uuid(), mustExist: message.mustExist, template: message.template },
     versions: templates.versions,
     settings: template === null ? null : templates.settings(template),
-    run: { id: runId, limits: message.limits, metadata: message.metadata, webhook: message.webhook, traceparent: message.traceparent },
+    run: {
+      id: runId,
+      limits: message.limits,
+      metadata: message.metadata,
+      webhook: message.webhook,
+      traceparent: message.traceparent,
+      ...message.narrowed,
+    },
     onBusy: message.onBusy,
     message: { role: 'user', content: message.content, kind: message.kind, bytes, estTokens: estimateTokens(bytes) },
     idempotency: message.idempotency,
@@ -71,7 +83,7 @@ export async function openMessage(services: EngineServices, message: MessageRequ
     if (answer.code === 'template_changed') {
       const changed = String(answer['template'])
       request.settings = templates.settings(changed)
-      if (request.execute !== null) request.execute.reserve = firstReservation(services, changed, message)
+      if (request.execute !== null) request.execute.reserve = firstReserve(changed)
       continue
     }
     if (answer.code === 'tenant_missing' && (await ensureTenant(String(answer['tenant'])))) continue
@@ -116,6 +128,9 @@ const refusals: Record<string, string> = {
   agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
   queue_full: 'As many runs are at work or messages queued as the limit allows; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
+  override_refused: 'Overrides may only narrow what the agent was made with; nothing was kept.',
+  authority_expired: 'The authority of this agent, or of this message, has expired; nothing was kept.',
+  rate_limited: 'The calls that this agent may make in its window are used up; nothing was kept. Send the message again later.',
   idempotency_mismatch: 'This Idempotency-Key was used for another request; use a new key.',
   unauthorized: 'The credential is not valid here: it is unknown, expired or revoked. Nothing was done.',
   forbidden: 'The credential is valid, but it may not do this. Nothing was done.',

@@ -11,10 +11,11 @@ const decideMs = 5_000
 
 /** Everything that has a say in what becomes of this run's calls. */
 export function policyLayers(session: Session): PolicyLayers {
-  const { overrides, alwaysAllowed } = session.opened
+  const { narrowing, run, alwaysAllowed } = session.opened
   return {
     template: session.definition.permission,
-    agent: overrides.permission === undefined ? [] : [overrides.permission],
+    agent: narrowing?.permission === undefined ? [] : [narrowing.permission],
+    message: run.narrowing?.permission === undefined ? [] : [run.narrowing.permission],
     always: alwaysAllowed,
   }
 }

@@ -2,8 +2,9 @@ import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/store'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
-import { askedAgain } from '#lib/engine/permission'
+import { postToolUse, preToolUse, preToolUseMs, type BeforeTool } from '#lib/engine/hooks'
 import { LeaseLost } from '#lib/engine/lease'
+import { askedAgain } from '#lib/engine/permission'
 import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
 
@@ -27,41 +28,120 @@ export function toolTimeout(session: Session, name: string): number {
   return Math.min(asked, Math.floor((maxDurationMs - hardMarginMs) * mostOfSlice))
 }
 
+/** Milliseconds that must be left before the hard limit for a `once` call to start: its time-out and that of the hooks before it. */
+export function roomFor(session: Session, name: string): number {
+  const { maxDurationMs, hardMarginMs } = session.services.config
+  const timeoutMs = toolTimeout(session, name)
+  return Math.max(timeoutMs, Math.min(timeoutMs + preToolUseMs(session), Math.floor((maxDurationMs - hardMarginMs) * mostOfSlice)))
+}
+
+/** What became of a call, before its output is cut for the record. */
+interface Done extends Pick<CallWrite, 'state' | 'note' | 'hook' | 'approval'> {
+  output: ToolOutput | null
+}
+type Runnable = AnyTool & Required<Pick<AnyTool, 'run'>>
+
 /**
- * Executes one call that the database has marked as executing. Never throws: a failure is an outcome the model sees.
- * `call` null leaves the record executing, for a later slice: only where an effect that may be repeated was cut at the hard limit.
+ * Does one call that the database has marked as executing: the hooks before it, the tool, the hooks after it. Never throws: a failure
+ * is an outcome the model sees. `call` null leaves the record executing, for a later slice: only where an effect that may be repeated
+ * was cut at the hard limit.
  */
 export async function runTool(session: Session, call: ToolCall): Promise<ToolOutcome> {
-  const { services, opened } = session
   const outcome: ToolOutcome = { call: null, values: {}, events: [] }
-  const write = (state: CallWrite['state'], output: ToolOutput, note?: string): ToolOutcome => {
-    const { callId, step, index, name, input, effect, idempotencyKey } = call
-    outcome.call = {
-      callId,
-      step,
-      index,
-      name,
-      input,
-      effect,
-      idempotencyKey,
-      state,
-      output: cut(output, services.config.maxResultBytes),
-      ...(note ? { note } : {}),
-    }
-    return outcome
-  }
+  const done = await hooked(session, call, outcome)
+  if (done === null) return { call: null, values: {}, events: [] }
+  const { callId, step, index, name, input, effect, idempotencyKey } = call
+  const output = done.output === null ? null : cut(done.output, session.services.config.maxResultBytes)
+  outcome.call = { callId, step, index, name, input, effect, idempotencyKey, ...done, output }
+  return outcome
+}
+
+async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): Promise<Done | null> {
   const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
-  if (tool?.run === undefined)
-    return write('sealed', text('This tool is no longer deployed; the call was not executed. (tool_removed)'), 'tool_removed')
+  if (tool?.run === undefined) {
+    const message = 'This tool is no longer deployed; the call was not executed. (tool_removed)'
+    return { state: 'sealed', output: text(message), note: 'tool_removed' }
+  }
   // The record may be older than this code: what is stored is validated again before it is used.
-  const input = tool.input.safeParse(call.input)
+  const input = await tool.input.safeParseAsync(call.input)
   const broken = brokenApproval(call, tool, input.success)
-  if (broken !== null) return write('failed', error('approval_void', broken), 'approval void')
-  if (!input.success) return write('failed', error('validation', `The arguments do not match the tool: ${input.error.message}`))
-
+  if (broken !== null) return { state: 'failed', output: error('approval_void', broken), note: 'approval void' }
+  if (!input.success) return { state: 'failed', output: error('validation', `The arguments do not match the tool: ${input.error.message}`) }
+  let before: BeforeTool
+  try {
+    before = await preToolUse(session, tool, call, input.data, outputOf)
+  } catch {
+    return notBegun(session, call)
+  }
+  if (before.kind === 'deny') {
+    const { hook, reason } = before
+    return { state: 'denied', output: error('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+  }
+  if (before.kind === 'result') {
+    const reason = `hook ${before.hook} gave the result; the tool was not executed`
+    const given = {
+      state: 'completed',
+      output: before.output,
+      note: reason,
+      hook: { name: before.hook, decision: 'recorded', reason },
+    } as const
+    return afterwards(session, call, call.input, given, outcome, false)
+  }
+  if (before.changedBy.length > 0 && call.approval != null) {
+    const hook = before.changedBy.join(', ')
+    const reason = `The hook ${hook} changed the arguments that a person had approved; the call was not executed.`
+    return { state: 'denied', output: error('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+  }
+  // What a hook has waited is missing now: a `once` tool starts only if its whole time-out fits before the hard limit (invariant 4).
+  const late = call.effect === 'once' && preToolUseMs(session) > 0 && toolTimeout(session, call.name) > session.leftMs()
+  if (late) return notBegun(session, call)
+  if (session.expired()) {
+    return { state: 'denied', output: error('authority_expired', 'The authority of the run has expired.'), note: 'authority_expired' }
+  }
   const limited = await toolRefusal(session, tool.name)
-  if (limited !== null) return write('failed', limited, 'rate_limited')
+  if (limited !== null) return { state: 'failed', output: limited, note: 'rate_limited' }
+  const done = await execute(session, call, tool as Runnable, before, outcome)
+  const output = done?.output ?? null
+  if (done === null || output === null || done.state === 'sealed' || (done.state === 'failed' && session.signal.aborted)) return done
+  const changes = before.changedBy.map((name) => `hook ${name} changed the arguments`)
+  return afterwards(session, call, before.input, noted({ ...done, output }, changes), outcome, true)
+}
 
+async function afterwards(
+  session: Session,
+  call: ToolCall,
+  input: unknown,
+  done: Done & { output: ToolOutput },
+  outcome: ToolOutcome,
+  executed: boolean,
+): Promise<Done> {
+  const state = done.state === 'failed' ? 'failed' : 'completed'
+  const after = await postToolUse(session, call, input, { state, output: done.output, executed }, outputOf)
+  outcome.events.push(...after.events)
+  const changes = after.replacedBy.map((name) => `hook ${name} replaced the output`)
+  return noted({ ...done, output: after.output }, changes)
+}
+
+function noted<Ended extends Done>(done: Ended, more: readonly string[]): Ended {
+  return more.length === 0 ? done : { ...done, note: [...(done.note === undefined ? [] : [done.note]), ...more].join('; ') }
+}
+
+/** The slice was cut, or has too little time left, before the tool began: what may be repeated is, the rest is told as not done. */
+function notBegun(session: Session, call: ToolCall): Done | null {
+  const reason: unknown = session.signal.reason
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once') return null
+  return { state: 'sealed', output: text('The call was stopped before it began; it was not executed.'), note: 'not_begun' }
+}
+
+/** The effect itself, with its time-out; null where it must stay open. Never throws. */
+async function execute(
+  session: Session,
+  call: ToolCall,
+  tool: Runnable,
+  { input, data }: { input: unknown; data: unknown },
+  outcome: ToolOutcome,
+): Promise<Done | null> {
+  const { services, opened } = session
   // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
   const timeoutMs = toolTimeout(session, call.name)
   const timeout = new AbortController()
@@ -105,20 +185,20 @@ export async function runTool(session: Session, call: ToolCall): Promise<ToolOut
       callId: call.callId,
       name: call.name,
       idempotencyKey: call.idempotencyKey,
-      input: call.input,
+      input,
     })
-    const result = await endsOrIsGivenUp(session, Promise.resolve(tool.run(input.data as never, context)), signal)
+    const result = await endsOrIsGivenUp(session, Promise.resolve(tool.run(data as never, context)), signal)
     if (result === givenUp) {
       revoked = true
       outcome.values = {}
-      return aborted(session, call, timeout.signal, write, true)
+      return aborted(session, call, timeout.signal, true)
     }
-    return write('completed', outputOf(result))
+    return { state: 'completed', output: outputOf(result) }
   } catch (thrown) {
     revoked = true
     outcome.values = {}
-    if (signal.aborted) return aborted(session, call, timeout.signal, write, false)
-    return write('failed', error('tool_error', thrown instanceof Error ? thrown.message : String(thrown)))
+    if (signal.aborted) return aborted(session, call, timeout.signal, false)
+    return { state: 'failed', output: error('tool_error', thrown instanceof Error ? thrown.message : String(thrown)) }
   } finally {
     revoked = true
     clearTimeout(timer)
@@ -154,28 +234,21 @@ async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal:
   }
 }
 
-function aborted(
-  session: Session,
-  call: ToolCall,
-  timeout: AbortSignal,
-  write: (state: CallWrite['state'], output: ToolOutput, note?: string) => ToolOutcome,
-  running: boolean,
-): ToolOutcome {
+function aborted(session: Session, call: ToolCall, timeout: AbortSignal, running: boolean): Done | null {
   const still = running ? ' It ignored its signal and may still be running.' : ''
   const unknown = call.effect === 'once' ? ' Its outcome is unknown: check before repeating it.' : ''
+  const state = call.effect === 'once' ? 'sealed' : 'failed'
   if (timeout.aborted && !session.signal.aborted) {
     if (asks(session, call)) return unknownOutcome(session, call, `The tool did not end in time.${still}`)
-    return write(call.effect === 'once' ? 'sealed' : 'failed', text(`The tool did not end in time.${still}${unknown}`), 'timeout')
+    return { state, output: text(`The tool did not end in time.${still}${unknown}`), note: 'timeout' }
   }
   const reason: unknown = session.signal.reason
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
-  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running)
-    return { call: null, values: {}, events: [] }
+  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running) return null
   // A run that was stopped ends: there is nobody to ask for it.
   if (reason instanceof Stopped && reason.why === 'hard_limit' && asks(session, call))
     return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
-  const state = call.effect === 'once' ? 'sealed' : 'failed'
-  return write(state, text(`The call was stopped before it ended.${still}${unknown}`), 'aborted')
+  return { state, output: text(`The call was stopped before it ended.${still}${unknown}`), note: 'aborted' }
 }
 
 /** True where the template wants a person to say what becomes of a call that may have happened. */
@@ -183,8 +256,9 @@ function asks(session: Session, call: ToolCall): boolean {
   return call.effect === 'once' && session.definition.unknownOutcome === 'pause'
 }
 
-function unknownOutcome(session: Session, call: ToolCall, why: string): ToolOutcome {
-  return { call: askedAgain(session, call, why), values: {}, events: [] }
+function unknownOutcome(session: Session, call: ToolCall, why: string): Done {
+  const { state, output, note, approval } = askedAgain(session, call, why)
+  return { state, output, ...(note === undefined ? {} : { note }), ...(approval === undefined ? {} : { approval }) }
 }
 
 const text = (value: string): ToolOutput => ({ type: 'error-text', value })

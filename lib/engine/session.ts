@@ -47,6 +47,10 @@ export interface Session {
   signal: AbortSignal
   /** Milliseconds until the gate of the model opens, as far as the last answers of the database know; 0 when it is open. */
   gateMs(model: string): number
+  /** True once the authority of the run has ended, as far as the last answers of the database know. */
+  expired(): boolean
+  /** How many calls the agent's rate still allows, and in how many milliseconds its window ends; no rate allows all. */
+  rate(): { left: number; resetInMs: number }
   /** True once a commit has given the lease back: the run ended, waits or was handed over. */
   released: boolean
   stopReason: StopReason | null
@@ -93,7 +97,16 @@ export function openSession(input: SessionInput): Session {
   let workSince = clock.monotonic()
   let closed = false
   let gates = new Map<string, number>()
+  let expiresAt = Number.POSITIVE_INFINITY
+  let rate = { left: Number.POSITIVE_INFINITY, resetsAt: 0 }
   takeGates(input.gates)
+  takeNarrowing(opened.flags)
+
+  function takeNarrowing({ expiresInMs, rate: told }: Opened['flags']): void {
+    const now = clock.monotonic()
+    expiresAt = expiresInMs == null ? Number.POSITIVE_INFINITY : now + expiresInMs
+    rate = told == null ? { left: Number.POSITIVE_INFINITY, resetsAt: 0 } : { left: told.left, resetsAt: now + told.resetInMs }
+  }
 
   function takeGates(closedGates: Gates): void {
     const now = clock.monotonic()
@@ -163,6 +176,7 @@ export function openSession(input: SessionInput): Session {
 
   function takeFlags(flags: Opened['flags']): void {
     opened.flags = flags
+    takeNarrowing(flags)
     if (flags.stop !== null && !stop.signal.aborted) stop.abort(new Stopped('flags'))
   }
 
@@ -227,6 +241,11 @@ export function openSession(input: SessionInput): Session {
     reservation: input.reservation,
     signal: AbortSignal.any([stop.signal, guard.signal]),
     gateMs: (model) => Math.max(0, Math.ceil((gates.get(model) ?? 0) - clock.monotonic())),
+    expired: () => clock.monotonic() >= expiresAt,
+    rate() {
+      const resetInMs = Math.max(0, Math.ceil(rate.resetsAt - clock.monotonic()))
+      return { left: resetInMs === 0 ? Number.POSITIVE_INFINITY : rate.left, resetInMs }
+    },
     released: false,
     stopReason: null,
     output: null,

@@ -1,4 +1,4 @@
-import { decide, isWaiting, type Decision } from '#lib/core/decide'
+import { decide, isWaiting, narrowedModel, type Decision } from '#lib/core/decide'
 import { defaultExternalMs } from '#lib/core/approvals'
 import { applyCommit, project } from '#lib/core/project'
 import { worstCaseMicros } from '#lib/core/prices'
@@ -8,12 +8,16 @@ import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
 import type { Session } from '#lib/engine/session'
-import { toolTimeout } from '#lib/engine/run-tool'
+import { roomFor } from '#lib/engine/run-tool'
 import { shownCommit } from '#lib/engine/shown'
 
 /** What `decide` depends on beside the state. */
 export function rulesOf(session: Session): Parameters<typeof decide>[1] {
-  return { maxStepCrashes: session.services.config.maxStepCrashes, unknownOutcome: session.definition.unknownOutcome ?? 'seal' }
+  return {
+    maxStepCrashes: session.services.config.maxStepCrashes,
+    unknownOutcome: session.definition.unknownOutcome ?? 'seal',
+    expired: session.expired(),
+  }
 }
 
 /**
@@ -78,17 +82,21 @@ async function plan(session: Session, next: Opened, running: number): Promise<In
 function planTools(session: Session, decision: Extract<Decision, { kind: 'tools' }>, running: number): Intends {
   if (session.pastSlice()) return running > 0 || decision.inHand.length > running ? {} : { release: 'slice_deadline' }
   const room = (session.definition.toolConcurrency ?? defaultToolConcurrency) - Math.max(running, decision.inHand.length)
+  const rate = session.rate()
+  if (rate.left <= 0 && decision.start.length > 0) {
+    return running > 0 || decision.inHand.length > 0 ? {} : { wait: { kind: 'retry', ms: rate.resetInMs } }
+  }
   // The outside takes no room here.
-  const outside = decision.start.filter((call) => call.effect === 'external')
+  const outside = decision.start.filter((call) => call.effect === 'external').slice(0, rate.left)
   const inside = decision.start.filter((call) => call.effect !== 'external')
-  const start = inside.filter((call) => fits(session, call)).slice(0, Math.max(0, room))
+  const start = inside.filter((call) => fits(session, call)).slice(0, Math.max(0, Math.min(room, rate.left - outside.length)))
   const idle = running === 0 && decision.inHand.length === 0
-  if (start.length === 0 && inside.length > 0 && idle) return { release: 'once_needs_room' }
+  if (start.length === 0 && outside.length === 0 && inside.length > 0 && idle) return { release: 'once_needs_room' }
   return {
     start: [...start, ...outside].map((call) => call.callId),
     ...(outside.length === 0 ? {} : { external: Object.fromEntries(outside.map((call) => [call.callId, externalMs(session, call)])) }),
     // Nothing is left to do here once the outside has been asked.
-    ...(inside.length === 0 && idle ? { pause: true } : {}),
+    ...(start.length + outside.length === decision.start.length && inside.length === 0 && idle ? { pause: true } : {}),
   }
 }
 
@@ -96,23 +104,32 @@ function externalMs(session: Session, call: ToolCall): number {
   return session.definition.tools?.find((tool) => tool.name === call.name)?.expiresMs ?? defaultExternalMs
 }
 
-/** A `once` tool starts only if its whole time-out fits before the hard limit (invariant 4). */
+/** A `once` tool starts only if its whole time-out, and that of the hooks before it, fits before the hard limit (invariant 4). */
 function fits(session: Session, call: ToolCall): boolean {
-  return call.effect !== 'once' || toolTimeout(session, call.name) <= session.leftMs()
+  return call.effect !== 'once' || roomFor(session, call.name) <= session.leftMs()
 }
 
 async function planModel(session: Session, next: Opened): Promise<Intends> {
   const moved = nextWindow(movable(next.window, next.windowFrom), next.settings.window)
   const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
   if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
+  // Set aside before the call, when the window of the rate is a new one.
+  if (session.rate().left <= 0) return window
   const visible = moved === null ? next : { ...next, window: movable(next.window, moved) }
   const reserve = reservationFor(session, await requestFor(session, visible))
   return reserve === null ? window : { ...window, reserve }
 }
 
-/** The model that is used now: the definition's own or, when its retries were used up, one of the fallbacks. */
+/** The models of the run in the order in which they are tried: an override names the only one. */
+export function modelsOf(session: Session): readonly [string, ...string[]] {
+  const only = narrowedModel(session.opened)
+  return only === null ? [session.definition.model, ...(session.definition.fallback ?? [])] : [only]
+}
+
+/** The model that is used now: the first or, when its retries were used up, one of the others. */
 export function currentModel(session: Session, modelIndex: number): string {
-  return [session.definition.model, ...(session.definition.fallback ?? [])][modelIndex] ?? session.definition.model
+  const models = modelsOf(session)
+  return models[modelIndex] ?? models[0]
 }
 
 /** The request of the next model call over the state as given. */

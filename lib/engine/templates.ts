@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { AgentDefinition } from '#lib/core/define'
+import { hookStages } from '#lib/core/hooks'
 import { resolveSettings } from '#lib/core/limits'
 import { reservationPrice, type ModelPrice } from '#lib/core/prices'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
@@ -31,11 +32,15 @@ export function deployTemplates(definitions: readonly AgentDefinition[], price: 
 }
 
 function describe(definition: AgentDefinition): object {
-  const { instructions, tools = [], permission, ...rest } = definition
+  const { instructions, tools = [], hooks = [], permission, ...rest } = definition
   return {
     ...rest,
     instructions: typeof instructions === 'string' ? instructions : instructions.toString(),
     ...(permission === undefined ? {} : { permission: { ...permission, decide: permission.decide?.toString() } }),
+    // By name: a hook is code, and a changed one applies to open runs as everything deployed does.
+    ...(hooks.length === 0
+      ? {}
+      : { hooks: hooks.map((hook) => ({ name: hook.name, stages: hookStages.filter((stage) => hook[stage] !== undefined) })) }),
     tools: tools.map((tool) => ({
       name: tool.name,
       description: tool.description,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool } from '#lib/core/define'
+import { defineHook } from '#lib/core/hooks'
 import { testAgent } from '#lib/testing/test-agent'
 
 const refund = defineTool({
@@ -160,5 +161,51 @@ describe('runs that wait for somebody', () => {
   test('contradicting rules and patterns that match nothing are no template', () => {
     expect(() => defineAgent({ ...support, permission: { allow: ['refnd'] } })).toThrow(/permission\/allow\/0: refnd matches no tool/)
     expect(() => defineAgent({ ...support, permission: { mode: 'custom' } })).toThrow(/decide function/)
+  })
+})
+
+describe('hooks', () => {
+  const seen: string[] = []
+  const echo = defineTool({
+    name: 'echo',
+    description: '',
+    input: z.object({ value: z.string() }),
+    effect: 'once',
+    run: ({ value }) => value,
+  })
+  const guarded = defineAgent({
+    id: 'guarded',
+    model: 'anthropic/claude-sonnet-5-5',
+    instructions: '',
+    tools: [echo],
+    hooks: [
+      defineHook({ name: 'first', preToolUse: ({ input }) => ({ input: { value: `${(input as { value: string }).value}!` } }) }),
+      defineHook({
+        name: 'second',
+        timeoutMs: 50,
+        preToolUse({ input }) {
+          seen.push(JSON.stringify(input))
+          const text = JSON.stringify(input)
+          if (text.includes('never')) return new Promise<never>(() => undefined)
+          return text.includes('no') ? { deny: 'no means no' } : undefined
+        },
+        postToolUse: (_call, { output }) => ({ replace: `${JSON.stringify(output.value)}?` }),
+        preModel: ({ messages }) => ({ messages: [{ role: 'user', content: `${messages.length}` }] }),
+        postModel: ({ text }) => (text === '' ? undefined : { replaceText: text.toUpperCase() }),
+      }),
+    ],
+  })
+
+  test('run in order in the real engine, each with what the one before has left', async () => {
+    const tools = ['yes', 'no', 'never'].map((value) => ({ name: 'echo', input: { value } }))
+    const run = await testAgent(guarded, { script: [{ tools }, { text: 'done' }] })
+    expect(run).toMatchObject({ state: 'completed', output: 'DONE' })
+    expect(run.calls.map(({ state, output }) => [state, output?.value])).toEqual([
+      ['completed', '"yes!"?'],
+      ['denied', expect.objectContaining({ message: 'no means no' })],
+      ['denied', expect.objectContaining({ message: expect.stringContaining('did not answer within 50 ms') })],
+    ])
+    expect(seen.toSorted()).toEqual(['{"value":"never!"}', '{"value":"no!"}', '{"value":"yes!"}'])
+    expect(run.requests.map(({ messages }) => messages)).toEqual([[{ role: 'user', content: '1' }], [{ role: 'user', content: '3' }]])
   })
 })

@@ -151,7 +151,7 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
     agentName: 'test',
     userId: options.userId ?? null,
     metadata: options.metadata ?? {},
-    overrides: options.permission === undefined ? {} : { permission: options.permission },
+    narrowing: options.permission === undefined ? {} : { permission: options.permission },
     alwaysAllowed: [],
     settings,
     run: {

@@ -15,6 +15,7 @@ const extra = z.strictObject({
       id: z.string(),
       model,
       fallback: z.array(model).exactOptional(),
+      models: z.array(model).exactOptional(),
       instructions: z.string().default('Play the script.'),
       limits: runLimits.partial().exactOptional(),
       maxQueued: count.exactOptional(),

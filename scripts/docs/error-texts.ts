@@ -12,6 +12,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     '`limits` of a message asks for more than its template allows.',
     'Lower the value, or raise the limit in the template.',
   ],
+  override_refused: [
+    '`overrides` of a message ask for more than its agent was made with; `field` says which, `allowed` how much.',
+    'Ask for less; what an agent was made with cannot be widened by a message.',
+  ],
   template_required: ['The message would create the agent, and no template is named or first in the registry.', 'Name `template`.'],
   template_unknown: [
     'No template of this id is deployed.',
@@ -77,11 +81,18 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Events up to this number are no longer kept (7 days, 10,000 per agent).',
     'Read the messages, then follow from `oldestSeq`.',
   ],
+  authority_expired: [
+    '`overrides.expiresAt` of the agent or message, or the time of its preset, is over.',
+    'Make a new agent; an expired authority is not given back.',
+  ],
   too_late: [
     'The approval or the call of an external tool has expired: the default of the template was applied.',
     'Send the agent a new message; raise approvalExpiresMs or expiresMs if people need longer.',
   ],
-  expired: ['The run waited longer than it was allowed to.', 'Send the message again.'],
+  expired: [
+    'The authority of the run ended before its work did; `error.code` is `authority_expired`.',
+    'Send the message to an agent whose authority stands.',
+  ],
   precondition_failed: ['`If-Match: *` asked for an agent that exists, and it does not.', 'Leave the header away to create it.'],
   body_too_large: [
     'The body or the message is larger than the setting allows.',
@@ -99,6 +110,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Lower `window.maxTokens` of the template, or send a shorter message.',
   ],
   empty_response: ['The model answered twice without text and without tool calls.', 'Retry the run; look at the instructions.'],
+  hook_stopped: [
+    'A preModel hook of the template said that the model must not be asked; `detail` has its reason.',
+    'Nothing that a retry would change; see the hook.',
+  ],
   unknown_outcome: [
     'A `once` tool was started and its process died; the template says that such a run ends.',
     'Find out whether it happened, then retry the run or not.',
@@ -121,6 +136,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Add the price in lib/providers.ts; `free` is a price.',
   ],
   internal_error: ['A fault of Baton itself; the log has it under the request id.', 'Try again; report it with the request id.'],
+  hook_failed: [
+    'A preModel hook of the template threw or did not answer in its time, so the model was not asked.',
+    'Mend the hook, then retry the run.',
+  ],
   step_crashed: [
     'One step took its process down again and again (BATON_STEP_CRASHES).',
     'Look at the tools of that step and at memory; then retry the run.',

@@ -9,7 +9,7 @@ end $$;
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
 begin
   -- A kill is noted on the run by whoever meets it (meet_switch), so that it stays although the switch is lifted.
-  return json_build_object('stop', r.stop_requested, 'hold', coalesce(baton.switch_mode(a, r) = 'hold', false));
+  return json_build_object('stop', r.stop_requested, 'hold', coalesce(baton.switch_mode(a, r) = 'hold', false), 'expiresInMs', baton.expires_in(a, r), 'rate', baton.rate_left(a, r));
 end $$;
 
 create or replace function baton.new_id(prefix text) returns text language plpgsql volatile set search_path = '' as $$

@@ -4,7 +4,7 @@ begin
   return json_build_object('id', r.run_id, 'agentId', a.id, 'agentUid', r.agent_uid, 'state', r.state, 'stopReason', r.stop_reason, 'cause', r.cause,
     'retryOf', r.retry_of, 'wait', case when r.wait_kind is not null then json_build_object('kind', r.wait_kind, 'dueAt', r.due_at) end,
     'dueAt', r.due_at, 'step', r.step, 'modelCalls', r.model_calls, 'toolCalls', r.tool_calls, 'attempt', r.attempt, 'crashes', r.crashes,
-    'slices', r.slices, 'workMs', r.work_ms, 'limits', r.limits, 'metadata', r.metadata, 'usage', r.usage, 'costMicros', r.cost_micros,
+    'slices', r.slices, 'workMs', r.work_ms, 'limits', r.limits, 'overrides', r.overrides, 'expiresAt', least(a.expires_at, r.expires_at), 'metadata', r.metadata, 'usage', r.usage, 'costMicros', r.cost_micros,
     'reservedMicros', r.reserved_micros, 'template', a.template, 'templateVersionOpened', r.template_opened, 'templateVersionLast', r.template_last,
     'output', r.output, 'error', r.error, 'stopRequested', r.stop_requested, 'stopNote', r.stop_note,
     'lease', case when a.active_run = r.run_id and a.lease_owner is not null

@@ -27,12 +27,12 @@ create or replace function baton.opened(w baton.work) returns json language plpg
 begin
   return (
     select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
-    'metadata', (w.a).metadata, 'overrides', (w.a).overrides, 'alwaysAllowed', (w.a).always_allowed, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
+    'metadata', (w.a).metadata, 'narrowing', (w.a).narrowing, 'alwaysAllowed', (w.a).always_allowed, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
     'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
       'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
-      'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata),
+      'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata, 'narrowing', (w.r).narrowing),
     'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
     'flags', baton.flags(w.a, w.r),
     'gates', baton.closed_gates((w.a).environment),
@@ -66,7 +66,7 @@ begin
     verdict := 'granted';
     return;
   end if;
-  if (w.r).cost_micros + (w.r).reserved_micros + amount > ((w.r).limits ->> 'maxCostMicros')::bigint then
+  if amount > ((w.r).limits ->> 'maxPerCallMicros')::bigint or (w.r).cost_micros + (w.r).reserved_micros + amount > ((w.r).limits ->> 'maxCostMicros')::bigint then
     verdict := 'refused';
     return;
   end if;
@@ -162,7 +162,7 @@ end $$;
 -- Whether a new message may come in at all, whatever its agent is doing: kills, wider budgets, limits of runs at a time.
 create or replace function baton.admit(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
 begin
-  return coalesce(baton.switch_refusal(w, p), baton.budget_refusal(w, p), baton.concurrency_refusal(w, p));
+  return coalesce(baton.switch_refusal(w, p), baton.narrowing_refusal(w, p), baton.budget_refusal(w, p), baton.concurrency_refusal(w, p));
 end $$;
 
 create or replace function baton.open_message(p jsonb) returns json language plpgsql set search_path = '' as $$
@@ -196,7 +196,10 @@ begin
     return refusal;
   end if;
   limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');
+  limits := baton.narrowed_limits(limits, (w.a).narrowing, p -> 'run' -> 'narrowing');
   busy := coalesce(busy, (w.a).settings ->> 'onBusy');
+  -- It cannot steer a run that stands under other rules: it becomes the next one.
+  if busy = 'steer' and p -> 'run' -> 'narrowing' is not null then busy := 'enqueue'; end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
 
   if (w.a).active_run is not null then
@@ -221,6 +224,7 @@ begin
     insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, limits, metadata, webhook, template_opened, traceparent)
     values (new_run, (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'message', limits,
       coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'), (w.a).settings ->> 'templateVersion', p -> 'run' ->> 'traceparent');
+    perform baton.narrow_run(new_run, p);
   end if;
 
   if (w.a).active_run is null then
@@ -229,8 +233,8 @@ begin
     -- Held: the message is accepted, and nobody executes it.
     if p -> 'execute' is not null and p -> 'execute' <> 'null' and (w.r).due_at is not null then
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
-      select * into x from baton.reserve(w, baton.first_reservation(w, p -> 'execute' -> 'reserve'));
-      w := baton.finish(x.w);
+      select * into x from baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
+      w := baton.finish(baton.count_calls(x.w, (x.verdict = 'granted')::integer));
       return baton.open_answer(w, new_run, baton.opened(w), x.verdict);
     end if;
   elsif busy = 'interrupt' then

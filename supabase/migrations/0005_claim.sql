@@ -109,8 +109,9 @@ begin
   select * into met from baton.meet_switch(w);
   w := met.w;
   -- Nothing is set aside for a step that shall not start.
-  select * into x from baton.reserve(w, case when not met.held and (w.r).stop_requested is distinct from 'killed' then nullif(p -> 'reserve', 'null') end);
-  w := x.w;
+  select * into x from baton.reserve(w, case when not met.held and (w.r).stop_requested is distinct from 'killed' and not baton.has_expired(w)
+    then nullif(p -> 'reserve', 'null') end);
+  w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
   if x.verdict = 'granted' or (w.r).stop_requested = 'killed' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
   return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);

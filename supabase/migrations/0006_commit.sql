@@ -104,6 +104,7 @@ begin
   w := baton.append_messages(w, coalesce(h -> 'messages', '[]'));
   perform baton.write_calls(w, h -> 'calls');
   perform baton.audit_limited(w, h -> 'calls');
+  if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
   w := baton.append_events(w, coalesce(h -> 'events', '[]'));
   w := baton.guard_calls(w, h -> 'calls');
   w := baton.ended_calls_events(w, h -> 'calls');
@@ -169,6 +170,8 @@ begin
   select * into met from baton.meet_switch(w);
   w := met.w;
   allowed := (w.r).stop_requested is null or coalesce((w.r).stop_requested = i -> 'end' ->> 'stopReason', false);
+  -- Authority that is over starts nothing more; an end needs none.
+  if (i ? 'start' or i ? 'reserve') and baton.has_expired(w) then allowed := false; end if;
 
   -- A steered message enters wherever no call is open, and turns an end or a wait into "go on".
   if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then
@@ -179,6 +182,9 @@ begin
 
   if allowed and i ->> 'window' is not null then w := baton.move_window(w, (i -> 'window' ->> 'from')::bigint); end if;
   if allowed and i ->> 'end' is not null and not steered then
+    if i -> 'end' ->> 'state' = 'expired' then
+      perform baton.audit_run(w, jsonb_build_object('action', 'run.expire', 'decision', 'refused', 'code', 'authority_expired', 'reason', i -> 'end' -> 'error' ->> 'message'));
+    end if;
     w := baton.end_run(w, i -> 'end' ->> 'state', i -> 'end' ->> 'stopReason', i -> 'end' ->> 'output', nullif(i -> 'end' -> 'error', 'null'));
   elsif met.held and (i ->> 'release' is not null or not baton.at_work(w)) then
     -- What is in hand is stored now; nothing else starts until somebody lifts the switch.
@@ -192,11 +198,13 @@ begin
     w := baton.state_changed(baton.release(w));
   else
     allowed := allowed and not met.held;
-    if allowed and i ->> 'start' is not null then w := baton.start_calls(w, i -> 'start', i -> 'external'); end if;
+    if allowed and i ->> 'start' is not null then
+      w := baton.count_calls(baton.start_calls(w, i -> 'start', i -> 'external'), jsonb_array_length(i -> 'start'));
+    end if;
     pausing := case when allowed and (i ->> 'pause')::boolean then baton.waits_for(w, true) end;
     if allowed and i ->> 'reserve' is not null then
       select * into x from baton.reserve(w, i -> 'reserve');
-      w := x.w;
+      w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
       verdict := x.verdict;
     end if;
     -- Decided from what stands under the lock: a decision that came meanwhile turns the pause into going on.

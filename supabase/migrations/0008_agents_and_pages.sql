@@ -4,7 +4,7 @@ create or replace function baton.agent_json(a baton.agents) returns json languag
 begin
   return json_build_object('id', a.id, 'agentUid', a.agent_uid, 'template', a.template, 'templateVersion', a.settings ->> 'templateVersion',
     'model', a.settings ->> 'model', 'state', a.state, 'steps', a.steps, 'queued', a.queued, 'activeRunId', a.active_run, 'metadata', a.metadata,
-    'overrides', a.overrides, 'alwaysAllowed', a.always_allowed, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
+    'overrides', a.overrides, 'expiresAt', a.expires_at, 'alwaysAllowed', a.always_allowed, 'webhook', case when a.webhook is not null then json_build_object('url', a.webhook ->> 'url') end,
     'userId', a.owner_id, 'messages', a.last_message_seq, 'lastSeq', a.last_event_seq, 'windowFrom', a.window_from, 'windowTokens', a.window_tokens,
     'createdAt', a.created_at, 'updatedAt', a.updated_at);
 end $$;
@@ -22,6 +22,7 @@ begin
     or (w.a).webhook ->> 'url' is distinct from p -> 'agent' -> 'webhook' ->> 'url') then
     return baton.refuse('conflict', jsonb_build_object('agentId', (w.a).id));
   end if;
+  if x.created then w := baton.narrow_agent(w, p); end if;
   return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
 end $$;
 
@@ -95,6 +96,7 @@ begin
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
   refusal := baton.retry_refusal(w, old, p);
   if refusal is not null then return refusal; end if;
+  if baton.expires_in(w.a, old) <= 0 then return baton.refuse('authority_expired', jsonb_build_object('expiresAt', least((w.a).expires_at, old.expires_at))); end if;
   -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
   if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
   if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
@@ -110,6 +112,7 @@ begin
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
     (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
     old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq);
+  perform baton.narrow_retry(p ->> 'newRunId', old);
   if (w.a).active_run is null then
     select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
     w := baton.begin_run(w, null);

@@ -107,7 +107,7 @@ begin
       'agentUid', coalesce(answer -> 'agent' ->> 'agentUid', answer ->> 'agentUid'), 'agentId', coalesce(answer -> 'run' ->> 'agentId', entry ->> 'agentId'),
       'runId', coalesce(answer -> 'run' ->> 'id', entry ->> 'runId'), 'data', case verb
         when 'create_agent' then jsonb_build_object('template', answer -> 'agent' ->> 'template')
-        when 'patch_agent' then jsonb_build_object('changed', (select jsonb_agg(k) from unnest(array['metadata', 'webhook']) k where p ? k))
+        when 'patch_agent' then jsonb_build_object('changed', (select jsonb_agg(k) from unnest(array['metadata', 'webhook', 'alwaysAllowed', 'overrides']) k where p ? k))
         when 'stop' then jsonb_build_object('state', answer -> 'run' ->> 'state')
         when 'retry' then jsonb_build_object('retryOf', p ->> 'runId') end)));
   end if;

@@ -33,7 +33,7 @@ test('A48: a new message to an agent whose template is gone is 409 and leaves no
     expect(reply.body).toMatchObject({ code: 'template_missing', template: 'scripted' })
   }
   const other = await world.send('a48-none', script({ text: 'x' }))
-  expect([other.status, other.body['code'], other.body['templates']]).toEqual([400, 'template_unknown', ['basic']])
+  expect([other.status, other.body['code'], other.body['templates']]).toEqual([400, 'template_unknown', ['basic', 'hooked']])
   expect(await world.sql(`select key from baton.idempotency where key like 'a48-gone-%'`)).toEqual([])
   expect(await world.messages('a48-gone')).toHaveLength(2)
   expect((await world.http('GET', '/api/agents/a48-none')).status).toBe(404)

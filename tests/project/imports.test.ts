@@ -29,7 +29,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   'lib/core': [],
   // The adopter's own: anything but the inside.
-  'lib/agents': ['lib/core', 'lib/tools', 'lib/agents'],
+  'lib/agents': ['lib/core', 'lib/tools', 'lib/hooks', 'lib/agents'],
+  'lib/hooks': ['lib/core', 'lib/hooks'],
   'lib/tools': ['lib/core', 'lib/tools'],
   'lib/providers': ['lib/core', 'lib/models'],
 }

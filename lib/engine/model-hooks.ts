@@ -1,0 +1,77 @@
+import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
+import type { NewEvent } from '#lib/core/store'
+import { askHook, hookFailed, hooksAt, messageOf } from '#lib/engine/hooks'
+import type { Session } from '#lib/engine/session'
+import { reservationFor, settle } from '#lib/engine/settle'
+
+/** What the hooks before a model call have made of it, or why the run must end. */
+export type BeforeModel = { kind: 'ask'; request: ModelRequest } | { kind: 'end'; code: 'hook_stopped' | 'hook_failed'; message: string }
+
+/** Asks the hooks before a model call, each with what the one before has made of it. Rejects with the reason of the slice's signal alone. */
+export async function preModel(session: Session, plain: ModelRequest): Promise<BeforeModel> {
+  let request = plain
+  for (const hook of hooksAt(session, 'preModel')) {
+    const { model, instructions, messages, tools, step } = request
+    const view = { model, instructions, messages, tools: tools.map(({ name }) => name) }
+    try {
+      const answer = await askHook(session, hook, step, (context) => hook.preModel?.(view, context))
+      if (answer === undefined || answer === null) continue
+      if ('stop' in answer) return { kind: 'end', code: 'hook_stopped', message: String(answer.stop) }
+      request = { ...request, instructions: answer.instructions ?? instructions, messages: answer.messages ?? messages }
+    } catch (thrown) {
+      session.signal.throwIfAborted()
+      const message = `The hook ${hook.name} failed before the model was asked, so it was not asked: ${messageOf(thrown)}`
+      return { kind: 'end', code: 'hook_failed', message }
+    }
+  }
+  return { kind: 'ask', request }
+}
+
+/**
+ * Sets more aside where hooks have made a request larger than the one that was reserved for; what was reserved is given back. One
+ * trip more, and only then. Throws LeaseLost.
+ */
+export async function coverChanges(session: Session, plain: ModelRequest, request: ModelRequest): Promise<void> {
+  if (request === plain || session.reservation.state !== 'granted') return
+  const { model } = session.services
+  const [before, after] = [model.estimate(plain), model.estimate(request)]
+  if (after.inputTokens <= before.inputTokens && after.outputTokens <= before.outputTokens) return
+  const reserve = reservationFor(session, request)
+  if (reserve !== null) await settle(session, { progress: false }, 0, { reserve })
+}
+
+/**
+ * The answer as the hooks after a model call leave it. A text that was replaced has been seen by who watches live: `onReplaced` tells
+ * them to drop it, and the stored text wins. A hook that fails leaves the answer. Never rejects.
+ */
+export async function postModel(
+  session: Session,
+  request: ModelRequest,
+  first: ModelAnswer,
+  onReplaced: () => void,
+): Promise<{ answer: ModelAnswer; events: NewEvent[] }> {
+  let answer = first
+  const events: NewEvent[] = []
+  for (const hook of hooksAt(session, 'postModel')) {
+    const { text, reasoning, finish, usage, model } = answer
+    const view = { model, text, reasoning, finish, usage, calls: answer.calls.map(({ name, input }) => ({ name, input })) }
+    try {
+      const said = await askHook(session, hook, request.step, (context) => hook.postModel?.(view, context))
+      if (said !== undefined && said !== null) answer = withText(answer, String(said.replaceText))
+    } catch (thrown) {
+      events.push(hookFailed(session, hook, 'postModel', request.step, thrown))
+    }
+  }
+  if (answer.text !== first.text) onReplaced()
+  return { answer, events }
+}
+
+/** The answer with one text in place of all its texts; reasoning and calls stay where they are. */
+function withText(answer: ModelAnswer, text: string): ModelAnswer {
+  const firstText = answer.content.findIndex((part) => part.type === 'text')
+  const firstCall = answer.content.findIndex((part) => part.type === 'tool-call')
+  const at = firstText !== -1 ? firstText : firstCall !== -1 ? firstCall : answer.content.length
+  const rest = (part: ModelAnswer['content'][number]): boolean => part.type !== 'text'
+  const own = text === '' ? [] : [{ type: 'text' as const, text }]
+  return { ...answer, text, content: [...answer.content.slice(0, at).filter(rest), ...own, ...answer.content.slice(at).filter(rest)] }
+}
