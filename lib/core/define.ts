@@ -32,6 +32,8 @@ export interface ToolDefinition<Input = unknown, Output = unknown, Name extends 
   output?: z.ZodType<Output>
   effect: Effect
   timeoutMs?: number
+  /** What a call costs, in micro-dollars: charged to all budgets of the run when the call starts. */
+  costMicros?: number
   run?(input: Input, context: ToolContext): Promise<Output> | Output
 }
 
@@ -43,12 +45,13 @@ export interface AnyTool {
   output?: z.ZodType
   effect: Effect
   timeoutMs?: number
+  costMicros?: number
   run?(input: never, context: ToolContext): unknown
 }
 
 /**
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
- * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, or when `run` and `effect` contradict each other.
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a bad cost, or when `run` and `effect` contradict each other.
  */
 export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
@@ -56,6 +59,9 @@ export function defineTool<Input, Output, const Name extends string>(
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
+  }
+  if (tool.costMicros !== undefined && (!Number.isSafeInteger(tool.costMicros) || tool.costMicros < 0)) {
+    throw new TypeError(`tool ${tool.name}: costMicros must be a whole number of micro-dollars, not below zero`)
   }
   return tool
 }

@@ -1,3 +1,4 @@
+import type { BudgetStore } from '#lib/core/budget-store'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
 import type { AgentSettings, AgentState, StoredMessage, ToolCall } from '#lib/core/run'
@@ -113,7 +114,7 @@ export interface TakenDelivery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore {
+export interface Store extends EngineStore, BudgetStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

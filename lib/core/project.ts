@@ -38,9 +38,14 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
     (message) => message.seq >= answer.windowFrom || (message.role === 'user' && message.seq <= keepFirst),
   )
   const started = new Set(answer.allowed && !answer.released ? (intends.start ?? []) : [])
-  opened.calls = next.calls.map((call) =>
-    started.has(call.callId) ? { ...call, state: 'executing', epoch: opened.lease.epoch, attempts: call.attempts + 1 } : call,
-  )
+  const refused = new Map((answer.refusedCalls ?? []).map(({ callId, output }) => [callId, output]))
+  const calls = next.calls.map((call): ToolCall => {
+    const output = refused.get(call.callId)
+    if (output !== undefined) return { ...call, state: 'failed', output }
+    return started.has(call.callId) ? { ...call, state: 'executing', epoch: opened.lease.epoch, attempts: call.attempts + 1 } : call
+  })
+  // When none is open any more, their results are among what entered.
+  opened.calls = refused.size > 0 && calls.every((call) => isFinal(call.state)) ? [] : calls
   opened.run = {
     ...next.run,
     state: answer.state,

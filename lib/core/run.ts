@@ -163,6 +163,8 @@ export const agentSettings = z.object({
   window: z.object({ maxTokens: z.int().positive(), maxMessages: z.int().positive(), keepFirst: z.int().nonnegative() }),
   maxOutputTokens: z.int().positive(),
   instructionTokens: z.int().nonnegative(),
+  /** What the provider's settings let the model think beside its answer. */
+  thinkingTokens: z.int().nonnegative().optional(),
 })
 export type AgentSettings = z.infer<typeof agentSettings>
 

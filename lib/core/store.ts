@@ -1,4 +1,5 @@
 import type { ModelMessage } from 'ai'
+import type { Verdict } from '#lib/core/budget'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
 import type {
@@ -45,6 +46,8 @@ export interface CallWrite {
   state: ToolCallState
   output: ToolOutput | null
   note?: string
+  /** What the call costs when it starts, in micro-dollars, as its tool says. */
+  costMicros?: number
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */
@@ -55,6 +58,10 @@ export interface Reservation {
   model: string
   /** Worst case in micro-dollars; null lets the database compute it from the agent's settings (first step only). */
   micros: number | null
+  /** Worst case in tokens, for limits of tokens; null or absent with `micros` null. */
+  tokens?: number | null
+  /** The worst case with the shortest answer worth having, where the model's output can be cut; what is left is then reserved. */
+  least?: { micros: number; tokens: number }
 }
 
 /** What a reserved call has really cost; the one write that a stale epoch may still make. */
@@ -70,6 +77,7 @@ export interface Settlement {
 export interface RunError {
   code: string
   message: string
+  details?: Record<string, unknown>
 }
 
 /** What a step did: stored whatever has been asked of the run meanwhile (2-run-contract, invariant 10). */
@@ -118,9 +126,6 @@ export interface Commit {
   intends: Intends
 }
 
-/** The verdict on a reservation; none where nothing was asked. */
-export type Reserved = 'granted' | 'refused' | 'none'
-
 /** A refusal is a value: `code` of the table in core/errors or one that only executors meet (lease_lost, not_due, ...). */
 export interface Refusal {
   ok: false
@@ -129,7 +134,7 @@ export interface Refusal {
 }
 
 /** What a commit did, and what the next step needs to know. */
-export interface CommitAnswer {
+export interface CommitAnswer extends Verdict {
   ok: true
   firstSeq: number
   lastSeq: number
@@ -138,7 +143,8 @@ export interface CommitAnswer {
   /** True when the lease is gone with this commit: the run ended, waits or was handed over. */
   released: boolean
   steered: boolean
-  reserved: Reserved
+  /** Calls that were to start and for which a budget had no room: they have failed with this output. */
+  refusedCalls?: { callId: CallId; output: ToolOutput }[] | null
   flags: Flags
   state: RunState
   stopReason: StopReason | null
@@ -245,7 +251,7 @@ export interface RunView {
 }
 
 /** The accepted message; `opened` is there when the caller has the lease and shall execute. */
-export interface OpenAnswer extends Partial<OpenedAnswer> {
+export interface OpenAnswer extends Partial<OpenedAnswer>, Verdict {
   ok: true
   tenant: string
   agentUid: AgentUid
@@ -254,7 +260,6 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   replayed: boolean
   /** The caller must tell the executor of the run that was interrupted. */
   halt: boolean
-  reserved: Reserved
   outbox: OutboxRow[]
 }
 
@@ -289,7 +294,7 @@ export interface EngineStore {
     epoch: number
     leaseMs: number
     reserve?: Reservation
-  }): Promise<{ ok: true; flags: Flags; reserved: Reserved } | Refusal>
+  }): Promise<({ ok: true; flags: Flags } & Verdict) | Refusal>
   settle(request: { agentUid: AgentUid; runId: RunId; settle: Settlement[] }): Promise<void>
   outboxSent(ids: readonly string[]): Promise<void>
 }

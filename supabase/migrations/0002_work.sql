@@ -4,6 +4,11 @@ do $$ begin
   create type baton.work as (a baton.agents, r baton.runs, rows jsonb, entered_from bigint);
 exception when duplicate_object then null;
 end $$;
+-- money: what budget counters must still be told (see book_money). refused: tool calls that a budget did not let start.
+do $$ begin
+  alter type baton.work add attribute money jsonb, add attribute refused jsonb;
+exception when duplicate_column then null;
+end $$;
 
 -- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
@@ -184,25 +189,11 @@ begin
   return w;
 end $$;
 
--- What an epoch reserved and did not settle is booked in full as estimated: by the end of the run, or by whoever ends the epoch.
-create or replace function baton.book_estimates(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
-declare
-  booked bigint;
-begin
-  if (w.r).reserved_micros = 0 then return w; end if;
-  with gone as (
-    update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
-    where v.run_id = (w.r).run_id and v.state = 'reserved' returning v.micros
-  ) select coalesce(sum(micros), 0) into booked from gone;
-  w.r.cost_micros := (w.r).cost_micros + booked;
-  w.r.reserved_micros := 0;
-  return w;
-end $$;
-
 -- The rows of both tables as the work left them. A due run without a live lease gets its continuation here, in the same transaction:
 -- also one whose executor has died, so that the next message resumes it and need not wait for the sweeper.
 create or replace function baton.finish(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
+  if w.money is not null then w := baton.book_money(w); end if;
   if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and not baton.lease_live(w.a) then
     w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
   end if;

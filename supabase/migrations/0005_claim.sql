@@ -90,7 +90,7 @@ begin
   return json_build_object('ok', true, 'now', baton.clock(), 'opened', baton.opened(w), 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
--- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved?} or lease_lost
+-- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved, granted?, refusal?} or lease_lost
 create or replace function baton.renew(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
@@ -103,7 +103,8 @@ begin
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   select * into x from baton.reserve(w, nullif(p -> 'reserve', 'null'));
   w := x.w;
-  if x.verdict = 'granted' then perform baton.save_run(w.r); end if;
+  if x.verdict ->> 'reserved' = 'granted' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
-  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);
+  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict -> 'reserved', 'granted', x.verdict -> 'granted',
+    'refusal', x.verdict -> 'refusal');
 end $$;

@@ -143,6 +143,7 @@ begin
     select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and d.ended_at < week_ago limit most)) returning 1)
   select count(*) from gone into deliveries_gone;
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
+  perform baton.prune_budgets(env, most);
   update baton.sweeps s set pruned_at = now_at where s.environment = env;
   return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone);
 end $$;
