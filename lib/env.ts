@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
+import { dollars } from '#lib/core/prices'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
@@ -192,6 +193,7 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     toolTimeoutMs: values.BATON_TOOL_TIMEOUT_MS,
     cronEnabled: values.BATON_CRON ?? (local || environment === 'production'),
     corsOrigins: values.BATON_CORS_ORIGINS,
+    priceCeiling: values.BATON_PRICE_CEILING === undefined ? null : dollars(values.BATON_PRICE_CEILING),
   }
 }
 

@@ -20,6 +20,8 @@ export function explain({ run, now, queuePosition, openCalls, gateMs }: RunDetai
     const due = inMs(run.wait?.dueAt ?? null)
     if (run.wait?.kind === 'template')
       return `The run waits because its template ${run.template} is not deployed; deploy it again and the run goes on. The next look is due ${due}.`
+    if (run.wait?.kind === 'budget')
+      return `The run waits because a budget that it shares has no room for its first call (see its budget events); raise the limit and it goes on. The next look is due ${due}.`
     return `The run waits (${run.wait?.kind}) and is due ${due}.${last}`
   }
   if (run.lease === null)

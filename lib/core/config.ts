@@ -1,3 +1,5 @@
+import type { ModelPrice } from '#lib/core/prices'
+
 /** What Baton is configured with: made once by lib/env from the environment, checked before the first request. Times in milliseconds. */
 export interface Config {
   environment: string
@@ -27,4 +29,6 @@ export interface Config {
   cronEnabled: boolean
   /** Origins that may call from browsers. */
   corsOrigins: readonly string[]
+  /** The price of models that have none in lib/providers.ts; null refuses them. */
+  priceCeiling: ModelPrice | null
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineAgent, type AgentDefinition } from '#lib/core/define'
+import { defineAgent, type AgentDefinition, type AnyTool } from '#lib/core/define'
 import { dollars, type ModelPrice } from '#lib/core/prices'
 import { onBusy, runLimits } from '#lib/core/run'
 import type { ProviderEnv } from '#lib/models/provider-entry'
@@ -22,6 +22,8 @@ const extra = z.strictObject({
         .strictObject({ maxTokens: count.exactOptional(), maxMessages: count.exactOptional(), keepFirst: count.exactOptional() })
         .exactOptional(),
       toolConcurrency: z.int().positive().exactOptional(),
+      /** What calls of the scripted tools cost, in micro-dollars. */
+      toolCosts: z.record(z.string(), count).default({}),
       unknownOutcome: z.enum(['seal', 'fail']).exactOptional(),
     }),
   ),
@@ -49,9 +51,15 @@ export function extraTemplates(env: ProviderEnv): ExtraTemplates {
   const { templates, prices } = text === '' ? { templates: [], prices: {} } : extra.parse(JSON.parse(text))
   const known = new Map(Object.entries(prices).map(([name, price]) => [name, dollars(price)]))
   return {
-    definitions: templates.map((template) => defineAgent({ ...template, limits: given(template.limits), tools: scriptedTools })),
+    definitions: templates.map(({ toolCosts, ...template }) =>
+      defineAgent({ ...template, limits: given(template.limits), tools: scriptedTools.map((tool) => priced(tool, toolCosts[tool.name])) }),
+    ),
     price: (name) => known.get(name) ?? null,
   }
+}
+
+function priced(tool: AnyTool, costMicros: number | undefined): AnyTool {
+  return costMicros === undefined ? tool : { ...tool, costMicros }
 }
 
 /** The limits that were named. */
