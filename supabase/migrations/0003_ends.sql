@@ -79,8 +79,7 @@ create or replace function baton.end_run(w baton.work, state text, stop_reason t
 begin
   if not baton.is_open((w.r).state) then raise exception 'run % has ended already', (w.r).run_id; end if;
   w := baton.seal_calls(w, stop_reason);
-  -- Booked before the terminal event: what it tells of thresholds belongs before it.
-  w := baton.book_money(baton.book_estimates(w));
+  w := baton.book_estimates(w);
   w.r.state := end_run.state;
   w.r.stop_reason := end_run.stop_reason;
   w.r.output := end_run.output;

@@ -145,6 +145,7 @@ declare
   message jsonb := p -> 'message';
   halt boolean := false;
   opened json;
+  answer json;
   refusal json;
 begin
   select * into x from baton.lock_agent(w, p);
@@ -198,11 +199,13 @@ begin
     w := baton.begin_run(w, message);
     if p -> 'execute' is not null and p -> 'execute' <> 'null' then
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
-      -- Read first: counters are touched last, for whoever else of the tenant waits for them.
       opened := baton.opened(w);
       select * into x from baton.reserve(w, baton.first_reservation(w, p -> 'execute' -> 'reserve'));
-      w := baton.finish(x.w);
-      return baton.open_answer(w, new_run, opened, x.verdict);
+      w := baton.save_work(x.w);
+      answer := baton.open_answer(w, new_run, opened, x.verdict);
+      -- Counters are touched last, for whoever else of the tenant waits for them.
+      select * into x from baton.close_books(w);
+      return case when x.verdict is null then answer else baton.open_answer(x.w, new_run, opened, x.verdict) end;
     end if;
   elsif busy = 'interrupt' then
     halt := baton.lease_live(w.a);

@@ -95,6 +95,7 @@ create or replace function baton.renew(p jsonb) returns json language plpgsql se
 declare
   w baton.work;
   x record;
+  verdict jsonb;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found or (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then
@@ -103,8 +104,11 @@ begin
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   select * into x from baton.reserve(w, nullif(p -> 'reserve', 'null'));
   w := x.w;
-  if x.verdict ->> 'reserved' = 'granted' then perform baton.save_run(w.r); end if;
+  verdict := x.verdict;
+  if verdict ->> 'reserved' = 'granted' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
-  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict -> 'reserved', 'granted', x.verdict -> 'granted',
-    'refusal', x.verdict -> 'refusal');
+  select * into x from baton.close_books(w);
+  verdict := coalesce(x.verdict, verdict);
+  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
+    'refusal', verdict -> 'refusal');
 end $$;

@@ -106,6 +106,7 @@ declare
   allowed boolean;
   before bigint;
   verdict jsonb;
+  answer json;
   first_seq bigint;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
@@ -148,14 +149,22 @@ begin
     end if;
   end if;
 
-  if w.money is not null then w := baton.book_money(w); end if;
   w.a.version := (w.a).version + 1;
   w.a.last_commit := p ->> 'commitId';
   w.a.last_answer := jsonb_build_object('firstSeq', first_seq, 'lastSeq', (w.a).last_event_seq, 'runId', (w.r).run_id, 'allowed', allowed,
     'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict -> 'reserved', '"none"'),
     'granted', verdict -> 'granted', 'refusal', verdict -> 'refusal', 'refusedCalls', w.refused, 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
-  w := baton.finish(w);
+  w := baton.save_work(w);
+  answer := baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')));
+  -- Counters are touched last, for whoever else of the tenant waits for them; that they object is rare.
+  select * into x from baton.close_books(w);
+  if x.verdict is null and (x.w).rows is not distinct from w.rows then return answer; end if;
+  w := x.w;
+  if x.verdict is not null then
+    w.a.last_answer := (w.a).last_answer || '{"granted": null, "refusal": null}' || x.verdict;
+    update baton.agents a set last_answer = (w.a).last_answer where a.agent_uid = (w.a).agent_uid;
+  end if;
   return baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')));
 end $$;
 

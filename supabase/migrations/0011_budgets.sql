@@ -45,13 +45,6 @@ create index if not exists reservations_age on baton.reservations using brin (cr
 alter table baton.tool_calls add column if not exists cost_micros bigint not null default 0;
 create index if not exists runs_without_budget on baton.runs (environment, tenant_id) where wait_kind = 'budget';
 
--- A limit as it applies to a run now. key null: nothing to count beside the run's own row (period run, or only a limit per call).
-do $$ begin
-  create type baton.budget_limit as (key text, tenant_id text, scope text, period text, limit_micros bigint, limit_tokens bigint, limit_calls bigint,
-    max_per_call_micros bigint);
-exception when duplicate_object then null;
-end $$;
-
 create or replace function baton.period_start(period text) returns timestamptz language plpgsql volatile set search_path = '' as $$
 begin
   if period not in ('day', 'month') then return 'epoch'; end if;
@@ -74,8 +67,19 @@ end $$;
 -- and that before the limits that are on by default: $5 per user and day, $100 per tenant and day (a row without limits lifts them).
 create or replace function baton.limits_for(env text, tenant text, scopes text[]) returns baton.budget_limit[] language plpgsql volatile set search_path = '' as $$
 declare
-  found_limits baton.budget_limit[];
+  found_limits baton.budget_limit[] := '{}';
+  s text;
 begin
+  -- Most tenants have the defaults alone: a tenth of the time of the query below, on every turn.
+  if not exists (select from baton.budgets b where b.environment = env and b.tenant_id in (tenant, '')) then
+    foreach s in array scopes loop
+      if s = 'tenant' or s like 'user:%' then
+        found_limits := found_limits || row(baton.counter_key(env, tenant, s, 'day'), tenant, s, 'day', case when s = 'tenant' then 100000000 else 5000000 end,
+          null, null, null)::baton.budget_limit;
+      end if;
+    end loop;
+    return found_limits;
+  end if;
   select array_agg(row(l.key, l.tenant_id, l.scope, l.period, l.limit_micros, l.limit_tokens, l.limit_calls, l.max_per_call_micros)::baton.budget_limit order by l.key)
   into found_limits
   from (select x.*, case when x.period <> 'run' and num_nonnulls(x.limit_micros, x.limit_tokens, x.limit_calls) > 0
@@ -183,15 +187,17 @@ begin
     from baton.reservations v where v.id = reservation and v.state = 'reserved'), '{"reserved": "none"}');
 end $$;
 
--- Sets money aside for one model call, under all limits or not at all. p: {id, step, attempt, model, micros, tokens?, least?: {micros, tokens}}.
+-- Sets money aside for one model call. p: {id, step, attempt, model, micros, tokens?, least?: {micros, tokens}}. What the run itself says is decided here;
+-- the counters that many runs share are asked last, by close_books, which may take the verdict back.
 -- verdict: {reserved: granted|refused|none (nothing to reserve), granted: {micros, tokens} where it was lowered, refusal}
 drop function if exists baton.reserve(baton.work, jsonb);
 create or replace function baton.reserve(inout w baton.work, p jsonb, out verdict jsonb) language plpgsql set search_path = '' as $$
 declare
+  b baton.budget_limit;
+  f record;
   amount bigint := (p ->> 'micros')::bigint;
-  tokens bigint := coalesce((p ->> 'tokens')::bigint, 0);
-  lowered boolean;
-  x record;
+  amount_tokens bigint := coalesce((p ->> 'tokens')::bigint, 0);
+  keys text[] := '{}';
 begin
   verdict := '{"reserved": "none"}';
   if p is null or p = 'null' or amount is null then return; end if;
@@ -199,50 +205,82 @@ begin
     verdict := baton.repeated_verdict(p ->> 'id') || '{"reserved": "granted"}';
     return;
   end if;
-  -- What this transaction has settled must be seen by what it reserves.
-  if w.money is not null then w := baton.book_money(w); end if;
-  select * into x from baton.hold_money(w, baton.scopes_of(w.a, w.r), nullif(p -> 'least', 'null'), amount, tokens);
-  if x.refusal is not null then
-    perform baton.audit_run(w, jsonb_build_object('action', 'model.call', 'decision', 'refused', 'code', 'budget_exceeded', 'scope', x.refusal -> 'scope',
-      'estimateMicros', amount, 'totalMicros', (w.r).cost_micros, 'data', x.refusal));
-    verdict := jsonb_build_object('reserved', 'refused', 'refusal', x.refusal);
-    return;
-  end if;
-  lowered := x.micros < amount or x.tokens < tokens;
-  insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, owner_id, created_by, run_id, step, attempt, epoch, model, micros, tokens, lowered, charges)
-  values (p ->> 'id', (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).id, coalesce((w.r).owner_id, (w.a).owner_id), (w.r).created_by, (w.r).run_id,
-    (p ->> 'step')::integer, (p ->> 'attempt')::integer, (w.a).lease_epoch, p ->> 'model', x.micros, x.tokens, lowered, x.keys);
-  w.r.reserved_micros := (w.r).reserved_micros + x.micros;
-  verdict := jsonb_build_object('reserved', 'granted') || case when lowered
-    then jsonb_build_object('granted', jsonb_build_object('micros', x.micros, 'tokens', x.tokens)) else '{}' end;
-end $$;
-
--- Looks at the run's own limit and at each that applies to the scopes, counters locked in order, and adds the amount to all or to none.
-create or replace function baton.hold_money(w baton.work, scopes text[], lowest jsonb, inout micros bigint, inout tokens bigint, out keys text[], out refusal jsonb) language plpgsql set search_path = '' as $$
-declare
-  b baton.budget_limit;
-  f record;
-begin
   -- Taken before the limits are read: who sets a limit waits for us, or we for them, and none of our money escapes their count.
   lock table baton.reservations in row exclusive mode;
-  keys := '{}';
+  w.limits := baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r));
+  w.lowest := nullif(p -> 'least', 'null');
   b.scope := 'run:' || (w.r).run_id;
   b.period := 'run';
   b.limit_micros := ((w.r).limits ->> 'maxCostMicros')::bigint;
-  select * into f from baton.fit(b, baton.counted(w, b, false), lowest, micros, tokens);
-  micros := f.micros;
-  refusal := f.refusal;
-  if refusal is not null then return; end if;
-  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, scopes) loop
-    select * into f from baton.fit(b, baton.counted(w, b, true), lowest, micros, tokens);
-    refusal := f.refusal;
-    if refusal is not null then return; end if;
-    micros := f.micros;
-    tokens := f.tokens;
-    if b.key is not null then keys := keys || b.key; end if;
+  foreach b in array b || w.limits loop
+    if b.key is null then
+      select * into f from baton.fit(b, baton.counted(w, b, false), w.lowest, amount, amount_tokens);
+      if f.refusal is not null then
+        verdict := baton.tell_refusal(w, f.refusal, (p ->> 'micros')::bigint);
+        return;
+      end if;
+      amount := f.micros;
+      amount_tokens := f.tokens;
+    else
+      keys := keys || b.key;
+    end if;
   end loop;
-  if keys <> '{}' then
-    update baton.budget_counters c set reserved_micros = c.reserved_micros + hold_money.micros, reserved_tokens = c.reserved_tokens + hold_money.tokens,
-      calls = c.calls + 1 where c.key = any (keys);
+  verdict := '{"reserved": "granted"}';
+  if amount < (p ->> 'micros')::bigint or amount_tokens < (p ->> 'tokens')::bigint then
+    verdict := verdict || jsonb_build_object('granted', jsonb_build_object('micros', amount, 'tokens', amount_tokens));
   end if;
+  insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, owner_id, created_by, run_id, step, attempt, epoch, model, micros, tokens, lowered, charges)
+  values (p ->> 'id', (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).id, coalesce((w.r).owner_id, (w.a).owner_id), (w.r).created_by, (w.r).run_id,
+    (p ->> 'step')::integer, (p ->> 'attempt')::integer, (w.a).lease_epoch, p ->> 'model', amount, amount_tokens, verdict ? 'granted', keys);
+  w.r.reserved_micros := (w.r).reserved_micros + amount;
+  if keys <> '{}' then w.held := p ->> 'id'; end if;
+end $$;
+
+create or replace function baton.tell_refusal(w baton.work, refusal jsonb, estimate bigint) returns jsonb language plpgsql set search_path = '' as $$
+begin
+  perform baton.audit_run(w, jsonb_build_object('action', 'model.call', 'decision', 'refused', 'code', 'budget_exceeded', 'scope', refusal -> 'scope',
+    'estimateMicros', estimate, 'totalMicros', (w.r).cost_micros, 'data', refusal));
+  return jsonb_build_object('reserved', 'refused', 'refusal', refusal);
+end $$;
+
+-- The last act of a transaction: tells the counters what was settled, and asks each whether it has room for what was reserved, in their order; all
+-- agree, or it is taken back. Rows stay locked from here to the end of the transaction only. verdict null: it stands as it was told.
+create or replace function baton.close_books(inout w baton.work, out verdict jsonb) language plpgsql set search_path = '' as $$
+declare
+  v baton.reservations;
+  b baton.budget_limit;
+  f record;
+  amount bigint;
+  amount_tokens bigint;
+  refusal jsonb;
+begin
+  if w.money is not null then w := baton.book_money(w); end if;
+  if w.held is null then return; end if;
+  select * into v from baton.reservations x where x.id = w.held;
+  amount := v.micros;
+  amount_tokens := v.tokens;
+  foreach b in array w.limits loop
+    if b.key is null then continue; end if;
+    select * into f from baton.fit(b, baton.counted(w, b, true), w.lowest, amount, amount_tokens);
+    refusal := f.refusal;
+    exit when refusal is not null;
+    amount := f.micros;
+    amount_tokens := f.tokens;
+  end loop;
+  w.held := null;
+  if refusal is not null then
+    delete from baton.reservations x where x.id = v.id;
+    verdict := baton.tell_refusal(w, refusal, v.micros);
+    amount := 0;
+  else
+    update baton.budget_counters c set reserved_micros = c.reserved_micros + amount, reserved_tokens = c.reserved_tokens + amount_tokens, calls = c.calls + 1
+    where c.key = any (v.charges);
+    if amount < v.micros or amount_tokens < v.tokens then
+      update baton.reservations x set micros = amount, tokens = amount_tokens, lowered = true where x.id = v.id;
+      verdict := jsonb_build_object('reserved', 'granted', 'granted', jsonb_build_object('micros', amount, 'tokens', amount_tokens));
+    end if;
+  end if;
+  if verdict is null then return; end if;
+  w.r.reserved_micros := (w.r).reserved_micros - v.micros + amount;
+  update baton.runs r set reserved_micros = (w.r).reserved_micros where r.run_id = (w.r).run_id;
 end $$;

@@ -65,9 +65,9 @@ begin
     w.r.run_id := p ->> 'runId';
   end if;
   for s in select * from jsonb_array_elements(p -> 'settle') loop w := baton.settle_one(w, s); end loop;
-  if w.money is not null then w := baton.book_money(w); end if;
   perform baton.save_run(w.r);
   update baton.agents a set last_event_seq = (w.a).last_event_seq where a.agent_uid = (w.a).agent_uid and a.last_event_seq < (w.a).last_event_seq;
+  if w.money is not null then perform baton.book_money(w); end if;
   return json_build_object('ok', true);
 end $$;
 
@@ -115,6 +115,7 @@ declare
   d record;
   c baton.budget_counters;
   notice jsonb;
+  run baton.runs;
 begin
   for d in select k.key, sum((m.value ->> 'spent')::bigint) as spent, sum((m.value ->> 'reserved')::bigint) as reserved, sum((m.value ->> 'tokens')::bigint) as tokens,
       sum((m.value ->> 'reservedTokens')::bigint) as reserved_tokens, sum((m.value ->> 'calls')::bigint) as calls
@@ -127,8 +128,14 @@ begin
       notice := jsonb_build_object('scope', c.scope, 'period', c.period, 'level', baton.threshold(c), 'limitMicros', c.limit_micros, 'spentMicros', c.spent_micros,
         'reservedMicros', c.reserved_micros, 'limitTokens', c.limit_tokens, 'tokens', c.tokens, 'limitCalls', c.limit_calls, 'calls', c.calls,
         'resetsAt', baton.resets_at(c.period));
-      if baton.is_open((w.r).state) then w := baton.append_event(w, 'monitor', 'budget', jsonb_strip_nulls(notice)); end if;
-      if (w.a).agent_uid is not null then w := baton.write_webhook(w, 'budget.threshold', jsonb_build_object('budget', notice)); end if;
+      if (w.a).agent_uid is null then continue; end if;
+      w := baton.write_webhook(w, 'budget.threshold', jsonb_build_object('budget', notice));
+      -- A run that has ended has no more events: then it is one of the agent's.
+      run := w.r;
+      if not baton.is_open(run.state) then w.r := null; end if;
+      w := baton.append_event(w, 'monitor', 'budget', jsonb_strip_nulls(notice));
+      w.r := run;
+      update baton.agents a set last_event_seq = (w.a).last_event_seq where a.agent_uid = (w.a).agent_uid;
     end if;
   end loop;
   w.money := null;
@@ -184,7 +191,7 @@ begin
         and b.tenant_id = (w.a).tenant_id and b.scope in ('tool:' || t.name, 'tool:*'))) order by t.step, t.index
   loop
     if w.money is not null then w := baton.book_money(w); end if;
-    lock table baton.reservations in row exclusive mode; -- as in hold_money
+    lock table baton.reservations in row exclusive mode; -- as in reserve
     select * into x from baton.charge_call(w, c, coalesce((begun ->> c.name)::bigint, 0));
     w := x.w;
     if x.refusal is null then

@@ -186,7 +186,7 @@ test('each threshold is told once, by event and webhook', async () => {
   const last = await kit.sql<{ id: string }>(`select id from baton.reservations where run_id = $1 and state = 'reserved'`, [held.runId])
   await commit(kit, held, { ...answered(), settle: [paid(last[0]?.id ?? '', 200)] }, completed)
   const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget', 'done'] }))
-  expect(data.map((event) => event.data['level'] ?? event.type)).toEqual([80, 100, 'done'])
+  expect(data.map((event) => event.data['level'] ?? event.type)).toEqual([80, 'done', 100])
   const sent = await kit.sql<{ type: string }>('select type from baton.webhook_deliveries where run_id = $1 order by created_at, id', [
     held.runId,
   ])
