@@ -227,6 +227,8 @@ begin
     call := baton.first_reservation(w, p -> 'execute' -> 'reserve');
   end if;
   foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r)) loop
+    if call is not null and num_nonnulls(b.key, b.limit_tokens, b.limit_calls, b.max_per_call_micros) = 1 and b.limit_micros >= (call ->> 'micros')::bigint
+      + coalesce((select x.spent_micros + x.reserved_micros from baton.budget_counters x where x.key = b.key), 0) then continue; end if;
     c := baton.counted(w, b, false);
     if call is not null then
       refusal := (baton.fit(b, c, nullif(call -> 'least', 'null'), (call ->> 'micros')::bigint, coalesce((call ->> 'tokens')::bigint, 0))).refusal;
