@@ -32,7 +32,7 @@ describe.concurrent('calls', () => {
   test('A59: two processes reserve $5.5 of $10 at once: one is made, the other is 402', async () => {
     await put('agent:a', { limitMicros: 10_000_000, period: 'lifetime' })
     const replies = await Promise.all([0, 1].map((server) => world.send('a', costing(5.5), { ...wait, server })))
-    expect(replies.map((reply) => reply.status).toSorted()).toEqual([200, 402])
+    expect(replies.map((reply) => reply.status).toSorted((a, b) => a - b)).toEqual([200, 402])
     const refused = replies.find((reply) => reply.status === 402)
     expect(refused?.body).toMatchObject({
       code: 'budget_exceeded',
@@ -50,7 +50,7 @@ describe.concurrent('calls', () => {
   test('A60: five calls of $6 at once under $10: one is made', async () => {
     await put('agent:b', { limitMicros: 10_000_000 })
     const replies = await Promise.all([1, 2, 3, 4, 5].map(() => world.send('b', costing(6), wait)))
-    expect(replies.map((reply) => reply.status).toSorted()).toEqual([200, 402, 402, 402, 402])
+    expect(replies.map((reply) => reply.status).toSorted((a, b) => a - b)).toEqual([200, 402, 402, 402, 402])
     expect(await get('agent:b')).toMatchObject({ spentMicros: 6_000_000 })
   })
 
@@ -177,7 +177,7 @@ describe.concurrent('the surface', () => {
       const { body } = await world.http('GET', `/api/budgets?limit=2${cursor}`)
       scopes.push(...(body['data'] as { scope: string }[]).map(({ scope }) => scope))
       if (body['nextCursor'] === null) break
-      cursor = `&cursor=${String(body['nextCursor'])}`
+      cursor = `&cursor=${body['nextCursor'] as string}`
     }
     expect(scopes).toEqual(expect.arrayContaining(['agent:l1', 'agent:l2', 'agent:l3', 'tenant']))
     expect(new Set(scopes).size).toBe(scopes.length)

@@ -26,7 +26,7 @@ test('A60: agents of one tenant on two processes share its budget', async () => 
   const replies = await Promise.all(
     Array.from({ length: 8 }, (_, index) => world.send(`p${index}`, script(costing(6_000, 300)), { prefer: 'wait=25', server: index % 2 })),
   )
-  expect(replies.map((reply) => reply.status).toSorted()).toEqual([200, ...Array.from({ length: 7 }, () => 402)])
+  expect(replies.map((reply) => reply.status).toSorted((a, b) => a - b)).toEqual([200, ...Array.from({ length: 7 }, () => 402)])
   for (const { body } of replies.filter((reply) => reply.status === 402))
     expect(body).toMatchObject({ code: 'budget_exceeded', scope: 'tenant' })
   expect(await tenant()).toMatchObject({ spentMicros: 6_000, reservedMicros: 0, remainingMicros: 4_000 })
