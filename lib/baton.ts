@@ -48,7 +48,7 @@ async function compose(config: Config): Promise<Services> {
   const plugin = config.local
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
     : null
-  const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model)
+  const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model) ?? config.priceCeiling
   const store = createStore(plugin?.rpc(supabaseRpc({ ...config.supabase, clock })) ?? supabaseRpc({ ...config.supabase, clock }))
   const models = createModels({ providers, env: providerEnv, log })
   const queue = createQueue({ inngest: config.inngest, log })

@@ -75,6 +75,7 @@ describe('readConfig', () => {
       toolTimeoutMs: 60_000,
       cronEnabled: true,
       corsOrigins: [],
+      priceCeiling: null,
     })
   })
 
@@ -98,6 +99,7 @@ describe('readConfig', () => {
       BATON_LEASE_MS: '12000',
       BATON_SWEEP_EVERY: '90s',
       BATON_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
+      BATON_PRICE_CEILING: '20.5, 100',
       BATON_CRON: '0',
       BATON_BASE_URL: 'https://baton.example/',
       BATON_REDIS_PREFIX: 'mine:',
@@ -108,6 +110,7 @@ describe('readConfig', () => {
       leaseMs: 12_000,
       sweepEveryMs: 90_000,
       corsOrigins: ['https://a.example', 'http://localhost:3000'],
+      priceCeiling: { inputMicrosPerMillion: 20_500_000, outputMicrosPerMillion: 100_000_000 },
       cronEnabled: false,
       baseUrl: 'https://baton.example',
       redis: { url: 'https://r.example', token: 'token', prefix: 'mine:' },

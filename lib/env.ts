@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import type { AccessConfig, Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { isSecretKey } from '#lib/core/secret-keys'
+import { dollars } from '#lib/core/prices'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
@@ -228,6 +229,7 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     toolTimeoutMs: values.BATON_TOOL_TIMEOUT_MS,
     cronEnabled: values.BATON_CRON ?? (local || environment === 'production'),
     corsOrigins: values.BATON_CORS_ORIGINS,
+    priceCeiling: values.BATON_PRICE_CEILING === undefined ? null : dollars(values.BATON_PRICE_CEILING),
   }
 }
 

@@ -1,6 +1,6 @@
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import { isEnd, type RunState, type StopReason, type Usage } from '#lib/core/run'
-import type { RunView } from '#lib/core/store'
+import type { RunError, RunView } from '#lib/core/store'
 
 /** What an answer to a message says of a run, from the row or from the executor's last commit. */
 export interface RunFacts {
@@ -9,7 +9,7 @@ export interface RunFacts {
   state: RunState
   stopReason: StopReason | null
   output: string | null
-  error: { code: string; message: string } | null
+  error: RunError | null
   usage: Usage
   costMicros: number
   lastSeq: number
@@ -60,7 +60,18 @@ export function endedAnswer(facts: RunFacts, headers: Record<string, string>): R
   }
   const code = stopReason !== null && isErrorCode(stopReason) ? stopReason : 'internal_error'
   const message = facts.error?.message ?? `The run ended as ${state}.`
-  const details = { agentId, runId, run: { id: runId, state }, stopReason, state, usage, costMicros, lastSeq, final: true }
+  const details = {
+    ...facts.error?.details,
+    agentId,
+    runId,
+    run: { id: runId, state },
+    stopReason,
+    state,
+    usage,
+    costMicros,
+    lastSeq,
+    final: true,
+  }
   throw new BatonError(code, message, details, { headers })
 }
 

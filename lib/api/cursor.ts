@@ -12,6 +12,12 @@ const keys = {
   audit: /^[0-9T:.+Z-]{19,35}\|\d{1,18}$/,
   webhooks: /^whe_[0-9a-f]{1,64}$/,
   deliveries: /^\d{1,15}$/,
+  budgets: /^[^\s]{1,200} (?:run|day|month|lifetime)$/,
+  'usage-agent': /^.{0,200}$/,
+  'usage-user': /^[0-9a-f-]{0,36}$/,
+  'usage-key': /^.{0,200}$/,
+  'usage-model': /^.{0,200}$/,
+  'usage-day': /^\d{4}-\d{2}-\d{2}$/,
 } as const
 type List = keyof typeof keys
 

@@ -32,6 +32,8 @@ export function explain({ run, now, queuePosition, openCalls, gateMs, waits, blo
       const outside = (waits?.externalCalls ?? []).map((call) => `${call.tool} (${call.callId}, until ${call.expiresAt})`)
       return `The run waits for results from outside: ${outside.join(', ')}; each call's record has the address to send its result to.`
     }
+    if (run.wait?.kind === 'budget')
+      return `The run waits because a budget that it shares has no room for its first call (see its budget events); raise the limit and it goes on. The next look is due ${due}.`
     return `The run waits (${run.wait?.kind}) and is due ${due}.${last}`
   }
   if (run.lease === null)

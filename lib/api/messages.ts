@@ -128,7 +128,7 @@ function runIt(context: SendContext, opened: OpenedMessage, start: number, waitM
   const slice = startSlice(
     services,
     { opened: answer.opened, opening: answer.opening ?? null, gates: answer.gates ?? {} },
-    { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, state: answer.reserved ?? 'none' } },
+    { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, verdict: answer } },
   )
   background(slice.done.then(() => services.sweep('beside')).then(() => services.settled()))
   armDeadMan(services, slice)

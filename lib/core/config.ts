@@ -1,3 +1,5 @@
+import type { ModelPrice } from '#lib/core/prices'
+
 /** Who may call (3-http-api), as far as the environment says it; API keys stand in the database. */
 export interface AccessConfig {
   /** True outside local mode, with a real Supabase, and where BATON_LOCAL_ACCESS asks for it: nobody calls without a credential. */
@@ -51,4 +53,6 @@ export interface Config {
   cronEnabled: boolean
   /** Origins that may call from browsers. */
   corsOrigins: readonly string[]
+  /** The price of models that have none in lib/providers.ts; null refuses them. */
+  priceCeiling: ModelPrice | null
 }

@@ -1,3 +1,4 @@
+import { priceUnknown } from '#lib/core/prices'
 import { isFinal, type EndState, type Opened, type StopReason, type ToolCall } from '#lib/core/run'
 import type { RunError } from '#lib/core/store'
 
@@ -90,7 +91,7 @@ export function decide(opened: Opened, rules: Rules): Decision {
     return failed('max_tokens', `The run may use ${run.limits.maxTokens} tokens.`)
   }
   if (opened.settings.price === null && narrowedModel(opened) === null) {
-    return failed('price_unknown', `No price is known for ${opened.settings.model}; add it in lib/providers.ts.`)
+    return failed('price_unknown', priceUnknown(opened.settings.model))
   }
   return { kind: 'model' }
 }

@@ -36,6 +36,8 @@ export interface ToolDefinition<Input = unknown, Output = unknown, Name extends 
   timeoutMs?: number
   /** Of an external tool: how long the outside has to answer, in milliseconds (default 24 hours). */
   expiresMs?: number
+  /** What a call costs, in micro-dollars: charged to all budgets of the run when the call starts. */
+  costMicros?: number
   run?(input: Input, context: ToolContext): Promise<Output> | Output
 }
 
@@ -49,12 +51,13 @@ export interface AnyTool {
   timeoutMs?: number
   /** Of an external tool: how long the outside has to answer, in milliseconds (default 24 hours). */
   expiresMs?: number
+  costMicros?: number
   run?(input: never, context: ToolContext): unknown
 }
 
 /**
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
- * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, or when `run` and `effect` contradict each other.
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a bad cost, or when `run` and `effect` contradict each other.
  */
 export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
@@ -65,6 +68,9 @@ export function defineTool<Input, Output, const Name extends string>(
   }
   if (tool.expiresMs !== undefined && (tool.effect !== 'external' || !(tool.expiresMs > 0))) {
     throw new TypeError(`tool ${tool.name}: expiresMs is a number above 0 and for external tools only`)
+  }
+  if (tool.costMicros !== undefined && (!Number.isSafeInteger(tool.costMicros) || tool.costMicros < 0)) {
+    throw new TypeError(`tool ${tool.name}: costMicros must be a whole number of micro-dollars, not below zero`)
   }
   return tool
 }

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { AgentDefinition } from '#lib/core/define'
 import type { AgentSettings, RunLimits } from '#lib/core/run'
 
@@ -19,6 +20,17 @@ export const defaultMaxOutputTokens = 4_096
 export const defaultToolConcurrency = 3
 /** 70 % of a context of 128,000 tokens; a template that uses a larger one raises it. */
 export const defaultWindow = { maxTokens: 89_600, maxMessages: 200, keepFirst: 0 }
+
+/** The shortest answer that a call is made for when a budget has no room for a whole one. */
+export const leastOutputTokens = 256
+
+const thinking = z.object({ thinking: z.object({ budgetTokens: z.int().positive() }) })
+
+/** Tokens that the model may think beside its answer: the AI SDK adds Anthropic's thinking budget on top of the limit of the answer. */
+export function thinkingTokens(definition: AgentDefinition): number {
+  const parsed = thinking.safeParse(definition.settings?.providerOptions?.['anthropic'])
+  return parsed.success ? parsed.data.thinking.budgetTokens : 0
+}
 
 /** What the agent row carries of its template. `price` null means that no price is known and calls are refused. */
 export function resolveSettings(
@@ -44,5 +56,6 @@ export function resolveSettings(
     instructionTokens,
     ...(definition.public === true ? { public: true } : {}),
     ...(definition.approvers === undefined ? {} : { approvers: [...definition.approvers] }),
+    thinkingTokens: thinkingTokens(definition),
   }
 }

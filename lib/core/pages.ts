@@ -1,5 +1,6 @@
 import type { ApprovalStore, Waits } from '#lib/core/approvals'
 import type { AuditStore } from '#lib/core/audit'
+import type { BudgetStore } from '#lib/core/budget-store'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
@@ -116,7 +117,7 @@ export interface ListQuery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, ApprovalStore, AuditStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
+export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }

@@ -77,6 +77,8 @@ export interface ModelAnswer {
 export interface Estimate {
   inputTokens: number
   outputTokens: number
+  /** The shortest answer worth having, for models whose output can be cut by maxOutputTokens; absent where it cannot. */
+  leastOutputTokens?: number
 }
 
 /** The door to the model providers; it neither retries nor executes tools. */

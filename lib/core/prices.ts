@@ -1,5 +1,6 @@
 import type { Estimate, Price } from '#lib/core/ports'
 import type { Usage } from '#lib/core/run'
+import type { Reservation } from '#lib/core/store'
 
 /**
  * A price list entry. `longPrompt` replaces the whole price, output included, when the prompt of a call
@@ -54,6 +55,48 @@ export function worstCaseMicros(estimate: Estimate, price: ModelPrice | null): n
   if (price === null) return null
   const at = tier(price, estimate.inputTokens)
   return toMicros(estimate.inputTokens * dearestInput(at) + estimate.outputTokens * at.outputMicrosPerMillion)
+}
+
+/**
+ * The reservation of a call: its worst case, and the least that it can be made with where its output can be cut. Null when the price
+ * is unknown.
+ */
+export function reservationOf(estimate: Estimate, price: ModelPrice | null): Pick<Reservation, 'micros' | 'tokens' | 'least'> | null {
+  const micros = worstCaseMicros(estimate, price)
+  if (micros === null) return null
+  const { inputTokens, outputTokens, leastOutputTokens: least } = estimate
+  const tokens = inputTokens + outputTokens
+  if (least === undefined || least >= outputTokens) return { micros, tokens }
+  return {
+    micros,
+    tokens,
+    least: { micros: worstCaseMicros({ inputTokens, outputTokens: least }, price) ?? 0, tokens: inputTokens + least },
+  }
+}
+
+/** Providers refuse a limit below this. */
+const fewestOutputTokens = 16
+
+/** How many output tokens a call may ask for so that it costs at most what was granted; `maxOutputTokens` is what it would ask for. */
+export function outputWithin(
+  granted: { micros: number; tokens: number },
+  estimate: Estimate,
+  price: ModelPrice | null,
+  maxOutputTokens: number,
+): number {
+  if (price === null) return maxOutputTokens
+  const at = tier(price, estimate.inputTokens)
+  const left = granted.micros * 1_000_000 - estimate.inputTokens * dearestInput(at)
+  const byMoney = at.outputMicrosPerMillion === 0 ? estimate.outputTokens : Math.floor(left / at.outputMicrosPerMillion)
+  const output = Math.min(estimate.outputTokens, byMoney, granted.tokens - estimate.inputTokens)
+  return Math.max(fewestOutputTokens, maxOutputTokens - (estimate.outputTokens - output))
+}
+
+/** Why a model without a price is not called, with the line to add. */
+export function priceUnknown(model: string): string {
+  const slash = model.indexOf('/')
+  const [provider, id] = slash < 0 ? [model, ''] : [model.slice(0, slash), model.slice(slash + 1)]
+  return `No price is known for ${model}, so it was not called and nothing was spent. Add to the prices of ${provider} in lib/providers.ts, with the provider's dollars per million tokens: '${id}': dollars({ input: 0.00, output: 0.00 }), or set BATON_PRICE_CEILING.`
 }
 
 /**

@@ -39,10 +39,13 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
   )
   const started = new Set(answer.allowed ? (intends.start ?? []) : [])
   const decided = new Map(answer.decided.map((call) => [call.callId, call]))
-  const calls = next.calls.map(
-    (call) => decided.get(call.callId) ?? (started.has(call.callId) ? startedCall(call, opened.lease.epoch) : call),
-  )
-  // A decision may have given the last open call its result: then all of them have entered with this commit.
+  const refused = new Map((answer.refusedCalls ?? []).map(({ callId, output }) => [callId, output]))
+  const calls = next.calls.map((call): ToolCall => {
+    const output = refused.get(call.callId)
+    if (output !== undefined) return { ...call, state: 'failed', output }
+    return decided.get(call.callId) ?? (started.has(call.callId) ? startedCall(call, opened.lease.epoch) : call)
+  })
+  // A decision or a budget may have given the last open call its result: then all of them have entered with this commit.
   opened.calls = calls.every((call) => isFinal(call.state)) ? [] : calls
   opened.run = {
     ...next.run,

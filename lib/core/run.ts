@@ -179,6 +179,8 @@ export const agentSettings = z.object({
   public: z.boolean().exactOptional(),
   /** Who may decide beside keys with the right: the agent's owner, or nobody. */
   approvers: z.array(z.literal('owner')).exactOptional(),
+  /** What the provider's settings let the model think beside its answer. */
+  thinkingTokens: z.int().nonnegative().optional(),
 })
 export type AgentSettings = z.infer<typeof agentSettings>
 

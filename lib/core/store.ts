@@ -1,5 +1,6 @@
 import type { ModelMessage } from 'ai'
 import type { Guarded, WaitingAnswer, WaitingIntends, Waits } from '#lib/core/approvals'
+import type { Verdict } from '#lib/core/budget'
 import type { HookDecided } from '#lib/core/hooks'
 import type { AgentUid, CallId, CommitId, ReservationId, RunId, SliceId } from '#lib/core/ids'
 import type { Narrowed, NarrowedView } from '#lib/core/overrides'
@@ -51,6 +52,8 @@ export interface CallWrite extends Guarded, HookDecided {
   /** Copies for events, only where the exact ones show a secret. */
   shownInput?: unknown
   shownOutput?: ToolOutput | null
+  /** What the call costs when it starts, in micro-dollars, as its tool says. */
+  costMicros?: number
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */
@@ -61,6 +64,10 @@ export interface Reservation {
   model: string
   /** Worst case in micro-dollars; null lets the database compute it from the agent's settings (first step only). */
   micros: number | null
+  /** Worst case in tokens, for limits of tokens; null or absent with `micros` null. */
+  tokens?: number | null
+  /** The worst case with the shortest answer worth having, where the model's output can be cut; what is left is then reserved. */
+  least?: { micros: number; tokens: number }
 }
 
 /** What a reserved call has really cost; the one write that a stale epoch may still make. */
@@ -76,6 +83,7 @@ export interface Settlement {
 export interface RunError {
   code: string
   message: string
+  details?: Record<string, unknown>
 }
 
 /** What a step did: stored whatever has been asked of the run meanwhile (2-run-contract, invariant 10). */
@@ -124,9 +132,6 @@ export interface Commit {
   intends: Intends
 }
 
-/** The verdict on a reservation; none where nothing was asked. */
-export type Reserved = 'granted' | 'refused' | 'none'
-
 /** A refusal is a value: `code` of the table in core/errors or one that only executors meet (lease_lost, not_due, ...). */
 export interface Refusal {
   ok: false
@@ -135,7 +140,7 @@ export interface Refusal {
 }
 
 /** What a commit did, and what the next step needs to know. */
-export interface CommitAnswer extends WaitingAnswer {
+export interface CommitAnswer extends Verdict, WaitingAnswer {
   ok: true
   firstSeq: number
   lastSeq: number
@@ -144,7 +149,8 @@ export interface CommitAnswer extends WaitingAnswer {
   /** True when the lease is gone with this commit: the run ended, waits or was handed over. */
   released: boolean
   steered: boolean
-  reserved: Reserved
+  /** Calls that were to start and for which a budget had no room: they have failed with this output. */
+  refusedCalls?: { callId: CallId; output: ToolOutput }[] | null
   flags: Flags
   state: RunState
   stopReason: StopReason | null
@@ -250,7 +256,7 @@ export interface RunView extends NarrowedView {
 }
 
 /** The accepted message; `opened` is there when the caller has the lease and shall execute. */
-export interface OpenAnswer extends Partial<OpenedAnswer> {
+export interface OpenAnswer extends Partial<OpenedAnswer>, Verdict {
   ok: true
   tenant: string
   agentUid: AgentUid
@@ -259,7 +265,6 @@ export interface OpenAnswer extends Partial<OpenedAnswer> {
   replayed: boolean
   /** The caller must tell the executor of the run that was interrupted. */
   halt: boolean
-  reserved: Reserved
   /** The agent is paused before this run: what the run at its head waits for. */
   blockedBy: (Waits & { runId: RunId }) | null
   outbox: OutboxRow[]
@@ -296,7 +301,7 @@ export interface EngineStore {
     epoch: number
     leaseMs: number
     reserve?: Reservation
-  }): Promise<{ ok: true; flags: Flags; reserved: Reserved } | Refusal>
+  }): Promise<({ ok: true; flags: Flags } & Verdict) | Refusal>
   settle(request: { agentUid: AgentUid; runId: RunId; settle: Settlement[] }): Promise<void>
   outboxSent(ids: readonly string[]): Promise<void>
 }

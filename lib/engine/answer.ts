@@ -21,6 +21,7 @@ export function callRecords(session: Session, step: number, answer: ModelAnswer)
       input: call.input ?? null,
       effect: tool?.effect ?? 'pure',
       idempotencyKey: callId,
+      ...(tool?.costMicros === undefined ? {} : { costMicros: tool.costMicros }),
     } as const
     if (call.problem === null && tool !== undefined) return guarded(session, { ...base, state: 'pending', output: null }, tool)
     return {

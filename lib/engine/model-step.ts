@@ -1,7 +1,8 @@
 import { jitter, maxRetries, retryDelayMs } from '#lib/core/backoff'
 import { isRetryable, ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
-import { costMicros } from '#lib/core/prices'
+import { budgetSentence, isWide, roomAfterMs, type BudgetRefusal } from '#lib/core/budget'
+import { costMicros, outputWithin, priceUnknown } from '#lib/core/prices'
 import type { StopReason, Usage } from '#lib/core/run'
 import type { Happened, Intends, NewEvent, Settlement } from '#lib/core/store'
 import { movable, nextWindow } from '#lib/core/window'
@@ -10,7 +11,7 @@ import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
 import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
-import type { Session } from '#lib/engine/session'
+import { inHand, type Session } from '#lib/engine/session'
 import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
@@ -28,9 +29,9 @@ export async function modelStep(session: Session): Promise<void> {
   const plain = await requestFor(session, opened)
   const hooked = await preModel(session, plain)
   if (hooked.kind === 'end') return end(session, {}, hooked.code, hooked.message)
-  const { request } = hooked
-  await coverChanges(session, plain, request)
-  if (session.released || !(await reserved(session, request))) return
+  await coverChanges(session, plain, hooked.request)
+  if (session.released || !(await reserved(session, hooked.request))) return
+  const request = withinGrant(session, hooked.request)
   const taken = await takeModelCall(session, request)
   if (taken.kind === 'never') return end(session, {}, 'provider_rate_limited', taken.message)
   if (taken.kind === 'wait') return atGate(session, taken.ms, 'rate_limited')
@@ -59,7 +60,7 @@ export async function modelStep(session: Session): Promise<void> {
 
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
 async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
-  const { opened } = session
+  const { opened, services } = session
   if (session.reservation.stale && session.reservation.entry !== null) {
     // Settles what was reserved for less and reserves anew; the next turn finds it.
     await settle(session, { progress: false })
@@ -68,17 +69,40 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
   if (session.reservation.state === 'none') {
     const reserve = reservationFor(session, request)
     if (reserve === null) {
-      await end(session, {}, 'price_unknown', `No price is known for ${request.model}; add it in lib/providers.ts.`)
+      await end(session, {}, 'price_unknown', priceUnknown(request.model))
       return false
     }
-    const state = await session.reserve(reserve)
-    session.reservation = { state, entry: state === 'granted' ? reserve : null, spent: false, stale: false }
+    session.reservation = inHand(reserve, await session.reserve(reserve))
     if (opened.flags.stop !== null || opened.flags.hold || session.expired()) return false
+    const { refusal } = session.reservation
+    // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
+    if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
+      const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
+      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms } })
+      return false
+    }
   }
   if (session.reservation.state === 'granted') return true
-  const message = `The next model call could cost more than the run's limit of ${opened.run.limits.maxCostMicros} micro-dollars leaves.`
-  await end(session, {}, 'budget_exceeded', message)
+  await overBudget(session)
   return false
+}
+
+const refused = (refusal: BudgetRefusal): NewEvent => ({ channel: 'monitor', type: 'budget', data: { refused: true, ...refusal } })
+
+async function overBudget(session: Session): Promise<void> {
+  const { refusal } = session.reservation
+  if (refusal === null) return end(session, {}, 'budget_exceeded', 'A budget has no room for the next model call.')
+  const message = `${budgetSentence({ ...refusal })} What had been committed is kept.`
+  await end(session, { events: [refused(refusal)] }, 'budget_exceeded', message, { ...refusal })
+}
+
+/** What was granted may be less than was asked for: the answer is cut to it, so that the call cannot cost more. */
+function withinGrant(session: Session, request: ModelRequest): ModelRequest {
+  const { granted } = session.reservation
+  if (granted === null) return request
+  const { model, price } = session.services
+  const maxOutputTokens = outputWithin(granted, model.estimate(request), price(request.model), request.maxOutputTokens)
+  return { ...request, maxOutputTokens }
 }
 
 async function answered(session: Session, request: ModelRequest, answer: ModelAnswer, hookEvents: NewEvent[]): Promise<void> {
@@ -87,7 +111,7 @@ async function answered(session: Session, request: ModelRequest, answer: ModelAn
   const calls = await callRecords(session, request.step, answer)
   const happened: Happened = {
     usage: answer.usage,
-    events: [...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],
+    events: [...cutEvents(session, request), ...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],
     count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0 },
     lastError: null,
     ...(settlement === null ? {} : { settle: [settlement] }),
@@ -106,6 +130,14 @@ async function answered(session: Session, request: ModelRequest, answer: ModelAn
       ? { end: { state: 'completed', stopReason: 'max_tokens', output: answer.text, error: null } }
       : {}
   await settle(session, happened, 0, cutShort)
+}
+
+/** Tells that a budget left room for a short answer only. */
+function cutEvents(session: Session, request: ModelRequest): NewEvent[] {
+  const { granted } = session.reservation
+  if (granted === null) return []
+  const data = { lowered: true, maxOutputTokens: request.maxOutputTokens, reservedMicros: granted.micros }
+  return [{ channel: 'monitor', type: 'budget', step: request.step, data }]
 }
 
 function settlementFor(session: Session, request: ModelRequest, usage: Usage): Settlement | null {
@@ -207,8 +239,14 @@ async function pause(session: Session, happened: Happened, ms: number): Promise<
   await clock.sleep(ms, session.signal)
 }
 
-async function end(session: Session, happened: Happened, stopReason: StopReason, message: string): Promise<void> {
-  const error = { code: stopReason, message }
+async function end(
+  session: Session,
+  happened: Happened,
+  stopReason: StopReason,
+  message: string,
+  details?: Record<string, unknown>,
+): Promise<void> {
+  const error = { code: stopReason, message, ...(details === undefined ? {} : { details }) }
   const state = stopReason === 'budget_exceeded' ? 'budget_exceeded' : 'failed'
   const { lastError: _replaced, ...rest } = happened
   const events = [...(rest.events ?? []), { channel: 'monitor' as const, type: 'run_error', data: error }]

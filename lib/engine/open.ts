@@ -2,8 +2,9 @@ import { BatonError, isErrorCode } from '#lib/core/errors'
 import type { RunId, SliceId } from '#lib/core/ids'
 import { agentNamePattern } from '#lib/core/ids'
 import type { ModelMessage } from 'ai'
-import { worstCaseMicros } from '#lib/core/prices'
 import type { Narrowed } from '#lib/core/overrides'
+import { budgetSentence } from '#lib/core/budget'
+import { reservationOf } from '#lib/core/prices'
 import type { Authority, OpenAnswer, OpenRequest, Refusal, Reservation } from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import type { LeaseStamp } from '#lib/engine/lease'
@@ -98,8 +99,8 @@ export async function openMessage(services: EngineServices, message: MessageRequ
 function firstReservation(services: EngineServices, template: string | null, message: MessageRequest): Reservation {
   const definition = template === null ? undefined : services.templates.get(template)
   const model = definition?.model ?? ''
-  const base = { id: services.ids.make('res'), step: 1, attempt: 0, model }
-  if (definition === undefined || !model.startsWith('local/')) return { ...base, micros: null }
+  const base = { id: services.ids.make('res'), step: 1, attempt: 0, model, micros: null, tokens: null }
+  if (definition === undefined || !model.startsWith('local/')) return base
   const opening: ModelMessage = { role: 'user', content: message.content }
   const estimate = services.model.estimate({
     model,
@@ -110,7 +111,7 @@ function firstReservation(services: EngineServices, template: string | null, mes
     modelCall: 0,
     maxOutputTokens: 0,
   })
-  return { ...base, micros: worstCaseMicros(estimate, services.price(model)) }
+  return { ...base, ...reservationOf(estimate, services.price(model)) }
 }
 
 function unknownTemplate(id: string, known: readonly string[]): BatonError {
@@ -159,5 +160,6 @@ export function refusalError(refusal: Refusal): BatonError {
   const { ok: _ok, code, ...details } = refusal
   if (!isErrorCode(code))
     return new BatonError('internal_error', 'The database answered in a way this build does not know.', {}, { cause: new Error(code) })
-  return new BatonError(code, refusals[code] ?? 'The request was refused; nothing was kept.', details)
+  const sentence = code === 'budget_exceeded' ? `${budgetSentence(details)} Nothing was kept.` : refusals[code]
+  return new BatonError(code, sentence ?? 'The request was refused; nothing was kept.', details)
 }

@@ -1,9 +1,10 @@
+import type { Verdict } from '#lib/core/budget'
 import type { AgentDefinition } from '#lib/core/define'
 import type { ModelMessage } from 'ai'
 import { BatonError } from '#lib/core/errors'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
-import type { CommitAnswer, Gates, Happened, Intends, Reservation, Reserved, RunError } from '#lib/core/store'
+import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/store'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
@@ -25,8 +26,11 @@ export class Stopped extends Error {
 
 /** Money set aside for a model call; `none` means that nobody has asked yet. */
 export interface ReservationInHand {
-  state: 'granted' | 'refused' | 'none'
+  state: Verdict['reserved']
   entry: Reservation | null
+  /** What was granted where it is less than was asked, and why nothing was. */
+  granted: NonNullable<Verdict['granted']> | null
+  refusal: NonNullable<Verdict['refusal']> | null
   /** True once its call was made: without an answer it is booked in full. */
   spent: boolean
   /** True when a message has entered since: the call may cost more than was reserved. */
@@ -62,12 +66,18 @@ export interface Session {
   /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
   /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
-  reserve(entry: Reservation): Promise<Reserved>
+  reserve(entry: Reservation): Promise<Verdict>
   pastSlice(): boolean
   leftMs(): number
   /** Cuts the slice short: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
   endSlice(hardAt: number): void
   close(): Promise<void>
+}
+
+/** The reservation as the database has answered. */
+export function inHand(entry: Reservation | null, verdict: Verdict, stale = false): ReservationInHand {
+  const { reserved: state, granted = null, refusal = null } = verdict
+  return { state, entry: state === 'granted' ? entry : null, granted, refusal, spent: false, stale }
 }
 
 /** What a session is made of. */
@@ -140,18 +150,18 @@ export function openSession(input: SessionInput): Session {
     looks.add(look)
   }
 
-  async function renew(entry?: Reservation): Promise<Reserved> {
+  async function renew(entry?: Reservation): Promise<Verdict> {
     const { agentUid, lease } = opened
     const stamp = guard.stamp()
     const answer = await store.renew({ agentUid, ...lease, ...(entry === undefined ? {} : { reserve: entry }) })
-    if (closed) return 'none'
+    if (closed) return { reserved: 'none' }
     if (!answer.ok) {
       guard.lose()
       throw new LeaseLost()
     }
     guard.renewed(stamp)
     takeFlags(answer.flags)
-    return answer.reserved
+    return answer
   }
 
   async function lookAtFlags(): Promise<void> {

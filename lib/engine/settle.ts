@@ -1,13 +1,13 @@
 import { decide, isWaiting, narrowedModel, type Decision } from '#lib/core/decide'
 import { defaultExternalMs } from '#lib/core/approvals'
 import { applyCommit, project } from '#lib/core/project'
-import { worstCaseMicros } from '#lib/core/prices'
+import { reservationOf } from '#lib/core/prices'
 import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Happened, Intends, Reservation, Settlement } from '#lib/core/store'
 import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
 import { defaultToolConcurrency } from '#lib/core/limits'
-import type { Session } from '#lib/engine/session'
+import { inHand, type Session } from '#lib/engine/session'
 import { roomFor } from '#lib/engine/run-tool'
 import { shownCommit } from '#lib/engine/shown'
 
@@ -49,18 +49,13 @@ export async function settle(session: Session, facts: Happened, running = 0, for
     session.output = intends.end.output
     session.error = shown.intends.end?.error ?? null
   }
-  session.reservation = {
-    state: answer.reserved,
-    entry: answer.reserved === 'granted' ? (intends.reserve ?? null) : null,
-    spent: false,
-    stale: answer.steered,
-  }
+  session.reservation = inHand(intends.reserve ?? null, answer, answer.steered)
   return answer
 }
 
 function allSettled(session: Session, settle: Settlement[]): Settlement[] {
-  const inHand = unansweredSettlement(session, false)
-  return inHand === null || settle.some(({ id }) => id === inHand.id) ? settle : [...settle, inHand]
+  const open = unansweredSettlement(session, false)
+  return open === null || settle.some(({ id }) => id === open.id) ? settle : [...settle, open]
 }
 
 async function plan(session: Session, next: Opened, running: number): Promise<Intends> {
@@ -175,7 +170,7 @@ export function unansweredSettlement(session: Session, refused: boolean): Settle
 
 /** The worst case of the call as a reservation, or null when its model has no price. */
 export function reservationFor(session: Session, request: ModelRequest): Reservation | null {
-  const micros = worstCaseMicros(session.services.model.estimate(request), session.services.price(request.model))
-  if (micros === null) return null
-  return { id: session.services.ids.make('res'), step: request.step, attempt: request.attempt, model: request.model, micros }
+  const worst = reservationOf(session.services.model.estimate(request), session.services.price(request.model))
+  if (worst === null) return null
+  return { id: session.services.ids.make('res'), step: request.step, attempt: request.attempt, model: request.model, ...worst }
 }

@@ -1,9 +1,10 @@
+import type { Verdict } from '#lib/core/budget'
 import type { AgentUid, SliceId } from '#lib/core/ids'
 import { formatVersion } from '#lib/core/run'
-import type { ClaimAnswer, ClaimRequest, OpenedAnswer, Refusal, Reservation, Reserved } from '#lib/core/store'
+import type { ClaimAnswer, ClaimRequest, OpenedAnswer, Refusal, Reservation } from '#lib/core/store'
 import { advance, type Advanced } from '#lib/engine/advance'
 import type { LeaseStamp } from '#lib/engine/lease'
-import { openSession, type Deadlines, type Session } from '#lib/engine/session'
+import { inHand, openSession, type Deadlines, type Session } from '#lib/engine/session'
 import type { EngineServices } from '#lib/engine/services'
 
 /** A slice at work: its session, to cut it short, and what becomes of it. */
@@ -19,18 +20,17 @@ const active = new Set<Slice>()
 export function startSlice(
   services: EngineServices,
   opened: OpenedAnswer,
-  at: { asked: LeaseStamp; deadlines: Deadlines; reserve: { entry: Reservation; state: Reserved } | null },
+  at: { asked: LeaseStamp; deadlines: Deadlines; reserve: { entry: Reservation; verdict: Verdict } | null },
 ): Slice {
   const definition = services.templates.get(opened.opened.settings.template)
   if (definition === undefined) throw new Error(`template ${opened.opened.settings.template} was deployed a moment ago and is gone`)
-  const granted = at.reserve?.state === 'granted'
   const session = openSession({
     services,
     definition,
     ...opened,
     asked: at.asked,
     deadlines: at.deadlines,
-    reservation: { state: at.reserve?.state ?? 'none', entry: granted ? (at.reserve?.entry ?? null) : null, spent: false, stale: false },
+    reservation: inHand(at.reserve?.entry ?? null, at.reserve?.verdict ?? { reserved: 'none' }),
   })
   const done = advance(session).catch((error: unknown): Advanced => {
     services.log.error('a slice failed', {

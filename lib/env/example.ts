@@ -9,7 +9,7 @@ export function envExample(): string {
     const said = about.get(schema)
     if (said === undefined) throw new TypeError(`${name} has no sentence in lib/env/variables.ts`)
     const fallback = schema.safeParse(undefined).data
-    if (said.otherwise === undefined) defaults.set(name, String(fallback))
+    if (said.otherwise === undefined) defaults.set(name, typeof fallback === 'object' ? JSON.stringify(fallback) : String(fallback))
     if (said.group !== group) lines.push('', `## ${said.group}`)
     group = said.group
     lines.push('', `# ${said.says}`)

@@ -34,6 +34,16 @@ const duration = z.string().transform((value, context) => {
   return z.NEVER
 })
 
+/** Two prices as dollars per million tokens: input, then output. */
+const dollarPrices = z.string().transform((value, context) => {
+  const [input = Number.NaN, output = Number.NaN, ...rest] = value
+    .split(',')
+    .map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  if (input >= 0 && output >= 0 && input <= 100_000 && output <= 100_000 && rest.length === 0) return { input, output }
+  context.addIssue({ code: 'custom', message: 'must be two numbers, dollars per million input and output tokens, such as 20,100' })
+  return z.NEVER
+})
+
 const environmentName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z 0-9 -')
 const tenant = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ -')
 
@@ -211,6 +221,11 @@ export const variables = z.object({
     otherwise: 'none',
   }),
 
+  BATON_PRICE_CEILING: dollarPrices.optional().register(about, {
+    group: limits,
+    says: 'What a model without a price in lib/providers.ts is taken to cost: dollars per million input and output tokens, such as 20,100.',
+    otherwise: 'such a model is refused (price_unknown)',
+  }),
   BATON_LEASE_MS: whole(1_000, 600_000).optional().register(about, {
     group: limits,
     says: 'How long an executor that has died keeps its run, in milliseconds.',

@@ -44,6 +44,7 @@ const localConfig: Config = {
   maxResultBytes: 1_024,
   toolTimeoutMs: 1_000,
   cronEnabled: false,
+  priceCeiling: null,
   corsOrigins: ['https://app.example.com'],
 }
 

@@ -1,6 +1,7 @@
 import type { ModelMessage } from 'ai'
 import { z } from 'zod'
-import type { AgentDefinition, AnyTool } from '#lib/core/define'
+import type { AnyTool } from '#lib/core/define'
+import { leastOutputTokens, thinkingTokens } from '#lib/core/limits'
 import type { Estimate, ModelRequest } from '#lib/core/ports'
 
 /** Providers charge a hidden prompt for the use of tools: the largest published one, rounded up. */
@@ -45,14 +46,6 @@ function isImage(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'type' in value && imagePart.safeParse(value).success
 }
 
-const thinking = z.object({ thinking: z.object({ budgetTokens: z.int().positive() }) })
-
-/** The AI SDK adds Anthropic's thinking budget on top of the limit of the answer. */
-function thinkingBudget(definition: AgentDefinition): number {
-  const parsed = thinking.safeParse(definition.settings?.providerOptions?.['anthropic'])
-  return parsed.success ? parsed.data.thinking.budgetTokens : 0
-}
-
 /** What a call may use at most, from its bytes: instructions, messages, tool schemas and the longest answer allowed. */
 export function estimateCall(request: Pick<ModelRequest, 'definition' | 'instructions' | 'messages' | 'maxOutputTokens'>): Estimate {
   const tools = request.definition.tools ?? []
@@ -60,6 +53,7 @@ export function estimateCall(request: Pick<ModelRequest, 'definition' | 'instruc
   const messageTokens = request.messages.reduce((sum, message) => sum + tokensOfMessage(message), 0)
   return {
     inputTokens: tokensOfText(request.instructions) + toolTokens + messageTokens + 16,
-    outputTokens: request.maxOutputTokens + thinkingBudget(request.definition),
+    outputTokens: request.maxOutputTokens + thinkingTokens(request.definition),
+    leastOutputTokens: Math.min(leastOutputTokens, request.maxOutputTokens) + thinkingTokens(request.definition),
   }
 }

@@ -43,7 +43,9 @@ export function createStore(rpc: Rpc): Store {
       if (!result.ok) return result
       const { opened: raw, ...rest } = result
       if (raw === null || request.execute === null) return rest
-      return { ...rest, ...withLease(raw, request.execute) }
+      // What was reserved with it is told by the run's row: counters are touched after the rest was read.
+      const { reservedMicros } = rest.run
+      return { ...rest, ...withLease({ ...raw, run: { ...raw.run, reservedMicros } }, request.execute) }
     },
     async claim(request) {
       const result = await again(() => call<{ ok: true; opened: RawOpened; outbox: OutboxRow[] } | Refusal>('claim', request))
@@ -88,6 +90,11 @@ export function createStore(rpc: Rpc): Store {
     listSwitches: (authority, query) => call('list_switches', { ...lists, ...query, ...authority }),
     applySwitchWork: (request) => call('apply_switch_work', request),
     retryCandidates: (authority, request) => call('retry_candidates', { ...request, ...authority }),
+    getBudget: (authority, of) => call('get_budget', { ...authority, ...of }),
+    listBudgets: (authority, page) => call('list_budgets', { ...authority, ...page }),
+    putBudget: (authority, of, limits) => call('put_budget', { ...authority, ...of, ...limits }),
+    deleteBudget: (authority, of) => call('delete_budget', { ...authority, ...of }),
+    usage: (authority, query) => call('usage', { ...authority, ...query }),
     sweep: (request) => call('sweep', request),
     prune: (request) => call('prune', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,

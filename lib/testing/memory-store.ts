@@ -1,7 +1,8 @@
 import { isWaiting } from '#lib/core/decide'
 import { project, resultMessage, startedCall } from '#lib/core/project'
 import { isFinal, type EndState, type Opened, type RunState, type StopReason, type StoredMessage, type ToolCall } from '#lib/core/run'
-import type { Commit, CommitAnswer, EngineStore, NewEvent, Reservation, Reserved, RunError, Settlement } from '#lib/core/store'
+import type { Verdict } from '#lib/core/budget'
+import type { Commit, CommitAnswer, EngineStore, NewEvent, Reservation, RunError, Settlement } from '#lib/core/store'
 
 /** What the store knows of its one run. */
 export interface MemoryStore extends Pick<EngineStore, 'commit' | 'renew' | 'settle'> {
@@ -37,7 +38,7 @@ export function memoryStore(first: Opened): MemoryStore {
     }
   }
   const held = (): number => [...reserved.values()].reduce((sum, micros) => sum + micros, 0)
-  function reserve(entry: Reservation | undefined): Reserved {
+  function reserve(entry: Reservation | undefined): Verdict['reserved'] {
     if (entry === undefined || entry.micros === null) return 'none'
     if (row.run.costMicros + held() + entry.micros > row.run.limits.maxCostMicros) return 'refused'
     reserved.set(entry.id, entry.micros)

@@ -11,7 +11,7 @@ import { advance } from '#lib/engine/advance'
 import { noRates } from '#lib/core/rate'
 import type { EngineServices } from '#lib/engine/services'
 import { outputOf } from '#lib/engine/run-tool'
-import { openSession } from '#lib/engine/session'
+import { inHand, openSession } from '#lib/engine/session'
 import { deployTemplates } from '#lib/engine/templates'
 import { priceOf } from '#lib/models/registry'
 import { providers } from '#lib/providers'
@@ -86,7 +86,7 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
       opening: null,
       gates: {},
       asked: { monotonic: now, wall: Date.now() },
-      reservation: { state: 'none', entry: null, spent: false, stale: false },
+      reservation: inHand(null, { reserved: 'none' }),
       deadlines: { sliceAt: now + hourMs / 2, hardAt: now + hourMs / 2 },
     })
     await advance(session)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineAgent, type AgentDefinition } from '#lib/core/define'
+import { defineAgent, type AgentDefinition, type AnyTool } from '#lib/core/define'
 import { dollars, type ModelPrice } from '#lib/core/prices'
 import { permissionRules, type PolicyCall, type Rule } from '#lib/core/policy'
 import { onBusy, runLimits } from '#lib/core/run'
@@ -31,6 +31,8 @@ const extra = z.strictObject({
       approvalDefault: z.enum(['allow', 'deny']).exactOptional(),
       /** Mode custom asks, allows or denies a call by the word in its input's `key`; any other key makes the function throw. */
       decides: z.literal('by-key').exactOptional(),
+      /** What calls of the scripted tools cost, in micro-dollars. */
+      toolCosts: z.record(z.string(), count).default({}),
     }),
   ),
   /** Dollars per million tokens of `provider/model`. */
@@ -57,12 +59,12 @@ export function extraTemplates(env: ProviderEnv): ExtraTemplates {
   const { templates, prices } = text === '' ? { templates: [], prices: {} } : extra.parse(JSON.parse(text))
   const known = new Map(Object.entries(prices).map(([name, price]) => [name, dollars(price)]))
   return {
-    definitions: templates.map(({ decides, permission, ...template }) => {
+    definitions: templates.map(({ decides, permission, toolCosts, ...template }) => {
       const rules = decides === undefined ? permission : { ...permission, decide: byKey }
       return defineAgent({
         ...template,
         limits: given(template.limits),
-        tools: scriptedTools,
+        tools: scriptedTools.map((tool) => priced(tool, toolCosts[tool.name])),
         ...(rules === undefined ? {} : { permission: rules }),
       })
     }),
@@ -74,6 +76,10 @@ const keyed = z.looseObject({ key: z.enum(['allow', 'ask', 'deny']) })
 
 function byKey({ input }: PolicyCall): Rule {
   return keyed.parse(input).key
+}
+
+function priced(tool: AnyTool, costMicros: number | undefined): AnyTool {
+  return costMicros === undefined ? tool : { ...tool, costMicros }
 }
 
 /** The limits that were named. */

@@ -128,12 +128,12 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   rate_limited: ['Too many requests from this caller.', 'Wait as long as Retry-After says.'],
   budget_exceeded: [
-    'The next call, reserved at its worst case, does not fit the cost limit of the run.',
-    'Raise `limits.maxCostMicros` in the template.',
+    'The next call, reserved at its worst case, does not fit a limit: that of the run, or the budget named by `scope`, whose numbers stand beside it. `hard` means that the call alone is above what one call may cost.',
+    'Wait until `resetsAt`, raise the budget (PUT /api/budgets/{scope}), or `limits.maxCostMicros` in the template where the scope is the run.',
   ],
   price_unknown: [
     'The model has no price, so its calls cannot be held to a limit.',
-    'Add the price in lib/providers.ts; `free` is a price.',
+    'Add the price in lib/providers.ts (the message names the line; `free` is a price), or set BATON_PRICE_CEILING.',
   ],
   internal_error: ['A fault of Baton itself; the log has it under the request id.', 'Try again; report it with the request id.'],
   hook_failed: [

@@ -4,6 +4,19 @@ do $$ begin
   create type baton.work as (a baton.agents, r baton.runs, rows jsonb, entered_from bigint);
 exception when duplicate_object then null;
 end $$;
+-- A limit as it applies to a run now. key null: nothing to count beside the run's own row (period run, or only a limit per call).
+do $$ begin
+  create type baton.budget_limit as (key text, tenant_id text, scope text, period text, limit_micros bigint, limit_tokens bigint, limit_calls bigint,
+    max_per_call_micros bigint);
+exception when duplicate_object then null;
+end $$;
+-- money: what budget counters must still be told (book_money). held: a reservation that they must still agree to, with the limits it is under
+-- and the least it can be lowered to (close_books). refused: tool calls that a budget did not let start.
+do $$ begin
+  alter type baton.work add attribute money jsonb, add attribute held text, add attribute limits baton.budget_limit[], add attribute lowest jsonb,
+    add attribute refused jsonb;
+exception when duplicate_column then null;
+end $$;
 
 -- What somebody outside has asked of the run: read by open, claim, every commit and heartbeat.
 create or replace function baton.flags(a baton.agents, r baton.runs) returns json language plpgsql stable set search_path = '' as $$
@@ -189,24 +202,16 @@ begin
   return w;
 end $$;
 
--- What an epoch reserved and did not settle is booked in full as estimated: by the end of the run, or by whoever ends the epoch.
-create or replace function baton.book_estimates(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
-declare
-  booked bigint;
+-- The rows of both tables as the work left them, then the counters of budgets.
+create or replace function baton.finish(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
-  if (w.r).reserved_micros = 0 then return w; end if;
-  with gone as (
-    update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
-    where v.run_id = (w.r).run_id and v.state = 'reserved' returning v.micros
-  ) select coalesce(sum(micros), 0) into booked from gone;
-  w.r.cost_micros := (w.r).cost_micros + booked;
-  w.r.reserved_micros := 0;
-  return w;
+  w := baton.save_work(w);
+  return case when w.money is null then w else baton.book_money(w) end;
 end $$;
 
 -- The rows of both tables as the work left them. A due run without a live lease gets its continuation here, in the same transaction:
 -- also one whose executor has died, so that the next message resumes it and need not wait for the sweeper.
-create or replace function baton.finish(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
+create or replace function baton.save_work(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
   if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and not baton.lease_live(w.a) then
     w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);

@@ -55,38 +55,17 @@ begin
   return w;
 end $$;
 
--- Sets money aside for one model call under the run's own limit. 'granted', 'refused' or 'none' (nothing to reserve).
-create or replace function baton.reserve(inout w baton.work, p jsonb, out verdict text) language plpgsql set search_path = '' as $$
-declare
-  amount bigint := (p ->> 'micros')::bigint;
-begin
-  verdict := 'none';
-  if p is null or p = 'null' or amount is null then return; end if;
-  if exists (select from baton.reservations v where v.id = p ->> 'id') then
-    verdict := 'granted';
-    return;
-  end if;
-  if amount > ((w.r).limits ->> 'maxPerCallMicros')::bigint or (w.r).cost_micros + (w.r).reserved_micros + amount > ((w.r).limits ->> 'maxCostMicros')::bigint then
-    verdict := 'refused';
-    return;
-  end if;
-  insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, owner_id, created_by, run_id, step, attempt, epoch, model, micros)
-  values (p ->> 'id', (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).id, (w.a).owner_id, (w.r).created_by, (w.r).run_id,
-    (p ->> 'step')::integer, (p ->> 'attempt')::integer, (w.a).lease_epoch, p ->> 'model', amount);
-  w.r.reserved_micros := (w.r).reserved_micros + amount;
-  verdict := 'granted';
-end $$;
-
 -- The answer to a message: the run as it stands, and the executor's part when a lease was given.
-create or replace function baton.open_answer(w baton.work, run_id text, opened json default null, reserved text default null,
+drop function if exists baton.open_answer(baton.work, text, json, text, boolean, boolean);
+create or replace function baton.open_answer(w baton.work, run_id text, opened json default null, verdict jsonb default null,
   replayed boolean default false, interrupted boolean default false) returns json language plpgsql set search_path = '' as $$
 declare
   target baton.runs;
 begin
   select * into target from baton.runs r where r.run_id = open_answer.run_id;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
-    'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', reserved, 'replayed', replayed,
-    'halt', interrupted, 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
+    'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
+    'refusal', verdict -> 'refusal', 'replayed', replayed, 'halt', interrupted, 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
       then baton.waits_json((w.a).agent_uid, (w.a).active_run) || jsonb_build_object('runId', (w.a).active_run) end);
 end $$;
 
@@ -152,8 +131,7 @@ end $$;
 create or replace function baton.repeat_open(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
 begin
   if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' and (w.a).active_run = (w.r).run_id then
-    return baton.open_answer(w, (w.r).run_id, baton.opened(w), case when exists (select from baton.reservations v
-      where v.id = p -> 'execute' -> 'reserve' ->> 'id' and v.state = 'reserved') then 'granted' else 'none' end);
+    return baton.open_answer(w, (w.r).run_id, baton.opened(w), baton.repeated_verdict(p -> 'execute' -> 'reserve' ->> 'id'));
   end if;
   return baton.open_answer(w, (w.r).run_id, replayed => true,
     interrupted => p ->> 'onBusy' = 'interrupt' and (w.r).state = 'queued' and baton.lease_live(w.a));
@@ -174,6 +152,8 @@ declare
   new_run text := p -> 'run' ->> 'id';
   message jsonb := p -> 'message';
   halt boolean := false;
+  opened json;
+  answer json;
   refusal json;
 begin
   select * into x from baton.lock_agent(w, p);
@@ -233,9 +213,13 @@ begin
     -- Held: the message is accepted, and nobody executes it.
     if p -> 'execute' is not null and p -> 'execute' <> 'null' and (w.r).due_at is not null then
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
+      opened := baton.opened(w);
       select * into x from baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
-      w := baton.finish(baton.count_calls(x.w, (x.verdict = 'granted')::integer));
-      return baton.open_answer(w, new_run, baton.opened(w), x.verdict);
+      w := baton.save_work(baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer));
+      answer := baton.open_answer(w, new_run, opened, x.verdict);
+      -- Counters are touched last, for whoever else of the tenant waits for them.
+      select * into x from baton.close_books(w);
+      return case when x.verdict is null then answer else baton.open_answer(x.w, new_run, opened, x.verdict) end;
     end if;
   elsif busy = 'interrupt' then
     halt := baton.lease_live(w.a);
@@ -243,14 +227,6 @@ begin
   end if;
   w := baton.finish(w);
   return baton.open_answer(w, new_run, interrupted => halt);
-end $$;
-
--- The worst case of the first call: what the caller knows exactly, or the window's upper bound at the agent's price.
-create or replace function baton.first_reservation(w baton.work, p jsonb) returns jsonb language plpgsql stable set search_path = '' as $$
-begin
-  return case when p ->> 'micros' is not null then p when (w.a).settings -> 'price' = 'null' then null else p || jsonb_build_object('micros',
-    ceil((((w.a).window_tokens + ((w.a).settings ->> 'instructionTokens')::numeric) * ((w.a).settings -> 'price' ->> 'inputMicrosPerMillion')::numeric
-      + ((w.a).settings ->> 'maxOutputTokens')::numeric * ((w.a).settings -> 'price' ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint) end;
 end $$;
 
 -- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).

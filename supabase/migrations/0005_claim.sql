@@ -94,12 +94,13 @@ begin
   return json_build_object('ok', true, 'now', baton.clock(), 'opened', baton.opened(w), 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
--- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved?} or lease_lost
+-- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved, granted?, refusal?} or lease_lost
 create or replace function baton.renew(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
   x record;
   met record;
+  verdict jsonb;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found or (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then
@@ -111,8 +112,12 @@ begin
   -- Nothing is set aside for a step that shall not start.
   select * into x from baton.reserve(w, case when not met.held and (w.r).stop_requested is distinct from 'killed' and not baton.has_expired(w)
     then nullif(p -> 'reserve', 'null') end);
-  w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
-  if x.verdict = 'granted' or (w.r).stop_requested = 'killed' then perform baton.save_run(w.r); end if;
+  verdict := x.verdict;
+  w := baton.count_calls(x.w, (verdict ->> 'reserved' = 'granted')::integer);
+  if verdict ->> 'reserved' = 'granted' or (w.r).stop_requested = 'killed' then perform baton.save_run(w.r); end if;
   update baton.agents a set lease_until = baton.clock() + baton.duration((p ->> 'leaseMs')::numeric) where a.agent_uid = (w.a).agent_uid;
-  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', x.verdict);
+  select * into x from baton.close_books(w);
+  verdict := coalesce(x.verdict, verdict);
+  return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
+    'refusal', verdict -> 'refusal');
 end $$;

@@ -1,45 +1,14 @@
 -- commit: one transaction for a step: messages, calls, events, usage, run state, outbox; or nothing.
 -- `happened` is stored whatever has been asked of the run; what was intended is dropped when somebody has asked it to stop.
 
--- Settles reservations at their real cost, without one at all that was reserved. The one write that a stale epoch may still make (a late settlement replaces the estimate).
-create or replace function baton.settle_one(w baton.work, s jsonb) returns baton.work language plpgsql set search_path = '' as $$
-declare
-  v baton.reservations;
-  cost bigint;
-begin
-  select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
-  if not found or v.state = 'settled' then return w; end if;
-  -- Null: nobody knows what it cost, so it is booked in full.
-  cost := coalesce((s ->> 'costMicros')::bigint, v.micros);
-  w.r.cost_micros := (w.r).cost_micros + cost - case when v.state = 'estimated' then v.cost_micros else 0 end;
-  w.r.reserved_micros := (w.r).reserved_micros - case when v.state = 'reserved' then v.micros else 0 end;
-  update baton.reservations x set state = case when (s ->> 'estimated')::boolean then 'estimated' else 'settled' end, cost_micros = cost,
-    usage = s -> 'usage', settled_at = baton.clock() where x.id = v.id;
-  return w;
-end $$;
-
--- {agentUid, settle: [{id, costMicros, usage, estimated}]} from an executor that lost its lease.
-create or replace function baton.settle(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  w baton.work;
-  s jsonb;
-begin
-  select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
-  select r into w.r from baton.runs r where r.run_id = p ->> 'runId';
-  if (w.r).run_id is null then return baton.refuse('run_not_found'); end if;
-  for s in select * from jsonb_array_elements(p -> 'settle') loop w := baton.settle_one(w, s); end loop;
-  perform baton.save_run(w.r);
-  return json_build_object('ok', true);
-end $$;
-
 -- calls: [{callId, step, index, name, input, effect, idempotencyKey, state, output?, note?, startedAt?, shownInput?, shownOutput?}]: new ones and outcomes.
 create or replace function baton.write_calls(w baton.work, calls jsonb) returns void language plpgsql set search_path = '' as $$
 begin
   insert into baton.tool_calls as t (agent_uid, call_id, tenant_id, owner_id, created_by, run_id, step, index, name, input, effect, state, output,
-    idempotency_key, epoch, ended_at, audit, shown_input, shown_output)
+    idempotency_key, cost_micros, epoch, ended_at, audit, shown_input, shown_output)
   select (w.a).agent_uid, c ->> 'callId', (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id, (c ->> 'step')::integer,
     (c ->> 'index')::integer, c ->> 'name', (c -> 'input')::json, c ->> 'effect', c ->> 'state', nullif(c -> 'output', 'null')::json,
-    c ->> 'idempotencyKey', (w.a).lease_epoch, case when baton.is_final_call(c ->> 'state') then baton.clock() end,
+    c ->> 'idempotencyKey', coalesce((c ->> 'costMicros')::bigint, 0), (w.a).lease_epoch, case when baton.is_final_call(c ->> 'state') then baton.clock() end,
     jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('at', baton.clock(), 'state', c ->> 'state', 'note', c ->> 'note'))),
     (c -> 'shownInput')::json, (c -> 'shownOutput')::json
   from jsonb_array_elements(coalesce(calls, '[]')) c
@@ -55,6 +24,7 @@ create or replace function baton.start_calls(w baton.work, ids jsonb, external j
 declare
   c baton.tool_calls;
 begin
+  w := baton.charge_calls(w, ids);
   for c in with started as (update baton.tool_calls t set state = case when t.effect = 'external' then 'waiting_external' else 'executing' end, epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
       started_at = coalesce(t.started_at, baton.clock()),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', case when t.effect = 'external' then 'waiting_external' else 'executing' end, 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
@@ -156,7 +126,8 @@ declare
   steered boolean := false;
   allowed boolean;
   before bigint;
-  verdict text;
+  verdict jsonb;
+  answer json;
   first_seq bigint;
   pausing text;
 begin
@@ -222,9 +193,19 @@ begin
   w.a.version := (w.a).version + 1;
   w.a.last_commit := p ->> 'commitId';
   w.a.last_answer := jsonb_build_object('firstSeq', first_seq, 'lastSeq', (w.a).last_event_seq, 'runId', (w.r).run_id, 'allowed', allowed,
-    'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict, 'none'), 'enteredFrom', w.entered_from,
+    'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict -> 'reserved', '"none"'),
+    'granted', verdict -> 'granted', 'refusal', verdict -> 'refusal', 'refusedCalls', w.refused, 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
-  w := baton.finish(w);
+  w := baton.save_work(w);
+  answer := baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
+  -- Counters are touched last, for whoever else of the tenant waits for them; that they object is rare.
+  select * into x from baton.close_books(w);
+  if x.verdict is null and (x.w).rows is not distinct from w.rows then return answer; end if;
+  w := x.w;
+  if x.verdict is not null then
+    w.a.last_answer := (w.a).last_answer || '{"granted": null, "refusal": null}' || x.verdict;
+    update baton.agents a set last_answer = (w.a).last_answer where a.agent_uid = (w.a).agent_uid;
+  end if;
   return baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
 end $$;
 
@@ -237,6 +218,7 @@ begin
   select * into r from baton.runs x where x.run_id = result ->> 'runId';
   return json_build_object('ok', true, 'now', baton.clock(), 'firstSeq', result -> 'firstSeq', 'lastSeq', result -> 'lastSeq',
     'allowed', result -> 'allowed', 'released', result -> 'released', 'steered', result -> 'steered', 'reserved', result -> 'reserved',
+    'granted', result -> 'granted', 'refusal', result -> 'refusal', 'refusedCalls', result -> 'refusedCalls',
     'flags', baton.flags(w.a, r), 'state', r.state, 'stopReason', r.stop_reason,
     'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
     'windowFrom', (w.a).window_from, 'gates', baton.closed_gates((w.a).environment),

@@ -103,6 +103,7 @@ begin
   delete from baton.approvals d where d.id in (select v.id from baton.approvals v where v.environment = env and v.created_at < now_at - interval '400 days'
     and v.state <> 'pending' limit most);
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
+  perform baton.prune_budgets(env, most);
   update baton.sweeps s set pruned_at = now_at where s.environment = env;
   return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone,
     'audit', baton.prune_audit(env, most));

@@ -68,8 +68,7 @@ begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  update baton.reservations v set state = 'estimated', cost_micros = v.micros, settled_at = baton.clock()
-  where v.state = 'reserved' and v.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid and baton.is_open(r.state));
+  perform baton.book_agent(a);
   delete from baton.idempotency i where i.agent_uid = a.agent_uid;
   delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
   delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
@@ -103,7 +102,7 @@ begin
     -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
     return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
   end if;
-  refusal := baton.check_template(w, p);
+  refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
   refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p));

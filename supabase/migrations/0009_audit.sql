@@ -97,7 +97,7 @@ begin
   if not granted then
     if answer ->> 'code' in ('template_changed', 'tenant_missing') then return; end if;
     perform baton.audit_request(p, entry || jsonb_build_object('code', answer ->> 'code', 'repeatKey', action || ' ' || (p -> 'run' ->> 'id') || ' ' || (answer ->> 'code'),
-      'scope', answer ->> 'scope', 'data', answer::jsonb - array['ok', 'code', 'scope', 'limits', 'settings', 'outbox']));
+      'scope', answer ->> 'scope', 'estimateMicros', answer -> 'estimateMicros', 'data', answer::jsonb - array['ok', 'code', 'scope', 'limits', 'settings', 'outbox']));
   elsif verb = 'open' then
     perform baton.audit_accepted(p, entry);
   elsif verb = 'create_agent' and not (answer ->> 'created')::boolean or verb = 'retry' and (answer ->> 'replayed')::boolean then

@@ -143,7 +143,7 @@ begin
   w.a.narrowing := n;
   w.a.expires_at := baton.expiry_of(n);
   update baton.agents a set narrowing = (w.a).narrowing, expires_at = (w.a).expires_at where a.agent_uid = (w.a).agent_uid;
-  if n -> 'limits' is not null and to_regclass('baton.budgets') is not null then
+  if n -> 'limits' is not null then
     -- A budget that stands already is only lowered; it is of the name, so that deleting and making the agent anew gives nothing back.
     insert into baton.budgets as b (environment, tenant_id, scope, period, limit_micros, max_per_call_micros, updated_by)
     values ((w.a).environment, (w.a).tenant_id, 'agent:' || (w.a).id, 'lifetime', (n -> 'limits' ->> 'maxCostMicros')::bigint,

@@ -9,8 +9,8 @@ interface Row {
   /** Several with | between them: any of them. `signed`: the address is its own credential. */
   right: KeyScope | 'open' | 'operator' | 'signed' | 'agents:read|approvals:decide'
   body?: unknown
-  /** Users may, beside the keys of that right. */
-  users?: true
+  /** Where it is not the right that says whether users may. */
+  users?: boolean
 }
 
 /** Every endpoint has its row here: one without a row is one whose rights nobody has thought of. */
@@ -42,6 +42,11 @@ const table: Record<string, Row> = {
   'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
   'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
   'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
+  'GET /api/usage': { right: 'agents:read' },
+  'GET /api/budgets': { right: 'agents:read', users: false },
+  'GET /api/budgets/{scope}': { right: 'agents:read', users: false },
+  'PUT /api/budgets/{scope}': { right: 'admin', body: { period: 'day', limitMicros: 1 } },
+  'DELETE /api/budgets/{scope}': { right: 'admin' },
   'POST /api/keys': { right: 'admin', body: { name: 'x', scopes: ['agents:read'] } },
   'GET /api/keys': { right: 'admin' },
   'GET /api/keys/{id}': { right: 'admin' },
@@ -132,7 +137,7 @@ describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
     if (right === 'signed') return expect((await statusFor(bearer(adminKey))).status).toBe(401)
     expect([401, 403, 500]).not.toContain((await statusFor(bearer(adminKey))).status)
     const { status } = await statusFor(bearer(await tokenOf(world, user)))
-    if (users === true || usersRights.includes(right)) expect([401, 403, 500]).not.toContain(status)
+    if (users ?? usersRights.includes(right)) expect([401, 403, 500]).not.toContain(status)
     else expect(status).toBe(403)
   })
 })

@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { budgetSentence, isWide, roomAfterMs, type BudgetRefusal } from '#lib/core/budget'
+import { dollars, outputWithin, priceUnknown, reservationOf, worstCaseMicros } from '#lib/core/prices'
+
+const refusal: BudgetRefusal = {
+  scope: 'tenant',
+  period: 'day',
+  reason: 'micros',
+  hard: false,
+  limitMicros: 100,
+  spentMicros: 60,
+  reservedMicros: 30,
+  estimateMicros: 20,
+  resetsAt: '2026-11-22T00:00:00Z',
+  resetsInMs: 7_200_000,
+}
+
+test('a refusal names its budget and the numbers', () => {
+  expect(budgetSentence({ ...refusal })).toBe(
+    'A call that may cost 20 micro-dollars has no room in the budget of tenant for this UTC day: its limit is 100 micro-dollars, of which 60 are spent and 30 reserved.',
+  )
+  expect(budgetSentence({ ...refusal, reason: 'per_call' })).toContain('above the 100 that tenant')
+  expect(budgetSentence({ ...refusal, reason: 'calls', limitCalls: 4, estimateMicros: null })).toContain('A new message has no room')
+})
+
+test.each([
+  [{ scope: 'tenant' }, true],
+  [{ scope: 'user:1' }, true],
+  [{ scope: 'global' }, true],
+  [{ scope: 'agent:a' }, false],
+  [{ scope: 'run:r' }, false],
+  [{ period: 'run' as const }, false],
+  [{ hard: true }, false],
+])('a queue waits for %j: %s', (change, wide) => expect(isWide({ ...refusal, ...change })).toBe(wide))
+
+test('a run looks again soon where others may settle for less, else when the period turns', () => {
+  expect(roomAfterMs(refusal, 0, 1)).toBe(5_000)
+  expect(roomAfterMs(refusal, 3, 1)).toBe(40_000)
+  expect(roomAfterMs(refusal, 99, 1)).toBe(3_600_000)
+  expect(roomAfterMs({ ...refusal, spentMicros: 90 }, 0, 1)).toBe(7_200_000)
+  expect(roomAfterMs({ ...refusal, spentMicros: 90, resetsInMs: null }, 0, 1)).toBe(3_600_000)
+})
+
+const price = dollars({ input: 3, output: 15 }, { aboveInputTokens: 1_000, input: 6, output: 30 })
+
+test('the least of a reservation is the shortest answer; a model whose output cannot be cut has none', () => {
+  const estimate = { inputTokens: 100, outputTokens: 4_000 }
+  expect(reservationOf(estimate, price)).toEqual({ micros: 60_300, tokens: 4_100 })
+  expect(reservationOf({ ...estimate, leastOutputTokens: 256 }, price)).toMatchObject({ least: { micros: 4_140, tokens: 356 } })
+  expect(reservationOf(estimate, null)).toBeNull()
+})
+
+test.each([100, 999, 2_000])('the output that is asked for never costs more than was granted (%i tokens in)', (inputTokens) => {
+  const estimate = { inputTokens, outputTokens: 4_000, leastOutputTokens: 256 }
+  const least = reservationOf(estimate, price)?.least?.micros ?? 0
+  for (const micros of [least, least + 1, least + 12_345]) {
+    const outputTokens = outputWithin({ micros, tokens: 1_000_000 }, estimate, price, 4_000)
+    expect(outputTokens).toBeGreaterThanOrEqual(256)
+    expect(worstCaseMicros({ inputTokens, outputTokens }, price)).toBeLessThanOrEqual(micros)
+  }
+  expect(outputWithin({ micros: 1e9, tokens: inputTokens + 300 }, estimate, price, 4_000)).toBe(300)
+})
+
+test('A67: the line to add names provider and model', () => {
+  expect(priceUnknown('gateway/openai/x')).toContain(
+    "prices of gateway in lib/providers.ts, with the provider's dollars per million tokens: 'openai/x': dollars(",
+  )
+})

@@ -1,0 +1,185 @@
+-- Budgets as callers set and read them, and the ledger as usage.
+
+-- The scope of the given kind under which an entry of the ledger counts, or null.
+create or replace function baton.ledger_scope(v baton.reservations, kind text) returns text language plpgsql immutable set search_path = '' as $$
+begin
+  return case kind when 'global' then 'global' when 'tenant' then 'tenant' when 'agent' then 'agent:' || v.agent_id when 'user' then 'user:' || v.owner_id
+    when 'run' then 'run:' || v.run_id when 'key' then case when v.created_by like 'key:%' then v.created_by end
+    when 'tool' then case when v.model like 'tool:%' then v.model end end;
+end $$;
+
+-- Makes the counters of a limit anew from the ledger, for what was spent before there was a limit. The caller holds the ledger's lock: nobody reserves
+-- or settles meanwhile, and what is reserved now is settled there later. Calls of tools without a price stand in no ledger; they count from now on.
+create or replace function baton.rebuild_counters(env text, tenant text, target text, span text) returns void language plpgsql set search_path = '' as $$
+declare
+  kind text := split_part(target, ':', 1);
+  since timestamptz := baton.period_start(span);
+begin
+  if span = 'run' then return; end if;
+  insert into baton.budget_counters as c (key, environment, tenant_id, scope, period, period_start, spent_micros, reserved_micros, tokens, reserved_tokens, calls)
+  select baton.counter_key(env, tenant, s.scope, span), env, tenant, s.scope, span, since, sum(s.spent), sum(s.reserved), sum(s.tokens), sum(s.reserved_tokens), sum(s.calls)
+  from (select baton.ledger_scope(v, kind) as scope, case when v.state = 'reserved' then 0 else v.cost_micros end as spent, case when v.state = 'reserved' then v.micros else 0 end as reserved,
+      case v.state when 'reserved' then 0 when 'estimated' then v.tokens else coalesce((v.usage ->> 'inputTokens')::bigint + (v.usage ->> 'outputTokens')::bigint, 0) end as tokens,
+      case when v.state = 'reserved' then v.tokens else 0 end as reserved_tokens,
+      case when v.model like 'tool:%' and kind <> 'tool' or v.state = 'settled' and v.cost_micros = 0 and coalesce((v.usage ->> 'inputTokens')::bigint, 0) = 0 then 0 else 1 end as calls
+    from baton.reservations v where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since) s
+  where s.scope = target or target = kind || ':*' and s.scope is not null
+  group by s.scope
+  on conflict (key) do update set spent_micros = case when span = 'lifetime' then greatest(c.spent_micros, excluded.spent_micros) else excluded.spent_micros end,
+    reserved_micros = excluded.reserved_micros, tokens = case when span = 'lifetime' then greatest(c.tokens, excluded.tokens) else excluded.tokens end,
+    reserved_tokens = excluded.reserved_tokens, calls = greatest(c.calls, excluded.calls);
+  update baton.reservations v set charges = v.charges || baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span)
+  where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since and v.state = 'reserved'
+    and (baton.ledger_scope(v, kind) = target or target = kind || ':*' and baton.ledger_scope(v, kind) is not null)
+    and not baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span) = any (v.charges);
+end $$;
+
+-- Runs that wait for room look again now: a limit was changed.
+create or replace function baton.wake_budgets(env text, tenant text) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  uid uuid;
+  rows jsonb := '[]';
+begin
+  for uid in select r.agent_uid from baton.runs r where r.environment = env and (tenant = '' or r.tenant_id = tenant) and r.wait_kind = 'budget' order by r.agent_uid limit 1000 loop
+    select a into w.a from baton.agents a where a.agent_uid = uid for update;
+    select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+    if (w.r).wait_kind is distinct from 'budget' then continue; end if;
+    w.r.due_at := baton.clock();
+    w.rows := null;
+    w := baton.finish(w);
+    rows := rows || w.rows;
+  end loop;
+  return rows;
+end $$;
+
+-- Null: the caller may; else why not. Budgets are no matter of users, and what all tenants share is the operator's.
+create or replace function baton.budgets_refused(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+begin
+  if (p ->> 'ownOnly')::boolean or p ->> 'scope' = 'global' and not p -> 'credential' ? 'operator' then return baton.refuse('forbidden'); end if;
+  return null;
+end $$;
+
+create or replace function baton.budget_json(env text, tenant text, b baton.budgets, source text) returns jsonb language plpgsql volatile set search_path = '' as $$
+declare
+  w baton.work;
+  c baton.budget_counters;
+  counts boolean := b.period <> 'run' or b.scope like 'run:%';
+begin
+  if b.scope like 'run:%' then select r into w.r from baton.runs r where r.run_id = substr(b.scope, 5) and r.tenant_id = tenant; end if;
+  c := baton.counted(w, row(case when b.period <> 'run' then baton.counter_key(env, b.tenant_id, b.scope, b.period) end, b.tenant_id, b.scope, b.period,
+    b.limit_micros, b.limit_tokens, b.limit_calls, b.max_per_call_micros)::baton.budget_limit, false);
+  return jsonb_build_object('scope', b.scope, 'period', b.period, 'limitMicros', b.limit_micros, 'limitTokens', b.limit_tokens, 'limitCalls', b.limit_calls,
+    'maxPerCallMicros', b.max_per_call_micros, 'spentMicros', case when counts then c.spent_micros end, 'reservedMicros', case when counts then c.reserved_micros end,
+    'remainingMicros', case when counts then greatest(0, b.limit_micros - c.spent_micros - c.reserved_micros) end,
+    'tokens', case when counts then c.tokens end, 'calls', case when counts then c.calls end, 'resetsAt', baton.resets_at(b.period),
+    'source', source, 'updatedAt', b.updated_at, 'updatedBy', b.updated_by);
+end $$;
+
+-- {scope, period?} -> {budgets: [...]}: what is set for the scope and what it has from `user:*` and the defaults, the least remaining first.
+create or replace function baton.get_budget(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
+declare
+  refusal json := baton.budgets_refused(p);
+  env text := p ->> 'environment';
+  tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
+  b baton.budgets;
+  l baton.budget_limit;
+  found_rows jsonb := '[]';
+begin
+  if refusal is not null then return refusal; end if;
+  for b in select x.* from baton.budgets x where x.environment = env and x.tenant_id = tenant and x.scope = p ->> 'scope' loop
+    found_rows := found_rows || baton.budget_json(env, tenant, b, 'set');
+  end loop;
+  foreach l in array baton.limits_for(env, tenant, array[p ->> 'scope']) loop
+    if exists (select from jsonb_array_elements(found_rows) f where f ->> 'period' = l.period)
+      or exists (select from baton.budgets x where x.environment = env and x.tenant_id = tenant and x.scope = p ->> 'scope' and x.period = l.period) then continue; end if;
+    b := row(env, l.tenant_id, l.scope, l.period, l.limit_micros, l.limit_tokens, l.limit_calls, l.max_per_call_micros, null, null)::baton.budgets;
+    found_rows := found_rows || baton.budget_json(env, tenant, b, case when exists (select from baton.budgets x where x.environment = env and x.tenant_id = tenant
+      and x.scope = split_part(l.scope, ':', 1) || ':*' and x.period = l.period) then 'inherited' else 'default' end);
+  end loop;
+  return json_build_object('ok', true, 'budgets', (select coalesce(json_agg(f order by (f ->> 'remainingMicros')::bigint nulls last, f ->> 'period'), '[]')
+    from jsonb_array_elements(found_rows) f where p ->> 'period' is null or f ->> 'period' = p ->> 'period'));
+end $$;
+
+-- {scope, period, limitMicros?, limitTokens?, limitCalls?, maxPerCallMicros?} replaces the row. What waits for room looks again.
+create or replace function baton.put_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
+declare
+  refusal json := baton.budgets_refused(p);
+  env text := p ->> 'environment';
+  tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
+  before jsonb;
+  woken jsonb;
+begin
+  if refusal is not null then return refusal; end if;
+  -- Agents first, then the ledger, then counters: the order of everybody.
+  woken := baton.wake_budgets(env, tenant);
+  lock table baton.reservations in share mode;
+  select to_jsonb(b) into before from baton.budgets b where b.environment = env and b.tenant_id = tenant and b.scope = p ->> 'scope' and b.period = p ->> 'period';
+  insert into baton.budgets (environment, tenant_id, scope, period, limit_micros, limit_tokens, limit_calls, max_per_call_micros, updated_at, updated_by)
+  values (env, tenant, p ->> 'scope', p ->> 'period', (p ->> 'limitMicros')::bigint, (p ->> 'limitTokens')::bigint, (p ->> 'limitCalls')::bigint,
+    (p ->> 'maxPerCallMicros')::bigint, baton.clock(), p ->> 'caller')
+  on conflict (environment, tenant_id, scope, period) do update set limit_micros = excluded.limit_micros, limit_tokens = excluded.limit_tokens,
+    limit_calls = excluded.limit_calls, max_per_call_micros = excluded.max_per_call_micros, updated_at = excluded.updated_at, updated_by = excluded.updated_by;
+  perform baton.rebuild_counters(env, tenant, p ->> 'scope', p ->> 'period');
+  -- Thresholds are those of the new limit; what it has passed already is seen in the answer.
+  update baton.budget_counters c set limit_micros = (p ->> 'limitMicros')::bigint, limit_tokens = (p ->> 'limitTokens')::bigint, limit_calls = (p ->> 'limitCalls')::bigint
+  where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
+  update baton.budget_counters c set told = baton.threshold(c) where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
+  perform baton.audit_request(p, jsonb_build_object('action', 'budget.set', 'decision', 'allowed', 'scope', p ->> 'scope',
+    'data', jsonb_build_object('before', before, 'after', p - array['credential', 'environment', 'tenant', 'caller', 'ownerId', 'requestId', 'scope'])));
+  return (baton.get_budget(p)::jsonb || jsonb_build_object('outbox', woken))::json;
+end $$;
+
+create or replace function baton.delete_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
+declare
+  refusal json := baton.budgets_refused(p);
+  tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
+  woken jsonb;
+  gone integer;
+begin
+  if refusal is not null then return refusal; end if;
+  woken := baton.wake_budgets(p ->> 'environment', tenant);
+  delete from baton.budgets b where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
+  get diagnostics gone = row_count;
+  if gone = 0 then return baton.refuse('not_found'); end if;
+  perform baton.audit_request(p, jsonb_build_object('action', 'budget.remove', 'decision', 'allowed', 'scope', p ->> 'scope', 'data', jsonb_build_object('period', p -> 'period')));
+  return json_build_object('ok', true, 'outbox', woken);
+end $$;
+
+-- {limit, after?} The rows that are set, by scope and period.
+create or replace function baton.list_budgets(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
+declare
+  refusal json := baton.budgets_refused(p);
+begin
+  if refusal is not null then return refusal; end if;
+  return (select json_build_object('ok', true, 'data', coalesce(json_agg(baton.budget_json(x.environment, p ->> 'tenant', x, 'set') order by x.scope, x.period), '[]')) from (
+    select b.* from baton.budgets b where b.environment = p ->> 'environment' and (b.tenant_id = p ->> 'tenant' or b.tenant_id = '' and p -> 'credential' ? 'operator')
+      and (p ->> 'after' is null or b.scope || ' ' || b.period > p ->> 'after')
+    order by b.scope || ' ' || b.period limit (p ->> 'limit')::integer) x);
+end $$;
+
+-- {groupBy, from, to, after?, limit} What was spent by group: settled, and apart what was booked for calls whose usage nobody received, and what is still reserved.
+create or replace function baton.usage(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return (select json_build_object('ok', true, 'data', coalesce(json_agg(json_build_object('group', g.name, 'calls', g.calls, 'settledMicros', g.settled, 'estimatedMicros', g.estimated,
+      'reservedMicros', g.reserved, 'costMicros', g.settled + g.estimated, 'inputTokens', g.input, 'outputTokens', g.output) order by g.name), '[]')) from (
+    select v.name, count(*) filter (where v.state <> 'settled' or v.cost_micros > 0 or (v.usage ->> 'inputTokens')::bigint > 0) as calls,
+      coalesce(sum(v.cost_micros) filter (where v.state = 'settled'), 0) as settled, coalesce(sum(v.cost_micros) filter (where v.state = 'estimated'), 0) as estimated,
+      coalesce(sum(v.micros) filter (where v.state = 'reserved'), 0) as reserved, coalesce(sum((v.usage ->> 'inputTokens')::bigint), 0) as input,
+      coalesce(sum((v.usage ->> 'outputTokens')::bigint), 0) as output
+    from (select x.*, coalesce(case p ->> 'groupBy' when 'agent' then x.agent_id when 'user' then x.owner_id::text when 'model' then x.model
+          when 'key' then case when x.created_by like 'key:%' then substr(x.created_by, 5) end else to_char(x.created_at at time zone 'UTC', 'YYYY-MM-DD') end, '') as name
+      from baton.reservations x where x.environment = p ->> 'environment' and x.tenant_id = p ->> 'tenant' and x.created_at >= (p ->> 'from')::timestamptz
+        and x.created_at < (p ->> 'to')::timestamptz and (not coalesce((p ->> 'ownOnly')::boolean, false) or x.owner_id = (p ->> 'ownerId')::uuid)) v
+    where p ->> 'after' is null or v.name > p ->> 'after' group by v.name order by v.name limit (p ->> 'limit')::integer) g);
+end $$;
+
+-- The ledger is kept 400 days, counters of a period 400 days after its start.
+create or replace function baton.prune_budgets(env text, most integer) returns void language plpgsql set search_path = '' as $$
+declare
+  before timestamptz := baton.clock() - interval '400 days';
+begin
+  delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved' limit most));
+  delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
+    and c.period_start < before limit most));
+end $$;

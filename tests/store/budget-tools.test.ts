@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { BudgetView } from '#lib/core/budget-store'
+import { authority, commit, execution, hold, message, ok, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const put = async (scope: string, limits: Record<string, number>, period: BudgetView['period'] = 'day'): Promise<unknown> =>
+  ok(await kit.store.putBudget(authority, { scope, period }, limits))
+const budget = async (scope: string): Promise<BudgetView | undefined> =>
+  ok(await kit.store.getBudget(authority, { scope, period: 'day' })).budgets[0]
+
+test('A70: a tool that is over its limit fails alone; what it costs is paid when it starts', async () => {
+  await put('tool:echo', { limitCalls: 2 }, 'run')
+  await put('tool:dear', { limitMicros: 1_000 })
+  const held = await hold(kit, 'tools', { execute: execution(0) })
+  const calls = [
+    toolCall(0),
+    toolCall(1),
+    toolCall(2),
+    toolCall(3, { name: 'dear', costMicros: 700 }),
+    toolCall(4, { name: 'dear', costMicros: 700 }),
+  ]
+  const content = calls.map((call) => ({ type: 'tool-call' as const, toolCallId: call.callId, toolName: call.name, input: call.input }))
+  const start = calls.map((call) => call.callId)
+  const answer = await commit(kit, held, { messages: [message('assistant', content)], calls, count: { step: 1, modelCalls: 1 } }, { start })
+  expect(answer.refusedCalls?.map(({ callId }) => callId)).toEqual([start[2], start[4]])
+  expect(answer).toMatchObject({ costMicros: 700, toolCalls: 3, entered: [] })
+  expect(answer.refusedCalls?.[0]?.output).toMatchObject({
+    type: 'error-json',
+    value: { errorType: 'budget_exceeded', scope: 'tool:echo' },
+  })
+  expect(await budget('tool:dear')).toMatchObject({ spentMicros: 700, calls: 1 })
+  const done = calls
+    .filter((_, index) => index !== 2 && index !== 4)
+    .map((call) => ({ ...call, state: 'completed' as const, output: { type: 'text' as const, value: '' } }))
+  expect((await commit(kit, held, { calls: done })).entered).toHaveLength(1)
+  expect(
+    await kit.sql(`select model, state, cost_micros::int as cost from baton.reservations where run_id = $1 and model like 'tool:%'`, [
+      held.runId,
+    ]),
+  ).toEqual([{ model: 'tool:dear', state: 'settled', cost: 700 }])
+})
+
+test('when all calls of an answer are refused, their results enter at once', async () => {
+  await put('tool:never', { limitCalls: 0 }, 'day')
+  const held = await hold(kit, 'refused', { execute: execution(0) })
+  const call = toolCall(0, { name: 'never' })
+  const content = [{ type: 'tool-call' as const, toolCallId: call.callId, toolName: call.name, input: call.input }]
+  const answer = await commit(
+    kit,
+    held,
+    { messages: [message('assistant', content)], calls: [call], count: { step: 1 } },
+    { start: [call.callId] },
+  )
+  expect(answer).toMatchObject({ toolCalls: 0, entered: [{ role: 'tool' }] })
+})
