@@ -1,6 +1,7 @@
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import { isEnd, type RunState, type StopReason, type Usage } from '#lib/core/run'
-import type { RunError, RunView } from '#lib/core/store'
+import type { RunError } from '#lib/core/commit'
+import type { RunView } from '#lib/core/store'
 
 /** What an answer to a message says of a run, from the row or from the executor's last commit. */
 export interface RunFacts {

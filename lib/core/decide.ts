@@ -1,6 +1,6 @@
 import { priceUnknown } from '#lib/core/prices'
 import { isFinal, type EndState, type Opened, type StopReason, type ToolCall } from '#lib/core/run'
-import type { RunError } from '#lib/core/store'
+import type { RunError } from '#lib/core/commit'
 
 /** What an executor does next. The same state gives the same decision in any process. */
 export type Decision =

@@ -1,6 +1,6 @@
 import type { Estimate, Price } from '#lib/core/ports'
 import type { Usage } from '#lib/core/run'
-import type { Reservation } from '#lib/core/store'
+import type { Reservation } from '#lib/core/commit'
 
 /**
  * A price list entry. `longPrompt` replaces the whole price, output included, when the prompt of a call

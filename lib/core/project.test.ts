@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { applyCommit, project } from '#lib/core/project'
 import { noUsage, type ToolCall } from '#lib/core/run'
-import type { CallWrite, CommitAnswer } from '#lib/core/store'
+import type { CallWrite, CommitAnswer } from '#lib/core/commit'
 import { call, opened, row } from '#lib/core/state.fixture'
 
 function written(from: ToolCall, change: Partial<CallWrite> = {}): CallWrite {

@@ -1,5 +1,5 @@
 import { isFinal, type Opened, type StoredMessage, type ToolCall, type ToolOutput } from '#lib/core/run'
-import type { CommitAnswer, CallWrite, Happened, Intends } from '#lib/core/store'
+import type { CommitAnswer, CallWrite, Happened, Intends } from '#lib/core/commit'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 
 /** The state as it will be when `happened` is committed: what `decide` looks at to say what the same commit intends. */

@@ -1,6 +1,6 @@
 import type { CallId } from '#lib/core/ids'
 import type { ModelAnswer, ModelRequest, RequestedCall } from '#lib/core/ports'
-import type { CallWrite, NewEvent, NewMessage } from '#lib/core/store'
+import type { CallWrite, NewEvent, NewMessage } from '#lib/core/commit'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import { guarded } from '#lib/engine/permission'
 import type { Session } from '#lib/engine/session'

@@ -8,7 +8,7 @@ import {
 } from '#lib/core/hooks'
 import type { AnyTool } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
-import type { NewEvent } from '#lib/core/store'
+import type { NewEvent } from '#lib/core/commit'
 import type { Session } from '#lib/engine/session'
 
 /** What the hooks before a tool have decided; `hook` names the one that did. */

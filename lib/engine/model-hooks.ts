@@ -1,5 +1,5 @@
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
-import type { NewEvent } from '#lib/core/store'
+import type { NewEvent } from '#lib/core/commit'
 import { askHook, hookFailed, hooksAt, messageOf } from '#lib/engine/hooks'
 import type { Session } from '#lib/engine/session'
 import { reservationFor, settle } from '#lib/engine/settle'

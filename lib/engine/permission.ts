@@ -2,7 +2,7 @@ import { defaultApprovalMs, type ApprovalWrite } from '#lib/core/approvals'
 import type { AnyTool } from '#lib/core/define'
 import { rule, type PolicyCall, type PolicyLayers, type Rule, type Verdict } from '#lib/core/policy'
 import type { ToolCall } from '#lib/core/run'
-import type { CallWrite } from '#lib/core/store'
+import type { CallWrite } from '#lib/core/commit'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import type { Session } from '#lib/engine/session'
 

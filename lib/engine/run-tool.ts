@@ -1,6 +1,6 @@
 import type { AnyTool, ToolContext } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
-import type { CallWrite, NewEvent } from '#lib/core/store'
+import type { CallWrite, NewEvent } from '#lib/core/commit'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { postToolUse, preToolUse, preToolUseMs, type BeforeTool } from '#lib/engine/hooks'
 import { LeaseLost } from '#lib/engine/lease'

@@ -4,7 +4,7 @@ import type { ModelMessage } from 'ai'
 import { BatonError } from '#lib/core/errors'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
-import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/store'
+import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/commit'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRedactor } from '#lib/core/redact'
-import type { CallWrite } from '#lib/core/store'
+import type { CallWrite } from '#lib/core/commit'
 import { shownCommit } from '#lib/engine/shown'
 
 const redact = createRedactor(['a secret of this process'])

@@ -1,5 +1,5 @@
 import type { Redact } from '#lib/core/redact'
-import type { CallWrite, Happened, Intends, NewEvent } from '#lib/core/store'
+import type { CallWrite, Happened, Intends, NewEvent } from '#lib/core/commit'
 
 /** Events that carry the conversation itself: their text equals the stored message to the byte. */
 const conversation: ReadonlySet<string> = new Set(['text_end', 'reasoning_end'])

@@ -1,7 +1,7 @@
 import type { CallId } from '#lib/core/ids'
 import type { Decision } from '#lib/core/decide'
 import type { ToolCall } from '#lib/core/run'
-import type { CallWrite, Happened } from '#lib/core/store'
+import type { CallWrite, Happened } from '#lib/core/commit'
 import { askedAgain, recordOf } from '#lib/engine/permission'
 import { runTool, type ToolOutcome } from '#lib/engine/run-tool'
 import type { Session } from '#lib/engine/session'

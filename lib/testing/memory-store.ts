@@ -2,7 +2,8 @@ import { isWaiting } from '#lib/core/decide'
 import { project, resultMessage, startedCall } from '#lib/core/project'
 import { isFinal, type EndState, type Opened, type RunState, type StopReason, type StoredMessage, type ToolCall } from '#lib/core/run'
 import type { Verdict } from '#lib/core/budget'
-import type { Commit, CommitAnswer, EngineStore, NewEvent, Reservation, RunError, Settlement } from '#lib/core/store'
+import type { Commit, CommitAnswer, NewEvent, Reservation, RunError, Settlement } from '#lib/core/commit'
+import type { EngineStore } from '#lib/core/store'
 
 /** What the store knows of its one run. */
 export interface MemoryStore extends Pick<EngineStore, 'commit' | 'renew' | 'settle'> {

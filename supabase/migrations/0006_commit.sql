@@ -175,7 +175,7 @@ begin
     pausing := case when allowed and (i ->> 'pause')::boolean then baton.waits_for(w, true) end;
     if allowed and i ->> 'reserve' is not null then
       select * into x from baton.reserve(w, i -> 'reserve');
-      w := baton.count_calls(x.w, (x.verdict = 'granted')::integer);
+      w := baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer);
       verdict := x.verdict;
     end if;
     -- Decided from what stands under the lock: a decision that came meanwhile turns the pause into going on.

@@ -1,5 +1,5 @@
 import type { ApprovalWrite } from '#lib/core/approvals'
-import type { CallWrite } from '#lib/core/store'
+import type { CallWrite } from '#lib/core/commit'
 import { authority, commit, hold, ids, message, ok, toolCall, type Held, type StoreKit } from '#tests/store/kit'
 
 /** A call that a person must decide about. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { BudgetView } from '#lib/core/budget-store'
 import { noUsage } from '#lib/core/run'
-import type { Reservation, Settlement } from '#lib/core/store'
+import type { Reservation, Settlement } from '#lib/core/commit'
 import {
   answered,
   asUser,

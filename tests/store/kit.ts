@@ -4,20 +4,8 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import { defaultLimits } from '#lib/core/limits'
 import type { Store } from '#lib/core/pages'
 import type { AgentSettings } from '#lib/core/run'
-import type {
-  Authority,
-  CallWrite,
-  ClaimAnswer,
-  ClaimRequest,
-  Commit,
-  CommitAnswer,
-  Credential,
-  Happened,
-  Intends,
-  NewMessage,
-  OpenAnswer,
-  OpenRequest,
-} from '#lib/core/store'
+import type { CallWrite, Commit, CommitAnswer, Happened, Intends, NewMessage } from '#lib/core/commit'
+import type { Authority, ClaimAnswer, ClaimRequest, Credential, OpenAnswer, OpenRequest } from '#lib/core/store'
 import { estimateTokens, jsonBytes } from '#lib/core/window'
 import { supabaseRpc, type Rpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noUsage } from '#lib/core/run'
-import type { NewMessage } from '#lib/core/store'
+import type { NewMessage } from '#lib/core/commit'
 import {
   answered,
   claimRequest,
