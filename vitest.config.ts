@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['tests/*/*.test.ts'],
-          exclude: ['tests/fake-provider/**'],
+          exclude: ['tests/fake-provider/**', 'tests/conformance/**'],
           globalSetup: ['tests/global-setup.ts'],
         },
       },
