@@ -101,12 +101,12 @@ function firstReservation(services: EngineServices, template: string | null, mes
   const definition = template === null ? undefined : services.templates.get(template)
   const model = definition?.model ?? ''
   const base = { id: services.ids.make('res'), step: 1, attempt: 0, model, micros: null, tokens: null }
-  if (definition === undefined || !model.startsWith('local/')) return base
+  if (definition === undefined || !model.startsWith('local/') || typeof definition.instructions !== 'string') return base
   const opening: ModelMessage = { role: 'user', content: message.content }
   const estimate = services.model.estimate({
     model,
     definition,
-    instructions: '',
+    instructions: definition.instructions,
     messages: [opening],
     opening,
     modelCall: 0,

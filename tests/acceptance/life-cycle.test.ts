@@ -101,7 +101,8 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   const { reservations, audit, ...after } = await rowsOf(agentUid)
   expect(after).toEqual(Object.fromEntries(Object.keys(after).map((name) => [name, 0])))
   expect(reservations).toBe(before['reservations'])
-  expect(audit).toBe((before['audit'] ?? 0) + 1)
+  // Two decisions: that the agent goes, and what its call in hand is booked for.
+  expect(audit).toBe((before['audit'] ?? 0) + 2)
   expect(await world.sql(`select id from baton.reservations where agent_uid = $1 and state = 'reserved'`, [agentUid])).toEqual([])
   expect((await world.http('GET', `/api/runs/${String(open.body['runId'])}`)).status).toBe(404)
   expect(await redisKeys(agentUid)).toEqual([])

@@ -163,7 +163,7 @@ test.concurrent('done and tool_end are shown only after the commit that makes th
   for (const frame of reader.frames) {
     if (['done', 'tool_start', 'tool_end', 'text_end', 'state_changed', 'usage', 'step_complete'].includes(frame.type))
       expect(frame.id, frame.type).toBeTypeOf('number')
-    else expect(frame.id, frame.type).toBeUndefined()
+    else expect(frame.id, JSON.stringify(frame)).toBeUndefined()
   }
 })
 
