@@ -16,12 +16,15 @@ import { providers } from '#lib/providers'
 import { createQueue } from '#lib/queue/queue'
 import { supabaseRpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
+import { timedRpc } from '#lib/store/timed'
 import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { jsonLog } from '#lib/telemetry/log'
+import { createMetrics } from '#lib/telemetry/metrics'
 import { checkWebhookAddress } from '#lib/webhooks/address'
 import { makeWebhookSecret, webhookKey } from '#lib/webhooks/secret'
 import { sealSecret } from '#lib/webhooks/seal'
+import { createAlerts } from '#lib/jobs/alerts'
 import { createSweeper } from '#lib/jobs/sweep'
 import type { Services } from '#lib/services'
 
@@ -49,7 +52,16 @@ async function compose(config: Config): Promise<Services> {
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
     : null
   const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model) ?? config.priceCeiling
-  const store = createStore(plugin?.rpc(supabaseRpc({ ...config.supabase, clock })) ?? supabaseRpc({ ...config.supabase, clock }))
+  const metrics = createMetrics({
+    send: (id, counts) => store.addMetrics({ environment: config.environment, id, counts }),
+    everyMs: flushEveryMs / config.haste,
+    clock,
+    ids,
+    log,
+  })
+  const rpc = timedRpc(supabaseRpc({ ...config.supabase, clock }), metrics, clock)
+  const store = createStore(plugin?.rpc(rpc) ?? rpc)
+  const alerts = createAlerts({ config, store, clock, ids, log })
   const models = createModels({ providers, env: providerEnv, log })
   const queue = createQueue({ inngest: config.inngest, log })
   const live = createLive({ redis: config.redis, clock, log, processId: ids.make('proc') })
@@ -69,6 +81,7 @@ async function compose(config: Config): Promise<Services> {
       ofTenant: async (tenant) => ({ tenant, caller: null, limits: (await store.tenantLimits({ tenant, environment })).limits }),
     },
     tell: ({ authority, ...refused }) => store.limitRefused(authority, refused),
+    metrics,
   })
 
   const inFlight = new Set<Promise<void>>()
@@ -87,7 +100,12 @@ async function compose(config: Config): Promise<Services> {
 
   const services: Services = {
     config,
-    access: createAccess({ access: config.access, clock, hasKeys: () => store.hasKeys(config.environment) }),
+    access: createAccess({
+      access: config.access,
+      metricsToken: config.metricsToken,
+      clock,
+      hasKeys: () => store.hasKeys(config.environment),
+    }),
     clock,
     ids,
     log,
@@ -102,7 +120,11 @@ async function compose(config: Config): Promise<Services> {
     onEffect: (record) => plugin?.onEffect(record),
     dispatch,
     settled: async () => void (await Promise.allSettled(inFlight)),
-    sweep: createSweeper({ config, store, dispatch, clock, log }),
+    sweep: createSweeper({ config, store, dispatch, alerts, clock, log }),
+    alerts,
+    metrics,
+    checkRedis: live.ping,
+    ending: isEnding,
     local: plugin?.services ?? null,
     ensureTenant: async (tenant) =>
       tenant === config.tenantId &&
@@ -123,15 +145,21 @@ async function compose(config: Config): Promise<Services> {
   return services
 }
 
+/** What a process counts by itself is told so often, in milliseconds; local mode divides it. */
+const flushEveryMs = 10_000
 /** Steps in hand have so long after SIGTERM before they are cut and handed over. */
 const graceMs = 8_000
 
+let ending = false
+const isEnding = (): boolean => ending
+
 function handOverAtSigterm(services: Services): void {
   process.once('SIGTERM', () => {
+    ending = true
     services.log.info('SIGTERM: streams end, slices are handed over')
     endAllStreams()
     void handOverAll(graceMs, services.clock).then(async (slices) => {
-      await services.settled()
+      await Promise.all([services.settled(), services.metrics.flush()])
       services.log.info('handed over', { slices })
       await services.live.close()
     })

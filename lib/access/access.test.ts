@@ -19,7 +19,7 @@ function accessWith(
   hasKeys: () => Promise<boolean>,
 ): { isSetUp: () => Promise<boolean>; wait: (ms: number) => void } {
   let now = 0
-  const { isSetUp } = createAccess({ access, clock: { now: () => now, monotonic: () => now }, hasKeys })
+  const { isSetUp } = createAccess({ access, metricsToken: null, clock: { now: () => now, monotonic: () => now }, hasKeys })
   return { isSetUp, wait: (ms) => void (now += ms) }
 }
 
@@ -53,11 +53,17 @@ test('the admin key is itself and nothing like it', () => {
   const adminKey = 'x'.repeat(32)
   const { isAdminKey } = createAccess({
     access: { ...nothing, adminKey },
+    metricsToken: null,
     clock: { now: () => 0, monotonic: () => 0 },
     hasKeys: () => Promise.resolve(false),
   })
   expect([adminKey, `${adminKey}x`, adminKey.slice(1), '', ` ${adminKey}`].map(isAdminKey)).toEqual([true, false, false, false, false])
-  const none = createAccess({ access: nothing, clock: { now: () => 0, monotonic: () => 0 }, hasKeys: () => Promise.resolve(false) })
+  const none = createAccess({
+    access: nothing,
+    metricsToken: null,
+    clock: { now: () => 0, monotonic: () => 0 },
+    hasKeys: () => Promise.resolve(false),
+  })
   expect([none.isAdminKey(''), none.isAdminKey('null')]).toEqual([false, false])
 })
 

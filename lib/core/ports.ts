@@ -1,6 +1,7 @@
 import type { ModelMessage } from 'ai'
 import type { AgentDefinition, AnyTool } from '#lib/core/define'
 import type { AgentUid, CallId, RunId } from '#lib/core/ids'
+import type { Labels, MetricName } from '#lib/core/metrics'
 import type { Usage } from '#lib/core/run'
 
 /** Wall and monotonic time in milliseconds, timers and randomness: injected, so that tests move them. */
@@ -148,10 +149,23 @@ export interface Queue {
 export interface AccessPort {
   /** True for the deployment's admin key; takes the same time whatever the text. */
   isAdminKey(text: string): boolean
+  /** True for the token that opens metrics; takes the same time whatever the text. */
+  isMetricsToken(text: string): boolean
   /** The user of a Supabase token. Throws BatonError unauthorized, forbidden or sign_in_unavailable. */
   verifyUser(token: string): Promise<{ id: string; tenant: string }>
   /** False where nothing could ever let anybody in: no key, no admin key, no users. */
   isSetUp(): Promise<boolean>
+}
+
+/** Counts what only this process sees (lib/core/metrics); told to the database beside the work. Never throws. */
+export interface Metrics {
+  count(name: MetricName, labels?: Labels, by?: number): void
+  /** A value of a histogram, in seconds. */
+  observe(name: MetricName, labels: Labels, seconds: number): void
+  /** True when there is something to tell and it is time to. */
+  due(): boolean
+  /** Tells the database what was counted since. Never rejects. */
+  flush(): Promise<void>
 }
 
 /** Text for operators: one JSON line per call. */

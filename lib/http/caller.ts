@@ -19,9 +19,9 @@ export interface Caller {
 
 /**
  * Who may call an endpoint: `caller` needs a caller with rights, `operator` the local owner or the admin key, `open` anybody (health,
- * documents); `agent-stream` and `run-stream` also take `?token=` for exactly the agent or run that `{id}` in the path names.
+ * documents); `status` anybody, and whoever may operate is told more; `monitoring` a caller or the metrics token; `agent-stream` and `run-stream` also take `?token=` for exactly the agent or run that `{id}` in the path names.
  */
-export type Access = 'caller' | 'operator' | 'open' | 'agent-stream' | 'run-stream'
+export type Access = 'caller' | 'operator' | 'open' | 'status' | 'monitoring' | 'agent-stream' | 'run-stream'
 
 /** What the decision who is calling depends on. */
 export interface Admission {
@@ -46,7 +46,8 @@ const longestCredential = 8_192
  */
 export async function authenticate(admission: Admission): Promise<Caller> {
   const { request, config, access, requestId } = admission
-  if (access === 'open') return callerOf('anonymous', { keyHash: '' }, 'anonymous', requestId)
+  if (access === 'open') return anonymous(requestId)
+  if (access === 'status') return watcher(admission)
   if (config.local) checkLoopback(request, config)
   const caller = await identify(admission)
   if (access === 'operator' && caller.kind !== 'operator')
@@ -54,8 +55,32 @@ export async function authenticate(admission: Admission): Promise<Caller> {
   return caller
 }
 
-async function identify(admission: Admission): Promise<Caller> {
+function anonymous(requestId: string): Caller {
+  return callerOf('anonymous', { keyHash: '' }, 'anonymous', requestId)
+}
+
+/** Who asks for the state of the deployment: whoever is not known, signed-in users among them, is anybody. Nothing is asked of others. */
+async function watcher(admission: Admission): Promise<Caller> {
   const { request, config, checks, requestId } = admission
+  const header = request.headers.get('authorization')
+  try {
+    if (config.local) checkLoopback(request, config)
+    if (
+      header !== null &&
+      !bearerOf(header).startsWith(keyStart) &&
+      !checks.isAdminKey(bearerOf(header)) &&
+      !checks.isMetricsToken(bearerOf(header))
+    )
+      return anonymous(requestId)
+    return await identify({ ...admission, access: 'monitoring' })
+  } catch (error) {
+    if (error instanceof BatonError) return anonymous(requestId)
+    throw error
+  }
+}
+
+async function identify(admission: Admission): Promise<Caller> {
+  const { request, config, checks, requestId, access } = admission
   const header = request.headers.get('authorization')
   if (header === null) {
     const byToken = await identifyByToken(admission)
@@ -71,6 +96,8 @@ async function identify(admission: Admission): Promise<Caller> {
   }
   if (checks.isAdminKey(credential))
     return callerOf('operator', { operator: { tenant: config.tenantId, name: 'admin' } }, 'admin', requestId)
+  if (access === 'monitoring' && checks.isMetricsToken(credential))
+    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'metrics' } }, 'metrics', requestId)
   const user = await checks.verifyUser(credential)
   return callerOf('user', { user }, `user:${user.id}`, requestId)
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
-import type { AccessPort, Clock, Ids, Log } from '#lib/core/ports'
+import type { AccessPort, Clock, Ids, Log, Metrics } from '#lib/core/ports'
 import type { RateLimits } from '#lib/core/rate'
 import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
@@ -25,6 +25,7 @@ export interface HttpServices {
   ids: Ids
   access: AccessPort
   rates: Pick<RateLimits, 'request'>
+  metrics: Metrics
 }
 
 /** What every handler is given besides the checked parts of the request. */
@@ -71,6 +72,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   query?: Query
   body?: Body
   answers?: Record<number, z.ZodType>
+  /** The answer of an endpoint that depends on nothing: given also where the services cannot be made. */
+  alone?: () => Response
   handler(context: EndpointContext<Services, z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Response> | Response
 }
 
@@ -86,6 +89,7 @@ export interface Endpoint<Services> {
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
   readonly body: z.ZodType | null
   readonly answers: Readonly<Record<number, z.ZodType>>
+  readonly alone: (() => Response) | null
   /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
   respond(incoming: Incoming<Services>): Promise<Response>
 }
@@ -122,6 +126,7 @@ export function endpointsFor<Services extends HttpServices>() {
       access,
       counts,
       answers,
+      alone: definition.alone ?? null,
       params,
       query,
       body: takesBody ? bodySchema : null,

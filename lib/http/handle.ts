@@ -9,7 +9,7 @@ import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#l
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
 import { redact } from '#lib/core/redact'
-import { respondWithProblem } from '#lib/http/problem'
+import { respondWithProblem, toBatonError } from '#lib/http/problem'
 import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
 
@@ -45,6 +45,8 @@ export function handle<Services extends HttpServices>(
       services = await options.services()
     } catch (error) {
       const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
+      const alone = method === 'OPTIONS' ? null : byMethod.get(method === 'HEAD' ? 'GET' : method)?.alone
+      if (alone != null) return finish(alone(), request, requestId, null)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
       const response = respondWithProblem(error, { request, requestId, baseUrl: null, redact, log: options.fallbackLog })
@@ -53,16 +55,23 @@ export function handle<Services extends HttpServices>(
     const requestId = requestIdOf(request, () => services.ids.make('req'))
     const from = services.clock.monotonic()
     const added = new Headers()
+    const { metrics } = services
     const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) => {
+      metrics.count('baton_errors_total', { code: toBatonError(error).code })
       const { config, redact: hide, log } = services
       return respondWithProblem(await explained(error, services), { request, requestId, baseUrl: config.baseUrl, redact: hide, log })
     })
     const finished = finish(response, request, requestId, services, added)
+    const ms = services.clock.monotonic() - from
+    const route = endpoints[0]?.path ?? 'none'
+    metrics.count('baton_http_requests_total', { route, method, status: String(finished.status) })
+    metrics.observe('baton_http_request_duration_seconds', { route }, ms / 1_000)
+    if (metrics.due()) options.background(metrics.flush())
     services.log.info('request', {
       method,
       path: redactUrl(request.url),
       status: finished.status,
-      duration_ms: Math.round(services.clock.monotonic() - from),
+      duration_ms: Math.round(ms),
       request_id: requestId,
     })
     return method === 'HEAD' ? withoutBody(finished) : finished
@@ -83,7 +92,8 @@ export function handle<Services extends HttpServices>(
       throw new BatonError('method_not_allowed', `${method} is not allowed here: use ${allow.join(', ')}.`, { allow })
     const { config, clock, log, access: checks } = services
     const url = new URL(request.url)
-    const params = matchPath(endpoint.path, url.pathname)
+    // An address without parameters was matched by the framework already, perhaps under another name (next.config.ts, rewrites).
+    const params = endpoint.path.includes('{') ? matchPath(endpoint.path, url.pathname) : {}
     const { access } = endpoint
     const caller = await authenticate({ request, config, checks, access, id: params['id'], now: clock.now(), requestId })
     const { environment } = config
