@@ -14,9 +14,9 @@ create table if not exists baton.alerts (
   primary key (environment, cause)
 );
 
-create or replace function baton.raise_alert(env text, cause text, text text) returns void language plpgsql set search_path = '' as $$
+create or replace function baton.raise_alert(env text, of_cause text, line text) returns void language plpgsql set search_path = '' as $$
 begin
-  insert into baton.alerts as a (environment, cause, text) values (env, raise_alert.cause, raise_alert.text)
+  insert into baton.alerts as a (environment, cause, text) values (env, of_cause, line)
   on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, pending = true
   where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
 end $$;
@@ -39,15 +39,15 @@ end $$;
 create or replace function baton.tell_health(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   env text := p ->> 'environment';
-  status text := p ->> 'status';
+  now_status text := p ->> 'status';
   changed boolean;
 begin
   -- A first look that finds all well is no news.
   insert into baton.alerts as a (environment, cause, text, pending) values (env, 'health', 'healthy', false) on conflict do nothing;
-  update baton.alerts a set text = status, raised_at = baton.clock() where a.environment = env and a.cause = 'health' and a.text <> status;
+  update baton.alerts a set text = now_status, raised_at = baton.clock() where a.environment = env and a.cause = 'health' and a.text <> now_status;
   changed := found;
   if not changed then return json_build_object('ok', true, 'send', false); end if;
-  insert into baton.alerts as a (environment, cause, text, pending, told_at) values (env, 'health:' || status, p ->> 'text', false, baton.clock())
+  insert into baton.alerts as a (environment, cause, text, pending, told_at) values (env, 'health:' || now_status, p ->> 'text', false, baton.clock())
   on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, told_at = excluded.told_at
   where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
   return json_build_object('ok', true, 'send', found);
