@@ -19,6 +19,7 @@ import { createStore } from '#lib/store/store'
 import { timedRpc } from '#lib/store/timed'
 import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
+import { beforeTheEnd, isEnding } from '#lib/system/shutdown'
 import { jsonLog } from '#lib/telemetry/log'
 import { createMetrics } from '#lib/telemetry/metrics'
 import { checkWebhookAddress } from '#lib/webhooks/address'
@@ -147,21 +148,16 @@ async function compose(config: Config): Promise<Services> {
 
 /** What a process counts by itself is told so often, in milliseconds; local mode divides it. */
 const flushEveryMs = 10_000
-/** Steps in hand have so long after SIGTERM before they are cut and handed over. */
-const graceMs = 8_000
-
-let ending = false
-const isEnding = (): boolean => ending
+/** Steps in hand have so long after SIGTERM before they are cut and handed over; a tool that ignores that has a second more. */
+const graceMs = 7_000
 
 function handOverAtSigterm(services: Services): void {
-  process.once('SIGTERM', () => {
-    ending = true
+  beforeTheEnd(async () => {
     services.log.info('SIGTERM: streams end, slices are handed over')
     endAllStreams()
-    void handOverAll(graceMs, services.clock).then(async (slices) => {
-      await Promise.all([services.settled(), services.metrics.flush()])
-      services.log.info('handed over', { slices })
-      await services.live.close()
-    })
+    const slices = await handOverAll(graceMs, services.clock)
+    await Promise.all([services.settled(), services.metrics.flush()])
+    services.log.info('handed over', { slices })
+    await services.live.close()
   })
 }

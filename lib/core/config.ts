@@ -25,6 +25,7 @@ export interface AccessConfig {
 
 /** The kinds of lines that are written only where BATON_LOG_LINES names them. */
 export const logLines = ['usage', 'retry', 'cache'] as const
+/** One of these kinds. */
 export type LogLineKind = (typeof logLines)[number]
 
 /** How log lines look, and which of the many small ones are written. */

@@ -1,22 +1,11 @@
 import { z } from 'zod'
-import { logLines } from '#lib/core/config'
+import { about, longSecret, webUrl } from '#lib/env/about'
+import { watchVariables } from '#lib/env/watch-variables'
 
-/** What .env.example and the messages about bad configuration say of a variable. */
-export interface About {
-  group: string
-  /** One sentence: what it is and where to get it. */
-  says: string
-  /** Names under which others (Vercel's integrations) write the same value, tried in order. */
-  aliases?: readonly string[]
-  /** The default in words, where it depends on something. */
-  otherwise?: string
-}
-
-/** The sentences that belong to the schemas below. */
-export const about = z.registry<About>()
+export { about } from '#lib/env/about'
+export type { About } from '#lib/env/about'
 
 const text = z.string().max(10_000)
-const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL beginning with https:// or http://' })
 const flag = z.enum(['0', '1', 'false', 'true'], { error: 'must be 1 or 0' }).transform((value) => value === '1' || value === 'true')
 const whole = (min: number, max: number) =>
   z
@@ -56,12 +45,6 @@ const key32 = z.string().transform((value, context) => {
   return z.NEVER
 })
 
-const adminKey = z
-  .string()
-  .regex(/^[\x21-\x7e]{32,256}$/, 'must have 32 to 256 characters without blanks')
-  // An API key is looked up by its hash: this one would never be found.
-  .refine((value) => !value.startsWith('bt_'), 'must not begin with bt_, as API keys do')
-
 const origins = z.string().transform((value, context) => {
   const listed = value
     .split(',')
@@ -84,17 +67,7 @@ const inngestDev = z.union([z.enum(['0', 'false']).transform(() => null), z.enum
   error: 'must be 1 or the URL of the dev server',
 })
 
-const logKinds = z.string().transform((value, context) => {
-  const named = value.split(',').map((kind) => kind.trim())
-  if (value.trim() === 'none') return []
-  const kinds = logLines.filter((kind) => named.includes(kind))
-  if (kinds.length === named.length) return kinds
-  context.addIssue({ code: 'custom', message: `must be none, or some of ${logLines.join(', ')} separated by commas` })
-  return z.NEVER
-})
-
 const deployment = 'Deployment'
-const watching = 'Watching (health, metrics, alerts, logs, traces)'
 const access = 'Who may call (API keys are made with `npm run bootstrap` and /api/keys)'
 const limits = 'Limits and times'
 
@@ -129,7 +102,7 @@ export const variables = z.object({
     otherwise: '1 in production and local, 0 elsewhere',
   }),
 
-  BATON_ADMIN_KEY: adminKey.optional().register(about, {
+  BATON_ADMIN_KEY: longSecret.optional().register(about, {
     group: access,
     says: 'A first key with all rights for the tenant BATON_TENANT, to make API keys with: at least 32 characters, such as of `openssl rand -hex 32`.',
     otherwise: 'none',
@@ -232,36 +205,7 @@ export const variables = z.object({
     otherwise: 'none',
   }),
 
-  BATON_METRICS_TOKEN: adminKey.optional().register(about, {
-    group: watching,
-    says: 'A token that opens /api/metrics and the details of /api/health and nothing else, for Prometheus: at least 32 characters.',
-    otherwise: 'none: an admin key of the own tenant, or BATON_ADMIN_KEY',
-  }),
-  BATON_ALERT_WEBHOOK: webUrl.optional().register(about, {
-    group: watching,
-    says: 'Gets one line of text (Slack\'s shape, {"text"}) when health changes, a budget is full, an endpoint is disabled or a run is poisoned; https outside local mode.',
-    otherwise: 'none',
-  }),
-  BATON_LOG_FORMAT: z.enum(['json', 'text'], { error: 'must be json or text' }).optional().register(about, {
-    group: watching,
-    says: 'How log lines look: JSON for machines, text for people.',
-    otherwise: 'json; text under `npm run dev`',
-  }),
-  BATON_LOG_LINES: logKinds.default(['retry']).register(about, {
-    group: watching,
-    says: 'Lines of each model call that are written: some of usage, retry and cache, or none.',
-    otherwise: 'retry',
-  }),
-  OTEL_EXPORTER_OTLP_ENDPOINT: webUrl.optional().register(about, {
-    group: watching,
-    says: 'Where OpenTelemetry traces go (OTLP over HTTP); the other OTEL_* variables hold too.',
-    aliases: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
-    otherwise: 'none: OpenTelemetry is not loaded',
-  }),
-  OTEL_SDK_DISABLED: z
-    .enum(['true', 'false'], { error: 'must be true or false' })
-    .default('false')
-    .register(about, { group: watching, says: 'Switches the traces off, wherever they would go.', otherwise: 'false' }),
+  ...watchVariables,
 
   BATON_PRICE_CEILING: dollarPrices.optional().register(about, {
     group: limits,

@@ -127,7 +127,7 @@ begin
 end $$;
 
 -- At most so many series an environment: labels are closed lists, and this holds where one turns out not to be.
-create or replace function baton.most_series() returns integer language sql immutable as $$ select 10000 $$;
+create or replace function baton.most_series() returns integer language sql immutable set search_path = '' as $$ select 10000 $$;
 
 -- Rows of a minute's age become part of the totals; one process at a time does it, and the others need not wait for it.
 create or replace function baton.fold_metrics(env text, most integer) returns integer language plpgsql set search_path = '' as $$
