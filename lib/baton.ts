@@ -20,8 +20,9 @@ import { timedRpc } from '#lib/store/timed'
 import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { beforeTheEnd, isEnding } from '#lib/system/shutdown'
-import { jsonLog } from '#lib/telemetry/log'
+import { createLog } from '#lib/telemetry/log'
 import { createMetrics } from '#lib/telemetry/metrics'
+import { createTelemetry, presentFields } from '#lib/telemetry/telemetry'
 import { checkWebhookAddress } from '#lib/webhooks/address'
 import { makeWebhookSecret, webhookKey } from '#lib/webhooks/secret'
 import { sealSecret } from '#lib/webhooks/seal'
@@ -47,7 +48,14 @@ async function compose(config: Config): Promise<Services> {
   const clock = systemClock()
   const ids = systemIds()
   const redact = createRedactor(secretValues())
-  const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line), redact)
+  const log = createLog({
+    write: (line, error) => void (error ? process.stderr : process.stdout).write(line),
+    redact,
+    format: config.log.format,
+    fields: presentFields,
+  })
+  const recorder = config.traces ? async () => (await import('#lib/telemetry/otel')).otelRecorder(log) : null
+  const telemetry = createTelemetry({ ids, recorder })
   // The local mode is the only one that loads code of local/; production has no hook for it.
   const plugin = config.local
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
@@ -120,7 +128,8 @@ async function compose(config: Config): Promise<Services> {
     price,
     onEffect: (record) => plugin?.onEffect(record),
     dispatch,
-    settled: async () => void (await Promise.allSettled(inFlight)),
+    telemetry,
+    settled: async () => void (await Promise.allSettled([...inFlight, telemetry.flush()])),
     sweep: createSweeper({ config, store, dispatch, alerts, clock, log }),
     alerts,
     metrics,

@@ -168,7 +168,38 @@ export interface Metrics {
   flush(): Promise<void>
 }
 
-/** Text for operators: one JSON line per call. */
+/** What a log line carries beside its message. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** A piece of work as a trace shows it. Attributes follow OpenTelemetry's conventions and hold no content of a conversation. */
+export interface SpanInfo {
+  name: string
+  kind: 'server' | 'client' | 'internal'
+  /** A traceparent from outside this process; without one, or with a bad one, the work around it is the parent. */
+  parent?: string | null
+  attributes: Readonly<Record<string, string | number | boolean | string[]>>
+}
+
+/** A span that is open. */
+export interface Span {
+  set(attributes: SpanInfo['attributes']): void
+  /** The work has failed in this way, a name and no message. */
+  fail(type: string): void
+}
+
+/** Where work stands: what its log lines carry, and its place in a trace, also where nobody records traces. */
+export interface Telemetry {
+  /** Runs the work so that its log lines carry these fields, beside those around it. */
+  within<Result>(fields: LogFields, work: () => Result): Result
+  /** Runs the work as a span. Rejects with what the work rejects with. */
+  span<Result>(info: SpanInfo, work: (span: Span) => Promise<Result>): Promise<Result>
+  /** The present place as a W3C traceparent; null outside of every span. */
+  traceparent(): string | null
+  /** Sends what was recorded. Never rejects. */
+  flush(): Promise<void>
+}
+
+/** Text for operators: one line per call. */
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void
   warn(message: string, fields?: Record<string, unknown>): void

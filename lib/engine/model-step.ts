@@ -12,6 +12,7 @@ import { LeaseLost } from '#lib/engine/lease'
 import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
 import { inHand, type Session } from '#lib/engine/session'
+import { answerAttributes, callSpan, tellAnswer, tellFailure } from '#lib/engine/traces'
 import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
@@ -47,7 +48,11 @@ export async function modelStep(session: Session): Promise<void> {
   const told = (outcome: string): ModelTold => ({ name: request.model, outcome, ms: Math.round(services.clock.monotonic() - from) })
   let answer: ModelAnswer
   try {
-    answer = await services.model.call(request, (delta) => stream.take(delta), session.signal)
+    answer = await services.telemetry.span(callSpan(request), async (span) => {
+      const given = await services.model.call(request, (delta) => stream.take(delta), session.signal)
+      span.set(answerAttributes(given))
+      return given
+    })
   } catch (error) {
     stream.reset()
     if (session.signal.aborted || !(error instanceof ProviderError)) throw error
@@ -56,6 +61,7 @@ export async function modelStep(session: Session): Promise<void> {
     stream.close()
   }
   const model = told('ok')
+  tellAnswer(session, request, answer, model.ms)
   services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
   const final = await postModel(session, request, answer, () => stream.reset())
   await answered(session, request, final.answer, { model, events: final.events })
@@ -177,7 +183,9 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
   const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
   // A 429 closes the gate of the model for all processes.
   if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
-  if (isRetryable(error.code) && retry <= maxRetries) {
+  const again = isRetryable(error.code) && retry <= maxRetries
+  tellFailure(session, request, { code: error.code, ms: model.ms, delayMs: again ? ms : null })
+  if (again) {
     happened.count = { attempt: retry }
     happened.events = [
       {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
-import type { AccessPort, Clock, Ids, Log, Metrics } from '#lib/core/ports'
+import type { AccessPort, Clock, Ids, Log, Metrics, Telemetry } from '#lib/core/ports'
 import type { RateLimits } from '#lib/core/rate'
 import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
@@ -26,6 +26,7 @@ export interface HttpServices {
   access: AccessPort
   rates: Pick<RateLimits, 'request'>
   metrics: Metrics
+  telemetry: Telemetry
 }
 
 /** What every handler is given besides the checked parts of the request. */

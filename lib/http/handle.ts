@@ -53,6 +53,25 @@ export function handle<Services extends HttpServices>(
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
+    return services.telemetry.within({ request_id: requestId }, () => traced(request, method, services, requestId))
+  }
+
+  /** A request as a span, which those of monitors are not: they come every few seconds and tell nothing. */
+  async function traced(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
+    const route = endpoints[0]?.path ?? 'none'
+    const access = endpoints[0]?.access
+    if (access === 'open' || access === 'status' || access === 'monitoring') return told(request, method, services, requestId)
+    const attributes = { 'http.request.method': method, 'http.route': route, 'url.path': new URL(request.url).pathname }
+    const info = { name: `${method} ${route}`, kind: 'server' as const, parent: request.headers.get('traceparent'), attributes }
+    return services.telemetry.span(info, async (span) => {
+      const response = await told(request, method, services, requestId)
+      span.set({ 'http.response.status_code': response.status })
+      if (response.status >= 500) span.fail(String(response.status))
+      return response
+    })
+  }
+
+  async function told(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
     const from = services.clock.monotonic()
     const added = new Headers()
     const { metrics } = services
@@ -67,6 +86,8 @@ export function handle<Services extends HttpServices>(
     metrics.count('baton_http_requests_total', { route, method, status: String(finished.status) })
     metrics.observe('baton_http_request_duration_seconds', { route }, ms / 1_000)
     if (metrics.due()) options.background(metrics.flush())
+    // On serverless nobody waits for a batch to fill.
+    if (services.config.traces) options.background(services.telemetry.flush())
     services.log.info('request', {
       method,
       path: redactUrl(request.url),

@@ -78,6 +78,12 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
       isSetUp: () => Promise.resolve(true),
     },
     rates: { request: () => Promise.resolve({ verdict: unlimited, beside: null }) },
+    telemetry: {
+      within: (_fields, work) => work(),
+      span: (_info, work) => work({ set: () => undefined, fail: () => undefined }),
+      traceparent: () => null,
+      flush: () => Promise.resolve(),
+    },
     metrics: { count: () => undefined, observe: () => undefined, due: () => false, flush: () => Promise.resolve() },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }

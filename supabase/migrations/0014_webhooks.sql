@@ -142,7 +142,8 @@ begin
     (select coalesce(jsonb_agg(s.value -> 'sealed' order by s.ordinality), '[]') from jsonb_array_elements(e.secrets) with ordinality s
       where s.value ->> 'until' is null or (s.value ->> 'until')::timestamptz > baton.clock()) end;
   return json_build_object('ok', true, 'id', d.id, 'eventId', d.event_id, 'endpointId', d.endpoint_id, 'url', d.url, 'secrets', secrets,
-    'payload', d.payload, 'attempt', d.attempts, 'tries', d.attempts - d.schedule_from);
+    'payload', d.payload, 'attempt', d.attempts, 'tries', d.attempts - d.schedule_from,
+    'traceparent', (select r.traceparent from baton.runs r where r.run_id = d.run_id));
 end $$;
 
 -- The last 20 attempts are kept.
