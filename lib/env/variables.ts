@@ -3,7 +3,6 @@ import { about, longSecret, webUrl } from '#lib/env/about'
 import { watchVariables } from '#lib/env/watch-variables'
 
 export { about } from '#lib/env/about'
-export type { About } from '#lib/env/about'
 
 const text = z.string().max(10_000)
 const flag = z.enum(['0', '1', 'false', 'true'], { error: 'must be 1 or 0' }).transform((value) => value === '1' || value === 'true')
