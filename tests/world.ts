@@ -9,6 +9,7 @@ import type { RunView } from '#lib/core/store'
 import { poll } from '#local/poll'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
+import { checkAnswers } from '#tests/answers'
 
 /** One answer of the scripted model, as a caller writes it. */
 export type Answer = Partial<ScriptedAnswer>
@@ -100,6 +101,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
+  const endChecks = checkAnswers(() => stack.info.baseUrls)
 
   const http: World['http'] = async (method, path, body, headers = {}, server = 0) => {
     const json =
@@ -178,6 +180,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       await pool.end()
       await stack.stop()
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+      endChecks()
     },
   }
 }

@@ -74,13 +74,18 @@ function matches(header: string, etag: string): boolean {
   return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '') === etag)
 }
 
+const seconds = z.coerce
+  .number()
+  .pipe(z.number().min(0).max(300))
+  .meta({ override: { type: 'number', minimum: 0, maximum: 300 }, description: 'Seconds to wait for the end' })
+
 /** GET /api/runs/{id}: with `wait` a long poll, which answers when the run has ended or, with If-None-Match, when it has changed. */
 export const getRun = endpoint({
   method: 'GET',
   path: '/api/runs/{id}',
   summary: 'Read a run; ?wait=20 waits for its end',
   params: idParams,
-  query: z.object({ wait: z.coerce.number().pipe(z.number().min(0).max(300)).default(0) }),
+  query: z.object({ wait: seconds.default(0) }),
   async handler({ services, request, params, query, caller }) {
     const known = request.headers.get('if-none-match')
     const mostMs = services.config.maxDurationMs - services.config.hardMarginMs

@@ -17,6 +17,7 @@ interface Row {
 const table: Record<string, Row> = {
   'GET /api/health': { right: 'open' },
   'GET /api/health/live': { right: 'open' },
+  'GET /api/openapi.json': { right: 'open' },
   'GET /api/local/effects': { right: 'operator' },
   'GET /api/local/time': { right: 'operator' },
   'POST /api/local/time': { right: 'operator', body: { advanceMs: 0 } },

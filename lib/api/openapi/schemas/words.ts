@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { agentState, effect, runState, stopReason, toolCallState, waitKind } from '#lib/core/run'
+
+/** ISO 8601 with an offset, as Postgres writes it. */
+export const instant = z.string().meta({ format: 'date-time' })
+/** Money in integer micro-dollars. */
+export const micros = z.int().meta({ description: 'Micro-dollars: 1,000,000 are one dollar' })
+/** What a caller or tool has put there. */
+export const anything = z.unknown().meta({ description: 'Any JSON' })
+/** Small facts of the caller's. */
+export const facts = z.record(z.string(), z.unknown())
+
+export const agentStates = agentState.meta({ id: 'AgentState' })
+export const runStates = runState.meta({ id: 'RunState' })
+export const stopReasons = stopReason.meta({ id: 'StopReason', description: 'Why a run ended: see /docs/errors' })
+export const callStates = toolCallState.meta({ id: 'ToolCallState' })
+export const effects = effect.meta({
+  id: 'Effect',
+  description: 'What a crash may do: pure and idempotent tools run again, once is never guessed at, external runs elsewhere',
+})
+export const waitKinds = waitKind.meta({ id: 'WaitKind' })
+
+/** Tokens of one or several model calls. */
+export const tokens = z
+  .object({
+    inputTokens: z.int(),
+    outputTokens: z.int(),
+    cacheReadTokens: z.int(),
+    cacheWriteTokens: z.int(),
+    reasoningTokens: z.int(),
+  })
+  .meta({ id: 'Usage' })
+
+/** Why something failed; the code is of the closed list. */
+export const failure = z
+  .object({ code: z.string(), message: z.string(), details: facts.optional() })
+  .meta({ id: 'Failure', description: 'What ended the run, or what a step met last' })
+
+/** The tokens of the examples. */
+export const exampleTokens = { inputTokens: 412, outputTokens: 38, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
+
+/** The ids of the examples: one run of one agent. */
+export const exampleIds = {
+  agentId: 'support-4711',
+  agentUid: '01936f1e-5a70-7c3b-9d0e-3f6c1f6f2a11',
+  runId: 'run_01936f1e5a7d7e61b2d0c4a9f8e71234',
+  callId: 'call_01936f1e5c107a52a4e1d3b2c1f05678',
+  approvalId: 'apr_01936f1e5c117b63b5f2e4c3d2a16789',
+  at: '2026-11-21T09:30:00.125+00:00',
+  later: '2026-11-21T09:30:02.481+00:00',
+  userId: null,
+}
