@@ -68,9 +68,27 @@ export function answerFault(method: string, path: string, status: number, mediaT
   return found === null ? null : `${where} does not fit the document:\n${found}`
 }
 
+const faults: string[] = []
+
+/** What a frame of an event stream breaks; null where its event is one of the document. */
+export function eventFault(data: unknown): string | null {
+  const found = mismatch(pointer('components', 'schemas', 'Event'), data)
+  return found === null ? null : `an event of a stream does not fit the document:\n${found}`
+}
+
+/** Throws where the event of a frame is none of the document. */
+export function checkEvent(data: unknown): void {
+  const fault = eventFault(data)
+  if (fault !== null) fail(fault)
+}
+
+function fail(fault: string): never {
+  faults.push(fault)
+  throw new Error(fault)
+}
+
 const notOurs = /^\/api\/(?:local|inngest)(?:\/|$)/
 const servers = new Set<() => readonly string[]>()
-const faults: string[] = []
 let wrapped = false
 
 async function look(request: Request | string | URL, init: RequestInit | undefined, response: Response): Promise<void> {
@@ -78,7 +96,9 @@ async function look(request: Request | string | URL, init: RequestInit | undefin
   const url = new URL(response.url || (request instanceof Request ? request.url : String(request)))
   if (![...servers].some((of) => of().includes(url.origin))) return
   const path = url.pathname.replace(/(?<=.)\/$/, '')
-  if (!path.startsWith('/api/') || notOurs.test(path) || method === 'HEAD' || method === 'OPTIONS') return
+  if (!/^\/(?:api|v1)\//.test(path) || notOurs.test(path) || method === 'HEAD' || method === 'OPTIONS') return
+  // Node itself, before Baton: headers that are too long.
+  if (response.status === 431) return
   const mediaType = (response.headers.get('content-type') ?? '').split(';')[0]?.trim() ?? ''
   const isJson = mediaType === 'application/json' || mediaType === 'application/problem+json'
   // A body that breaks off is the caller's to see.
@@ -90,9 +110,7 @@ async function look(request: Request | string | URL, init: RequestInit | undefin
     : null
   if (isJson && text === null) return
   const fault = answerFault(method, path, response.status, mediaType, text === null ? undefined : JSON.parse(text))
-  if (fault === null) return
-  faults.push(fault)
-  throw new Error(fault)
+  if (fault !== null) fail(fault)
 }
 
 /** From now on every answer that this process gets from these origins by fetch is checked; gives the function that ends it and throws what was found. */

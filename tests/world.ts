@@ -9,7 +9,7 @@ import type { RunView } from '#lib/core/store'
 import { poll } from '#local/poll'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
-import { checkAnswers } from '#tests/answers'
+import { checkAnswers, checkEvent } from '#tests/answers'
 
 /** One answer of the scripted model, as a caller writes it. */
 export type Answer = Partial<ScriptedAnswer>
@@ -137,7 +137,11 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       if (response.status !== 200 || response.body === null) throw new Error(`${path}: ${response.status} ${await response.text()}`)
       const frames: Frame[] = []
       const parser = createParser({
-        onEvent: ({ id, event, data: text }) => void frames.push({ id, event, data: JSON.parse(text) as Record<string, unknown> }),
+        onEvent({ id, event, data: text }) {
+          const shown = JSON.parse(text) as Record<string, unknown>
+          checkEvent(shown)
+          frames.push({ id, event, data: shown })
+        },
       })
       const decoder = new TextDecoder()
       let handed = 0

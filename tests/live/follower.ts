@@ -51,6 +51,7 @@ export async function followUrl(
     onRetry: (ms) => void (retryMs = ms),
     onEvent({ id, event, data: text }) {
       const data = JSON.parse(text) as Record<string, unknown>
+      checkEvent(data)
       const frame: OutFrame = { type: event ?? String(data['type']), data, ...(id === undefined ? {} : { id: Number(id) }) }
       frames.push(frame)
       if (id !== undefined) last = id

@@ -21,7 +21,7 @@ const nameOf = ({ method, path }: Served): string => `${method} ${path}`
 const operations = resources.flatMap(({ operations: some }) => Object.entries(some))
 const documented = operations.map(([, { endpoint }]) => nameOf(endpoint))
 /** Local mode is no part of the public surface; pages are read by people; Inngest's route is Inngest's. */
-const isPublic = (path: string): boolean => path.startsWith('/api/') && !path.startsWith('/api/local/') && path !== '/api/inngest'
+const isPublic = (path: string): boolean => /^\/(?:api|v1)\//.test(path) && !path.startsWith('/api/local/') && path !== '/api/inngest'
 
 describe('the document', () => {
   test('has every endpoint value of lib/api once, and nothing else', async () => {
@@ -32,8 +32,8 @@ describe('the document', () => {
     expect(documented.toSorted()).toEqual(names.toSorted())
   })
 
-  test('has the address of every route of app/api', () => {
-    const routes = sources('app/api')
+  test('has the address of every route', () => {
+    const routes = sources('app')
       .filter((path) => path.endsWith('/route.ts') && !path.includes('[...'))
       .map((path) =>
         path

@@ -84,7 +84,9 @@ function operationObject(tag: string, operationId: string, of: Operation): ZodOp
 function responsesOf(of: Operation): ZodOpenApiResponsesObject {
   const responses: ZodOpenApiResponsesObject = {}
   for (const [status, answer] of Object.entries(of.answers)) responses[status as `${1 | 2 | 3 | 4 | 5}${string}`] = answerObject(of, answer)
-  for (const [status, codes] of byStatus(codesOf(of))) {
+  const refused = byStatus(codesOf(of))
+  for (const status of of.refusal?.alsoStatuses ?? []) refused.set(status, refused.get(status) ?? [])
+  for (const [status, codes] of refused) {
     const key = String(status) as `${4 | 5}${string}`
     const added = problemObject(of, status, codes)
     const own = responses[key]
@@ -115,10 +117,11 @@ function problemObject(of: Operation, status: number, codes: readonly ErrorCode[
   const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, { properties: { code: { enum: [...codes] } } }] }
   const [first] = codes
   return {
-    description: codes.map((code) => `\`${code}\`: ${errorTable[code][1]}`).join('. '),
+    description: codes.map((code) => `\`${code}\`: ${errorTable[code][1]}`).join('. ') || 'Refused',
     headers: headersOf(of, waits ? ['Retry-After'] : []),
-    content: {
-      'application/problem+json': { schema, ...(first === undefined ? {} : { example: exampleProblem(first) }) },
-    },
-  } as const
+    content:
+      of.refusal === undefined
+        ? { 'application/problem+json': { schema, ...(first === undefined ? {} : { example: exampleProblem(first) }) } }
+        : ({ ...of.refusal.content } as Content),
+  }
 }

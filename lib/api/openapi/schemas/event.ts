@@ -1,28 +1,24 @@
 import { z } from 'zod'
-import { exampleIds, instant } from '#lib/api/openapi/schemas/words'
+import { liveTypes, storedTypes } from '#lib/api/openapi/schemas/event-types'
+import { exampleIds } from '#lib/api/openapi/schemas/words'
 
-/** What all events have. */
-export const event = z
-  .looseObject({
-    seq: z.int().optional().meta({ description: 'Of durable events: numbered without gaps per agent' }),
-    at: instant.optional(),
-    channel: z.enum(['progress', 'control', 'monitor']).optional(),
-    type: z.string(),
-    runId: z.string().nullable(),
-    step: z.int().nullable(),
-  })
-  .meta({
-    id: 'Event',
-    description: 'With the fields of its type: see docs/events.md. Readers must accept types and fields they do not know.',
-  })
+const advice = 'Told apart by `type`. Types and fields are only ever added: readers pass over those that they do not know.'
+
+/** An event that a commit wrote. */
+export const storedEvent = z.discriminatedUnion('type', storedTypes).meta({ id: 'StoredEvent', description: advice })
+
+/** What a frame carries: a stored event, or text on its way. */
+export const event = z.discriminatedUnion('type', [...storedTypes, ...liveTypes]).meta({ id: 'Event', description: advice })
 
 /** Events as JSON. */
-export const eventPage = z.object({ data: z.array(event), nextCursor: z.string().nullable(), lastSeq: z.int() }).meta({ id: 'EventPage' })
+export const eventPage = z
+  .object({ data: z.array(storedEvent), nextCursor: z.string().nullable(), lastSeq: z.int() })
+  .meta({ id: 'EventPage' })
 
 /** One frame of an event stream. */
 export const eventFrame = z
   .object({
-    id: z.string().optional().meta({ description: 'The number of a durable event; live frames have none' }),
+    id: z.string().optional().meta({ description: 'The number of a stored event; live frames have none' }),
     event: z.string().optional().meta({ description: 'The type of the event; not with named=false' }),
     data: event,
   })
@@ -30,7 +26,7 @@ export const eventFrame = z
 
 const { at, runId } = exampleIds
 /** The event of the examples. */
-export const exampleEvent: z.input<typeof event> = {
+export const exampleEvent: z.input<typeof storedEvent> = {
   seq: 30,
   at,
   channel: 'progress',

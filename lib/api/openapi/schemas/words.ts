@@ -33,7 +33,7 @@ export const tokens = z
 
 /** Why something failed; the code is of the closed list. */
 export const failure = z
-  .object({ code: z.string(), message: z.string(), details: facts.optional() })
+  .looseObject({ code: z.string(), message: z.string(), details: facts.optional() })
   .meta({ id: 'Failure', description: 'What ended the run, or what a step met last' })
 
 /** The tokens of the examples. */

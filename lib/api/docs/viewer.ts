@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { htmlPage } from '#lib/api/docs/html'
+import { endpoint } from '#lib/api/endpoint'
+import { sha256Hex } from '#lib/http/json'
+
+/*
+ * The document for people: Swagger UI, from this origin alone. Its files are read from node_modules where they are asked for, so no
+ * other route carries them (next.config.ts names them for deployments that copy only what is traced).
+ */
+
+const policy = [
+  "script-src 'self'",
+  // Swagger UI sets styles on its elements and draws its icons as data: URLs.
+  "style-src 'self' 'unsafe-inline'",
+  'img-src data:',
+  'font-src data:',
+  "connect-src 'self'",
+]
+
+/** GET /docs */
+export const docsPage = endpoint({
+  method: 'GET',
+  path: '/docs',
+  summary: 'The API, for people',
+  access: 'open',
+  handler: () =>
+    htmlPage({
+      title: 'API · Baton',
+      style: 'body { margin: 0; }',
+      head: '<link rel="stylesheet" href="/docs/viewer.css">\n<script src="/docs/viewer.js" defer></script>\n<script src="/docs/start.js" defer></script>\n',
+      body: '<main id="docs"></main>\n<noscript><p>The API is described by <a href="/api/openapi.json">/api/openapi.json</a>.</p></noscript>',
+      policy,
+    }),
+})
+
+const start = `window.SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null })\n`
+
+/** GET /docs/start.js: a file of its own, because the page runs no inline script. */
+export const viewerStart = endpoint({
+  method: 'GET',
+  path: '/docs/start.js',
+  summary: 'Starts the viewer',
+  access: 'open',
+  handler: ({ request }) => asset(request, 'text/javascript', start),
+})
+
+/** GET /docs/viewer.js */
+export const viewerScript = endpoint({
+  method: 'GET',
+  path: '/docs/viewer.js',
+  summary: 'The viewer',
+  access: 'open',
+  handler: async ({ request }) => asset(request, 'text/javascript', await packaged('swagger-ui-bundle.js')),
+})
+
+/** GET /docs/viewer.css */
+export const viewerStyle = endpoint({
+  method: 'GET',
+  path: '/docs/viewer.css',
+  summary: 'How the viewer looks',
+  access: 'open',
+  handler: async ({ request }) => asset(request, 'text/css', await packaged('swagger-ui.css')),
+})
+
+function packaged(file: string): Promise<string> {
+  return readFile(join(process.cwd(), 'node_modules/swagger-ui-dist', file), 'utf8')
+}
+
+function asset(request: Request, mediaType: string, text: string): Response {
+  const etag = `"${sha256Hex(text).slice(0, 24)}"`
+  const headers = { 'content-type': `${mediaType}; charset=utf-8`, 'cache-control': 'public, max-age=3600', etag }
+  const known = request.headers.get('if-none-match')?.includes(etag) ?? false
+  return known ? new Response(null, { status: 304, headers }) : new Response(text, { headers })
+}
