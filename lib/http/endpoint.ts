@@ -7,6 +7,7 @@ import type { Body as GivenBody } from '#lib/http/body'
 import { withFields, type Access, type Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
 import type { Prefer } from '#lib/http/prefer'
+import type { ShapeError } from '#lib/http/problem'
 import { check, refuse, strictly } from '#lib/http/validate'
 import type { FieldProblem } from '#lib/http/validate'
 import { BatonError } from '#lib/core/errors'
@@ -67,6 +68,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   userFields?: readonly string[]
   /** `message`: the request sends one, to the agent that `{id}` names where it does; it counts against limits of messages too. */
   counts?: 'message'
+  /** Of a dialect: its own shape of errors instead of problem documents, also where the request does not come as far as the handler. */
+  shapeError?: ShapeError
   params?: Params
   query?: Query
   body?: Body
@@ -81,6 +84,7 @@ export interface Endpoint<Services> {
   readonly summary: string
   readonly access: Access
   readonly counts: 'message' | 'request'
+  readonly shapeError: ShapeError | undefined
   readonly params: z.ZodObject
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
@@ -100,7 +104,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', answers = {} } = definition
+    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', shapeError, answers = {} } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -121,6 +125,7 @@ export function endpointsFor<Services extends HttpServices>() {
       summary,
       access,
       counts,
+      shapeError,
       answers,
       params,
       query,

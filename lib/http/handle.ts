@@ -37,6 +37,8 @@ export function handle<Services extends HttpServices>(
   const byMethod = new Map(endpoints.map((endpoint) => [endpoint.method, endpoint]))
   if (byMethod.size !== endpoints.length)
     throw new TypeError(`two endpoints have the same method: ${endpoints.map(({ method, path }) => `${method} ${path}`).join(', ')}`)
+  // One address speaks one dialect, whatever the method.
+  const shapeError = endpoints.find((endpoint) => endpoint.shapeError !== undefined)?.shapeError
   const allow = [...methods.filter((method) => byMethod.has(method)), ...(byMethod.has('GET') ? ['HEAD'] : []), 'OPTIONS']
 
   async function serve(request: Request, method: Method | 'HEAD' | 'OPTIONS'): Promise<Response> {
@@ -47,7 +49,8 @@ export function handle<Services extends HttpServices>(
       const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
-      const response = respondWithProblem(error, { request, requestId, baseUrl: null, redact, log: options.fallbackLog })
+      const place = { request, requestId, baseUrl: null, redact, log: options.fallbackLog, shapeError }
+      const response = respondWithProblem(error, place)
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
@@ -55,7 +58,8 @@ export function handle<Services extends HttpServices>(
     const added = new Headers()
     const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) => {
       const { config, redact: hide, log } = services
-      return respondWithProblem(await explained(error, services), { request, requestId, baseUrl: config.baseUrl, redact: hide, log })
+      const place = { request, requestId, baseUrl: config.baseUrl, redact: hide, log, shapeError }
+      return respondWithProblem(await explained(error, services), place)
     })
     const finished = finish(response, request, requestId, services, added)
     services.log.info('request', {
