@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RunId } from '#lib/core/ids'
+import type { AgentUid, RunId } from '#lib/core/ids'
 import { isEnd, runState, stopReason } from '#lib/core/run'
 import type { Authority, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
@@ -147,6 +147,22 @@ export const interruptAgent = endpoint({
     ),
 })
 
+/** Asks a run to end, its executor too where it has one (`halt`). Throws BatonError run_not_found, agent_not_found. */
+export async function stopRun(
+  services: Services,
+  caller: Caller,
+  target: { agent?: string; runId?: string },
+  kind: 'cancelled' | 'interrupted',
+  note: string | null,
+  background: (work: Promise<unknown>) => void,
+): Promise<{ halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView }> {
+  const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
+  if (!answer.ok) throw refusalError(answer)
+  services.dispatch(answer.outbox ?? [])
+  if (answer.halt && answer.run !== undefined) background(services.live.halt({ agentUid: answer.agentUid, runId: answer.run.id }))
+  return answer
+}
+
 async function stop(
   services: Services,
   caller: Caller,
@@ -155,11 +171,8 @@ async function stop(
   note: string | null,
   background: (work: Promise<unknown>) => void,
 ): Promise<Response> {
-  const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
-  if (!answer.ok) throw refusalError(answer)
-  services.dispatch(answer.outbox ?? [])
+  const answer = await stopRun(services, caller, target, kind, note, background)
   if (answer.run === undefined) return json(200, { stopped: false, run: null })
-  if (answer.halt) background(services.live.halt({ agentUid: answer.agentUid, runId: answer.run.id }))
   // 202: the executor has been asked and ends the run with its next commit or heartbeat.
   return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
 }

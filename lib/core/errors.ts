@@ -29,6 +29,7 @@ export const errorTable = {
   already_decided: [409, 'It has been decided already', false],
   too_many_keys: [409, 'The tenant has as many keys as it may', false],
   agent_busy: [409, 'The agent is working', true],
+  not_last_run: [409, 'The run is not the last of its agent', false],
   run_open: [409, 'The run has not ended', true],
   nothing_to_retry: [409, 'There is nothing to retry', false],
   template_missing: [409, "The agent's template is not deployed", true],

@@ -149,7 +149,7 @@ export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetSto
     target: { agent?: string; runId?: string },
     kind: 'interrupted' | 'cancelled',
     note: string | null,
-  ): Promise<{ ok: true; halt: boolean; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
+  ): Promise<{ ok: true; halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
   retry(
     authority: Authority,
     request: { runId: string; newRunId: RunId; versions: Record<string, string>; settings: AgentSettings | null },

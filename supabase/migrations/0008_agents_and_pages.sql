@@ -176,7 +176,7 @@ begin
   execute format($q$
     select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
-        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
+        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and (not $1 ? 'onlyAgent' or r.agent_uid = ($1 ->> 'onlyAgent')::uuid)
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)

@@ -43,6 +43,9 @@ const table: Record<string, Row> = {
   'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
   'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
   'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
+  'POST /v1/responses': { right: 'agents:run', body: { model: 'scripted', input: 'x', background: true } },
+  'GET /v1/responses/{id}': { right: 'agents:read' },
+  'POST /v1/responses/{id}/cancel': { right: 'agents:run' },
   'GET /api/usage': { right: 'agents:read' },
   'GET /api/budgets': { right: 'agents:read', users: false },
   'GET /api/budgets/{scope}': { right: 'agents:read', users: false },
@@ -113,6 +116,7 @@ describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
       path
         .replace('{id}/result', '{id}/result?token=none')
         .replace('{scope}', 'agent:nobody')
+        .replace('responses/{id}', `responses/resp_${'0'.repeat(32)}`)
         .replace('{id}', 'nothing')
         .replace('{deliveryId}', 'nothing'),
       body,
@@ -122,7 +126,9 @@ describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
         accept: 'application/json',
       },
     )
-    return { status: reply.status, needed: reply.body['needed'] }
+    // Dialects word their errors themselves.
+    const error = (reply.body['error'] ?? reply.body) as Record<string, unknown>
+    return { status: reply.status, needed: error['needed'] }
   }
 
   test.each(scopes)('a key of %s alone', async (scope) => {
