@@ -128,7 +128,7 @@ export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetSto
     authority: Authority,
     agent: string,
     withCost?: boolean,
-  ): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
+  ): Promise<{ ok: true; tenant: string; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
   patchAgent(
     authority: Authority,
     agent: string,

@@ -29,6 +29,7 @@ const exposedHeaders = [
   'ratelimit-policy',
   'retry-after',
   'www-authenticate',
+  'x-baton-run-id',
   'x-request-id',
   'x-should-retry',
 ].join(', ')

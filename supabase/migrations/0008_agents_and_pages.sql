@@ -41,7 +41,7 @@ declare
 begin
   if a.agent_uid is null then return baton.refuse('agent_not_found'); end if;
   -- The sum over all runs is for who asks for it; the other readers only need the row.
-  return json_build_object('ok', true, 'agent', baton.agent_json(a), 'cost', case when (p ->> 'cost')::boolean then
+  return json_build_object('ok', true, 'tenant', a.tenant_id, 'agent', baton.agent_json(a), 'cost', case when (p ->> 'cost')::boolean then
     (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0)) from baton.runs r where r.agent_uid = a.agent_uid) end);
 end $$;
 

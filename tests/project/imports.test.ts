@@ -28,6 +28,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
   // Runs the engine without a stack, for tests of templates; nothing of production imports it.
   'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   'lib/core': [],
+  // A package of its own, for callers: nothing of Baton, and its files by its own name of them.
+  'lib/client': ['client'],
   // The adopter's own: anything but the inside.
   'lib/agents': ['lib/core', 'lib/tools', 'lib/hooks', 'lib/agents'],
   'lib/hooks': ['lib/core', 'lib/hooks'],
