@@ -87,7 +87,12 @@ async function compose(config: Config): Promise<Services> {
 
   const services: Services = {
     config,
-    access: createAccess({ access: config.access, clock, hasKeys: () => store.hasKeys(config.environment) }),
+    access: createAccess({
+      access: config.access,
+      clock,
+      hasKeys: () => store.hasKeys(config.environment),
+      supabase: config.supabase,
+    }),
     clock,
     ids,
     log,

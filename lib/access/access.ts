@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { createSignIn } from '#lib/access/sign-in'
 import { createUserCheck } from '#lib/access/users'
 import type { AccessConfig } from '#lib/core/config'
 import type { AccessPort, Clock } from '#lib/core/ports'
@@ -12,8 +13,10 @@ export function createAccess(options: {
   clock: Pick<Clock, 'now' | 'monotonic'>
   /** Whether any API key could let anybody in. */
   hasKeys: () => Promise<boolean>
+  /** The Supabase project whose users may sign in. */
+  supabase: { url: string; secretKey: string }
 }): AccessPort {
-  const { access, clock, hasKeys } = options
+  const { access, clock, hasKeys, supabase } = options
   const adminHash = access.adminKey === null ? null : sha256(access.adminKey)
   let setUp = access.adminKey !== null || access.users.enabled
   let asked: { at: number; answer: Promise<boolean> } | null = null
@@ -22,6 +25,7 @@ export function createAccess(options: {
     // Hashes have one length, so that the comparison tells nothing of the key's.
     isAdminKey: (text) => adminHash !== null && timingSafeEqual(sha256(text), adminHash),
     verifyUser: createUserCheck(access.users, () => clock.now()),
+    signIn: access.users.enabled ? createSignIn(supabase) : null,
     async isSetUp() {
       if (setUp) return true
       const now = clock.monotonic()

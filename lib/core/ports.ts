@@ -152,6 +152,8 @@ export interface AccessPort {
   verifyUser(token: string): Promise<{ id: string; tenant: string }>
   /** False where nothing could ever let anybody in: no key, no admin key, no users. */
   isSetUp(): Promise<boolean>
+  /** Trades e-mail and password for a user's token, good for so many milliseconds; null where no users may call. Throws BatonError as verifyUser. */
+  signIn: ((email: string, password: string) => Promise<{ token: string; forMs: number }>) | null
 }
 
 /** Text for operators: one JSON line per call. */

@@ -42,6 +42,10 @@ const table: Record<string, Row> = {
   'GET /api/approvals': { right: 'agents:read|approvals:decide', users: true },
   'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
   'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
+  'GET /api/console/session': { right: 'open' },
+  // What the body brings is the credential, whatever comes beside it.
+  'POST /api/console/session': { right: 'signed', body: { key: 'bt_nobody' } },
+  'DELETE /api/console/session': { right: 'open' },
   'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
   'POST /v1/responses': { right: 'agents:run', body: { model: 'scripted', input: 'x', background: true } },
   'GET /v1/responses/{id}': { right: 'agents:read' },
