@@ -167,7 +167,8 @@ begin
     -- A provider that asked for time gets it, whatever has been steered in.
     w.r.state := 'waiting';
     w.r.wait_kind := i -> 'wait' ->> 'kind';
-    w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
+    -- Nobody waits past the end of its authority: then the run ends.
+    w.r.due_at := least(baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric), (w.a).expires_at, (w.r).expires_at);
     w := baton.state_changed(baton.release(w));
   else
     allowed := allowed and not met.held;
