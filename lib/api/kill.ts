@@ -33,7 +33,7 @@ export const setSwitch = endpoint({
   summary: 'Kill or hold a run, agent, user, key, tenant or everything',
   body: z.strictObject({ scope, mode: z.enum(switchModes), reason }),
   async handler({ services, body, caller, background }) {
-    const answer = await services.store.setSwitch(authorityOf(services, caller), body)
+    const answer = await services.store.setSwitch(authorityOf(services, caller), { ...body, reason: services.redact(body.reason) })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     const { agentUid, more, ended } = answer
@@ -52,7 +52,10 @@ export const liftSwitch = endpoint({
   params: scopeParams,
   query: z.object({ reason: reason.optional() }),
   async handler({ services, params, query, caller, background }) {
-    const answer = await services.store.liftSwitch(authorityOf(services, caller), { scope: params.scope, reason: query.reason ?? null })
+    const answer = await services.store.liftSwitch(authorityOf(services, caller), {
+      scope: params.scope,
+      reason: services.redact(query.reason ?? null),
+    })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     if (answer.more) background(workOff(services))

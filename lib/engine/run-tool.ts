@@ -37,7 +37,7 @@ export function roomFor(session: Session, name: string): number {
 }
 
 /** What became of a call, before its output is cut for the record. */
-interface Done extends Pick<CallWrite, 'state' | 'note' | 'hook' | 'approval'> {
+interface Done extends Pick<CallWrite, 'state' | 'note' | 'hook' | 'approval' | 'unbegun'> {
   output: ToolOutput | null
 }
 type Runnable = AnyTool & Required<Pick<AnyTool, 'run'>>
@@ -61,14 +61,19 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
   const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
   if (tool?.run === undefined) {
     const message = 'This tool is no longer deployed; the call was not executed. (tool_removed)'
-    return { state: 'sealed', output: errorText(message), note: 'tool_removed' }
+    return { state: 'sealed', output: errorText(message), note: 'tool_removed', unbegun: true }
   }
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = await tool.input.safeParseAsync(call.input)
   const broken = brokenApproval(call, tool, input.success)
-  if (broken !== null) return { state: 'failed', output: errorOutput('approval_void', broken), note: 'approval void' }
-  if (!input.success)
-    return { state: 'failed', output: errorOutput('validation', `The arguments do not match the tool: ${input.error.message}`) }
+  if (broken !== null) return { state: 'failed', output: errorOutput('approval_void', broken), note: 'approval void', unbegun: true }
+  if (!input.success) {
+    return {
+      state: 'failed',
+      output: errorOutput('validation', `The arguments do not match the tool: ${input.error.message}`),
+      unbegun: true,
+    }
+  }
   let before: BeforeTool
   try {
     before = await preToolUse(session, tool, call, input.data)
@@ -77,7 +82,13 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
   }
   if (before.kind === 'deny') {
     const { hook, reason } = before
-    return { state: 'denied', output: errorOutput('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+    return {
+      state: 'denied',
+      output: errorOutput('denied', reason),
+      note: reason,
+      hook: { name: hook, decision: 'refused', reason },
+      unbegun: true,
+    }
   }
   if (before.kind === 'result') {
     const reason = `hook ${before.hook} gave the result; the tool was not executed`
@@ -86,22 +97,34 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
       output: before.output,
       note: reason,
       hook: { name: before.hook, decision: 'recorded', reason },
+      unbegun: true,
     } as const
     return afterwards(session, call, call.input, given, outcome, false)
   }
   if (before.changedBy.length > 0 && call.approval != null) {
     const hook = before.changedBy.join(', ')
     const reason = `The hook ${hook} changed the arguments that a person had approved; the call was not executed.`
-    return { state: 'denied', output: errorOutput('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+    return {
+      state: 'denied',
+      output: errorOutput('denied', reason),
+      note: reason,
+      hook: { name: hook, decision: 'refused', reason },
+      unbegun: true,
+    }
   }
   // What a hook has waited is missing now: a `once` tool starts only if its whole time-out fits before the hard limit (invariant 4).
   const late = call.effect === 'once' && preToolUseMs(session) > 0 && toolTimeout(session, call.name) > session.leftMs()
   if (late) return notBegun(session, call)
   if (session.expired()) {
-    return { state: 'denied', output: errorOutput('authority_expired', 'The authority of the run has expired.'), note: 'authority_expired' }
+    return {
+      state: 'denied',
+      output: errorOutput('authority_expired', 'The authority of the run has expired.'),
+      note: 'authority_expired',
+      unbegun: true,
+    }
   }
   const limited = await toolRefusal(session, tool.name)
-  if (limited !== null) return { state: 'failed', output: limited, note: 'rate_limited' }
+  if (limited !== null) return { state: 'failed', output: limited, note: 'rate_limited', unbegun: true }
   const done = await execute(session, call, tool as Runnable, before, outcome)
   const output = done?.output ?? null
   if (done === null || output === null || done.state === 'sealed' || (done.state === 'failed' && session.signal.aborted)) return done
@@ -132,7 +155,12 @@ function noted<Ended extends Done>(done: Ended, more: readonly string[]): Ended 
 function notBegun(session: Session, call: ToolCall): Done | null {
   const reason: unknown = session.signal.reason
   if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once') return null
-  return { state: 'sealed', output: errorText('The call was stopped before it began; it was not executed.'), note: 'not_begun' }
+  return {
+    state: 'sealed',
+    output: errorText('The call was stopped before it began; it was not executed.'),
+    note: 'not_begun',
+    unbegun: true,
+  }
 }
 
 /** The effect itself, with its time-out; null where it must stay open. Never throws. */

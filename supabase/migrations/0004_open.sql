@@ -220,6 +220,7 @@ begin
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
       select * into x from baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
       w := baton.save_work(baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer));
+      -- After the call was counted: what is left of the agent's rate is among the flags.
       opened := baton.opened(w);
       answer := baton.open_answer(w, new_run, opened, x.verdict);
       -- Counters are touched last, for whoever else of the tenant waits for them.

@@ -73,7 +73,7 @@ declare
   g jsonb;
   until timestamptz;
 begin
-  for c in select e from jsonb_array_elements(coalesce(calls, '[]')) e where e ->> 'state' in ('approval_required', 'denied') loop
+  for c in select e from jsonb_array_elements(coalesce(calls, '[]')) e where e ->> 'state' in ('approval_required', 'denied') and not e ? 'hook' loop
     g := c -> 'approval';
     if g is null then
       perform baton.audit_run(w, jsonb_build_object('action', 'tool.call', 'decision', 'refused', 'code', 'denied', 'reason', c ->> 'note',

@@ -111,9 +111,9 @@ declare
   woken jsonb;
 begin
   if refusal is not null then return refusal; end if;
-  -- Agents first, then the ledger, then counters: the order of everybody.
+  -- Agents first, then the ledger, then counters: the order of everybody. One at a time, for this mode shuts out its own kind, too.
   woken := baton.wake_budgets(env, tenant);
-  lock table baton.reservations in share mode;
+  lock table baton.reservations in share row exclusive mode;
   select to_jsonb(b) into before from baton.budgets b where b.environment = env and b.tenant_id = tenant and b.scope = p ->> 'scope' and b.period = p ->> 'period';
   insert into baton.budgets (environment, tenant_id, scope, period, limit_micros, limit_tokens, limit_calls, max_per_call_micros, updated_at, updated_by)
   values (env, tenant, p ->> 'scope', p ->> 'period', (p ->> 'limitMicros')::bigint, (p ->> 'limitTokens')::bigint, (p ->> 'limitCalls')::bigint,
@@ -179,7 +179,8 @@ create or replace function baton.prune_budgets(env text, most integer) returns v
 declare
   before timestamptz := baton.clock() - interval '400 days';
 begin
-  delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved' limit most));
+  delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved'
+    limit most for update skip locked));
   delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
-    and c.period_start < before limit most));
+    and c.period_start < before limit most for update skip locked));
 end $$;

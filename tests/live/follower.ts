@@ -1,3 +1,4 @@
+import { checkEvent } from '#tests/answers'
 import { createParser } from 'eventsource-parser'
 import { poll } from '#local/poll'
 import { Client } from '#lib/api/reader.fixture'
