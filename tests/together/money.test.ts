@@ -68,7 +68,11 @@ test('denied and cancelled calls cost nothing, allowed ones once, each with one 
   await world.http('POST', `/api/runs/${cancelled.runId}/cancel`)
   await decide(allowed.approval, { decision: 'allow' })
   for (const { runId } of [denied, cancelled, allowed]) await world.ended(runId)
-  expect(await Promise.all([denied, cancelled, allowed].map(({ runId }) => tools(runId)))).toEqual([[], [], [{ name: 'charge', cost: 700 }]])
+  expect(await Promise.all([denied, cancelled, allowed].map(({ runId }) => tools(runId)))).toEqual([
+    [],
+    [],
+    [{ name: 'charge', cost: 700 }],
+  ])
   expect(await calls(denied.runId)).toEqual(['tool.call recorded approval_required'])
   expect(await calls(allowed.runId)).toEqual(['tool.call recorded approval_required', 'tool.call allowed'])
 })
@@ -104,11 +108,21 @@ test('an external call under a budget of its tool is paid when it begins, once, 
 })
 
 test('a call of a dead process that runs again is paid once', async () => {
-  const reply = await send('m-crash', script({ tools: [{ name: 'wait', input: { ms: 1_500 } }, { name: 'count', input: { key: 'm-crash' } }], usage }), {
-    prefer: 'respond-async',
-  })
+  const reply = await send(
+    'm-crash',
+    script({
+      tools: [
+        { name: 'wait', input: { ms: 1_500 } },
+        { name: 'count', input: { key: 'm-crash' } },
+      ],
+      usage,
+    }),
+    {
+      prefer: 'respond-async',
+    },
+  )
   await until('the tools have begun', async () => (await charges('m-crash')) > 0)
-  for (const server of ['server-0', 'server-1']) await world.stack.kill(server, 'SIGKILL')
+  for (const server of ['server-0', 'server-1'] as const) await world.stack.kill(server, 'SIGKILL')
   await world.stack.waitReady()
   const run = await world.ended(runOf(reply), 60_000)
   expect(run.state).toBe('completed')
@@ -117,7 +131,8 @@ test('a call of a dead process that runs again is paid once', async () => {
 })
 
 test('the lifetime budget of a preset is a row: it holds over runs and over deleting and making the agent again', async () => {
-  const create = (): Promise<Reply> => world.http('POST', '/api/agents', { id: 'preset', template: 'paid', overrides: { preset: 'temporary' } })
+  const create = (): Promise<Reply> =>
+    world.http('POST', '/api/agents', { id: 'preset', template: 'paid', overrides: { preset: 'temporary' } })
   expect((await create()).status).toBe(201)
   const budget = async (): Promise<Record<string, unknown>> => (await world.http('GET', '/api/budgets/agent:preset')).body
   expect(await budget()).toMatchObject({ limitMicros: 500_000, maxPerCallMicros: 50_000, period: 'lifetime', source: 'set' })
@@ -127,15 +142,27 @@ test('the lifetime budget of a preset is a row: it holds over runs and over dele
   expect((await create()).status).toBe(201)
   expect(await budget()).toMatchObject({ spentMicros: 90_000, remainingMicros: 410_000 })
   // A call above what one may cost is refused, in the middle of all that is left.
-  expect(await send('preset', script({ text: 'x', usage: { input: 20_000, output: 0 } }))).toMatchObject({ status: 402, body: { reason: 'per_call' } })
+  expect(await send('preset', script({ text: 'x', usage: { input: 20_000, output: 0 } }))).toMatchObject({
+    status: 402,
+    body: { reason: 'per_call' },
+  })
   // A message cannot take the preset off, nor widen it.
-  const wider = await world.http('POST', '/api/agents/preset/messages', { message: 'hi', overrides: { preset: 'production' } }, { prefer: 'wait=25' })
+  const wider = await world.http(
+    'POST',
+    '/api/agents/preset/messages',
+    { message: 'hi', overrides: { preset: 'production' } },
+    { prefer: 'wait=25' },
+  )
   expect(wider.status).toBe(200)
   expect((await world.run(runOf(wider))).limits).toMatchObject({ maxCostMicros: 500_000, maxPerCallMicros: 50_000 })
 })
 
 test('a restricted preset and an override of a message: the strictest of all layers wins, and none widens', async () => {
-  await world.http('POST', '/api/agents', { id: 'narrow', template: 'asks', overrides: { preset: 'restricted', permission: { allow: ['echo', 'charge'] } } })
+  await world.http('POST', '/api/agents', {
+    id: 'narrow',
+    template: 'asks',
+    overrides: { preset: 'restricted', permission: { allow: ['echo', 'charge'] } },
+  })
   const reply = await world.http(
     'POST',
     '/api/agents/narrow/messages',
@@ -150,12 +177,21 @@ test('a restricted preset and an override of a message: the strictest of all lay
   )
   // echo: denied by the message; count: not in the agent's list; charge: both allow it, and the template still asks.
   expect(pausedBody(reply).approvals.map(({ tool }) => tool)).toEqual(['charge'])
-  expect((await calls(runOf(reply))).toSorted()).toEqual(['tool.call recorded approval_required', 'tool.call refused denied', 'tool.call refused denied'])
-  const widen = await world.http('POST', '/api/agents/narrow/messages', { message: 'x', overrides: { permission: { allow: ['nothing_*'] } } })
+  expect((await calls(runOf(reply))).toSorted()).toEqual([
+    'tool.call recorded approval_required',
+    'tool.call refused denied',
+    'tool.call refused denied',
+  ])
+  const widen = await world.http('POST', '/api/agents/narrow/messages', {
+    message: 'x',
+    overrides: { permission: { allow: ['nothing_*'] } },
+  })
   expect(widen).toMatchObject({ status: 400, body: { code: 'validation' } })
   const later = await world.http('POST', '/api/agents/narrow/messages', { message: 'x', overrides: { expiresAt: '2099-01-01T00:00:00Z' } })
   expect(later).toMatchObject({ status: 400, body: { code: 'override_refused' } })
-  const refused = await world.sql(`select code from baton.audit where agent_id = 'narrow' and decision = 'refused' and action = 'message.accept'`)
+  const refused = await world.sql(
+    `select code from baton.audit where agent_id = 'narrow' and decision = 'refused' and action = 'message.accept'`,
+  )
   expect(refused).toEqual([{ code: 'override_refused' }])
 })
 
