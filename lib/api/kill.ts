@@ -8,7 +8,12 @@ import { switchModes, switchScopePattern } from '#lib/core/switches'
 import { refusalError } from '#lib/engine/open'
 import type { Services } from '#lib/services'
 
-const scope = z.string().max(200).regex(switchScopePattern, 'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID')
+const scope = z
+  .string()
+  .max(200)
+  // As in budgets: ids of users are taken in any case.
+  .transform((text) => (text.startsWith('user:') ? text.toLowerCase() : text))
+  .pipe(z.string().regex(switchScopePattern, 'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID'))
 const reason = z.string().trim().min(1).max(500)
 const scopeParams = z.object({ scope })
 

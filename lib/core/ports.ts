@@ -75,6 +75,8 @@ export interface ModelAnswer {
 
 /** The tokens a call may cost at most, counted before it is made. */
 export interface Estimate {
+  /** True where the opening message alone decides: instructions, tools and history add nothing (scripts that name their usage). */
+  fixed?: boolean
   inputTokens: number
   outputTokens: number
   /** The shortest answer worth having, for models whose output can be cut by maxOutputTokens; absent where it cannot. */

@@ -120,7 +120,7 @@ function firstReservation(services: EngineServices, template: string | null, mes
     modelCall: 0,
     maxOutputTokens: 0,
   })
-  return { ...base, ...reservationOf(estimate, services.price(model)) }
+  return estimate.fixed === true ? { ...base, ...reservationOf(estimate, services.price(model)) } : base
 }
 
 function unknownTemplate(id: string, known: readonly string[]): BatonError {

@@ -54,10 +54,12 @@ begin
 end $$;
 
 -- Null: the caller may; else why not. Budgets are no matter of users, and what all tenants share is the operator's.
-create or replace function baton.budgets_refused(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+drop function if exists baton.budgets_refused(jsonb);
+create or replace function baton.budgets_refused(p jsonb, action text) returns json language plpgsql set search_path = '' as $$
 begin
-  if (p ->> 'ownOnly')::boolean or p ->> 'scope' = 'global' and not p -> 'credential' ? 'operator' then return baton.refuse('forbidden'); end if;
-  return null;
+  if not coalesce((p ->> 'ownOnly')::boolean, false) and (p ->> 'scope' is distinct from 'global' or p -> 'credential' ? 'operator') then return null; end if;
+  perform baton.audit_request(p, jsonb_build_object('action', action, 'decision', 'refused', 'code', 'forbidden', 'scope', p ->> 'scope'));
+  return baton.refuse('forbidden');
 end $$;
 
 create or replace function baton.budget_json(env text, tenant text, b baton.budgets, source text) returns jsonb language plpgsql volatile set search_path = '' as $$
@@ -79,7 +81,7 @@ end $$;
 -- {scope, period?} -> {budgets: [...]}: what is set for the scope and what it has from `user:*` and the defaults, the least remaining first.
 create or replace function baton.get_budget(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.read');
   env text := p ->> 'environment';
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   b baton.budgets;
@@ -104,7 +106,7 @@ end $$;
 -- {scope, period, limitMicros?, limitTokens?, limitCalls?, maxPerCallMicros?} replaces the row. What waits for room looks again.
 create or replace function baton.put_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.set');
   env text := p ->> 'environment';
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   before jsonb;
@@ -132,7 +134,7 @@ end $$;
 
 create or replace function baton.delete_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.remove');
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   woken jsonb;
   gone integer;
@@ -149,7 +151,7 @@ end $$;
 -- {limit, after?} The rows that are set, by scope and period.
 create or replace function baton.list_budgets(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.read');
 begin
   if refusal is not null then return refusal; end if;
   return (select json_build_object('ok', true, 'data', coalesce(json_agg(baton.budget_json(x.environment, p ->> 'tenant', x, 'set') order by x.scope, x.period), '[]')) from (

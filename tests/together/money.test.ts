@@ -122,7 +122,7 @@ test('a call of a dead process that runs again is paid once', async () => {
     },
   )
   await until('the tools have begun', async () => (await charges('m-crash')) > 0)
-  for (const server of ['server-0', 'server-1']) await world.stack.kill(server, 'SIGKILL')
+  for (const server of ['server-0', 'server-1'] as const) await world.stack.kill(server, 'SIGKILL')
   await world.stack.waitReady()
   const run = await world.ended(runOf(reply), 60_000)
   expect(run.state).toBe('completed')
@@ -226,6 +226,40 @@ test.each([
   ['limits/tool:x', { requestsPerMinute: 1e12 }],
 ])('negative, fractional and oversized limits are refused: %s %j', async (path, body) => {
   expect(await world.http('PUT', `/api/${path}`, body)).toMatchObject({ status: 400, body: { code: 'validation' } })
+})
+
+test.each([
+  ['PUT', '/api/limits/user:nobody', { messagesPerMinute: 1 }, 400],
+  ['PUT', '/api/limits/tool:a b', { requestsPerMinute: 1 }, 400],
+  ['PUT', '/api/limits/agent:-x', { messagesPerMinute: 1 }, 400],
+  ['PUT', '/api/limits/model:gpt', { requestsPerMinute: 1 }, 400],
+  ['PUT', '/api/budgets/user:nobody', { limitMicros: 1 }, 400],
+  ['POST', '/api/kill', { scope: 'user:nobody', mode: 'kill', reason: 'x' }, 400],
+  ['POST', '/api/kill', { scope: 'tool:echo', mode: 'kill', reason: 'x' }, 400],
+  ['POST', '/api/agents', { template: 'paid', overrides: { permission: { allow: ['nothing_*'] } } }, 400],
+  ['POST', '/api/agents', { template: 'paid', overrides: { permission: { allow: ['echo'], deny: ['echo'] } } }, 400],
+] as const)('a scope or pattern that nothing could ever match is refused, not kept: %s %s %j', async (method, path, body, status) => {
+  const kept = async (): Promise<unknown> =>
+    (
+      await world.sql(
+        'select (select count(*) from baton.limits) + (select count(*) from baton.switches) + (select count(*) from baton.budgets) as n',
+      )
+    )[0]
+  const before = await kept()
+  expect((await world.http(method, path, body)).status).toBe(status)
+  expect(await kept()).toEqual(before)
+})
+
+test('the id of a user is one scope in any spelling, for limits, budgets and switches', async () => {
+  const user = 'ABCDEF01-2345-4789-8ABC-DEF012345678'
+  const calls: [string, string, object][] = [
+    ['PUT', `/api/limits/user:${user}`, { messagesPerMinute: 7 }],
+    ['PUT', `/api/budgets/user:${user}`, { limitMicros: 7 }],
+    ['POST', '/api/kill', { scope: `user:${user}`, mode: 'hold', reason: 'x' }],
+  ]
+  for (const [method, path, body] of calls)
+    expect(await world.http(method, path, body)).toMatchObject({ status: 200, body: { scope: `user:${user.toLowerCase()}` } })
+  expect((await world.http('DELETE', `/api/kill/user:${user}`)).status).toBe(200)
 })
 
 test('a hold on a key and its lift leave no run at work uncounted: places of runs at a time come back', async () => {
