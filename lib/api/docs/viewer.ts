@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asset } from '#lib/api/docs/asset'
 import { htmlPage } from '#lib/api/docs/html'
 import { endpoint } from '#lib/api/endpoint'
-import { sha256Hex } from '#lib/http/json'
 
 /*
  * The document for people: Swagger UI, from this origin alone. Its files are read from node_modules where they are asked for, so no
@@ -17,6 +17,9 @@ const policy = [
   'font-src data:',
   "connect-src 'self'",
 ]
+
+/** The files change with a deployment only. */
+const maxAgeS = 3_600
 
 /** GET /docs */
 export const docsPage = endpoint({
@@ -42,7 +45,7 @@ export const viewerStart = endpoint({
   path: '/docs/start.js',
   summary: 'Starts the viewer',
   access: 'open',
-  handler: ({ request }) => asset(request, 'text/javascript', start),
+  handler: ({ request }) => asset(request, 'text/javascript', start, maxAgeS),
 })
 
 /** GET /docs/viewer.js */
@@ -51,7 +54,7 @@ export const viewerScript = endpoint({
   path: '/docs/viewer.js',
   summary: 'The viewer',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/javascript', await packaged('swagger-ui-bundle.js')),
+  handler: async ({ request }) => asset(request, 'text/javascript', await packaged('swagger-ui-bundle.js'), maxAgeS),
 })
 
 /** GET /docs/viewer.css */
@@ -60,16 +63,9 @@ export const viewerStyle = endpoint({
   path: '/docs/viewer.css',
   summary: 'How the viewer looks',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/css', await packaged('swagger-ui.css')),
+  handler: async ({ request }) => asset(request, 'text/css', await packaged('swagger-ui.css'), maxAgeS),
 })
 
 function packaged(file: string): Promise<string> {
   return readFile(join(process.cwd(), 'node_modules/swagger-ui-dist', file), 'utf8')
-}
-
-function asset(request: Request, mediaType: string, text: string): Response {
-  const etag = `"${sha256Hex(text).slice(0, 24)}"`
-  const headers = { 'content-type': `${mediaType}; charset=utf-8`, 'cache-control': 'public, max-age=3600', etag }
-  const known = request.headers.get('if-none-match')?.includes(etag) ?? false
-  return known ? new Response(null, { status: 304, headers }) : new Response(text, { headers })
 }
