@@ -6,7 +6,7 @@ import { endpoint } from '#lib/api/endpoint'
 
 /*
  * The document for people: Swagger UI, from this origin alone. Its files are read from node_modules where they are asked for, so no
- * other route carries them (next.config.ts names them for deployments that copy only what is traced).
+ * other route carries them.
  */
 
 const policy = [
@@ -18,6 +18,9 @@ const policy = [
   "connect-src 'self'",
 ]
 
+// Each written out whole: so the build traces these two files and not the folder.
+const script = join(process.cwd(), 'node_modules/swagger-ui-dist/swagger-ui-bundle.js')
+const look = join(process.cwd(), 'node_modules/swagger-ui-dist/swagger-ui.css')
 /** The files change with a deployment only. */
 const maxAgeS = 3_600
 
@@ -37,7 +40,8 @@ export const docsPage = endpoint({
     }),
 })
 
-const start = `window.SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null })\n`
+const start = `document.documentElement.classList.toggle('dark-mode', matchMedia('(prefers-color-scheme: dark)').matches)
+window.SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null })\n`
 
 /** GET /docs/start.js: a file of its own, because the page runs no inline script. */
 export const viewerStart = endpoint({
@@ -54,7 +58,7 @@ export const viewerScript = endpoint({
   path: '/docs/viewer.js',
   summary: 'The viewer',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/javascript', await packaged('swagger-ui-bundle.js'), maxAgeS),
+  handler: async ({ request }) => asset(request, 'text/javascript', await readFile(script, 'utf8'), maxAgeS),
 })
 
 /** GET /docs/viewer.css */
@@ -63,9 +67,5 @@ export const viewerStyle = endpoint({
   path: '/docs/viewer.css',
   summary: 'How the viewer looks',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/css', await packaged('swagger-ui.css'), maxAgeS),
+  handler: async ({ request }) => asset(request, 'text/css', await readFile(look, 'utf8'), maxAgeS),
 })
-
-function packaged(file: string): Promise<string> {
-  return readFile(join(process.cwd(), 'node_modules/swagger-ui-dist', file), 'utf8')
-}
