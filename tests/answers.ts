@@ -109,7 +109,9 @@ async function look(request: Request | string | URL, init: RequestInit | undefin
         .catch(() => null)
     : null
   if (isJson && text === null) return
-  const fault = answerFault(method, path, response.status, mediaType, text === null ? undefined : JSON.parse(text))
+  const isEmpty = text === '' || response.body === null
+  const body: unknown = text === null || isEmpty ? undefined : JSON.parse(text)
+  const fault = answerFault(method, path, response.status, isEmpty ? '' : mediaType, body)
   if (fault !== null) fail(fault)
 }
 

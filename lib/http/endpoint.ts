@@ -57,7 +57,7 @@ export interface Incoming<Services> extends Surroundings<Services> {
   body: GivenBody
 }
 
-/** What an author writes: the address, the schemas of the parts and of the answers by status, and the handler. */
+/** What an author writes: the address, the schemas of the parts, and the handler. What it answers is told in lib/api/openapi. */
 export interface EndpointDefinition<Services, Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodType> {
   method: Method
   /** As in OpenAPI: `/api/agents/{id}/messages`. */
@@ -73,7 +73,6 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   params?: Params
   query?: Query
   body?: Body
-  answers?: Record<number, z.ZodType>
   handler(context: EndpointContext<Services, z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Response> | Response
 }
 
@@ -89,7 +88,6 @@ export interface Endpoint<Services> {
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
   readonly body: z.ZodType | null
-  readonly answers: Readonly<Record<number, z.ZodType>>
   /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
   respond(incoming: Incoming<Services>): Promise<Response>
 }
@@ -104,7 +102,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', shapeError, answers = {} } = definition
+    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', shapeError } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -126,7 +124,6 @@ export function endpointsFor<Services extends HttpServices>() {
       access,
       counts,
       shapeError,
-      answers,
       params,
       query,
       body: takesBody ? bodySchema : null,

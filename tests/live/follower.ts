@@ -3,6 +3,7 @@ import { createParser } from 'eventsource-parser'
 import { poll } from '#local/poll'
 import { Client } from '#lib/api/reader.fixture'
 import type { OutFrame } from '#lib/api/reader'
+import { checkEvent } from '#tests/answers'
 
 /** A reader of an event stream that checks every frame as it comes (ids, offsets, texts). */
 export interface Follower {

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asset } from '#lib/api/docs/asset'
 import { htmlPage } from '#lib/api/docs/html'
 import { endpoint } from '#lib/api/endpoint'
-import { sha256Hex } from '#lib/http/json'
 
 /*
  * The document for people: Swagger UI, from this origin alone. Its files are read from node_modules where they are asked for, so no
- * other route carries them (next.config.ts names them for deployments that copy only what is traced).
+ * other route carries them.
  */
 
 const policy = [
@@ -17,6 +17,12 @@ const policy = [
   'font-src data:',
   "connect-src 'self'",
 ]
+
+// Each written out whole: so the build traces these two files and not the folder.
+const script = join(process.cwd(), 'node_modules/swagger-ui-dist/swagger-ui-bundle.js')
+const look = join(process.cwd(), 'node_modules/swagger-ui-dist/swagger-ui.css')
+/** The files change with a deployment only. */
+const maxAgeS = 3_600
 
 /** GET /docs */
 export const docsPage = endpoint({
@@ -34,7 +40,8 @@ export const docsPage = endpoint({
     }),
 })
 
-const start = `window.SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null })\n`
+const start = `document.documentElement.classList.toggle('dark-mode', matchMedia('(prefers-color-scheme: dark)').matches)
+window.SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null })\n`
 
 /** GET /docs/start.js: a file of its own, because the page runs no inline script. */
 export const viewerStart = endpoint({
@@ -42,7 +49,7 @@ export const viewerStart = endpoint({
   path: '/docs/start.js',
   summary: 'Starts the viewer',
   access: 'open',
-  handler: ({ request }) => asset(request, 'text/javascript', start),
+  handler: ({ request }) => asset(request, 'text/javascript', start, maxAgeS),
 })
 
 /** GET /docs/viewer.js */
@@ -51,7 +58,7 @@ export const viewerScript = endpoint({
   path: '/docs/viewer.js',
   summary: 'The viewer',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/javascript', await packaged('swagger-ui-bundle.js')),
+  handler: async ({ request }) => asset(request, 'text/javascript', await readFile(script, 'utf8'), maxAgeS),
 })
 
 /** GET /docs/viewer.css */
@@ -60,16 +67,5 @@ export const viewerStyle = endpoint({
   path: '/docs/viewer.css',
   summary: 'How the viewer looks',
   access: 'open',
-  handler: async ({ request }) => asset(request, 'text/css', await packaged('swagger-ui.css')),
+  handler: async ({ request }) => asset(request, 'text/css', await readFile(look, 'utf8'), maxAgeS),
 })
-
-function packaged(file: string): Promise<string> {
-  return readFile(join(process.cwd(), 'node_modules/swagger-ui-dist', file), 'utf8')
-}
-
-function asset(request: Request, mediaType: string, text: string): Response {
-  const etag = `"${sha256Hex(text).slice(0, 24)}"`
-  const headers = { 'content-type': `${mediaType}; charset=utf-8`, 'cache-control': 'public, max-age=3600', etag }
-  const known = request.headers.get('if-none-match')?.includes(etag) ?? false
-  return known ? new Response(null, { status: 304, headers }) : new Response(text, { headers })
-}

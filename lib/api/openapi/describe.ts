@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 /** Request headers that an endpoint looks at, beside those of every request. */
-export type RequestHeader = 'Accept' | 'Idempotency-Key' | 'If-Match' | 'If-None-Match' | 'Last-Event-ID' | 'Prefer'
+export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match' | 'Last-Event-ID' | 'Prefer'
 /** Response headers that an answer may have, beside those of every answer. */
 export type ResponseHeader = 'ETag' | 'Idempotent-Replayed' | 'Location' | 'Preference-Applied' | 'Retry-After'
 

@@ -9,10 +9,6 @@ type Header = {
 
 /** Request headers, as components of the document. */
 export const requestHeaders: Readonly<Record<RequestHeader, Header>> = {
-  Accept: {
-    description: 'Which of the documented media types to answer with.',
-    schema: { type: 'string' },
-  },
   'Idempotency-Key': {
     description:
       'Makes the request safe to repeat: a repeat never starts anything and is answered as the first was (Idempotent-Replayed: true).',

@@ -38,18 +38,14 @@ export const control: Resource = {
       { 200: json(limit, 'The limits of the scope', exampleLimit) },
       { problems: ['conflict'], example: { messagesPerMinute: 20 } },
     ),
-    listAudit: operation(
-      listAudit,
-      {
-        200: orElse(
-          page('AuditPage', auditEntry, 'Decisions, newest first unless order=asc; or all that match, one a line', exampleEntry),
-          'application/x-ndjson',
-          auditEntry,
-          exampleEntry,
-        ),
-      },
-      { headers: ['Accept'] },
-    ),
+    listAudit: operation(listAudit, {
+      200: orElse(
+        page('AuditPage', auditEntry, 'Decisions, newest first unless order=asc; or all that match, one a line', exampleEntry),
+        'application/x-ndjson',
+        auditEntry,
+        exampleEntry,
+      ),
+    }),
   },
 }
 

@@ -8,7 +8,7 @@ const answer = orElse(
   eventFrame,
   { id: '30', event: 'text_end', data: exampleEvent },
 )
-const headers = ['Accept', 'Last-Event-ID'] as const
+const headers = ['Last-Event-ID'] as const
 
 /** Events: what commits wrote, and text on its way. */
 export const events: Resource = {

@@ -50,7 +50,7 @@ const more = {
     'lease_lost',
     'body_too_large',
   ],
-  headers: ['Accept', 'Idempotency-Key', 'Prefer', 'If-Match'],
+  headers: ['Idempotency-Key', 'Prefer', 'If-Match'],
 } as const
 
 /** Messages: the main job. */
