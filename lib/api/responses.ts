@@ -47,6 +47,8 @@ async function targetOf({ services, caller, body }: CreateContext): Promise<Targ
     const previous = await named(services, caller, previousId, 'previous_response_id', 'previous_response_not_found')
     return { agentId: previous.agentId, previous, mayHavePast: false }
   }
+  if (conversation == null && body.model == null)
+    throw wrong('model', "Missing required parameter: 'model', the template of a new conversation.", 'missing_required_parameter')
   if (conversation == null) return { agentId: `conv_${services.ids.uuid().replaceAll('-', '')}`, previous: null, mayHavePast: false }
   return { agentId: typeof conversation === 'string' ? conversation : conversation.id, previous: null, mayHavePast: true }
 }

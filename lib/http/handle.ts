@@ -9,7 +9,7 @@ import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#l
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
 import { redact } from '#lib/core/redact'
-import { respondWithProblem } from '#lib/http/problem'
+import { respondWithProblem, type ShapeError } from '#lib/http/problem'
 import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
 
@@ -21,6 +21,8 @@ export interface HandleOptions<Services> {
   background: (work: Promise<unknown>) => void
   /** Where to complain when there are no services. */
   fallbackLog: Log
+  /** For addresses of a dialect at which there is nothing; endpoints bring their own. */
+  shapeError?: ShapeError
 }
 
 /** What a Next route file exports. */
@@ -38,7 +40,7 @@ export function handle<Services extends HttpServices>(
   if (byMethod.size !== endpoints.length)
     throw new TypeError(`two endpoints have the same method: ${endpoints.map(({ method, path }) => `${method} ${path}`).join(', ')}`)
   // One address speaks one dialect, whatever the method.
-  const shapeError = endpoints.find((endpoint) => endpoint.shapeError !== undefined)?.shapeError
+  const shapeError = options.shapeError ?? endpoints.find((endpoint) => endpoint.shapeError !== undefined)?.shapeError
   const allow = [...methods.filter((method) => byMethod.has(method)), ...(byMethod.has('GET') ? ['HEAD'] : []), 'OPTIONS']
 
   async function serve(request: Request, method: Method | 'HEAD' | 'OPTIONS'): Promise<Response> {

@@ -3,15 +3,14 @@ import type { Response, ResponseStreamEvent } from 'openai/resources/responses/r
 import { makeKey } from '#tests/access/kit'
 import type { World } from '#tests/world'
 
-/** The client as it comes, with a key that may read and run; `server` says which of the processes it talks to. */
-export async function openaiOf(world: World, scopes: readonly string[] = ['agents:read', 'agents:run'], server = 0): Promise<OpenAI> {
-  const { key } = await makeKey(world, scopes)
-  return clientOf(world, key, server)
+/** The client as it comes, with a key that may read and run. */
+export async function openaiOf(world: World, scopes: readonly string[] = ['agents:read', 'agents:run']): Promise<OpenAI> {
+  return clientOf(world, (await makeKey(world, scopes)).key)
 }
 
 /** The client of a credential. */
-export function clientOf(world: World, apiKey: string, server = 0, maxRetries = 0): OpenAI {
-  return new OpenAI({ apiKey, baseURL: `${world.base(server)}/v1`, maxRetries })
+export function clientOf(world: World, apiKey: string, maxRetries = 0): OpenAI {
+  return new OpenAI({ apiKey, baseURL: `${world.base()}/v1`, maxRetries })
 }
 
 /** The run of a response, for what the native API says of it. */
