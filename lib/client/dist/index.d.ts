@@ -512,6 +512,8 @@ interface SentParts {
 }
 /** Makes the handle of a message, and sends it. */
 declare function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage;
+/** True for a caller who lacks the right: keys that may only send, for example. */
+declare function isForbidden(error: unknown): boolean;
 /** True where nothing runs until a person or the outside answers. */
 declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
