@@ -7,7 +7,7 @@ import { isForbidden, sentMessage, type SentMessage } from '#client/sent'
 import type { Agent, AgentDetails, CreateAgent, Message, MessageContent, MessageFields, PatchAgent, Run, ToolCall } from '#client/types'
 
 /** How a message is sent. */
-export interface SendOptions extends MessageFields {
+export interface MessageOptions extends MessageFields {
   /** Ends the reading and waiting, never the run. */
   signal?: AbortSignal
   /** Your own key for "this message, once": a repeat with it finds the same run for at least 24 h. Made by the client otherwise. */
@@ -33,7 +33,7 @@ export interface AgentFilter extends ListOptions {
 /** Agents: durable conversations. */
 export interface Agents {
   /** Sends a message, which starts or joins a run; an agent that does not exist is made from `template`. */
-  send(id: string, message: MessageContent, options?: SendOptions): SentMessage
+  send(id: string, message: MessageContent, options?: MessageOptions): SentMessage
   /** A new agent, or the one that exists with the same body. */
   create(agent: CreateAgent, options?: CallOptions): Promise<Agent>
   get(id: string, options?: CallOptions): Promise<AgentDetails>
@@ -64,7 +64,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
   const path = (id: string, below = ''): string => `/api/agents/${encodeURIComponent(id)}${below}`
 
   /** The message is sent again until a run is known, always under its key; from then on the run's events are read. */
-  function sending(id: string, message: MessageContent, options: SendOptions, key: string, accepted: (runId: string) => void): Leavable {
+  function sending(id: string, message: MessageContent, options: MessageOptions, key: string, accepted: (runId: string) => void): Leavable {
     const { signal, idempotencyKey: _key, background, mustExist, ...fields } = options
     let runId: string | null = null
     let mayRead = true
