@@ -43,6 +43,9 @@ function bundledTypes(emitted: string): string {
         .replaceAll(/^export (?=declare|interface|type)/gm, ''),
     )
   const text = [...declarations, `export { ${values.toSorted().join(', ')} }`].map((part) => part.trim()).join('\n')
+  const names = [...text.matchAll(/^(?:declare (?:const|function|class)|interface|type) (\w+)/gm)].map(([, name = '']) => name)
+  const doubled = names.filter((name, index) => names.indexOf(name) !== index)
+  if (doubled.length > 0) throw new Error(`the files of the client share names: ${doubled.join(', ')}`)
   if (text.includes('#client/')) throw new Error('an import is left in the types')
   return `${text}\n`
 }
@@ -65,6 +68,8 @@ export function buildClient(into: string): void {
       '--tsconfig',
       'tsconfig.build.json',
     ])
+    const file = join(into, 'index.js')
+    writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/* @__PURE__ */ ', ''))
     writeFileSync(join(into, 'index.d.ts'), bundledTypes(emitted))
   } finally {
     rmSync(emitted, { recursive: true, force: true })

@@ -18,9 +18,12 @@ test('the connection is cut again and again in mid-answer: each event comes once
   const proxy = await startProxy(() => world.base())
   const sent = say(world, 'cut', [{ ...slow(8, 120), ...echo }, slow(20, 120)], proxy.url)
   let deltas = 0
+  let cuts = 0
   const [seen, said, { runId }, outcome] = await Promise.all([
     readAll(sent, (event) => {
-      if (event.type === 'text_delta' && ++deltas % 7 === 0 && deltas < 25) proxy.cut()
+      if (event.type !== 'text_delta' || ++deltas % 5 !== 0) return
+      cuts += 1
+      proxy.cut()
     }),
     readTexts(sent.text),
     sent.accepted,
@@ -28,7 +31,7 @@ test('the connection is cut again and again in mid-answer: each event comes once
   ])
   await expectWhole(world, 'cut', runId, seen, said)
   expect(outcome).toMatchObject({ status: 'done', runId, output: slow(20, 0).text })
-  expect(deltas).toBeGreaterThanOrEqual(28)
+  expect(cuts).toBeGreaterThanOrEqual(3)
   expect((await world.effects({ runId })).filter(({ kind }) => kind === 'model')).toHaveLength(2)
   await proxy.close()
 })

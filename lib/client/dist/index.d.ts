@@ -1,5 +1,5 @@
 /** How a message is sent. */
-interface SendOptions extends MessageFields {
+interface MessageOptions extends MessageFields {
     /** Ends the reading and waiting, never the run. */
     signal?: AbortSignal;
     /** Your own key for "this message, once": a repeat with it finds the same run for at least 24 h. Made by the client otherwise. */
@@ -23,7 +23,7 @@ interface AgentFilter extends ListOptions {
 /** Agents: durable conversations. */
 interface Agents {
     /** Sends a message, which starts or joins a run; an agent that does not exist is made from `template`. */
-    send(id: string, message: MessageContent, options?: SendOptions): SentMessage;
+    send(id: string, message: MessageContent, options?: MessageOptions): SentMessage;
     /** A new agent, or the one that exists with the same body. */
     create(agent: CreateAgent, options?: CallOptions): Promise<Agent>;
     get(id: string, options?: CallOptions): Promise<AgentDetails>;
@@ -512,6 +512,8 @@ interface SentParts {
 }
 /** Makes the handle of a message, and sends it. */
 declare function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage;
+/** True for a caller who lacks the right: keys that may only send, for example. */
+declare function isForbidden(error: unknown): boolean;
 /** True where nothing runs until a person or the outside answers. */
 declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
@@ -888,4 +890,4 @@ interface VerifyOptions {
  * several secrets as they were shown. Throws BatonError webhook_signature_invalid or webhook_timestamp_invalid: answer 400 then.
  */
 declare function verifyWebhook(payload: string | Uint8Array, headers: HeadersLike, secret: string | readonly string[], { toleranceSeconds, now }?: VerifyOptions): Promise<Delivery>;
-export { BatonError, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SendOptions, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }
+export { BatonError, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }

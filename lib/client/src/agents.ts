@@ -3,11 +3,11 @@ import { leavable, type Leavable } from '#client/follow'
 import type { Api, CallOptions } from '#client/http'
 import { listOf, type ListOptions, type Pages } from '#client/pages'
 import { eventsAt, streamHeaders, streamUrl, type EventOptions, type RunFilter, type Runs } from '#client/runs'
-import { sentMessage, type SentMessage } from '#client/sent'
+import { isForbidden, sentMessage, type SentMessage } from '#client/sent'
 import type { Agent, AgentDetails, CreateAgent, Message, MessageContent, MessageFields, PatchAgent, Run, ToolCall } from '#client/types'
 
 /** How a message is sent. */
-export interface SendOptions extends MessageFields {
+export interface MessageOptions extends MessageFields {
   /** Ends the reading and waiting, never the run. */
   signal?: AbortSignal
   /** Your own key for "this message, once": a repeat with it finds the same run for at least 24 h. Made by the client otherwise. */
@@ -33,7 +33,7 @@ export interface AgentFilter extends ListOptions {
 /** Agents: durable conversations. */
 export interface Agents {
   /** Sends a message, which starts or joins a run; an agent that does not exist is made from `template`. */
-  send(id: string, message: MessageContent, options?: SendOptions): SentMessage
+  send(id: string, message: MessageContent, options?: MessageOptions): SentMessage
   /** A new agent, or the one that exists with the same body. */
   create(agent: CreateAgent, options?: CallOptions): Promise<Agent>
   get(id: string, options?: CallOptions): Promise<AgentDetails>
@@ -64,9 +64,10 @@ export function agentsOf(api: Api, runs: Runs): Agents {
   const path = (id: string, below = ''): string => `/api/agents/${encodeURIComponent(id)}${below}`
 
   /** The message is sent again until a run is known, always under its key; from then on the run's events are read. */
-  function sending(id: string, message: MessageContent, options: SendOptions, key: string, accepted: (runId: string) => void): Leavable {
+  function sending(id: string, message: MessageContent, options: MessageOptions, key: string, accepted: (runId: string) => void): Leavable {
     const { signal, idempotencyKey: _key, background, mustExist, ...fields } = options
     let runId: string | null = null
+    let mayRead = true
     const call = signal && { signal }
     const headers = {
       'idempotency-key': key,
@@ -83,8 +84,15 @@ export function agentsOf(api: Api, runs: Runs): Agents {
       // A message that may not have been taken is not insisted on for as long as one whose run is known.
       waitMs: (error, failures, usual) => (runId === null && error !== null ? api.waitBefore(error, failures) : usual),
       async open(lastEventId, connection) {
-        if (runId !== null)
-          return api.open('GET', `/api/runs/${runId}/events`, { headers: streamHeaders(lastEventId), ...call }, connection)
+        if (runId !== null && mayRead) {
+          try {
+            return await api.open('GET', `/api/runs/${runId}/events`, { headers: streamHeaders(lastEventId), ...call }, connection)
+          } catch (error) {
+            if (!isForbidden(error)) throw error
+            mayRead = false
+          }
+        }
+        // The same message under the same key is the same run, from its first event: also for who may only send.
         const request = { body: { message, ...fields }, headers: { ...streamHeaders(null), ...headers }, ...call }
         const response = await api.open('POST', path(id, '/messages'), request, connection)
         const found = response.headers.get('x-baton-run-id')

@@ -1,5 +1,5 @@
 export { createBaton, type Approvals, type Baton, type Budgets } from '#client/client'
-export type { AgentFilter, Agents, SendOptions } from '#client/agents'
+export type { AgentFilter, Agents, MessageOptions } from '#client/agents'
 export { BatonError, type BatonErrorInit, type Problem } from '#client/errors'
 export type {
   AgentState,

@@ -1,5 +1,5 @@
 import { BatonError, statusOfEnd, type Problem } from '#client/errors'
-import type { BatonEvent, Done, RunState, Usage } from '#client/events'
+import type { BatonEvent, Done, RunState, StateChanged, Usage } from '#client/events'
 import type { Leavable } from '#client/follow'
 import { SharedLog } from '#client/shared-log'
 import { texts } from '#client/text'
@@ -73,14 +73,31 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
     return endOutcome(told, { state, stopReason: stopReason ?? '', output, error })
   }
 
+  /** Null where the run goes on already. Who may not read runs is told what the events have said. */
+  async function pausedAt(runId: string, { seq }: StateChanged, asked: ReadonlyMap<string, PendingApproval>): Promise<Outcome | null> {
+    try {
+      const run = await getRun(runId)
+      const { usage, costMicros, lastSeq } = run
+      return isPaused(run) ? pausedOutcome({ agentId, runId, usage, costMicros, lastSeq }, run) : null
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      const told = { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: seq }
+      return asked.size === 0 ? null : pausedOutcome(told, { approvals: [...asked.values()] })
+    }
+  }
+
   async function outcome(): Promise<Outcome> {
+    const asked = new Map<string, PendingApproval>()
     try {
       for await (const event of log.read()) {
         const { runId } = await accepted
         if (event.type === 'done') return endOutcome(toldOf(agentId, runId, event), event)
+        if (event.type === 'approval_required')
+          asked.set(event.approvalId, { ...event, id: event.approvalId, reason: event.reason ?? null })
+        if (event.type === 'approval_decided') asked.delete(event.approvalId)
         if (event.type !== 'state_changed' || event.state !== 'paused') continue
-        const run = await getRun(runId)
-        if (isPaused(run)) return pausedOutcome({ agentId, runId, usage: run.usage, costMicros: run.costMicros, lastSeq: run.lastSeq }, run)
+        const paused = await pausedAt(runId, event, asked)
+        if (paused !== null) return paused
       }
     } catch (error) {
       // The end is in the run's row, too, when its events are no longer kept.
@@ -103,6 +120,13 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
   }
 }
 
+const noUsage: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
+
+/** True for a caller who lacks the right: keys that may only send, for example. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof BatonError && error.status === 403
+}
+
 /** True where nothing runs until a person or the outside answers. */
 export function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean {
   return run.state === 'awaiting_approval' || (run.state === 'waiting' && run.wait?.kind === 'external')
@@ -112,7 +136,7 @@ function toldOf(agentId: string, runId: string, { usage, costMicros, seq }: Done
   return { agentId, runId, usage, costMicros, lastSeq: seq }
 }
 
-function pausedOutcome(told: Told, { approvals = [], externalCalls = [] }: RunDetails): Outcome {
+function pausedOutcome(told: Told, { approvals = [], externalCalls = [] }: Pick<RunDetails, 'approvals' | 'externalCalls'>): Outcome {
   return { status: 'paused', approvals, externalCalls, ...told }
 }
 
