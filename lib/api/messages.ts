@@ -37,20 +37,35 @@ export const sendMessage = endpoint({
   handler: (context) => send(context),
 })
 
+/** A message that was accepted, and the slice that runs it where this process does. */
+export interface Started {
+  opened: OpenedMessage
+  slice: Slice | null
+  headers: Record<string, string>
+}
+
+/** Accepts the message and begins to run it, unless `waitMs` is undefined; null: as long as the function may, for a stream. */
+export async function startMessage(context: SendContext, waitMs: number | null | undefined, kind?: string): Promise<Started> {
+  const { services, prefer } = context
+  const start = services.clock.monotonic()
+  const opened = await accept(context, waitMs !== undefined, kind)
+  const { answer } = opened
+  const slice = waitMs === undefined ? null : runIt(context, opened, start, waitMs)
+  const headers: Record<string, string> = {}
+  if (answer.replayed) headers['idempotent-replayed'] = 'true'
+  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
+  if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
+  return { opened, slice, headers }
+}
+
 /** Accepts the message, runs it as far as the caller waits, and answers (3-http-api, The main job). */
 export async function send(context: SendContext): Promise<Response> {
   const { services, request, prefer } = context
   const start = services.clock.monotonic()
   const streams = request.headers.get('accept')?.includes('text/event-stream') ?? false
   const executes = !prefer.respondAsync && (streams || prefer.waitMs > 0)
-  const opened = await accept(context, executes)
+  const { opened, slice, headers } = await startMessage(context, executes ? (streams ? null : prefer.waitMs) : undefined)
   const { answer } = opened
-  const slice = executes ? runIt(context, opened, start, streams ? null : prefer.waitMs) : null
-  const headers: Record<string, string> = {}
-  if (answer.replayed) headers['idempotent-replayed'] = 'true'
-  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
-  if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
-
   if (streams) {
     const { id: runId, firstSeq, lastSeq } = answer.run
     return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh: slice !== null || firstSeq === null, headers })
@@ -75,7 +90,7 @@ export async function send(context: SendContext): Promise<Response> {
   )
 }
 
-async function accept(context: SendContext, execute: boolean): Promise<OpenedMessage> {
+async function accept(context: SendContext, execute: boolean, kind = 'message'): Promise<OpenedMessage> {
   const { services, body, params, caller, request, rawBody, idempotencyKey } = context
   const bytes = jsonBytes(body.message)
   if (bytes > services.config.maxMessageBytes) {
@@ -95,7 +110,7 @@ async function accept(context: SendContext, execute: boolean): Promise<OpenedMes
       template: body.template ?? null,
       mustExist: readIfMatchAny(request.headers),
       content: body.message,
-      kind: body.kind ?? 'message',
+      kind: body.kind ?? kind,
       metadata: body.metadata ?? {},
       onBusy: body.onBusy ?? null,
       limits: body.limits === undefined ? null : { ...body.limits },

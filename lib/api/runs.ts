@@ -120,7 +120,7 @@ export const cancelRun = endpoint({
   body: reason,
   userFields: ['reason'],
   handler: ({ services, params, body, caller, background }) =>
-    stop(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
+    stopRun(services, caller, { runId: params.id }, 'cancelled', body?.reason ?? null, background),
 })
 
 /** POST /api/agents/{id}/interrupt: ends what runs now (or the named run); the agent takes messages as before. */
@@ -132,7 +132,7 @@ export const interruptAgent = endpoint({
   body: z.strictObject({ runId: z.string().max(100).optional(), reason: z.string().max(500).optional() }).optional(),
   userFields: ['runId', 'reason'],
   handler: ({ services, params, body, caller, background }) =>
-    stop(
+    stopRun(
       services,
       caller,
       { agent: params.id, ...(body?.runId === undefined ? {} : { runId: body.runId }) },
@@ -142,7 +142,8 @@ export const interruptAgent = endpoint({
     ),
 })
 
-async function stop(
+/** Asks for the end of the run that is named, or of the one at the head of the agent. Throws BatonError. */
+export async function stopRun(
   services: Services,
   caller: Caller,
   target: { agent?: string; runId?: string },
