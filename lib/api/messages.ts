@@ -77,6 +77,8 @@ export interface Sending {
   after?: string | null
   /** What an Idempotency-Key stands for, where it is not the native body. */
   hashed?: unknown
+  /** The kind of the message where the body says none. */
+  kind?: string
 }
 
 /** A message that was accepted, its slice where this process executes it, and the headers that every answer to it carries. */
@@ -102,7 +104,7 @@ export async function begin(context: SendContext, sending: Sending): Promise<Beg
   return { opened, slice, headers, start }
 }
 
-async function accept(context: SendContext, { executes, after = null, hashed }: Sending): Promise<OpenedMessage> {
+async function accept(context: SendContext, { executes, after = null, hashed, kind = 'message' }: Sending): Promise<OpenedMessage> {
   const { services, body, params, caller, request, rawBody, idempotencyKey } = context
   const bytes = jsonBytes(body.message)
   if (bytes > services.config.maxMessageBytes) {
@@ -123,7 +125,7 @@ async function accept(context: SendContext, { executes, after = null, hashed }: 
       mustExist: readIfMatchAny(request.headers) || after !== null,
       after,
       content: body.message,
-      kind: body.kind ?? 'message',
+      kind: body.kind ?? kind,
       metadata: body.metadata ?? {},
       onBusy: body.onBusy ?? null,
       limits: body.limits === undefined ? null : { ...body.limits },

@@ -163,7 +163,8 @@ export async function stopRun(
   return answer
 }
 
-async function stop(
+/** The same, answered as the native API does: 200 when it has ended, 202 when its executor has been asked. */
+export async function stop(
   services: Services,
   caller: Caller,
   target: { agent?: string; runId?: string },

@@ -8,6 +8,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   malformed_json: ['The body cannot be read as JSON.', 'Send JSON in UTF-8; look at `detail` for the place.'],
   invalid_agent_id: ['The id is not 1 to 128 of `A-Z a-z 0-9 _ . : -`, beginning with a letter or digit.', 'Choose another id.'],
+  chat_id_missing: [
+    'POST /api/chat names no chat: `WorkflowChatTransport` as it comes sends no id.',
+    'Set up the transport with `chatTransport()` of the client package, or send `id`.',
+  ],
   limit_above_template: [
     '`limits` of a message asks for more than its template allows.',
     'Lower the value, or raise the limit in the template.',

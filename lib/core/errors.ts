@@ -6,6 +6,7 @@ export const errorTable = {
   validation: [400, 'The request is not valid', false],
   malformed_json: [400, 'The body is not valid JSON', false],
   invalid_agent_id: [400, 'The agent id is not valid', false],
+  chat_id_missing: [400, 'The chat has no id', false],
   limit_above_template: [400, 'A limit may only be lowered', false],
   override_refused: [400, 'An override may only narrow', false],
   template_required: [400, 'A new agent needs a template', false],

@@ -17,6 +17,7 @@ const requestHeaders = [
   'last-event-id',
   'prefer',
   'x-baton-csrf',
+  'x-baton-steps',
   'x-request-id',
 ].join(', ')
 
@@ -32,6 +33,8 @@ const exposedHeaders = [
   'x-baton-run-id',
   'x-request-id',
   'x-should-retry',
+  'x-workflow-run-id',
+  'x-workflow-stream-tail-index',
 ].join(', ')
 
 /** True for the question that browsers ask before a cross-origin request (Fetch standard, CORS-preflight). */

@@ -15,8 +15,11 @@ export interface ProblemDocument extends Record<string, unknown> {
   retryable: boolean
 }
 
-/** How a protocol of somebody else words errors: the JSON body, and the status where it is not the problem's own. */
-export type ShapeError = (problem: ProblemDocument) => { body: unknown; status?: number }
+/**
+ * How a protocol of somebody else words errors: the body (text as it stands, else JSON), and the status where it is not the problem's
+ * own; null for the problem document itself.
+ */
+export type ShapeError = (problem: ProblemDocument, request: Request) => { body: unknown; status?: number } | null
 
 /** Where a problem occurred; `baseUrl` null makes `type` a relative URI. */
 export interface ProblemPlace {
@@ -72,10 +75,11 @@ export function problemOf(error: BatonError, place: Omit<ProblemPlace, 'log' | '
 /** The answer to an error, as a problem document or in the shape of its dialect, with the headers that go with it. */
 export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'log'>): Response {
   const problem = problemOf(error, place)
-  const shaped = place.shapeError?.(problem)
+  const shaped = place.shapeError?.(problem, place.request) ?? null
+  const asText = typeof shaped?.body === 'string'
   const headers = new Headers({
     ...error.headers,
-    'content-type': shaped === undefined ? 'application/problem+json' : 'application/json; charset=utf-8',
+    'content-type': shaped === null ? 'application/problem+json' : `${asText ? 'text/plain' : 'application/json'}; charset=utf-8`,
     'x-should-retry': String(problem.retryable),
   })
   const seconds = retryAfterSeconds(error.code, error.details)
@@ -83,7 +87,8 @@ export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'lo
   if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="baton"')
   const allow = error.details['allow']
   if (error.code === 'method_not_allowed' && Array.isArray(allow)) headers.set('allow', allow.join(', '))
-  return new Response(JSON.stringify(shaped === undefined ? problem : shaped.body), { status: shaped?.status ?? problem.status, headers })
+  const body = shaped === null ? problem : shaped.body
+  return new Response(typeof body === 'string' ? body : JSON.stringify(body), { status: shaped?.status ?? problem.status, headers })
 }
 
 /** Answers whatever was thrown with its problem document; what is no BatonError is logged with its stack and not shown. */

@@ -36,6 +36,13 @@ const table: Record<string, Row> = {
   'DELETE /api/agents/{id}': { right: 'agents:run' },
   'POST /api/agents/{id}/messages': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
   'POST /api/agent/{id}': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
+  'POST /api/chat': {
+    right: 'agents:run',
+    body: { id: 'x', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }], template: 'scripted' },
+  },
+  'GET /api/chat/{id}': { right: 'agents:read' },
+  'GET /api/chat/{id}/stream': { right: 'agents:read' },
+  'POST /api/chat/{id}/stop': { right: 'agents:run', body: {} },
   'POST /api/agents/{id}/interrupt': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/cancel': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/retry': { right: 'agents:run' },

@@ -1,4 +1,3 @@
-import { checkEvent } from '#tests/answers'
 import { createParser } from 'eventsource-parser'
 import { poll } from '#local/poll'
 import { Client } from '#lib/api/reader.fixture'
