@@ -93,6 +93,8 @@ begin
   if q ->> 'tenant' is null or q ->> 'caller' is null then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
   if not string_to_array(needed, '|') && rights then fault := 'right_missing'; end if;
   if fault is null then return q || jsonb_build_object('rights', to_jsonb(rights)); end if;
+  -- No key could have it.
+  needed := replace(needed, '|stream', '');
   perform baton.audit_request(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,
     'data', jsonb_strip_nulls(jsonb_build_object('needed', needed, 'rights', to_jsonb(rights), 'fields', c -> 'user' -> 'beyond'))));
   return jsonb_strip_nulls(jsonb_build_object('ok', false, 'code', 'forbidden', 'reason', fault, 'needed', needed, 'fields', c -> 'user' -> 'beyond'));
