@@ -5,8 +5,6 @@ import { agentState, effect, runState, stopReason, toolCallState, waitKind } fro
 export const instant = z.string().meta({ format: 'date-time' })
 /** Money in integer micro-dollars. */
 export const micros = z.int().meta({ description: 'Micro-dollars: 1,000,000 are one dollar' })
-/** What a caller or tool has put there. */
-export const anything = z.unknown().meta({ description: 'Any JSON' })
 /** Small facts of the caller's. */
 export const facts = z.record(z.string(), z.unknown())
 
