@@ -44,6 +44,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   next: ['app', 'inngest/serve'],
   inngest: ['inngest', 'lib/queue'],
   pg: [],
+  'zod-openapi': ['lib/api/openapi'],
   jose: ['lib/access', 'lib/http/token'],
   '@supabase/supabase-js': ['lib/store'],
   '@upstash/redis': ['lib/live', 'lib/limiter'],

@@ -16,8 +16,6 @@ import { byStatus, codesOf, exampleProblem, problem } from '#lib/api/openapi/pro
 import { sharedResponses } from '#lib/api/openapi/shared'
 import { intro, security } from '#lib/api/openapi/words'
 
-type Content = NonNullable<ZodOpenApiOperationObject['requestBody']>['content']
-
 /** The OpenAPI 3.1 document of the given resources: the same in every process, without any service. */
 export function documentOf(given: readonly Resource[]) {
   const paths: ZodOpenApiPathsObject = {}
@@ -74,7 +72,7 @@ function operationObject(tag: string, operationId: string, of: Operation): ZodOp
       : {
           requestBody: {
             required: !body.safeParse(undefined).success,
-            content: { 'application/json': { schema: body, ...(example === undefined ? {} : { example }) } } as Content,
+            content: { 'application/json': { schema: body, ...(example === undefined ? {} : { example }) } },
           },
         }),
     responses: responsesOf(of),
@@ -108,7 +106,7 @@ function answerObject(of: Operation, { description, content, headers }: Answer):
   return {
     description,
     headers: headersOf(of, headers),
-    ...(Object.keys(content).length === 0 ? {} : { content: { ...content } as Content }),
+    ...(Object.keys(content).length === 0 ? {} : { content: { ...content } }),
   }
 }
 
@@ -122,6 +120,6 @@ function problemObject(of: Operation, status: number, codes: readonly ErrorCode[
     content:
       of.refusal === undefined
         ? { 'application/problem+json': { schema, ...(first === undefined ? {} : { example: exampleProblem(first) }) } }
-        : ({ ...of.refusal.content } as Content),
+        : { ...of.refusal.content },
   }
 }

@@ -1,6 +1,6 @@
 import { createAgent, deleteAgent, getAgent, listAgents, patchAgent } from '#lib/api/agents'
 import { json, nothing, operation, page, type Resource } from '#lib/api/openapi/describe'
-import { agent, agentWithCost, exampleAgent } from '#lib/api/openapi/schemas/agent'
+import { agent, agentWithCost, exampleAgent, exampleAgentLinks } from '#lib/api/openapi/schemas/agent'
 
 const created = json(agent, 'The agent was made', exampleAgent, ['Location'])
 
@@ -32,7 +32,9 @@ export const agents: Resource = {
     ),
     getAgent: operation(
       getAgent,
-      { 200: json(agentWithCost, 'The agent', { ...exampleAgent, runs: 4, costMicros: 7_224, costUsd: 0.007224 }) },
+      {
+        200: json(agentWithCost, 'The agent', { ...exampleAgent, runs: 4, costMicros: 7_224, costUsd: 0.007224, links: exampleAgentLinks }),
+      },
       { problems: ['agent_not_found'] },
     ),
     patchAgent: operation(

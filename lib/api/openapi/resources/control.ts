@@ -3,8 +3,21 @@ import { createKey, getKey, listKeys, patchKey, revokeKey, rotateKey } from '#li
 import { liftSwitch, listSwitches, setSwitch } from '#lib/api/kill'
 import { listLimits, putLimit } from '#lib/api/limits'
 import { json, nothing, operation, orElse, page, type Resource } from '#lib/api/openapi/describe'
-import { apiKey, auditEntry, exampleEntry, exampleKey, exampleLimit, exampleSwitch, killSwitch } from '#lib/api/openapi/schemas/control'
-import { limit, limitList, newApiKey, rotatedApiKey, switchLifted, switchSet } from '#lib/api/openapi/schemas/control'
+import {
+  apiKey,
+  auditEntry,
+  exampleEntry,
+  exampleKey,
+  exampleLimit,
+  exampleSwitch,
+  killSwitch,
+  limit,
+  limitList,
+  newApiKey,
+  rotatedApiKey,
+  switchLifted,
+  switchSet,
+} from '#lib/api/openapi/schemas/control'
 
 const plainKey = 'bt_7Qk2mXw9...'
 

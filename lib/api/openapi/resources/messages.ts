@@ -7,7 +7,30 @@ import { eventFrame, exampleEvent } from '#lib/api/openapi/schemas/event'
 import { done, exampleDone, exampleMessages, examplePaused, exampleProcessing, message, open } from '#lib/api/openapi/schemas/message'
 
 /** Why an answer to a message may be a problem after the run has begun: its stop reason is the code. */
-const runEnds = stopReason.options.flatMap((reason): ErrorCode[] => (isErrorCode(reason) ? [reason] : []))
+export const runEnds = stopReason.options.flatMap((reason): ErrorCode[] => (isErrorCode(reason) ? [reason] : []))
+
+/** Why a message is refused before its run begins. */
+export const sendProblems: readonly ErrorCode[] = [
+  'invalid_agent_id',
+  'limit_above_template',
+  'override_refused',
+  'template_required',
+  'template_unknown',
+  'template_missing',
+  'webhook_refused',
+  'agent_busy',
+  'agent_not_found',
+  'run_not_found',
+  'conflict',
+  'authority_expired',
+  'precondition_failed',
+  'cursor_expired',
+  'idempotency_mismatch',
+  'idempotency_busy',
+  'queue_full',
+  'lease_lost',
+  'body_too_large',
+]
 
 const started = ['Location', 'Retry-After', 'Preference-Applied', 'Idempotent-Replayed'] as const
 const answers: Operation['answers'] = {
@@ -28,28 +51,7 @@ const answers: Operation['answers'] = {
   ),
 }
 const more = {
-  problems: [
-    ...runEnds,
-    'invalid_agent_id',
-    'limit_above_template',
-    'override_refused',
-    'template_required',
-    'template_unknown',
-    'template_missing',
-    'webhook_refused',
-    'agent_busy',
-    'agent_not_found',
-    'run_not_found',
-    'conflict',
-    'authority_expired',
-    'precondition_failed',
-    'cursor_expired',
-    'idempotency_mismatch',
-    'idempotency_busy',
-    'queue_full',
-    'lease_lost',
-    'body_too_large',
-  ],
+  problems: [...runEnds, ...sendProblems],
   headers: ['Idempotency-Key', 'Prefer', 'If-Match'],
 } as const
 

@@ -1,7 +1,14 @@
 import { getDelivery, listDeliveries, redeliver, redeliverOfRun } from '#lib/api/deliveries'
 import { json, nothing, operation, page, type Resource } from '#lib/api/openapi/describe'
-import { delivery, deliveryWithPayload, exampleDelivery, exampleWebhook } from '#lib/api/openapi/schemas/webhook'
-import { testSent, webhook, webhookWithSecret } from '#lib/api/openapi/schemas/webhook'
+import {
+  delivery,
+  deliveryWithPayload,
+  exampleDelivery,
+  exampleWebhook,
+  testSent,
+  webhook,
+  webhookWithSecret,
+} from '#lib/api/openapi/schemas/webhook'
 import { createWebhook, deleteWebhook, getWebhook, listWebhooks, patchWebhook, rotateWebhookSecret, testWebhook } from '#lib/api/webhooks'
 
 const secret = 'whsec_bm90IGEgc2VjcmV0IGF0IGFsbA=='

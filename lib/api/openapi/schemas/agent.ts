@@ -29,8 +29,17 @@ const shape = {
 /** An agent as callers see it. */
 export const agent = z.object(shape).meta({ id: 'Agent' })
 
+const links = z
+  .object({
+    agent: z.string(),
+    events: z.string().meta({ description: 'With a read-only token, good for 15 minutes, for browsers that cannot send headers' }),
+  })
+  .meta({ id: 'AgentLinks' })
+
 /** An agent with what all its runs have cost. */
-export const agentWithCost = z.object({ ...shape, runs: z.int(), costMicros: micros, costUsd: z.number() }).meta({ id: 'AgentWithCost' })
+export const agentWithCost = z
+  .object({ ...shape, runs: z.int(), costMicros: micros, costUsd: z.number(), links })
+  .meta({ id: 'AgentWithCost' })
 
 /** The agent of the examples. */
 export const exampleAgent: z.input<typeof agent> = {
@@ -55,4 +64,10 @@ export const exampleAgent: z.input<typeof agent> = {
   windowTokens: 1_250,
   createdAt: exampleIds.at,
   updatedAt: exampleIds.later,
+}
+
+/** The links of the examples. */
+export const exampleAgentLinks: z.input<typeof links> = {
+  agent: `/api/agents/${exampleIds.agentId}`,
+  events: `/api/agents/${exampleIds.agentId}/events?token=eyJhbGciOi...`,
 }

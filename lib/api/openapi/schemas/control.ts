@@ -7,12 +7,14 @@ const switchShape = { scope: z.string(), mode: z.enum(switchModes), reason: z.st
 
 /** A kill or hold as it is set. */
 export const killSwitch = z.object(switchShape).meta({ id: 'KillSwitch' })
+/** A kill or hold that was set, with what ended at once. */
 export const switchSet = z
   .object({
     ...switchShape,
     ended: z.int().meta({ description: 'Runs that ended in the same transaction; a wide kill ends the rest beside the answer' }),
   })
   .meta({ id: 'KillSwitchSet' })
+/** A kill or hold that was lifted. */
 export const switchLifted = z.object({ ...switchShape, lifted: z.literal(true), resumed: z.int() }).meta({ id: 'KillSwitchLifted' })
 
 const rates = {
@@ -24,6 +26,7 @@ const rates = {
 }
 /** Limits of a scope as they were set. */
 export const limit = z.object({ ...rates, scope: z.string(), updatedBy: z.string(), updatedAt: instant }).meta({ id: 'Limit' })
+/** What has been set, and what holds where nothing has. */
 export const limitList = z.object({ data: z.array(limit), defaults: z.record(z.string(), z.object(rates)) }).meta({ id: 'LimitList' })
 
 const keyShape = {
@@ -42,7 +45,9 @@ const keyShape = {
 const plainKey = z.string().meta({ description: 'The key itself: in this answer and in none after it' })
 /** An API key, without the key itself. */
 export const apiKey = z.object(keyShape).meta({ id: 'ApiKey' })
+/** An API key that was made: the only answer with the key itself. */
 export const newApiKey = z.object({ ...keyShape, key: plainKey }).meta({ id: 'NewApiKey' })
+/** The successor of an API key, and the old one with the end of its overlap. */
 export const rotatedApiKey = z.object({ ...keyShape, key: plainKey, old: apiKey }).meta({ id: 'RotatedApiKey' })
 
 /** One decision: who asked for what, what became of it and why. */
@@ -80,7 +85,7 @@ export const health = z
 
 const { agentId, agentUid, at, later, runId } = exampleIds
 
-/** The switch, key, limit and audit entry of the examples. */
+/** The switch of the examples. */
 export const exampleSwitch: z.input<typeof killSwitch> = {
   scope: `agent:${agentId}`,
   mode: 'hold',
@@ -88,6 +93,7 @@ export const exampleSwitch: z.input<typeof killSwitch> = {
   actor: 'key:key_01936f1e',
   createdAt: at,
 }
+/** The API key of the examples. */
 export const exampleKey: z.input<typeof apiKey> = {
   id: 'key_01936f1e5a7d7e61b2d0c4a9f8e79999',
   name: 'shop backend',
@@ -101,7 +107,9 @@ export const exampleKey: z.input<typeof apiKey> = {
   rotatedFrom: null,
   createdAt: at,
 }
+/** The limits of the examples. */
 export const exampleLimit: z.input<typeof limit> = { scope: 'user:*', messagesPerMinute: 20, updatedBy: 'admin', updatedAt: at }
+/** The audit entry of the examples. */
 export const exampleEntry: z.input<typeof auditEntry> = {
   id: 4_211,
   at: later,

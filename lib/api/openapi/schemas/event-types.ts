@@ -1,14 +1,26 @@
 import { z } from 'zod'
 import { budgetPeriods } from '#lib/core/budget'
 import { callRecord } from '#lib/api/openapi/schemas/tool-call'
-import { agentStates, effects, facts, failure, instant, micros } from '#lib/api/openapi/schemas/words'
-import { runStates, stopReasons, tokens, waitKinds } from '#lib/api/openapi/schemas/words'
+import {
+  agentStates,
+  effects,
+  facts,
+  failure,
+  instant,
+  micros,
+  runStates,
+  stopReasons,
+  tokens,
+  waitKinds,
+} from '#lib/api/openapi/schemas/words'
 
 type Channel = 'progress' | 'control' | 'monitor'
 const of = { runId: z.string().nullable(), step: z.int().nullable() }
 
+/** `EventTextEnd` of `text_end`. */
 function idOf(type: string): string {
-  return `Event_${type}`
+  const words = type.split('_').map((word) => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`)
+  return `Event${words.join('')}`
 }
 
 function stored<Type extends string, Shape extends z.ZodRawShape>(channel: Channel, type: Type, shape: Shape, description?: string) {

@@ -77,7 +77,7 @@ export const message = z.discriminatedUnion('state', [enteredMessage, queuedMess
 const { agentId, runId } = exampleIds
 const exampleAbout = { agentId, runId, usage: exampleTokens, costMicros: 1_806, lastSeq: 31 }
 
-/** The answers of the examples. */
+/** The good end of the examples. */
 export const exampleDone: z.input<typeof done> = {
   status: 'done',
   output: 'Your order leaves tomorrow.',
@@ -86,6 +86,7 @@ export const exampleDone: z.input<typeof done> = {
   stopReason: 'end_turn',
   costUsd: 0.001806,
 }
+/** The paused run of the examples. */
 export const examplePaused: z.input<typeof paused> = {
   status: 'paused',
   approvals: [exampleAsked],
@@ -94,12 +95,14 @@ export const examplePaused: z.input<typeof paused> = {
   run: { id: runId, state: 'awaiting_approval' },
   links: exampleLinks,
 }
+/** The run of the examples that goes on. */
 export const exampleProcessing: z.input<typeof processing> = {
   status: 'processing',
   ...exampleAbout,
   run: { id: runId, state: 'running' },
   links: exampleLinks,
 }
+/** The conversation of the examples. */
 export const exampleMessages: z.input<typeof message>[] = [
   { seq: 1, runId, role: 'user', kind: 'message', content: 'Where is my order?', at: exampleIds.at, state: 'entered' },
   {

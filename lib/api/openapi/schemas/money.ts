@@ -67,6 +67,7 @@ export const exampleBudget: z.input<typeof budget> = {
   updatedBy: 'key:key_01936f1e',
 }
 const examplePeriod = { ...exampleBudget, limitUsd: 5, spentUsd: 0.001806 }
+/** All budgets of the scope of the examples. */
 export const exampleBudgets: z.input<typeof budgetOfScope> = { ...examplePeriod, periods: [examplePeriod] }
 
 /** The usage of the examples. */

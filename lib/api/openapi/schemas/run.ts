@@ -1,7 +1,17 @@
 import { z } from 'zod'
 import { overrides } from '#lib/core/overrides'
-import { exampleIds, exampleTokens, facts, failure, instant, micros, runStates } from '#lib/api/openapi/schemas/words'
-import { stopReasons, tokens, waitKinds } from '#lib/api/openapi/schemas/words'
+import {
+  exampleIds,
+  exampleTokens,
+  facts,
+  failure,
+  instant,
+  micros,
+  runStates,
+  stopReasons,
+  tokens,
+  waitKinds,
+} from '#lib/api/openapi/schemas/words'
 
 const shape = {
   id: z.string(),

@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { run } from '#lib/api/openapi/schemas/run'
-import { exampleRun } from '#lib/api/openapi/schemas/run'
+import { run, exampleRun } from '#lib/api/openapi/schemas/run'
 import { runStates } from '#lib/api/openapi/schemas/words'
 
 /** What became of a wish to stop; `run` null where nothing ran. */

@@ -23,6 +23,7 @@ const shape = {
 
 /** A webhook endpoint as its administrators see it. */
 export const webhook = z.object(shape).meta({ id: 'WebhookEndpoint' })
+/** An endpoint with its secret: the only answer that shows it. */
 export const webhookWithSecret = z
   .object({ ...shape, secret: z.string().meta({ description: 'In this answer and in none after it' }) })
   .meta({ id: 'WebhookEndpointWithSecret' })
@@ -54,14 +55,16 @@ const deliveryShape = {
 }
 /** One event on its way to one receiver. */
 export const delivery = z.object(deliveryShape).meta({ id: 'Delivery' })
+/** One delivery with what it carries. */
 export const deliveryWithPayload = z
   .object({ ...deliveryShape, payload: z.record(z.string(), z.unknown()) })
   .meta({ id: 'DeliveryWithPayload' })
+/** A test event that is on its way. */
 export const testSent = z.object({ eventId: z.string(), deliveryId: z.string() }).meta({ id: 'TestDelivery' })
 
 const { at, later, runId } = exampleIds
 
-/** The endpoint and delivery of the examples. */
+/** The endpoint of the examples. */
 export const exampleWebhook: z.input<typeof webhook> = {
   id: 'whe_01936f1e5a7d7e61b2d0c4a9f8e70001',
   url: 'https://shop.example/hooks/baton',
@@ -78,6 +81,7 @@ export const exampleWebhook: z.input<typeof webhook> = {
   createdAt: at,
   updatedAt: at,
 }
+/** The delivery of the examples. */
 export const exampleDelivery: z.input<typeof delivery> = {
   id: 'whd_01936f1e5a7d7e61b2d0c4a9f8e70002',
   eventId: 'evt_01936f1e5a7d7e61b2d0c4a9f8e70003',

@@ -5,19 +5,23 @@ import { agentState, effect, runState, stopReason, toolCallState, waitKind } fro
 export const instant = z.string().meta({ format: 'date-time' })
 /** Money in integer micro-dollars. */
 export const micros = z.int().meta({ description: 'Micro-dollars: 1,000,000 are one dollar' })
-/** What a caller or tool has put there. */
-export const anything = z.unknown().meta({ description: 'Any JSON' })
 /** Small facts of the caller's. */
 export const facts = z.record(z.string(), z.unknown())
 
+/** The states of an agent, as a component. */
 export const agentStates = agentState.meta({ id: 'AgentState' })
+/** The states of a run, as a component. */
 export const runStates = runState.meta({ id: 'RunState' })
+/** Why runs end, as a component. */
 export const stopReasons = stopReason.meta({ id: 'StopReason', description: 'Why a run ended: see /docs/errors' })
+/** The states of a tool call, as a component. */
 export const callStates = toolCallState.meta({ id: 'ToolCallState' })
+/** What a crash may do to a tool, as a component. */
 export const effects = effect.meta({
   id: 'Effect',
   description: 'What a crash may do: pure and idempotent tools run again, once is never guessed at, external runs elsewhere',
 })
+/** What waiting runs wait for, as a component. */
 export const waitKinds = waitKind.meta({ id: 'WaitKind' })
 
 /** Tokens of one or several model calls. */
