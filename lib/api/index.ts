@@ -5,6 +5,7 @@ import { control, keys } from '#lib/api/openapi/resources/control'
 import { events } from '#lib/api/openapi/resources/events'
 import { messages } from '#lib/api/openapi/resources/messages'
 import { money } from '#lib/api/openapi/resources/money'
+import { responses } from '#lib/api/openapi/resources/responses'
 import { runs } from '#lib/api/openapi/resources/runs'
 import { service } from '#lib/api/openapi/resources/service'
 import { webhooks } from '#lib/api/openapi/resources/webhooks'
@@ -17,6 +18,7 @@ export const resources: readonly Resource[] = [
   messages,
   agents,
   runs,
+  responses,
   events,
   approvals,
   toolCalls,
