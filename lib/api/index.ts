@@ -20,6 +20,7 @@ export const resources: readonly Resource[] = [
   messages,
   agents,
   runs,
+  responses,
   events,
   approvals,
   toolCalls,

@@ -66,7 +66,7 @@ export class ResponseLog {
   /** What a frame of the run's event stream shows. Throws BatonError invalid_cursor where the reader's place cannot be one. */
   frame({ id, type, data }: OutFrame): ResponseEvent[] {
     if (id !== undefined) this.event(id, type, data)
-    else if (type === 'text_delta') this.delta(String(data['text'] ?? ''), Number(data['offset'] ?? 0))
+    else if (type === 'text_delta') this.delta(textIn(data), Number(data['offset'] ?? 0))
     return this.take()
   }
 
@@ -99,7 +99,7 @@ export class ResponseLog {
         if (data['state'] !== 'ready') this.add(seq, 0, 'response.in_progress', { response: this.snapshot([]) })
         return
       case 'text_end':
-        return this.textEnd(seq, String(data['text'] ?? ''))
+        return this.textEnd(seq, textIn(data))
       case 'tool_start':
         return this.toolStart(seq, String(data['callId']), String(data['name']), data['input'])
       case 'tool_end':
@@ -289,4 +289,8 @@ export class ResponseLog {
     const { head, ending } = this
     return responseObject(head, { output: [...output], status: ending === null ? open : statusOf(ending), ending })
   }
+}
+
+function textIn(data: Record<string, unknown>): string {
+  return typeof data['text'] === 'string' ? data['text'] : ''
 }

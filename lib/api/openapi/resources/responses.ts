@@ -1,71 +1,49 @@
-import { z } from 'zod'
+import { json, operation, orElse, type Resource } from '#lib/api/openapi/describe'
+import { messages } from '#lib/api/openapi/resources/messages'
+import { exampleResponse, openaiProblem, response, responseEvent } from '#lib/api/openapi/schemas/response'
 import { cancelResponse, createResponse, getResponse } from '#lib/api/responses'
-import { json, operation, orElse, type Operation, type Resource } from '#lib/api/openapi/describe'
-import { runEnds, sendProblems } from '#lib/api/openapi/resources/messages'
-import { exampleResponse, response } from '#lib/api/openapi/schemas/response'
 
-const failure = z
-  .object({
-    error: z.looseObject({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string(), request_id: z.string() }),
-  })
-  .meta({ id: 'OpenAIError', description: "An error in OpenAI's shape; codes that OpenAI has under another name come under it" })
-const refusal: Operation['refusal'] = {
+const answer = json(response, 'The response as it stands; as a stream its events', exampleResponse, [
+  'Idempotent-Replayed',
+  'Preference-Applied',
+])
+const streamed = orElse(answer, 'text/event-stream', responseEvent, { type: 'response.completed', sequence_number: 32_505_857 })
+
+const refusal = {
   content: {
     'application/json': {
-      schema: failure,
+      schema: openaiProblem,
       example: {
         error: {
-          message: "Response with id 'resp_0' not found.",
+          message: "Unsupported parameter: 'temperature' is not supported here.",
           type: 'invalid_request_error',
-          param: 'response_id',
-          code: 'response_not_found',
-          request_id: 'req_01936f1e',
+          param: 'temperature',
+          code: 'unsupported_parameter',
+          request_id: 'req_01936f1e5a7d7e61b2d0c4a9f8e70004',
         },
       },
     },
   },
-  // An unknown template is an unknown model: 404 there.
-  alsoStatuses: [404],
-}
-const event = z
-  .looseObject({ type: z.string(), sequence_number: z.int() })
-  .meta({ id: 'ResponseStreamEvent', description: 'An event of the Responses stream, as OpenAI documents it' })
-const answers: Operation['answers'] = {
-  200: orElse(
-    json(response, 'The response as it stands; as a stream its events', exampleResponse, ['Idempotent-Replayed']),
-    'text/event-stream',
-    event,
-    {
-      type: 'response.output_text.delta',
-      sequence_number: 31_457_281,
-      item_id: 'msg_0',
-      output_index: 0,
-      content_index: 0,
-      delta: 'Your order ',
-    },
-  ),
 }
 
-/** The Responses dialect: what the openai clients speak. */
+/** OpenAI Responses: the same agents and runs for OpenAI's clients. */
 export const responses: Resource = {
   tag: 'OpenAI Responses',
   description:
-    'The protocol of the `openai` clients: `model` is the template. A field that is not supported is refused by name, never ignored.',
+    "The same agents and runs for OpenAI's clients: `model` is the template, a response is a run, a conversation an agent. Errors have OpenAI's shape.",
   operations: {
-    createResponse: operation(createResponse, answers, {
-      refusal,
-      headers: ['Idempotency-Key', 'Prefer', 'If-Match'],
-      problems: [...sendProblems, ...runEnds, 'not_last_run'],
-      example: { model: 'support', input: 'Where is my order?' },
-    }),
-    getResponse: operation(getResponse, answers, {
-      refusal,
-      problems: ['run_not_found', 'agent_not_found', 'cursor_expired', 'invalid_cursor'],
-    }),
-    cancelResponse: operation(
-      cancelResponse,
-      { 200: json(response, 'The response as it stands now', { ...exampleResponse, status: 'cancelled', output: [] }) },
-      { refusal, problems: ['run_not_found', 'agent_not_found', 'cursor_expired'] },
+    createResponse: operation(
+      createResponse,
+      { 200: streamed },
+      {
+        // What a message may be refused for, and a model that does not exist, which is 404 here.
+        problems: [...(messages.operations['sendMessage']?.problems ?? []), 'not_last_run', 'run_not_found'],
+        headers: ['Idempotency-Key', 'Prefer'],
+        refusal: { ...refusal, alsoStatuses: [404] },
+        example: { model: 'support', input: 'Where is my order?', metadata: { order: '17' } },
+      },
     ),
+    getResponse: operation(getResponse, { 200: streamed }, { problems: ['run_not_found', 'invalid_cursor', 'cursor_expired'], refusal }),
+    cancelResponse: operation(cancelResponse, { 200: answer }, { problems: ['run_not_found'], refusal, headers: ['Idempotency-Key'] }),
   },
 }
