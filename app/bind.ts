@@ -6,7 +6,7 @@ import { redact } from '#lib/core/redact'
 import { handle } from '#lib/http/handle'
 import type { Endpoint } from '#lib/http/endpoint'
 import type { RouteMethods } from '#lib/http/handle'
-import { respondWithProblem } from '#lib/http/problem'
+import { respondWithProblem, type ShapeError } from '#lib/http/problem'
 
 type Services = Awaited<ReturnType<typeof baton>>
 
@@ -33,6 +33,11 @@ function background(work: Promise<unknown>): void {
 /** Binds endpoint values of one address to a Next route: `export const { GET, POST, ... } = bind(list, create)`. */
 export function bind(...endpoints: readonly Endpoint<Services>[]): RouteMethods {
   return handle(endpoints, { services: baton, background, fallbackLog })
+}
+
+/** Answers that there is nothing at an address of a dialect, in its shape of errors. */
+export function bindNothing(shapeError: ShapeError): RouteMethods {
+  return handle([], { services: baton, background, fallbackLog, shapeError })
 }
 
 /** A handler of a route that is not made of endpoints (Inngest's): what it throws, bad configuration above all, is answered as a problem. */

@@ -114,6 +114,7 @@ async function compose(config: Config): Promise<Services> {
       metricsToken: config.metricsToken,
       clock,
       hasKeys: () => store.hasKeys(config.environment),
+      supabase: config.supabase,
     }),
     clock,
     ids,

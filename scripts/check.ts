@@ -30,6 +30,7 @@ const steps: readonly Step[] = [
   { name: 'format', package: 'oxfmt', bin: 'oxfmt', args: ['--check', '.'], limitS: 60 },
   { name: 'lint', package: 'oxlint', bin: 'oxlint', args: ['--deny-warnings'], limitS: 120 },
   { name: 'types', package: 'typescript', bin: 'tsc', args: [], limitS: 120 },
+  { name: 'client', package: 'typescript', bin: 'tsc', args: ['-p', 'lib/client'], limitS: 120 },
   { name: 'unused', package: 'knip', bin: 'knip', args: ['--no-progress', '--treat-config-hints-as-errors'], limitS: 120 },
   { name: 'build', package: 'next', bin: 'next', args: ['build'], limitS: 300 },
   {

@@ -12,6 +12,8 @@ export interface Trip {
 export interface Proxy {
   url: string
   trips: Trip[]
+  /** Cuts every connection that is open now. */
+  cut(): void
   close(): Promise<void>
 }
 
@@ -65,6 +67,7 @@ export async function startProxy(
   return {
     url: `http://127.0.0.1:${own}`,
     trips,
+    cut: () => server.closeAllConnections(),
     async close() {
       agent.destroy()
       server.closeAllConnections()

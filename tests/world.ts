@@ -9,6 +9,7 @@ import type { RunView } from '#lib/core/store'
 import { poll } from '#local/poll'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
+import { checkAnswers, checkEvent } from '#tests/answers'
 
 /** One answer of the scripted model, as a caller writes it. */
 export type Answer = Partial<ScriptedAnswer>
@@ -100,6 +101,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
+  const endChecks = checkAnswers(() => stack.info.baseUrls)
 
   const http: World['http'] = async (method, path, body, headers = {}, server = 0) => {
     const json =
@@ -133,9 +135,15 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
         headers: { accept: 'text/event-stream', ...Object.fromEntries(new Headers(init?.headers)) },
       })
       if (response.status !== 200 || response.body === null) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+      // A dialect's stream has frames of its own.
+      const isEvents = /^\/api\/(?:agents?|runs)\//.test(path)
       const frames: Frame[] = []
       const parser = createParser({
-        onEvent: ({ id, event, data: text }) => void frames.push({ id, event, data: JSON.parse(text) as Record<string, unknown> }),
+        onEvent({ id, event, data: text }) {
+          const shown = JSON.parse(text) as Record<string, unknown>
+          if (isEvents) checkEvent(shown)
+          frames.push({ id, event, data: shown })
+        },
       })
       const decoder = new TextDecoder()
       let handed = 0
@@ -178,6 +186,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       await pool.end()
       await stack.stop()
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+      endChecks()
     },
   }
 }

@@ -12,6 +12,7 @@ const users = {
   allowAnonymous: false,
   enabled: false,
 }
+const supabase = { url: 'http://127.0.0.1:1', secretKey: 'sb_secret_x' }
 const nothing: AccessConfig = { required: true, adminKey: null, users }
 
 function accessWith(
@@ -19,7 +20,7 @@ function accessWith(
   hasKeys: () => Promise<boolean>,
 ): { isSetUp: () => Promise<boolean>; wait: (ms: number) => void } {
   let now = 0
-  const { isSetUp } = createAccess({ access, metricsToken: null, clock: { now: () => now, monotonic: () => now }, hasKeys })
+  const { isSetUp } = createAccess({ access, metricsToken: null, clock: { now: () => now, monotonic: () => now }, hasKeys, supabase })
   return { isSetUp, wait: (ms) => void (now += ms) }
 }
 
@@ -56,6 +57,7 @@ test('the admin key is itself and nothing like it', () => {
     metricsToken: null,
     clock: { now: () => 0, monotonic: () => 0 },
     hasKeys: () => Promise.resolve(false),
+    supabase,
   })
   expect([adminKey, `${adminKey}x`, adminKey.slice(1), '', ` ${adminKey}`].map(isAdminKey)).toEqual([true, false, false, false, false])
   const none = createAccess({
@@ -63,6 +65,7 @@ test('the admin key is itself and nothing like it', () => {
     metricsToken: null,
     clock: { now: () => 0, monotonic: () => 0 },
     hasKeys: () => Promise.resolve(false),
+    supabase,
   })
   expect([none.isAdminKey(''), none.isAdminKey('null')]).toEqual([false, false])
 })

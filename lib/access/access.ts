@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { createSignIn } from '#lib/access/sign-in'
 import { createUserCheck } from '#lib/access/users'
 import type { AccessConfig } from '#lib/core/config'
 import type { AccessPort, Clock } from '#lib/core/ports'
@@ -13,8 +14,10 @@ export function createAccess(options: {
   clock: Pick<Clock, 'now' | 'monotonic'>
   /** Whether any API key could let anybody in. */
   hasKeys: () => Promise<boolean>
+  /** The Supabase project whose users may sign in. */
+  supabase: { url: string; secretKey: string }
 }): AccessPort {
-  const { access, clock, hasKeys } = options
+  const { access, clock, hasKeys, supabase } = options
   const adminHash = access.adminKey === null ? null : sha256(access.adminKey)
   const metricsHash = options.metricsToken === null ? null : sha256(options.metricsToken)
   let setUp = access.adminKey !== null || access.users.enabled
@@ -25,6 +28,7 @@ export function createAccess(options: {
     isAdminKey: (text) => adminHash !== null && timingSafeEqual(sha256(text), adminHash),
     isMetricsToken: (text) => metricsHash !== null && timingSafeEqual(sha256(text), metricsHash),
     verifyUser: createUserCheck(access.users, () => clock.now()),
+    signIn: access.users.enabled ? createSignIn(supabase) : null,
     async isSetUp() {
       if (setUp) return true
       const now = clock.monotonic()

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { AgentUid } from '#lib/core/ids'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { agentLinks } from '#lib/api/links'
 import { sealedWebhook } from '#lib/api/messages'
 import { narrowingOf, overridesOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
@@ -127,8 +128,9 @@ export const getAgent = endpoint({
   async handler({ services, params, caller }) {
     const answer = await services.store.getAgent(authorityOf(services, caller), params.id, true)
     if (!answer.ok) throw refusalError(answer)
-    const { agent, cost } = answer
-    return json(200, { ...agent, runs: cost?.runs ?? 0, costMicros: cost?.costMicros ?? 0, costUsd: usd(cost?.costMicros ?? 0) })
+    const { agent, cost, tenant } = answer
+    const links = await agentLinks(services, tenant, agent)
+    return json(200, { ...agent, runs: cost?.runs ?? 0, costMicros: cost?.costMicros ?? 0, costUsd: usd(cost?.costMicros ?? 0), links })
   },
 })
 

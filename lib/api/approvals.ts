@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { approvalStates, type ApprovalView, type DecideRequest } from '#lib/core/approvals'
 import { BatonError } from '#lib/core/errors'
-import type { Refusal } from '#lib/core/store'
+import type { Authority, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
@@ -79,16 +79,27 @@ export const decideApproval = endpoint({
     const authority = authorityOf(services, caller)
     const known = await services.store.getApproval(authority, params.id, true)
     if (!known.ok) throw refusalError(known)
-    const answer = await services.store.decide(authority, checkedDecision(services, known.approval, body))
-    if (!answer.ok) throw refusedDecision(services, answer)
-    services.dispatch(answer.outbox)
-    tellWatchers(services, answer.run, answer.epoch)
+    const answer = await decideOne(services, authority, known.approval, body)
     return json(200, { ...approvalBody(answer.approval), replayed: answer.replayed, run: runBody(answer.run) })
   },
 })
 
+/** Decides about one call by the caller's authority and sends on what follows from it. Throws BatonError already_decided, too_late, ... */
+export async function decideOne(
+  services: Services,
+  authority: Authority,
+  approval: ApprovalView,
+  body: z.output<typeof decisionBody>,
+): Promise<{ approval: ApprovalView; replayed: boolean; run: RunView }> {
+  const answer = await services.store.decide(authority, await checkedDecision(services, approval, body))
+  if (!answer.ok) throw refusedDecision(services, answer)
+  services.dispatch(answer.outbox)
+  tellWatchers(services, answer.run, answer.epoch)
+  return answer
+}
+
 /** What is allowed must fit the tool as it is deployed now; it is looked at once more before it runs. Throws BatonError. */
-function checkedDecision(services: Services, approval: ApprovalView, body: z.output<typeof decisionBody>): DecideRequest {
+async function checkedDecision(services: Services, approval: ApprovalView, body: z.output<typeof decisionBody>): Promise<DecideRequest> {
   const { decision, input, note, always } = body
   if (always === true && approval.kind === 'unknown_outcome') {
     throw new BatonError('validation', 'always is about asks of the rules; here it is asked what becomes of one call. Nothing was decided.')
@@ -115,7 +126,7 @@ function checkedDecision(services: Services, approval: ApprovalView, body: z.out
     throw new BatonError('body_too_large', `An input may have ${services.config.maxMessageBytes} bytes; nothing was decided.`)
   }
   if (input !== undefined || fingerprint !== approval.fingerprint) {
-    const checked = tool.input.safeParse(input === undefined ? approval.input : input)
+    const checked = await tool.input.safeParseAsync(input === undefined ? approval.input : input)
     if (!checked.success) {
       const problems = checked.error.issues.map((issue) => ({
         in: 'body',

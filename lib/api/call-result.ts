@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
-import type { ToolOutput } from '#lib/core/run'
+import type { ToolCall, ToolOutput } from '#lib/core/run'
+import type { Authority, RunView } from '#lib/core/store'
 import { json } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
 import { idParams } from '#lib/api/schemas'
 import { tellWatchers } from '#lib/api/watchers'
 import { refusalError } from '#lib/engine/open'
-import { cut, outputOf } from '#lib/engine/run-tool'
+import { cut, outputOf } from '#lib/engine/output'
 import { verifyCallToken } from '#lib/http/token'
 import { refuse } from '#lib/http/validate'
 import type { Services } from '#lib/services'
@@ -28,31 +29,49 @@ export const giveResult = endpoint({
   async handler({ services, params, query, body, requestId }) {
     const claims = await verifyCallToken(query.token, services.config.encryptionKey)
     if (claims.callId !== params.id) throw new BatonError('unauthorized', 'The token is for another tool call; nothing was done.')
-    const { agentUid, callId } = claims
-    const output = cut(
-      body.error === undefined ? checked(services, claims, body.output) : errorOutput(body.error),
-      services.config.maxResultBytes,
-    )
-    const shownOutput = services.redact(output)
-    const answer = await services.store.callResult({
-      environment: services.config.environment,
-      agentUid,
-      callId,
-      state: body.error === undefined ? 'completed' : 'failed',
-      output,
-      ...(Object.is(shownOutput, output) ? {} : { shownOutput }),
-      requestId,
-    })
-    if (!answer.ok) {
-      const { outbox, ...refusal } = answer
-      if (Array.isArray(outbox)) services.dispatch(outbox)
-      throw refusalError({ ...refusal, ok: false, code: answer.code })
-    }
-    services.dispatch(answer.outbox)
-    tellWatchers(services, answer.run, answer.epoch)
-    return json(200, { callId, state: answer.call.state, runId: answer.run.id })
+    const { call, run } = await storeResult(services, claims, body, requestId)
+    return json(200, { callId: call.callId, state: call.state, runId: run.id })
   },
 })
+
+/** The call that a result is for. */
+type Call = Pick<Awaited<ReturnType<typeof verifyCallToken>>, 'agentUid' | 'callId' | 'template' | 'tool'>
+
+/**
+ * Keeps the one result of a call that waits outside. Who brings it stands behind the call's own address, or has an `authority` that may
+ * run the agent. Throws BatonError call_not_found, already_decided, too_late, validation.
+ */
+export async function storeResult(
+  services: Services,
+  { agentUid, callId, template, tool }: Call,
+  body: z.output<typeof resultBody>,
+  requestId: string,
+  authority?: Authority,
+): Promise<{ call: ToolCall; run: RunView }> {
+  const output = cut(
+    body.error === undefined ? checked(services, { template, tool }, body.output) : errorOutput(body.error),
+    services.config.maxResultBytes,
+  )
+  const shownOutput = services.redact(output)
+  const answer = await services.store.callResult({
+    environment: services.config.environment,
+    ...authority,
+    agentUid,
+    callId,
+    state: body.error === undefined ? 'completed' : 'failed',
+    output,
+    ...(Object.is(shownOutput, output) ? {} : { shownOutput }),
+    requestId,
+  })
+  if (!answer.ok) {
+    const { outbox, ...refusal } = answer
+    if (Array.isArray(outbox)) services.dispatch(outbox)
+    throw refusalError({ ...refusal, ok: false, code: answer.code })
+  }
+  services.dispatch(answer.outbox)
+  tellWatchers(services, answer.run, answer.epoch)
+  return answer
+}
 
 /** A result from outside fits what the tool says of its output, where it says so. Throws BatonError validation. */
 function checked(services: Services, claims: { template: string; tool: string }, output: unknown): ToolOutput {

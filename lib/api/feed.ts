@@ -25,6 +25,8 @@ export interface Follow extends Filter {
   endsWithRun: boolean
   /** True: it ends also when the run has paused and nothing has happened since, for nothing runs while somebody is asked. */
   endsPaused?: boolean
+  /** It ends as soon as all events up to this number have been shown: nothing runs, and nothing more is to be waited for. */
+  endsAt?: number
 }
 
 /** What a feed needs of the services. */
@@ -70,6 +72,7 @@ export async function feed(services: FeedServices, follow: Follow, stream: Out):
       if (await showPage(page, merger, follow, stream)) return stream.close()
       if (page.data.length === pageSize) continue
       show(merger.caughtUp(page), follow, stream)
+      if (follow.endsAt !== undefined && merger.cursor >= follow.endsAt) return stream.close()
       if (page.data.length > 0) look = shortestLookMs
       // What was here before the page and is still ahead of it tells of events that do not exist.
       frames = frames.filter((frame) => !before.has(frame) || !merger.isAhead(frame))

@@ -27,7 +27,7 @@ export const createKey = endpoint({
   }),
   async handler({ services, body, caller }) {
     const { text, stored } = services.makeKey(services.ids.make('key'))
-    const request = { ...stored, name: body.name, scopes: body.scopes, expiresAt: body.expiresAt ?? null }
+    const request = { ...stored, name: services.redact(body.name), scopes: body.scopes, expiresAt: body.expiresAt ?? null }
     const authority = authorityOf(services, caller)
     let answer = await services.store.createKey(authority, request)
     if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant']))))
@@ -73,7 +73,10 @@ export const patchKey = endpoint({
   params: idParams,
   body: z.strictObject({ name: name.exactOptional(), expiresAt: instant.nullable().exactOptional() }),
   async handler({ services, params, body, caller }) {
-    const answer = await services.store.patchKey(authorityOf(services, caller), params.id, body)
+    const answer = await services.store.patchKey(authorityOf(services, caller), params.id, {
+      ...body,
+      ...(body.name === undefined ? {} : { name: services.redact(body.name) }),
+    })
     if (!answer.ok) throw refusalError(answer)
     return json(200, answer.key)
   },

@@ -8,7 +8,12 @@ import { switchModes, switchScopePattern } from '#lib/core/switches'
 import { refusalError } from '#lib/engine/open'
 import type { Services } from '#lib/services'
 
-const scope = z.string().max(200).regex(switchScopePattern, 'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID')
+const scope = z
+  .string()
+  .max(200)
+  // As in budgets: ids of users are taken in any case.
+  .transform((text) => (text.startsWith('user:') ? text.toLowerCase() : text))
+  .pipe(z.string().regex(switchScopePattern, 'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID'))
 const reason = z.string().trim().min(1).max(500)
 const scopeParams = z.object({ scope })
 
@@ -33,7 +38,7 @@ export const setSwitch = endpoint({
   summary: 'Kill or hold a run, agent, user, key, tenant or everything',
   body: z.strictObject({ scope, mode: z.enum(switchModes), reason }),
   async handler({ services, body, caller, background }) {
-    const answer = await services.store.setSwitch(authorityOf(services, caller), body)
+    const answer = await services.store.setSwitch(authorityOf(services, caller), { ...body, reason: services.redact(body.reason) })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     const { agentUid, more, ended } = answer
@@ -52,7 +57,10 @@ export const liftSwitch = endpoint({
   params: scopeParams,
   query: z.object({ reason: reason.optional() }),
   async handler({ services, params, query, caller, background }) {
-    const answer = await services.store.liftSwitch(authorityOf(services, caller), { scope: params.scope, reason: query.reason ?? null })
+    const answer = await services.store.liftSwitch(authorityOf(services, caller), {
+      scope: params.scope,
+      reason: services.redact(query.reason ?? null),
+    })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     if (answer.more) background(workOff(services))

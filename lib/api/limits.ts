@@ -4,6 +4,7 @@ import { endpoint } from '#lib/api/endpoint'
 import { authorityOf } from '#lib/api/scope'
 import { BatonError } from '#lib/core/errors'
 import { defaultRates, limitFields, type LimitValues } from '#lib/core/rate'
+import { parseScope, scopeText } from '#lib/core/scope'
 import { refusalError } from '#lib/engine/open'
 
 const amount = z.int().nonnegative().max(1_000_000_000)
@@ -37,8 +38,8 @@ export const putLimit = endpoint({
   params: z.object({ scope: z.string().min(1).max(250) }),
   body: limitValues,
   async handler({ services, caller, params, body }) {
-    checkScope(params.scope, body)
-    const set = () => services.store.setLimit(authorityOf(services, caller), { scope: params.scope, values: body })
+    const scope = checkedScope(params.scope, body)
+    const set = () => services.store.setLimit(authorityOf(services, caller), { scope, values: body })
     let answer = await set()
     if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant'])))) answer = await set()
     if (!answer.ok) throw refusalError(answer)
@@ -47,12 +48,14 @@ export const putLimit = endpoint({
   },
 })
 
-function checkScope(scope: string, values: LimitValues): void {
-  const [kind = '', ...rest] = scope.split(':')
-  const id = rest.join(':')
+/** The one spelling of the scope, so that no limit is set which nothing ever looks for. Throws BatonError validation. */
+function checkedScope(given: string, values: LimitValues): string {
+  const [kind = '', ...rest] = given.split(':')
+  const parsed = parseScope(given)
+  const scope = kind === 'model' ? (/.\/./.test(rest.join(':')) ? given : null) : parsed === null ? null : scopeText(parsed)
   const fields = limitFields[kind]
   const all = ['user', 'key', 'agent'].includes(kind)
-  if (fields === undefined || (kind === 'tenant' ? scope !== 'tenant' : id === '' || (id === '*' && !all))) {
+  if (fields === undefined || scope === null || (parsed?.id === '*' && !all)) {
     const message =
       'is no scope of limits: use tenant, user:ID, key:ID, agent:ID, tool:NAME or model:PROVIDER/NAME; user:*, key:* and agent:* set all of theirs'
     throw refused([{ in: 'path', path: '/scope', message }])
@@ -62,6 +65,7 @@ function checkScope(scope: string, values: LimitValues): void {
     throw refused(
       foreign.map((field) => ({ in: 'body', path: `/${field}`, message: `is no limit of ${kind}: it takes ${fields.join(', ')}` })),
     )
+  return scope
 }
 
 function refused(problems: { in: string; path: string; message: string }[]): BatonError {

@@ -2,6 +2,17 @@ import type { AgentUid } from '#lib/core/ids'
 import type { Services } from '#lib/services'
 import { signStreamToken } from '#lib/http/token'
 
+/** Where to find an agent: `events` carries a read-only token as that of a run does. A name that is given anew is not covered by it. */
+export async function agentLinks(
+  services: Pick<Services, 'config' | 'clock'>,
+  tenantId: string,
+  { id, agentUid }: { id: string; agentUid: AgentUid },
+): Promise<{ agent: string; events: string }> {
+  const token = await signStreamToken({ kind: 'agent', id, agentUid, tenantId }, services.config.encryptionKey, services.clock.now())
+  const agent = `/api/agents/${encodeURIComponent(id)}`
+  return { agent, events: `${agent}/events?token=${token}` }
+}
+
 /** Where to follow a run: `events` carries a read-only token for browsers that cannot send headers (15 minutes). */
 export async function linksOf(
   services: Services,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
-import type { OpenRequest } from '#lib/core/store'
+import type { Authority, OpenRequest } from '#lib/core/store'
 import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
@@ -40,22 +40,15 @@ export const sendMessage = endpoint({
 /** Accepts the message, runs it as far as the caller waits, and answers (3-http-api, The main job). */
 export async function send(context: SendContext): Promise<Response> {
   const { services, request, prefer } = context
-  const start = services.clock.monotonic()
   const streams = request.headers.get('accept')?.includes('text/event-stream') ?? false
-  const executes = !prefer.respondAsync && (streams || prefer.waitMs > 0)
-  const opened = await accept(context, executes)
+  const begun = await begin(context, { executes: !prefer.respondAsync && (streams || prefer.waitMs > 0), streams })
+  const { opened, slice, headers } = begun
   const { answer } = opened
-  const slice = executes ? runIt(context, opened, start, streams ? null : prefer.waitMs) : null
-  const headers: Record<string, string> = {}
-  if (answer.replayed) headers['idempotent-replayed'] = 'true'
-  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
-  if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
-
   if (streams) {
     const { id: runId, firstSeq, lastSeq } = answer.run
     return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh: slice !== null || firstSeq === null, headers })
   }
-  const facts = await waitFor(context, opened, slice, start)
+  const facts = await waitFor(context, begun)
   if (isEnd(facts.state)) return endedAnswer(facts, headers)
   const links = await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId })
   const waits = await waitsOf(services, context.caller, facts)
@@ -75,7 +68,43 @@ export async function send(context: SendContext): Promise<Response> {
   )
 }
 
-async function accept(context: SendContext, execute: boolean): Promise<OpenedMessage> {
+/** How a message is sent: whether this process executes it, and what a dialect knows beside the native body. */
+export interface Sending {
+  executes: boolean
+  /** The caller is streamed to, so that the slice may last as long as the function. */
+  streams: boolean
+  /** Accepted only while this is the agent's last run. */
+  after?: string | null
+  /** What an Idempotency-Key stands for, where it is not the native body. */
+  hashed?: unknown
+  /** The kind of the message where the body says none. */
+  kind?: string
+}
+
+/** A message that was accepted, its slice where this process executes it, and the headers that every answer to it carries. */
+export interface Begun {
+  opened: OpenedMessage
+  slice: Slice | null
+  headers: Record<string, string>
+  /** When the request began, on the monotonic clock. */
+  start: number
+}
+
+/** The one way a message comes in, whatever its dialect: accepts it and starts its slice. Throws BatonError for every refusal. */
+export async function begin(context: SendContext, sending: Sending): Promise<Begun> {
+  const { services, prefer } = context
+  const start = services.clock.monotonic()
+  const opened = await accept(context, sending)
+  const { answer } = opened
+  const slice = sending.executes ? runIt(context, opened, start, sending.streams ? null : prefer.waitMs) : null
+  const headers: Record<string, string> = {}
+  if (answer.replayed) headers['idempotent-replayed'] = 'true'
+  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
+  if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
+  return { opened, slice, headers, start }
+}
+
+async function accept(context: SendContext, { executes, after = null, hashed, kind = 'message' }: Sending): Promise<OpenedMessage> {
   const { services, body, params, caller, request, rawBody, idempotencyKey } = context
   const bytes = jsonBytes(body.message)
   if (bytes > services.config.maxMessageBytes) {
@@ -93,16 +122,18 @@ async function accept(context: SendContext, execute: boolean): Promise<OpenedMes
       narrowed: narrowing === null || body.overrides === undefined ? null : { overrides: body.overrides, narrowing },
       agentName: params.id,
       template: body.template ?? null,
-      mustExist: readIfMatchAny(request.headers),
+      mustExist: readIfMatchAny(request.headers) || after !== null,
+      after,
       content: body.message,
-      kind: body.kind ?? 'message',
+      kind: body.kind ?? kind,
       metadata: body.metadata ?? {},
       onBusy: body.onBusy ?? null,
       limits: body.limits === undefined ? null : { ...body.limits },
       webhook: sealedWebhook(services, body.webhook),
       traceparent: services.telemetry.traceparent(),
-      idempotency: idempotencyKey === null || rawBody === null ? null : { key: idempotencyKey, hash: hashOf(request, body) },
-      execute,
+      idempotency:
+        idempotencyKey === null || rawBody === null ? null : { key: idempotencyKey, hash: hashOf(request, hashed ?? hashedBody(body)) },
+      execute: executes,
     },
     services.ensureTenant,
   )
@@ -115,9 +146,12 @@ export function sealedWebhook(services: Services, webhook: SendBody['webhook']):
   return { url, secret: webhook.secret === undefined ? null : services.sealSecret(webhook.secret) }
 }
 
-function hashOf(request: Request, body: SendBody): string {
-  const { webhook, ...rest } = body
-  return sha256Hex(`${request.method} ${new URL(request.url).pathname} ${canonicalJson({ ...rest, webhook: webhook?.url ?? null })}`)
+function hashedBody({ webhook, ...rest }: SendBody): unknown {
+  return { ...rest, webhook: webhook?.url ?? null }
+}
+
+function hashOf(request: Request, hashed: unknown): string {
+  return sha256Hex(`${request.method} ${new URL(request.url).pathname} ${canonicalJson(hashed)}`)
 }
 
 function runIt(context: SendContext, opened: OpenedMessage, start: number, waitMs: number | null): Slice | null {
@@ -152,17 +186,14 @@ function armDeadMan(services: Services, slice: Slice): void {
 }
 
 /** What the caller is told: the slice's own result, or the row after waiting for a run that somebody else executes. */
-async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice | null, start: number): Promise<RunFacts> {
-  const { services, prefer, request, caller } = context
+export async function waitFor(context: SendContext, { opened, slice, start }: Begun): Promise<RunFacts> {
+  const { services, prefer, request } = context
   const { run } = opened.answer
   const facts = factsOf(run)
   if (slice === null) {
     // Nothing runs while a person is asked: neither does the wait for it.
     if (prefer.respondAsync || prefer.waitMs === 0 || opened.answer.blockedBy !== null) return facts
-    // The answer to its own message is for who may only send, too; elsewhere reading takes a right of its own.
-    const { tenant, agentUid } = opened.answer
-    const authority = { ...authorityOf(services, caller), credential: { stream: { tenant, agentUid } } }
-    return factsOf(await waitForRun(services, authority, run.id, prefer.waitMs, request.signal))
+    return factsOf(await waitForRun(services, ownAuthority(context, opened.answer), run.id, prefer.waitMs, request.signal))
   }
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)
@@ -183,6 +214,14 @@ async function waitFor(context: SendContext, opened: OpenedMessage, slice: Slice
   }
   const { state, stopReason, output, usage, costMicros, lastSeq } = advanced
   return { ...facts, state, stopReason, output, usage, costMicros, lastSeq, error: slice.session.error }
+}
+
+/** The answer to its own message is for who may only send, too; elsewhere reading takes a right of its own. */
+export function ownAuthority(
+  { services, caller }: Pick<SendContext, 'services' | 'caller'>,
+  { tenant, agentUid }: Pick<OpenedMessage['answer'], 'tenant' | 'agentUid'>,
+): Authority {
+  return { ...authorityOf(services, caller), credential: { stream: { tenant, agentUid } } }
 }
 
 /** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */

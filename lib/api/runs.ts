@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RunId } from '#lib/core/ids'
+import type { AgentUid, RunId } from '#lib/core/ids'
 import { isEnd, runState, stopReason } from '#lib/core/run'
 import type { Authority, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
@@ -74,13 +74,18 @@ function matches(header: string, etag: string): boolean {
   return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '') === etag)
 }
 
+const seconds = z.coerce
+  .number()
+  .pipe(z.number().min(0).max(300))
+  .meta({ override: { type: 'number', minimum: 0, maximum: 300 }, description: 'Seconds to wait for the end' })
+
 /** GET /api/runs/{id}: with `wait` a long poll, which answers when the run has ended or, with If-None-Match, when it has changed. */
 export const getRun = endpoint({
   method: 'GET',
   path: '/api/runs/{id}',
   summary: 'Read a run; ?wait=20 waits for its end',
   params: idParams,
-  query: z.object({ wait: z.coerce.number().pipe(z.number().min(0).max(300)).default(0) }),
+  query: z.object({ wait: seconds.default(0) }),
   async handler({ services, request, params, query, caller }) {
     const known = request.headers.get('if-none-match')
     const mostMs = services.config.maxDurationMs - services.config.hardMarginMs
@@ -142,7 +147,24 @@ export const interruptAgent = endpoint({
     ),
 })
 
-async function stop(
+/** Asks a run to end, its executor too where it has one (`halt`). Throws BatonError run_not_found, agent_not_found. */
+export async function stopRun(
+  services: Services,
+  caller: Caller,
+  target: { agent?: string; runId?: string },
+  kind: 'cancelled' | 'interrupted',
+  note: string | null,
+  background: (work: Promise<unknown>) => void,
+): Promise<{ halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView }> {
+  const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
+  if (!answer.ok) throw refusalError(answer)
+  services.dispatch(answer.outbox ?? [])
+  if (answer.halt && answer.run !== undefined) background(services.live.halt({ agentUid: answer.agentUid, runId: answer.run.id }))
+  return answer
+}
+
+/** The same, answered as the native API does: 200 when it has ended, 202 when its executor has been asked. */
+export async function stop(
   services: Services,
   caller: Caller,
   target: { agent?: string; runId?: string },
@@ -150,11 +172,8 @@ async function stop(
   note: string | null,
   background: (work: Promise<unknown>) => void,
 ): Promise<Response> {
-  const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
-  if (!answer.ok) throw refusalError(answer)
-  services.dispatch(answer.outbox ?? [])
+  const answer = await stopRun(services, caller, target, kind, note, background)
   if (answer.run === undefined) return json(200, { stopped: false, run: null })
-  if (answer.halt) background(services.live.halt({ agentUid: answer.agentUid, runId: answer.run.id }))
   // 202: the executor has been asked and ends the run with its next commit or heartbeat.
   return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
 }

@@ -41,7 +41,7 @@ export const createWebhook = endpoint({
       webhook: services.ids.make('whe'),
       url: address,
       events: body.events ?? null,
-      description: body.description ?? null,
+      description: services.redact(body.description ?? null),
       sealed: services.sealSecret(plain),
       most: mostWebhooks,
     }
@@ -100,7 +100,7 @@ export const patchWebhook = endpoint({
     const patch = {
       ...(body.url === undefined ? {} : { url: await checkedAddress(services, caller, 'webhook.update', params.id, body.url) }),
       ...(body.events === undefined ? {} : { events: body.events }),
-      ...(body.description === undefined ? {} : { description: body.description }),
+      ...(body.description === undefined ? {} : { description: services.redact(body.description) }),
       ...(body.enabled === undefined ? {} : { enabled: body.enabled }),
     }
     const answer = await services.store.patchWebhook(authorityOf(services, caller), params.id, patch)

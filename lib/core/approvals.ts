@@ -98,8 +98,8 @@ export interface DecideRequest {
   fingerprint?: string
 }
 
-/** The result of a call that waited outside. */
-export interface CallResultRequest {
+/** The result of a call that waited outside: from the call's own signed address, or by a caller's authority. */
+export interface CallResultRequest extends Partial<Pick<Authority, 'credential'>> {
   environment: string
   agentUid: AgentUid
   callId: string

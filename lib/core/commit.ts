@@ -51,6 +51,8 @@ export interface CallWrite extends Guarded, HookDecided {
   shownOutput?: ToolOutput | null
   /** What the call costs when it starts, in micro-dollars, as its tool says. */
   costMicros?: number
+  /** True for an outcome of a call whose tool was never run: what it was charged at its start is given back. */
+  unbegun?: true
 }
 
 /** Money to hold back before a model call (2-run-contract, invariant 9). */

@@ -130,7 +130,7 @@ export interface Store
     authority: Authority,
     agent: string,
     withCost?: boolean,
-  ): Promise<{ ok: true; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
+  ): Promise<{ ok: true; tenant: string; agent: AgentView; cost: { runs: number; costMicros: number } | null } | Refusal>
   patchAgent(
     authority: Authority,
     agent: string,
@@ -151,7 +151,7 @@ export interface Store
     target: { agent?: string; runId?: string },
     kind: 'interrupted' | 'cancelled',
     note: string | null,
-  ): Promise<{ ok: true; halt: boolean; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
+  ): Promise<{ ok: true; halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
   retry(
     authority: Authority,
     request: { runId: string; newRunId: RunId; versions: Record<string, string>; settings: AgentSettings | null },

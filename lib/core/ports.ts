@@ -76,6 +76,8 @@ export interface ModelAnswer {
 
 /** The tokens a call may cost at most, counted before it is made. */
 export interface Estimate {
+  /** True where the opening message alone decides: instructions, tools and history add nothing (scripts that name their usage). */
+  fixed?: boolean
   inputTokens: number
   outputTokens: number
   /** The shortest answer worth having, for models whose output can be cut by maxOutputTokens; absent where it cannot. */
@@ -155,6 +157,8 @@ export interface AccessPort {
   verifyUser(token: string): Promise<{ id: string; tenant: string }>
   /** False where nothing could ever let anybody in: no key, no admin key, no users. */
   isSetUp(): Promise<boolean>
+  /** Trades e-mail and password for a user's token, good for so many milliseconds; null where no users may call. Throws BatonError as verifyUser. */
+  signIn: ((email: string, password: string) => Promise<{ token: string; forMs: number }>) | null
 }
 
 /** Counts what only this process sees (lib/core/metrics); told to the database beside the work. Never throws. */

@@ -45,6 +45,8 @@ export interface OpenRequest extends Authority {
     uid: AgentUid
     mustExist: boolean
     template: string | null
+    /** The agent's last run must be this one, else not_last_run. */
+    after?: string
     metadata?: Record<string, unknown>
   } & Narrowed
   /** Deployed templates and the version of each. */

@@ -9,6 +9,7 @@ import {
 import type { AnyTool } from '#lib/core/define'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { NewEvent } from '#lib/core/commit'
+import { outputOf } from '#lib/engine/output'
 import type { Session } from '#lib/engine/session'
 
 /** What the hooks before a tool have decided; `hook` names the one that did. */
@@ -67,13 +68,7 @@ export async function askHook<Answer>(
  * Asks the hooks before a tool, each with what the one before has made of the input. What fails or cannot be understood denies the
  * call. Rejects with the reason of the slice's signal alone.
  */
-export async function preToolUse(
-  session: Session,
-  tool: AnyTool,
-  call: ToolCall,
-  data: unknown,
-  outputOf: (value: unknown) => ToolOutput,
-): Promise<BeforeTool> {
+export async function preToolUse(session: Session, tool: AnyTool, call: ToolCall, data: unknown): Promise<BeforeTool> {
   const before: Extract<BeforeTool, { kind: 'run' }> = { kind: 'run', input: call.input, data, changedBy: [] }
   for (const hook of hooksAt(session, 'preToolUse')) {
     const deny = (reason: string): BeforeTool => ({ kind: 'deny', hook: hook.name, reason })
@@ -103,7 +98,6 @@ export async function postToolUse(
   call: ToolCall,
   input: unknown,
   first: HookOutcome,
-  outputOf: (value: unknown) => ToolOutput,
 ): Promise<{ output: ToolOutput; replacedBy: string[]; events: NewEvent[] }> {
   const result = { output: first.output, replacedBy: [] as string[], events: [] as NewEvent[] }
   for (const hook of hooksAt(session, 'postToolUse')) {

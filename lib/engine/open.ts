@@ -17,6 +17,8 @@ export interface MessageRequest {
   agentName: string
   template: string | null
   mustExist: boolean
+  /** Accepted only while this is the agent's last run; null where the caller names none. */
+  after?: string | null
   content: Extract<ModelMessage, { role: 'user' }>['content']
   kind: string
   metadata: Record<string, unknown>
@@ -58,7 +60,13 @@ export async function openMessage(services: EngineServices, message: MessageRequ
   const reserve = firstReserve(template)
   const request: OpenRequest = {
     ...message.authority,
-    agent: { name: message.agentName, uid: ids.uuid(), mustExist: message.mustExist, template: message.template },
+    agent: {
+      name: message.agentName,
+      uid: ids.uuid(),
+      mustExist: message.mustExist,
+      template: message.template,
+      ...(message.after == null ? {} : { after: message.after }),
+    },
     versions: templates.versions,
     settings: template === null ? null : templates.settings(template),
     run: {
@@ -112,7 +120,7 @@ function firstReservation(services: EngineServices, template: string | null, mes
     modelCall: 0,
     maxOutputTokens: 0,
   })
-  return { ...base, ...reservationOf(estimate, services.price(model)) }
+  return estimate.fixed === true ? { ...base, ...reservationOf(estimate, services.price(model)) } : base
 }
 
 function unknownTemplate(id: string, known: readonly string[]): BatonError {
@@ -153,6 +161,7 @@ const refusals: Record<string, string> = {
   call_not_found: 'There is no tool call of this id.',
   already_decided: 'It has been decided already; what stands there is final and nothing was changed.',
   too_late: 'The time for an answer is over; what the template says for that case has been done.',
+  not_last_run: 'The conversation has gone on since that run, so that nothing can follow it; nothing was kept.',
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 

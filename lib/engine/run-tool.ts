@@ -4,6 +4,7 @@ import type { CallWrite, NewEvent } from '#lib/core/commit'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { postToolUse, preToolUse, preToolUseMs, type BeforeTool } from '#lib/engine/hooks'
 import { LeaseLost } from '#lib/engine/lease'
+import { cut, errorOutput, errorText, outputOf } from '#lib/engine/output'
 import { askedAgain } from '#lib/engine/permission'
 import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
@@ -37,7 +38,7 @@ export function roomFor(session: Session, name: string): number {
 }
 
 /** What became of a call, before its output is cut for the record. */
-interface Done extends Pick<CallWrite, 'state' | 'note' | 'hook' | 'approval'> {
+interface Done extends Pick<CallWrite, 'state' | 'note' | 'hook' | 'approval' | 'unbegun'> {
   output: ToolOutput | null
 }
 type Runnable = AnyTool & Required<Pick<AnyTool, 'run'>>
@@ -61,22 +62,34 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
   const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)
   if (tool?.run === undefined) {
     const message = 'This tool is no longer deployed; the call was not executed. (tool_removed)'
-    return { state: 'sealed', output: text(message), note: 'tool_removed' }
+    return { state: 'sealed', output: errorText(message), note: 'tool_removed', unbegun: true }
   }
   // The record may be older than this code: what is stored is validated again before it is used.
   const input = await tool.input.safeParseAsync(call.input)
   const broken = brokenApproval(call, tool, input.success)
-  if (broken !== null) return { state: 'failed', output: error('approval_void', broken), note: 'approval void' }
-  if (!input.success) return { state: 'failed', output: error('validation', `The arguments do not match the tool: ${input.error.message}`) }
+  if (broken !== null) return { state: 'failed', output: errorOutput('approval_void', broken), note: 'approval void', unbegun: true }
+  if (!input.success) {
+    return {
+      state: 'failed',
+      output: errorOutput('validation', `The arguments do not match the tool: ${input.error.message}`),
+      unbegun: true,
+    }
+  }
   let before: BeforeTool
   try {
-    before = await preToolUse(session, tool, call, input.data, outputOf)
+    before = await preToolUse(session, tool, call, input.data)
   } catch {
     return notBegun(session, call)
   }
   if (before.kind === 'deny') {
     const { hook, reason } = before
-    return { state: 'denied', output: error('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+    return {
+      state: 'denied',
+      output: errorOutput('denied', reason),
+      note: reason,
+      hook: { name: hook, decision: 'refused', reason },
+      unbegun: true,
+    }
   }
   if (before.kind === 'result') {
     const reason = `hook ${before.hook} gave the result; the tool was not executed`
@@ -85,22 +98,34 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
       output: before.output,
       note: reason,
       hook: { name: before.hook, decision: 'recorded', reason },
+      unbegun: true,
     } as const
     return afterwards(session, call, call.input, given, outcome, false)
   }
   if (before.changedBy.length > 0 && call.approval != null) {
     const hook = before.changedBy.join(', ')
     const reason = `The hook ${hook} changed the arguments that a person had approved; the call was not executed.`
-    return { state: 'denied', output: error('denied', reason), note: reason, hook: { name: hook, decision: 'refused', reason } }
+    return {
+      state: 'denied',
+      output: errorOutput('denied', reason),
+      note: reason,
+      hook: { name: hook, decision: 'refused', reason },
+      unbegun: true,
+    }
   }
   // What a hook has waited is missing now: a `once` tool starts only if its whole time-out fits before the hard limit (invariant 4).
   const late = call.effect === 'once' && preToolUseMs(session) > 0 && toolTimeout(session, call.name) > session.leftMs()
   if (late) return notBegun(session, call)
   if (session.expired()) {
-    return { state: 'denied', output: error('authority_expired', 'The authority of the run has expired.'), note: 'authority_expired' }
+    return {
+      state: 'denied',
+      output: errorOutput('authority_expired', 'The authority of the run has expired.'),
+      note: 'authority_expired',
+      unbegun: true,
+    }
   }
   const limited = await toolRefusal(session, tool.name)
-  if (limited !== null) return { state: 'failed', output: limited, note: 'rate_limited' }
+  if (limited !== null) return { state: 'failed', output: limited, note: 'rate_limited', unbegun: true }
   const done = await execute(session, call, tool as Runnable, before, outcome)
   const output = done?.output ?? null
   if (done === null || output === null || done.state === 'sealed' || (done.state === 'failed' && session.signal.aborted)) return done
@@ -117,7 +142,7 @@ async function afterwards(
   executed: boolean,
 ): Promise<Done> {
   const state = done.state === 'failed' ? 'failed' : 'completed'
-  const after = await postToolUse(session, call, input, { state, output: done.output, executed }, outputOf)
+  const after = await postToolUse(session, call, input, { state, output: done.output, executed })
   outcome.events.push(...after.events)
   const changes = after.replacedBy.map((name) => `hook ${name} replaced the output`)
   return noted({ ...done, output: after.output }, changes)
@@ -131,7 +156,12 @@ function noted<Ended extends Done>(done: Ended, more: readonly string[]): Ended 
 function notBegun(session: Session, call: ToolCall): Done | null {
   const reason: unknown = session.signal.reason
   if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once') return null
-  return { state: 'sealed', output: text('The call was stopped before it began; it was not executed.'), note: 'not_begun' }
+  return {
+    state: 'sealed',
+    output: errorText('The call was stopped before it began; it was not executed.'),
+    note: 'not_begun',
+    unbegun: true,
+  }
 }
 
 /** The effect itself, with its time-out; null where it must stay open. Never throws. */
@@ -200,7 +230,7 @@ async function execute(
     revoked = true
     outcome.values = {}
     if (signal.aborted) return aborted(session, call, timeout.signal, false)
-    return { state: 'failed', output: error('tool_error', thrown instanceof Error ? thrown.message : String(thrown)) }
+    return { state: 'failed', output: errorOutput('tool_error', thrown instanceof Error ? thrown.message : String(thrown)) }
   } finally {
     revoked = true
     clearTimeout(timer)
@@ -242,7 +272,7 @@ function aborted(session: Session, call: ToolCall, timeout: AbortSignal, running
   const state = call.effect === 'once' ? 'sealed' : 'failed'
   if (timeout.aborted && !session.signal.aborted) {
     if (asks(session, call)) return unknownOutcome(session, call, `The tool did not end in time.${still}`)
-    return { state, output: text(`The tool did not end in time.${still}${unknown}`), note: 'timeout' }
+    return { state, output: errorText(`The tool did not end in time.${still}${unknown}`), note: 'timeout' }
   }
   const reason: unknown = session.signal.reason
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
@@ -250,7 +280,7 @@ function aborted(session: Session, call: ToolCall, timeout: AbortSignal, running
   // A run that was stopped ends: there is nobody to ask for it.
   if (reason instanceof Stopped && reason.why === 'hard_limit' && asks(session, call))
     return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
-  return { state, output: text(`The call was stopped before it ended.${still}${unknown}`), note: 'aborted' }
+  return { state, output: errorText(`The call was stopped before it ended.${still}${unknown}`), note: 'aborted' }
 }
 
 /** True where the template wants a person to say what becomes of a call that may have happened. */
@@ -261,31 +291,4 @@ function asks(session: Session, call: ToolCall): boolean {
 function unknownOutcome(session: Session, call: ToolCall, why: string): Done {
   const { state, output, note, approval } = askedAgain(session, call, why)
   return { state, output, ...(note === undefined ? {} : { note }), ...(approval === undefined ? {} : { approval }) }
-}
-
-const text = (value: string): ToolOutput => ({ type: 'error-text', value })
-
-function error(errorType: string, message: string): ToolOutput {
-  return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
-}
-
-/** A tool's result in the form that the model sees. */
-export function outputOf(result: unknown): ToolOutput {
-  if (typeof result === 'string') return { type: 'text', value: result }
-  const json = JSON.stringify(result ?? null)
-  return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
-}
-
-/** Results over the limit are cut with a note, so that one tool cannot fill the window. */
-export function cut(output: ToolOutput, maxBytes: number): ToolOutput {
-  const bytes = Buffer.byteLength(JSON.stringify(output))
-  if (bytes <= maxBytes) return output
-  const whole = typeof output.value === 'string' ? output.value : JSON.stringify(output.value)
-  const kept = Buffer.from(whole)
-    .subarray(0, maxBytes - 200)
-    .toString('utf8')
-  return {
-    type: output.type.startsWith('error') ? 'error-text' : 'text',
-    value: `${kept}\n[cut: ${bytes} bytes, the first ${maxBytes} are kept]`,
-  }
 }

@@ -4,6 +4,7 @@ import { keyStart } from '#lib/core/keys'
 import type { AccessPort } from '#lib/core/ports'
 import type { Credential } from '#lib/core/store'
 import { sha256Hex } from '#lib/http/json'
+import { checkSessionRequest, sessionOf } from '#lib/http/session'
 import { verifyStreamToken } from '#lib/http/token'
 
 /** Who asks. The database resolves the credential: what it may do and where it belongs. */
@@ -85,19 +86,32 @@ async function identify(admission: Admission): Promise<Caller> {
   if (header === null) {
     const byToken = await identifyByToken(admission)
     if (byToken !== null) return byToken
+    const session = sessionOf(request, { ...config, now: admission.now })
+    if (session !== null) {
+      checkSessionRequest(request, session)
+      return callerWith(session.credential, admission)
+    }
     if (config.access.required || !config.local)
       throw new BatonError('unauthorized', 'Send Authorization: Bearer with an API key (bt_...) or the token of a signed-in user.')
     return callerOf('operator', { operator: { tenant: config.tenantId, name: 'local' } }, 'local', requestId)
   }
   const credential = bearerOf(header)
+  if (access === 'monitoring' && checks.isMetricsToken(credential))
+    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'metrics' } }, 'metrics', requestId)
+  return callerWith(credential, admission)
+}
+
+/** Who brings this text as credential: by header, or sealed in the console's cookie. Rejects with BatonError unauthorized or sign_in_unavailable. */
+export async function callerWith(
+  credential: string,
+  { config, checks, requestId }: Pick<Admission, 'config' | 'checks' | 'requestId'>,
+): Promise<Caller> {
   if (credential.startsWith(keyStart)) {
     const keyHash = sha256Hex(credential)
     return callerOf('key', { keyHash }, `key:${keyHash.slice(0, 16)}`, requestId)
   }
   if (checks.isAdminKey(credential))
     return callerOf('operator', { operator: { tenant: config.tenantId, name: 'admin' } }, 'admin', requestId)
-  if (access === 'monitoring' && checks.isMetricsToken(credential))
-    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'metrics' } }, 'metrics', requestId)
   const user = await checks.verifyUser(credential)
   return callerOf('user', { user }, `user:${user.id}`, requestId)
 }
@@ -138,8 +152,8 @@ export function withFields(caller: Caller, body: unknown, allowed: readonly stri
   return beyond.length === 0 ? caller : { ...caller, credential: { user: { ...credential.user, beyond } } }
 }
 
-/** Refuses what a web page of somebody else could send to a local server: names rebound to loopback, foreign origins, tunnels. */
-function checkLoopback(request: Request, config: Config): void {
+/** Refuses what a web page of somebody else could send to a local server: names rebound to loopback, foreign origins, tunnels. Throws BatonError. */
+export function checkLoopback(request: Request, config: Config): void {
   const hosts = [request.headers.get('host') ?? new URL(request.url).host, request.headers.get('x-forwarded-host')]
   for (const host of hosts) {
     if (host !== null && !isLoopbackHost(host)) {

@@ -7,6 +7,7 @@ import type { Body as GivenBody } from '#lib/http/body'
 import { withFields, type Access, type Caller } from '#lib/http/caller'
 import { readIdempotencyKey } from '#lib/http/prefer'
 import type { Prefer } from '#lib/http/prefer'
+import type { ShapeError } from '#lib/http/problem'
 import { check, refuse, strictly } from '#lib/http/validate'
 import type { FieldProblem } from '#lib/http/validate'
 import { BatonError } from '#lib/core/errors'
@@ -58,7 +59,7 @@ export interface Incoming<Services> extends Surroundings<Services> {
   body: GivenBody
 }
 
-/** What an author writes: the address, the schemas of the parts and of the answers by status, and the handler. */
+/** What an author writes: the address, the schemas of the parts, and the handler. What it answers is told in lib/api/openapi. */
 export interface EndpointDefinition<Services, Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodType> {
   method: Method
   /** As in OpenAPI: `/api/agents/{id}/messages`. */
@@ -69,10 +70,11 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   userFields?: readonly string[]
   /** `message`: the request sends one, to the agent that `{id}` names where it does; it counts against limits of messages too. */
   counts?: 'message'
+  /** Of a dialect: its own shape of errors instead of problem documents, also where the request does not come as far as the handler. */
+  shapeError?: ShapeError
   params?: Params
   query?: Query
   body?: Body
-  answers?: Record<number, z.ZodType>
   /** The answer of an endpoint that depends on nothing: given also where the services cannot be made. */
   alone?: () => Response
   handler(context: EndpointContext<Services, z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Response> | Response
@@ -85,11 +87,11 @@ export interface Endpoint<Services> {
   readonly summary: string
   readonly access: Access
   readonly counts: 'message' | 'request'
+  readonly shapeError: ShapeError | undefined
   readonly params: z.ZodObject
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
   readonly body: z.ZodType | null
-  readonly answers: Readonly<Record<number, z.ZodType>>
   readonly alone: (() => Response) | null
   /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
   respond(incoming: Incoming<Services>): Promise<Response>
@@ -105,7 +107,7 @@ export function endpointsFor<Services extends HttpServices>() {
     Query extends z.ZodObject = typeof noFields,
     Body extends z.ZodType = typeof emptyBody,
   >(definition: EndpointDefinition<Services, Params, Query, Body>): Endpoint<Services> {
-    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', answers = {} } = definition
+    const { method, path, summary, access = 'caller', userFields = [], counts = 'request', shapeError } = definition
     const name = `${method} ${path}`
     // Where a schema is left out its type parameter is the default, so that these three assertions hold.
     const params = definition.params ?? (noFields as z.ZodType as Params)
@@ -126,7 +128,7 @@ export function endpointsFor<Services extends HttpServices>() {
       summary,
       access,
       counts,
-      answers,
+      shapeError,
       alone: definition.alone ?? null,
       params,
       query,

@@ -26,7 +26,6 @@ const create = endpoint({
   summary: 'Create a thing',
   params: z.object({ id: z.string().max(5) }),
   body: z.object({ count: z.int(), note: z.string().default('none') }),
-  answers: { 201: z.object({ count: z.int() }) },
   handler: ({ body, rawBody, idempotencyKey }) => Response.json({ ...body, rawBody, idempotencyKey }, { status: 201 }),
 })
 

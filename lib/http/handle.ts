@@ -9,7 +9,7 @@ import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#l
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
 import { redact } from '#lib/core/redact'
-import { respondWithProblem, toBatonError } from '#lib/http/problem'
+import { respondWithProblem, toBatonError, type ShapeError } from '#lib/http/problem'
 import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
 
@@ -21,6 +21,8 @@ export interface HandleOptions<Services> {
   background: (work: Promise<unknown>) => void
   /** Where to complain when there are no services. */
   fallbackLog: Log
+  /** For addresses of a dialect at which there is nothing; endpoints bring their own. */
+  shapeError?: ShapeError
 }
 
 /** What a Next route file exports. */
@@ -37,6 +39,8 @@ export function handle<Services extends HttpServices>(
   const byMethod = new Map(endpoints.map((endpoint) => [endpoint.method, endpoint]))
   if (byMethod.size !== endpoints.length)
     throw new TypeError(`two endpoints have the same method: ${endpoints.map(({ method, path }) => `${method} ${path}`).join(', ')}`)
+  // One address speaks one dialect, whatever the method.
+  const shapeError = options.shapeError ?? endpoints.find((endpoint) => endpoint.shapeError !== undefined)?.shapeError
   const allow = [...methods.filter((method) => byMethod.has(method)), ...(byMethod.has('GET') ? ['HEAD'] : []), 'OPTIONS']
 
   async function serve(request: Request, method: Method | 'HEAD' | 'OPTIONS'): Promise<Response> {
@@ -49,7 +53,8 @@ export function handle<Services extends HttpServices>(
       if (alone != null) return finish(alone(), request, requestId, null)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
-      const response = respondWithProblem(error, { request, requestId, baseUrl: null, redact, log: options.fallbackLog })
+      const place = { request, requestId, baseUrl: null, redact, log: options.fallbackLog, shapeError }
+      const response = respondWithProblem(error, place)
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
@@ -78,7 +83,8 @@ export function handle<Services extends HttpServices>(
     const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) => {
       metrics.count('baton_errors_total', { code: toBatonError(error).code })
       const { config, redact: hide, log } = services
-      return respondWithProblem(await explained(error, services), { request, requestId, baseUrl: config.baseUrl, redact: hide, log })
+      const place = { request, requestId, baseUrl: config.baseUrl, redact: hide, log, shapeError }
+      return respondWithProblem(await explained(error, services), place)
     })
     const finished = finish(response, request, requestId, services, added)
     const ms = services.clock.monotonic() - from

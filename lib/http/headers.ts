@@ -17,6 +17,7 @@ const requestHeaders = [
   'last-event-id',
   'prefer',
   'x-baton-csrf',
+  'x-baton-steps',
   'x-request-id',
 ].join(', ')
 
@@ -29,8 +30,11 @@ const exposedHeaders = [
   'ratelimit-policy',
   'retry-after',
   'www-authenticate',
+  'x-baton-run-id',
   'x-request-id',
   'x-should-retry',
+  'x-workflow-run-id',
+  'x-workflow-stream-tail-index',
 ].join(', ')
 
 /** True for the question that browsers ask before a cross-origin request (Fetch standard, CORS-preflight). */

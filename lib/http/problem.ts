@@ -3,6 +3,24 @@ import type { ErrorCode } from '#lib/core/errors'
 import type { Log } from '#lib/core/ports'
 import type { Redact } from '#lib/core/redact'
 
+/** A problem document (RFC 9457) with its details: what a dialect makes its own error of. */
+export interface ProblemDocument extends Record<string, unknown> {
+  type: string
+  title: string
+  status: number
+  detail: string
+  instance: string
+  code: ErrorCode
+  requestId: string
+  retryable: boolean
+}
+
+/**
+ * How a protocol of somebody else words errors: the body (text as it stands, else JSON), and the status where it is not the problem's
+ * own; null for the problem document itself.
+ */
+export type ShapeError = (problem: ProblemDocument, request: Request) => { body: unknown; status?: number } | null
+
 /** Where a problem occurred; `baseUrl` null makes `type` a relative URI. */
 export interface ProblemPlace {
   request: Request
@@ -11,6 +29,8 @@ export interface ProblemPlace {
   /** Errors are made from what others have thrown: a document shows no secret. */
   redact: Redact
   log: Log
+  /** The address belongs to a dialect: its shape instead of a problem document. */
+  shapeError?: ShapeError | undefined
 }
 
 /** What an answer without `details.retryAfterMs` tells callers to wait when the code is retryable, in milliseconds. */
@@ -35,12 +55,10 @@ function retryAfterSeconds(code: ErrorCode, details: Record<string, unknown>): n
   return retryable && (status === 429 || status === 503) ? defaultRetryAfterMs / 1_000 : null
 }
 
-/** The RFC 9457 document of an error, with the headers that go with it. Details never override the standard members. */
-export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'log'>): Response {
-  const [status, title] = errorTable[error.code]
-  // A run that has ended answers the same however often it is asked: `final` says so.
-  const retryable = errorTable[error.code][2] && error.details['final'] !== true
-  const document = {
+/** The RFC 9457 document of an error. Details never override the standard members. */
+export function problemOf(error: BatonError, place: Omit<ProblemPlace, 'log' | 'shapeError'>): ProblemDocument {
+  const [status, title, mayHelp] = errorTable[error.code]
+  return {
     ...place.redact(error.details),
     type: `${place.baseUrl ?? ''}/docs/errors#${error.code}`,
     title,
@@ -49,15 +67,28 @@ export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'lo
     instance: new URL(place.request.url).pathname,
     code: error.code,
     requestId: place.requestId,
-    retryable,
+    // A run that has ended answers the same however often it is asked: `final` says so.
+    retryable: mayHelp && error.details['final'] !== true,
   }
-  const headers = new Headers({ ...error.headers, 'content-type': 'application/problem+json', 'x-should-retry': String(retryable) })
+}
+
+/** The answer to an error, as a problem document or in the shape of its dialect, with the headers that go with it. */
+export function problemResponse(error: BatonError, place: Omit<ProblemPlace, 'log'>): Response {
+  const problem = problemOf(error, place)
+  const shaped = place.shapeError?.(problem, place.request) ?? null
+  const asText = typeof shaped?.body === 'string'
+  const headers = new Headers({
+    ...error.headers,
+    'content-type': shaped === null ? 'application/problem+json' : `${asText ? 'text/plain' : 'application/json'}; charset=utf-8`,
+    'x-should-retry': String(problem.retryable),
+  })
   const seconds = retryAfterSeconds(error.code, error.details)
   if (seconds !== null) headers.set('retry-after', String(seconds))
   if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="baton"')
   const allow = error.details['allow']
   if (error.code === 'method_not_allowed' && Array.isArray(allow)) headers.set('allow', allow.join(', '))
-  return new Response(JSON.stringify(document), { status, headers })
+  const body = shaped === null ? problem : shaped.body
+  return new Response(typeof body === 'string' ? body : JSON.stringify(body), { status: shaped?.status ?? problem.status, headers })
 }
 
 /** Answers whatever was thrown with its problem document; what is no BatonError is logged with its stack and not shown. */

@@ -76,6 +76,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
           ? Promise.resolve({ id: token, tenant: 'ten_users' })
           : Promise.reject(new BatonError('unauthorized', 'The token is not valid.')),
       isSetUp: () => Promise.resolve(true),
+      signIn: null,
     },
     rates: { request: () => Promise.resolve({ verdict: unlimited, beside: null }) },
     telemetry: {

@@ -13,6 +13,9 @@ export interface FieldProblem {
   code?: ErrorCode
 }
 
+/** What is said of a field that the schema does not have. */
+export const unknownField = 'is not a known field'
+
 /** Problems that one answer lists; the rest are counted. */
 const maxProblems = 100
 
@@ -54,7 +57,7 @@ function problemsOf(part: FieldProblem['in'], schema: z.ZodType, issue: Issue, p
     return issue.keys.map((key) => ({
       in: part,
       path: `${path}/${pointerToken(key)}`,
-      message: 'is not a known field',
+      message: unknownField,
       ...(allowed === null ? {} : { allowed }),
     }))
   }

@@ -19,7 +19,7 @@ type Estimable = Parameters<ModelPort['estimate']>[0]
 
 /** What the answer will use: the script's word, else from its text, the same before the call and after it. */
 function usageOf(answer: ScriptedAnswer, request: Estimable): Estimate {
-  if (answer.usage !== undefined) return { inputTokens: answer.usage.input, outputTokens: answer.usage.output }
+  if (answer.usage !== undefined) return { inputTokens: answer.usage.input, outputTokens: answer.usage.output, fixed: true }
   const calls = answer.tools.length === 0 ? '' : JSON.stringify(answer.tools)
   return { inputTokens: estimateCall(request).inputTokens, outputTokens: Math.max(1, tokensOfText(piecesOf(answer).join('') + calls)) }
 }
@@ -83,7 +83,8 @@ export function createScriptedModel(options: { clock: Clock }): ModelPort {
         content.push({ type: 'tool-call', toolCallId, toolName: tool.name, input })
         calls.push(await requestedCall({ toolCallId, toolName: tool.name, input, malformed: false }, request.tools))
       }
-      const usage = { ...noUsage, ...usageOf(answer, request) }
+      const { inputTokens, outputTokens } = usageOf(answer, request)
+      const usage = { ...noUsage, inputTokens, outputTokens }
       const finish = answer.finish ?? (calls.length > 0 ? 'tool-calls' : 'stop')
       return { content, text, reasoning: '', calls, usage, finish, provider: 'local', model: scriptedModelName }
     },

@@ -1,10 +1,10 @@
 import { errorTable } from '#lib/core/errors'
 import { stopReason } from '#lib/core/run'
-import { errorTexts } from '#scripts/docs/error-texts'
+import { errorTexts } from '#lib/core/error-texts'
 
 const intro = `# Errors
 
-<!-- Written by \`npm run docs\` from lib/core/errors.ts and scripts/docs/error-texts.ts: do not edit. -->
+<!-- Written by \`npm run docs\` from lib/core/errors.ts and lib/core/error-texts.ts: do not edit. -->
 
 Every error is a problem document (RFC 9457, \`application/problem+json\`): \`type\`, \`title\`, \`status\`, \`detail\`, \`instance\`, \`code\`,
 \`requestId\`, \`retryable\`, and fields of its own. \`code\` is one of this closed list. \`retryable\` says whether the same request may

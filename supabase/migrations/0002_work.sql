@@ -173,7 +173,7 @@ begin
     w := baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'user', 'kind', m.kind, 'content', m.content::jsonb,
       'bytes', m.bytes, 'estTokens', m.est_tokens)));
     w.a.queued := (w.a).queued - 1;
-    w := baton.append_event(w, 'monitor', 'message_entered', jsonb_build_object('seq', (w.a).last_message_seq, 'mode', 'steer'));
+    w := baton.append_event(w, 'monitor', 'message_entered', jsonb_build_object('messageSeq', (w.a).last_message_seq, 'mode', 'steer'));
   end loop;
   return w;
 end $$;

@@ -131,7 +131,7 @@ begin
   return w;
 end $$;
 
--- {tenant, environment, agent?, runId?, kind: interrupted|cancelled, note?} -> {ok, run?, halt}
+-- {tenant, environment, agent?, runId?, kind: interrupted|cancelled, note?} -> {ok, run?, halt, tenant}
 create or replace function baton.stop(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -151,7 +151,7 @@ begin
     target := w.r;
   end if;
   -- An interrupt of an idle agent, and a stop of an ended run, change nothing.
-  if target.run_id is null then return json_build_object('ok', true, 'halt', false, 'agentUid', (w.a).agent_uid); end if;
+  if target.run_id is null then return json_build_object('ok', true, 'halt', false, 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid); end if;
   if baton.is_open(target.state) then
     if target.run_id = (w.a).active_run then
       w := baton.stop_run(w, p ->> 'kind', p ->> 'note');
@@ -161,6 +161,6 @@ begin
     w := baton.finish(w);
   end if;
   select * into target from baton.runs r where r.run_id = target.run_id;
-  return json_build_object('ok', true, 'halt', baton.is_open(target.state), 'agentUid', (w.a).agent_uid, 'run', baton.run_json(target, w.a),
+  return json_build_object('ok', true, 'halt', baton.is_open(target.state), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'run', baton.run_json(target, w.a),
     'outbox', coalesce(w.rows, '[]'));
 end $$;

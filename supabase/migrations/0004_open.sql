@@ -165,6 +165,11 @@ begin
   select r into w.r from baton.idempotency i join baton.runs r on r.run_id = i.run_id
   where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
   if found then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
+  -- Whoever names the run that the message follows is told, under the lock, when somebody else has gone on from it.
+  if p -> 'agent' ->> 'after' is not null then
+    select max(r.run_id) as last into x from baton.runs r where r.agent_uid = (w.a).agent_uid;
+    if x.last is distinct from p -> 'agent' ->> 'after' then return baton.refuse('not_last_run', jsonb_build_object('lastRunId', x.last)); end if;
+  end if;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
     -- A refused first message leaves no agent behind.
     if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
@@ -215,6 +220,7 @@ begin
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
       select * into x from baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
       w := baton.save_work(baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer));
+      -- After the call was counted: what is left of the agent's rate is among the flags.
       opened := baton.opened(w);
       answer := baton.open_answer(w, new_run, opened, x.verdict);
       -- Counters are touched last, for whoever else of the tenant waits for them.

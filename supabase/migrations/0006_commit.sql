@@ -38,7 +38,8 @@ begin
       w.r.tool_calls := (w.r).tool_calls + 1;
     end if;
     if c.effect = 'external' then perform baton.await_external(w, c.call_id, (external ->> c.call_id)::numeric); end if;
-    if c.effect in ('once', 'external') then
+    -- One entry for each start; a call with a price has had its own when it was charged.
+    if c.effect in ('once', 'external') and not (c.attempts = 1 and c.cost_micros > 0) then
       perform baton.audit_run(w, jsonb_build_object('action', 'tool.call', 'decision', 'allowed', 'callId', c.call_id, 'scope', 'tool:' || c.name,
         'reason', c.approval ->> 'id', 'data', jsonb_build_object('attempt', c.attempts, 'effect', c.effect)));
     end if;
@@ -77,6 +78,7 @@ begin
   if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
   w := baton.append_events(w, coalesce(h -> 'events', '[]'));
   w := baton.guard_calls(w, h -> 'calls');
+  if h -> 'calls' @? '$[*].unbegun' then w := baton.refund_calls(w, h -> 'calls'); end if;
   w := baton.ended_calls_events(w, h -> 'calls');
   insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(coalesce(h -> 'values', '{}')) e
   on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
@@ -165,7 +167,8 @@ begin
     -- A provider that asked for time gets it, whatever has been steered in.
     w.r.state := 'waiting';
     w.r.wait_kind := i -> 'wait' ->> 'kind';
-    w.r.due_at := baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric);
+    -- Nobody waits past the end of its authority: then the run ends.
+    w.r.due_at := least(baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric), (w.a).expires_at, (w.r).expires_at);
     w := baton.state_changed(baton.release(w));
   else
     allowed := allowed and not met.held;

@@ -41,7 +41,7 @@ declare
 begin
   if a.agent_uid is null then return baton.refuse('agent_not_found'); end if;
   -- The sum over all runs is for who asks for it; the other readers only need the row.
-  return json_build_object('ok', true, 'agent', baton.agent_json(a), 'cost', case when (p ->> 'cost')::boolean then
+  return json_build_object('ok', true, 'tenant', a.tenant_id, 'agent', baton.agent_json(a), 'cost', case when (p ->> 'cost')::boolean then
     (select json_build_object('runs', count(*), 'costMicros', coalesce(sum(r.cost_micros), 0)) from baton.runs r where r.agent_uid = a.agent_uid) end);
 end $$;
 
@@ -68,11 +68,15 @@ begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  perform baton.book_agent(a);
   delete from baton.idempotency i where i.agent_uid = a.agent_uid;
+  -- In the order of everybody who locks several of them.
+  perform from baton.webhook_deliveries d where d.id = any (array(
+    select x.id from baton.webhook_deliveries x where x.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid)
+    union all select x.id from baton.webhook_deliveries x where x.agent_uid = a.agent_uid and x.run_id is null)) order by d.id for update;
   delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
   delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
   delete from baton.outbox o where o.agent_uid = a.agent_uid;
+  perform baton.book_agent(a);
   delete from baton.agents x where x.agent_uid = a.agent_uid;
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
@@ -107,10 +111,10 @@ begin
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
   refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p));
   if refusal is not null then return refusal; end if;
-  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq)
+  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq, traceparent)
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
     (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
-    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq);
+    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq, old.traceparent);
   perform baton.narrow_retry(p ->> 'newRunId', old);
   if (w.a).active_run is null then
     select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
@@ -176,7 +180,7 @@ begin
   execute format($q$
     select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
-        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
+        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and (not $1 ? 'onlyAgent' or r.agent_uid = ($1 ->> 'onlyAgent')::uuid)
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)

@@ -105,7 +105,8 @@ begin
   else
     perform baton.audit_request(p, entry || jsonb_strip_nulls(jsonb_build_object(
       'agentUid', coalesce(answer -> 'agent' ->> 'agentUid', answer ->> 'agentUid'), 'agentId', coalesce(answer -> 'run' ->> 'agentId', entry ->> 'agentId'),
-      'runId', coalesce(answer -> 'run' ->> 'id', entry ->> 'runId'), 'data', case verb
+      'runId', coalesce(answer -> 'run' ->> 'id', entry ->> 'runId'),
+      'traceId', (select substr(r.traceparent, 4, 32) from baton.runs r where r.run_id = answer -> 'run' ->> 'id'), 'data', case verb
         when 'create_agent' then jsonb_build_object('template', answer -> 'agent' ->> 'template')
         when 'patch_agent' then jsonb_build_object('changed', (select jsonb_agg(k) from unnest(array['metadata', 'webhook', 'alwaysAllowed', 'overrides']) k where p ? k))
         when 'stop' then jsonb_build_object('state', answer -> 'run' ->> 'state')

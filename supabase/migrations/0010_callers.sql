@@ -42,11 +42,9 @@ begin
 end $$;
 
 -- Users start and go on with what the template's author has opened to them; null when all is well.
-create or replace function baton.template_refusal(p jsonb, settings jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.template_refusal(p jsonb, settings jsonb) returns json language plpgsql stable set search_path = '' as $$
 begin
   if not p ? 'ownOnly' or coalesce((settings ->> 'public')::boolean, false) then return null; end if;
-  perform baton.audit_request(p, jsonb_build_object('action', 'template.use', 'decision', 'refused', 'code', 'forbidden', 'reason', 'the template is not public',
-    'data', jsonb_build_object('template', settings ->> 'template')));
   return baton.refuse('forbidden', jsonb_build_object('reason', 'template_not_public', 'template', settings ->> 'template'));
 end $$;
 
@@ -88,12 +86,15 @@ begin
     q := q || jsonb_build_object('tenant', c -> 'user' ->> 'tenant', 'caller', 'user:' || (c -> 'user' ->> 'id'), 'ownerId', c -> 'user' ->> 'id', 'ownOnly', true);
     if jsonb_array_length(coalesce(c -> 'user' -> 'beyond', '[]')) > 0 then fault := 'fields_not_for_users'; end if;
   elsif c ? 'stream' then
-    rights := array['agents:read'];
+    -- A right of its own: what else agents:read opens is no business of whoever was given a link.
+    rights := array['stream'];
     q := q || jsonb_build_object('tenant', c -> 'stream' ->> 'tenant', 'caller', 'stream', 'onlyAgent', c -> 'stream' ->> 'agentUid');
   end if;
   if q ->> 'tenant' is null or q ->> 'caller' is null then return jsonb_build_object('ok', false, 'code', 'unauthorized'); end if;
   if not string_to_array(needed, '|') && rights then fault := 'right_missing'; end if;
   if fault is null then return q || jsonb_build_object('rights', to_jsonb(rights)); end if;
+  -- No key could have it.
+  needed := replace(needed, '|stream', '');
   perform baton.audit_request(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,
     'data', jsonb_strip_nulls(jsonb_build_object('needed', needed, 'rights', to_jsonb(rights), 'fields', c -> 'user' -> 'beyond'))));
   return jsonb_strip_nulls(jsonb_build_object('ok', false, 'code', 'forbidden', 'reason', fault, 'needed', needed, 'fields', c -> 'user' -> 'beyond'));

@@ -181,5 +181,6 @@ begin
       resumed := 1;
     end if;
   end if;
-  if ended + resumed > 0 then w := baton.finish(w); end if;
+  -- The caller tells the counters: of all its agents together, in their order.
+  if ended + resumed > 0 then w := baton.save_work(w); end if;
 end $$;

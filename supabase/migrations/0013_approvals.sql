@@ -53,14 +53,16 @@ begin
     'defaultDecision', v.default_decision, 'expiresAt', v.expires_at, 'decidedBy', v.decided_by, 'decidedAt', v.decided_at, 'note', v.note, 'createdAt', v.created_at);
 end $$;
 
--- What of a run waits for somebody: {approvals: [...], externalCalls: [...]}, in the words of the paused answer.
-create or replace function baton.waits_json(uid uuid, run text) returns jsonb language plpgsql stable set search_path = '' as $$
+-- What of a run waits for somebody: {approvals: [...], externalCalls: [...]}, in the words of the paused answer. shown: the copy for those
+-- who only watch, without the secrets that an input may hold.
+drop function if exists baton.waits_json(uuid, text);
+create or replace function baton.waits_json(uid uuid, run text, shown boolean default false) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
-    'approvals', (select coalesce(jsonb_agg(jsonb_build_object('id', v.id, 'callId', v.call_id, 'tool', v.tool, 'input', coalesce(v.input, 'null'),
+    'approvals', (select coalesce(jsonb_agg(jsonb_build_object('id', v.id, 'callId', v.call_id, 'tool', v.tool, 'input', coalesce(case when shown then c.shown_input end, v.input, 'null'),
       'kind', v.kind, 'reason', v.reason, 'expiresAt', v.expires_at) order by v.id), '[]')
-      from baton.approvals v where v.agent_uid = uid and v.run_id = run and v.state = 'pending'),
-    'externalCalls', (select coalesce(jsonb_agg(jsonb_build_object('callId', c.call_id, 'tool', c.name, 'input', coalesce(c.input, 'null'),
+      from baton.approvals v join baton.tool_calls c using (agent_uid, call_id) where agent_uid = uid and v.run_id = run and v.state = 'pending'),
+    'externalCalls', (select coalesce(jsonb_agg(jsonb_build_object('callId', c.call_id, 'tool', c.name, 'input', coalesce(case when shown then c.shown_input end, c.input, 'null'),
       'expiresAt', x.expires_at) order by c.step, c.index), '[]')
       from baton.external_waits x join baton.tool_calls c using (agent_uid, call_id) where x.agent_uid = uid and c.run_id = run));
 end $$;
@@ -73,7 +75,7 @@ declare
   g jsonb;
   until timestamptz;
 begin
-  for c in select e from jsonb_array_elements(coalesce(calls, '[]')) e where e ->> 'state' in ('approval_required', 'denied') loop
+  for c in select e from jsonb_array_elements(coalesce(calls, '[]')) e where e ->> 'state' in ('approval_required', 'denied') and not e ? 'hook' loop
     g := c -> 'approval';
     if g is null then
       perform baton.audit_run(w, jsonb_build_object('action', 'tool.call', 'decision', 'refused', 'code', 'denied', 'reason', c ->> 'note',
@@ -124,7 +126,7 @@ begin
   w.r.due_at := null;
   w.a.state := 'paused';
   w := baton.state_changed(baton.release(w));
-  return baton.write_webhook(w, 'run.awaiting_approval', jsonb_build_object('waitsFor', kind) || baton.waits_json((w.a).agent_uid, (w.r).run_id));
+  return baton.write_webhook(w, 'run.awaiting_approval', jsonb_build_object('waitsFor', kind) || baton.waits_json((w.a).agent_uid, (w.r).run_id, true));
 end $$;
 
 -- After a decision or a result: a paused run goes on when nothing is left that somebody must decide. An executor that holds the lease

@@ -1,10 +1,10 @@
--- What calls have really cost: settlements, estimates for the dead, thresholds, and the calls of tools. Also whether a message may come in.
+-- What calls have really cost: settlements, estimates for the dead, thresholds. Also whether a message may come in.
 
 -- Notes what the counters of a reservation must be told; book_money tells them, last and in order.
 create or replace function baton.note_money(w baton.work, keys text[], spent bigint, reserved bigint, tokens bigint, reserved_tokens bigint, calls integer) returns baton.work language plpgsql set search_path = '' as $$
 begin
   if keys <> '{}' then
-    w.money := coalesce(w.money, '[]') || jsonb_build_object('keys', keys, 'spent', spent, 'reserved', reserved, 'tokens', tokens,
+    w.money := coalesce(w.money, '[]') || jsonb_build_object('agent', (w.a).agent_uid, 'keys', keys, 'spent', spent, 'reserved', reserved, 'tokens', tokens,
       'reservedTokens', reserved_tokens, 'calls', calls);
   end if;
   return w;
@@ -14,7 +14,7 @@ end $$;
 create or replace function baton.audit_cost(w baton.work, v baton.reservations, cost bigint, code text, usage jsonb) returns void language plpgsql set search_path = '' as $$
 begin
   perform baton.write_audit(jsonb_build_object('tenant', v.tenant_id, 'environment', v.environment, 'actor', v.created_by, 'agentUid', v.agent_uid,
-    'agentId', v.agent_id, 'runId', v.run_id, 'traceId', substr((w.r).traceparent, 4, 32), 'action', case when v.model like 'tool:%' then 'tool.call' else 'model.call' end,
+    'agentId', v.agent_id, 'runId', v.run_id, 'traceId', substr((w.r).traceparent, 4, 32), 'action', 'model.call',
     'decision', 'allowed', 'code', code, 'estimateMicros', v.micros, 'costMicros', cost, 'totalMicros', (w.r).cost_micros,
     'data', jsonb_build_object('reservation', v.id, 'model', v.model, 'step', v.step, 'usage', usage)));
 end $$;
@@ -147,73 +147,24 @@ begin
   return w;
 end $$;
 
--- Whether one call of a tool may start: its own limits count calls; what it costs counts for all scopes of the run. It is paid when it starts.
--- begun: calls of the tool that start with it and are not marked yet.
-create or replace function baton.charge_call(inout w baton.work, c baton.tool_calls, begun bigint, out refusal jsonb) language plpgsql set search_path = '' as $$
+-- What several agents have noted in one transaction, told in the order of the counters over all of them. Each threshold is told by an agent
+-- that counts there.
+create or replace function baton.book_together(money jsonb) returns jsonb language plpgsql set search_path = '' as $$
 declare
-  tool text := 'tool:' || c.name;
-  b baton.budget_limit;
-  count baton.budget_counters;
-  v baton.reservations;
-  tool_keys text[] := '{}';
+  w baton.work;
+  d record;
+  rows jsonb := '[]';
 begin
-  v.charges := '{}';
-  b.scope := 'run:' || (w.r).run_id;
-  b.period := 'run';
-  b.limit_micros := ((w.r).limits ->> 'maxCostMicros')::bigint;
-  refusal := (baton.fit(b, baton.counted(w, b, false), null, c.cost_micros, 0)).refusal;
-  if refusal is not null then return; end if;
-  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, case when c.cost_micros > 0 then baton.scopes_of(w.a, w.r) || tool else array[tool] end) loop
-    count := baton.counted(w, b, true);
-    if b.scope <> tool then b := row(b.key, b.tenant_id, b.scope, b.period, b.limit_micros, null, null, null)::baton.budget_limit;
-    elsif b.key is null then count.calls := count.calls + begun; end if;
-    refusal := (baton.fit(b, count, null, c.cost_micros, 0)).refusal;
-    if refusal is not null then return; end if;
-    if b.key is not null then
-      v.charges := v.charges || b.key;
-      if b.scope = tool then tool_keys := tool_keys || b.key; end if;
-    end if;
-  end loop;
-  w := baton.note_money(baton.note_money(w, v.charges, c.cost_micros, 0, 0, 0, 0), tool_keys, 0, 0, 0, 0, 1);
-  w := baton.book_money(w);
-  if c.cost_micros = 0 then return; end if;
-  w.r.cost_micros := (w.r).cost_micros + c.cost_micros;
-  insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, owner_id, created_by, run_id, step, attempt, epoch, model, micros, charges, state, cost_micros, settled_at)
-  values (baton.new_id('res'), (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).id, coalesce((w.r).owner_id, (w.a).owner_id), (w.r).created_by, (w.r).run_id,
-    c.step, 0, (w.a).lease_epoch, tool, c.cost_micros, v.charges, 'settled', c.cost_micros, baton.clock()) returning * into v;
-  perform baton.audit_cost(w, v, c.cost_micros, null, null);
-end $$;
-
--- The calls that shall start now and have a price or a limit: one that does not fit fails with an error the model sees, and the run goes on.
-create or replace function baton.charge_calls(w baton.work, ids jsonb) returns baton.work language plpgsql set search_path = '' as $$
-declare
-  c baton.tool_calls;
-  x record;
-  begun jsonb := '{}';
-begin
-  for c in select t.* from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and t.attempts = 0
-      and t.state in ('pending', 'approved', 'executing') and (t.cost_micros > 0 or exists (select from baton.budgets b where b.environment = (w.a).environment
-        and b.tenant_id = (w.a).tenant_id and b.scope in ('tool:' || t.name, 'tool:*'))) order by t.step, t.index
+  for d in select k.key, jsonb_agg(m.value || jsonb_build_object('keys', jsonb_build_array(k.key))) as notes, min(m.value ->> 'agent') as agent
+    from jsonb_array_elements(money) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key) group by k.key order by k.key
   loop
-    if w.money is not null then w := baton.book_money(w); end if;
-    lock table baton.reservations in row exclusive mode; -- as in reserve
-    select * into x from baton.charge_call(w, c, coalesce((begun ->> c.name)::bigint, 0));
-    w := x.w;
-    if x.refusal is null then
-      begun := begun || jsonb_build_object(c.name, coalesce((begun ->> c.name)::bigint, 0) + 1);
-      continue;
-    end if;
-    perform baton.count_refusal((w.a).environment, x.refusal);
-    update baton.tool_calls t set state = 'failed', ended_at = baton.clock(), output = json_build_object('type', 'error-json', 'value', jsonb_build_object('ok', false,
-        'errorType', 'budget_exceeded', 'message', 'The budget of ' || (x.refusal ->> 'scope') || ' has no room for this call; it was not executed.', 'retryable', false) || x.refusal),
-      audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'failed', 'note', 'budget_exceeded')
-    where t.agent_uid = c.agent_uid and t.call_id = c.call_id returning t.* into c;
-    perform baton.audit_run(w, jsonb_build_object('action', 'tool.call', 'decision', 'refused', 'code', 'budget_exceeded', 'scope', x.refusal -> 'scope', 'callId', c.call_id,
-      'estimateMicros', c.cost_micros, 'totalMicros', (w.r).cost_micros, 'data', x.refusal));
-    w := baton.ended_calls_events(w, jsonb_build_array(jsonb_build_object('callId', c.call_id)));
-    w.refused := coalesce(w.refused, '[]') || jsonb_build_object('callId', c.call_id, 'output', c.output);
+    w := null;
+    select a into w.a from baton.agents a where a.agent_uid = d.agent::uuid;
+    w.money := d.notes;
+    w := baton.book_money(w);
+    rows := rows || coalesce(w.rows, '[]');
   end loop;
-  return case when w.refused is null then w else baton.enter_results(w) end;
+  return rows;
 end $$;
 
 -- Whether a new message has room in the budgets: for its first call where that is known and comes at once, else whether one is used up.

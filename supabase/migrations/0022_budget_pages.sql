@@ -54,10 +54,12 @@ begin
 end $$;
 
 -- Null: the caller may; else why not. Budgets are no matter of users, and what all tenants share is the operator's.
-create or replace function baton.budgets_refused(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+drop function if exists baton.budgets_refused(jsonb);
+create or replace function baton.budgets_refused(p jsonb, action text) returns json language plpgsql set search_path = '' as $$
 begin
-  if (p ->> 'ownOnly')::boolean or p ->> 'scope' = 'global' and not p -> 'credential' ? 'operator' then return baton.refuse('forbidden'); end if;
-  return null;
+  if not coalesce((p ->> 'ownOnly')::boolean, false) and (p ->> 'scope' is distinct from 'global' or p -> 'credential' ? 'operator') then return null; end if;
+  perform baton.audit_request(p, jsonb_build_object('action', action, 'decision', 'refused', 'code', 'forbidden', 'scope', p ->> 'scope'));
+  return baton.refuse('forbidden');
 end $$;
 
 create or replace function baton.budget_json(env text, tenant text, b baton.budgets, source text) returns jsonb language plpgsql volatile set search_path = '' as $$
@@ -79,7 +81,7 @@ end $$;
 -- {scope, period?} -> {budgets: [...]}: what is set for the scope and what it has from `user:*` and the defaults, the least remaining first.
 create or replace function baton.get_budget(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.read');
   env text := p ->> 'environment';
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   b baton.budgets;
@@ -104,16 +106,16 @@ end $$;
 -- {scope, period, limitMicros?, limitTokens?, limitCalls?, maxPerCallMicros?} replaces the row. What waits for room looks again.
 create or replace function baton.put_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.set');
   env text := p ->> 'environment';
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   before jsonb;
   woken jsonb;
 begin
   if refusal is not null then return refusal; end if;
-  -- Agents first, then the ledger, then counters: the order of everybody.
+  -- Agents first, then the ledger, then counters: the order of everybody. One at a time, for this mode shuts out its own kind, too.
   woken := baton.wake_budgets(env, tenant);
-  lock table baton.reservations in share mode;
+  lock table baton.reservations in share row exclusive mode;
   select to_jsonb(b) into before from baton.budgets b where b.environment = env and b.tenant_id = tenant and b.scope = p ->> 'scope' and b.period = p ->> 'period';
   insert into baton.budgets (environment, tenant_id, scope, period, limit_micros, limit_tokens, limit_calls, max_per_call_micros, updated_at, updated_by)
   values (env, tenant, p ->> 'scope', p ->> 'period', (p ->> 'limitMicros')::bigint, (p ->> 'limitTokens')::bigint, (p ->> 'limitCalls')::bigint,
@@ -132,7 +134,7 @@ end $$;
 
 create or replace function baton.delete_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.remove');
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   woken jsonb;
   gone integer;
@@ -149,7 +151,7 @@ end $$;
 -- {limit, after?} The rows that are set, by scope and period.
 create or replace function baton.list_budgets(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
 declare
-  refusal json := baton.budgets_refused(p);
+  refusal json := baton.budgets_refused(p, 'budget.read');
 begin
   if refusal is not null then return refusal; end if;
   return (select json_build_object('ok', true, 'data', coalesce(json_agg(baton.budget_json(x.environment, p ->> 'tenant', x, 'set') order by x.scope, x.period), '[]')) from (
@@ -179,7 +181,8 @@ create or replace function baton.prune_budgets(env text, most integer) returns v
 declare
   before timestamptz := baton.clock() - interval '400 days';
 begin
-  delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved' limit most));
+  delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved'
+    limit most for update skip locked));
   delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
-    and c.period_start < before limit most));
+    and c.period_start < before limit most for update skip locked));
 end $$;

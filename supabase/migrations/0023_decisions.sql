@@ -56,14 +56,20 @@ begin
     'outbox', coalesce(w.rows, '[]')));
 end $$;
 
--- {environment, agentUid, callId, state: completed|failed, output} from whoever holds the call's signed address. One result, once.
+-- {environment, agentUid, callId, state: completed|failed, output} from whoever holds the call's signed address, or with a credential
+-- that may run the agent. One result, once.
 create or replace function baton.call_result(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
   c baton.tool_calls;
   until timestamptz;
 begin
-  select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid and a.environment = p ->> 'environment' for update;
+  if p ? 'credential' then
+    p := baton.authorize(p, 'agents:run');
+    if p ->> 'ok' = 'false' then return p::json; end if;
+  end if;
+  select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid and a.environment = p ->> 'environment'
+    and (not p ? 'credential' or a.tenant_id = p ->> 'tenant' and baton.may_see(p, a.agent_uid, a.owner_id)) for update;
   if not found then return baton.refuse('call_not_found'); end if;
   select * into c from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.call_id = p ->> 'callId';
   if not found then return baton.refuse('call_not_found'); end if;
@@ -76,7 +82,7 @@ begin
     w := baton.finish(baton.expire_external(w, c.call_id));
     return baton.refuse('too_late', jsonb_build_object('state', 'failed', 'runId', c.run_id, 'outbox', coalesce(w.rows, '[]')));
   end if;
-  perform baton.audit_run(w, jsonb_build_object('action', 'tool.result', 'decision', 'recorded', 'code', p ->> 'state', 'actor', 'callback', 'callId', c.call_id,
+  perform baton.audit_run(w, jsonb_build_object('action', 'tool.result', 'decision', 'recorded', 'code', p ->> 'state', 'actor', coalesce(p ->> 'caller', 'callback'), 'callId', c.call_id,
     'scope', 'tool:' || c.name, 'requestId', p ->> 'requestId'));
   w := baton.finish(baton.end_external(w, c.call_id, p ->> 'state', (p -> 'output')::json, null, (p -> 'shownOutput')::json));
   select * into c from baton.tool_calls t where t.agent_uid = c.agent_uid and t.call_id = c.call_id;

@@ -83,15 +83,23 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
+-- Enabling holds the endpoint and asks for its deliveries, deleting goes the other way round: never both at once.
+create or replace function baton.one_webhook(p jsonb) returns void language plpgsql set search_path = '' as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:webhook:' || (p ->> 'webhook'), 0));
+end $$;
+
 -- {webhook, url?, events?, description?, enabled?} What is absent stays. Enabling forgives what failed and resumes what was laid aside.
 create or replace function baton.patch_webhook(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
-  e baton.webhook_endpoints := baton.find_webhook(p);
+  e baton.webhook_endpoints;
   enabling boolean;
   moved boolean;
   d baton.webhook_deliveries;
   rows jsonb := '[]';
 begin
+  perform baton.one_webhook(p);
+  e := baton.find_webhook(p);
   if e.id is null then return baton.refuse('webhook_not_found'); end if;
   enabling := coalesce((p ->> 'enabled')::boolean, e.enabled) and not e.enabled;
   moved := p ? 'url' and e.url <> p ->> 'url';
@@ -154,6 +162,8 @@ begin
   if not exists (select from baton.webhook_endpoints x where x.id = p ->> 'webhook' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment') then
     return baton.refuse('webhook_not_found');
   end if;
+  perform baton.one_webhook(p);
+  perform from baton.webhook_deliveries d where d.endpoint_id = p ->> 'webhook' order by d.id for update;
   delete from baton.webhook_deliveries d where d.endpoint_id = p ->> 'webhook';
   delete from baton.webhook_endpoints x where x.id = p ->> 'webhook' returning x.id into gone;
   if gone is null then return baton.refuse('webhook_not_found'); end if;

@@ -23,8 +23,9 @@ begin
     order by r.agent_uid limit most);
 end $$;
 
--- One batch: agents one by one, those that somebody else has locked are left for the next round.
-create or replace function baton.work_off(t baton.switch_work, most integer, out ended integer, out resumed integer, out more boolean, out rows jsonb)
+-- One batch: agents one by one, those that somebody else has locked are left for the next round. money: what the counters must be told.
+drop function if exists baton.work_off(baton.switch_work, integer);
+create or replace function baton.work_off(t baton.switch_work, most integer, out ended integer, out resumed integer, out more boolean, out rows jsonb, out money jsonb)
 language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -35,6 +36,7 @@ begin
   ended := 0;
   resumed := 0;
   rows := '[]';
+  money := '[]';
   foreach uid in array uids loop
     w := null;
     select a into w.a from baton.agents a where a.agent_uid = uid for update skip locked;
@@ -47,6 +49,7 @@ begin
     ended := ended + x.ended;
     resumed := resumed + x.resumed;
     rows := rows || coalesce((x.w).rows, '[]');
+    money := money || coalesce((x.w).money, '[]');
   end loop;
   more := cardinality(uids) >= most;
   if more then
@@ -71,6 +74,7 @@ declare
   resumed integer := 0;
   more boolean := false;
   rows jsonb := '[]';
+  money jsonb := '[]';
 begin
   for t in select * from baton.switch_work u where u.environment = p ->> 'environment' order by u.cursor is null, u.round_at limit 20 for update skip locked loop
     if t.kind = 'kill' and not exists (select from baton.switches s where (s.environment, s.tenant_id, s.scope, s.mode) = (t.environment, t.tenant_id, t.scope, 'kill')) then
@@ -81,11 +85,12 @@ begin
     ended := ended + x.ended;
     resumed := resumed + x.resumed;
     rows := rows || x.rows;
+    money := money || x.money;
     more := more or x.more;
     most := most - x.ended - x.resumed;
     exit when most <= 0;
   end loop;
-  return json_build_object('ok', true, 'ended', ended, 'resumed', resumed, 'more', more, 'outbox', rows);
+  return json_build_object('ok', true, 'ended', ended, 'resumed', resumed, 'more', more, 'outbox', rows || baton.book_together(money));
 end $$;
 
 -- The work of a switch that has just changed: the first batch in the same transaction.
@@ -93,11 +98,13 @@ create or replace function baton.begin_switch_work(s baton.switches, work_kind t
 language plpgsql set search_path = '' as $$
 declare
   t baton.switch_work;
+  money jsonb;
 begin
   insert into baton.switch_work as u (environment, tenant_id, scope, kind) values (s.environment, s.tenant_id, s.scope, work_kind)
   on conflict (environment, tenant_id, scope, kind) do update set cursor = null, skipped = false, round_at = baton.clock(), created_at = baton.clock()
   returning * into t;
-  select x.ended, x.resumed, x.more, x.rows into ended, resumed, more, rows from baton.work_off(t, 200) x;
+  select x.ended, x.resumed, x.more, x.rows, x.money into ended, resumed, more, rows, money from baton.work_off(t, 200) x;
+  rows := rows || baton.book_together(money);
 end $$;
 
 -- Who may switch this: admins of a tenant all but global, which is the operator's.

@@ -10,8 +10,8 @@ declare
     ['delete_agent', 'delete_agent', 'agents:run'],
     ['stop', 'stop', 'agents:run'],
     ['retry', 'retry_run', 'agents:run'],
-    ['get_agent', 'get_agent', 'agents:read'],
-    ['get_run', 'get_run', 'agents:read'],
+    ['get_agent', 'get_agent', 'agents:read|stream'],
+    ['get_run', 'get_run', 'agents:read|stream'],
     ['list_agents', 'list_agents', 'agents:read'],
     ['list_runs', 'list_runs', 'agents:read'],
     ['create_key', 'create_key', 'admin'],
@@ -91,7 +91,7 @@ begin
           answer := baton.%s(authorized);
           %s
           return answer;
-        end $f$ $create$, verb[1], verb[3], verb[2], case when verb[3] <> 'agents:read' then format('perform baton.audit_answer(%L, authorized, answer);', verb[1]) end);
+        end $f$ $create$, verb[1], verb[3], verb[2], case when verb[3] not like 'agents:read%' then format('perform baton.audit_answer(%L, authorized, answer);', verb[1]) end);
     end if;
   end loop;
 end $$;

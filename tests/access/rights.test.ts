@@ -21,6 +21,7 @@ const table: Record<string, Row> = {
   'GET /api/health/startup': { right: 'open' },
   'GET /api/metrics': { right: 'admin' },
   'GET /api/metrics.json': { right: 'admin' },
+  'GET /api/openapi.json': { right: 'open' },
   'GET /api/local/effects': { right: 'operator' },
   'GET /api/local/time': { right: 'operator' },
   'POST /api/local/time': { right: 'operator', body: { advanceMs: 0 } },
@@ -39,13 +40,27 @@ const table: Record<string, Row> = {
   'DELETE /api/agents/{id}': { right: 'agents:run' },
   'POST /api/agents/{id}/messages': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
   'POST /api/agent/{id}': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
+  'POST /api/chat': {
+    right: 'agents:run',
+    body: { id: 'x', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }], template: 'scripted' },
+  },
+  'GET /api/chat/{id}': { right: 'agents:read' },
+  'GET /api/chat/{id}/stream': { right: 'agents:read' },
+  'POST /api/chat/{id}/stop': { right: 'agents:run', body: {} },
   'POST /api/agents/{id}/interrupt': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/cancel': { right: 'agents:run', body: {} },
   'POST /api/runs/{id}/retry': { right: 'agents:run' },
   'GET /api/approvals': { right: 'agents:read|approvals:decide', users: true },
   'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
   'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
+  'GET /api/console/session': { right: 'open' },
+  // What the body brings is the credential, whatever comes beside it.
+  'POST /api/console/session': { right: 'signed', body: { key: 'bt_nobody' } },
+  'DELETE /api/console/session': { right: 'open' },
   'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
+  'POST /v1/responses': { right: 'agents:run', body: { model: 'scripted', input: 'x', background: true } },
+  'GET /v1/responses/{id}': { right: 'agents:read' },
+  'POST /v1/responses/{id}/cancel': { right: 'agents:run' },
   'GET /api/usage': { right: 'agents:read' },
   'GET /api/budgets': { right: 'agents:read', users: false },
   'GET /api/budgets/{scope}': { right: 'agents:read', users: false },
@@ -116,6 +131,7 @@ describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
       path
         .replace('{id}/result', '{id}/result?token=none')
         .replace('{scope}', 'agent:nobody')
+        .replace('responses/{id}', `responses/resp_${'0'.repeat(32)}`)
         .replace('{id}', 'nothing')
         .replace('{deliveryId}', 'nothing'),
       body,
@@ -125,7 +141,9 @@ describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
         accept: 'application/json',
       },
     )
-    return { status: reply.status, needed: reply.body['needed'] }
+    // Dialects word their errors themselves.
+    const error = (reply.body['error'] ?? reply.body) as Record<string, unknown>
+    return { status: reply.status, needed: error['needed'] }
   }
 
   test.each(scopes)('a key of %s alone', async (scope) => {

@@ -2,6 +2,7 @@ import { createParser } from 'eventsource-parser'
 import { poll } from '#local/poll'
 import { Client } from '#lib/api/reader.fixture'
 import type { OutFrame } from '#lib/api/reader'
+import { checkEvent } from '#tests/answers'
 
 /** A reader of an event stream that checks every frame as it comes (ids, offsets, texts). */
 export interface Follower {
@@ -51,6 +52,7 @@ export async function followUrl(
     onRetry: (ms) => void (retryMs = ms),
     onEvent({ id, event, data: text }) {
       const data = JSON.parse(text) as Record<string, unknown>
+      checkEvent(data)
       const frame: OutFrame = { type: event ?? String(data['type']), data, ...(id === undefined ? {} : { id: Number(id) }) }
       frames.push(frame)
       if (id !== undefined) last = id

@@ -8,6 +8,8 @@ import { importsOf, isTest, sources } from '#tests/project/sources'
 const table: Readonly<Record<string, readonly string[]>> = {
   app: ['lib/api', 'inngest/serve'],
   'app/bind': ['lib/baton', 'lib/http', 'lib/core'],
+  // Runs in browsers: it takes types of lib/core and nothing that would bring code of the server.
+  'app/console': ['lib/core'],
   inngest: ['lib/baton', 'lib/jobs', 'lib/queue', 'lib/env'],
   'lib/baton': ['lib', 'local/plugin'],
   'lib/services': ['lib/core', 'lib/engine', 'lib/http', 'lib/jobs'],
@@ -28,6 +30,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
   // Runs the engine without a stack, for tests of templates; nothing of production imports it.
   'lib/testing': ['lib/core', 'lib/engine', 'lib/models', 'lib/providers', 'lib/system'],
   'lib/core': [],
+  // A package of its own, for callers: nothing of Baton, and its files by its own name of them.
+  'lib/client': ['client'],
   // The adopter's own: anything but the inside.
   'lib/agents': ['lib/core', 'lib/tools', 'lib/hooks', 'lib/agents'],
   'lib/hooks': ['lib/core', 'lib/hooks'],
@@ -40,6 +44,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   next: ['app', 'inngest/serve'],
   inngest: ['inngest', 'lib/queue'],
   pg: [],
+  'zod-openapi': ['lib/api/openapi'],
   jose: ['lib/access', 'lib/http/token'],
   '@supabase/supabase-js': ['lib/store'],
   '@upstash/redis': ['lib/live', 'lib/limiter'],
@@ -48,7 +53,14 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@ai-sdk/anthropic': ['lib/providers'],
   '@ai-sdk/openai': ['lib/providers'],
   '@ai-sdk/openai-compatible': ['lib/providers'],
+  react: ['app/console'],
+  'react-aria-components': ['app/console'],
+  uplot: ['app/console'],
+  'markdown-to-jsx': ['app/console'],
 }
+
+/** Folders whose code goes to browsers. */
+const browser = ['app/console']
 
 const within = (path: string, place: string): boolean => path === place || path.startsWith(`${place}/`)
 const placeOf = (path: string): string | undefined =>
@@ -68,6 +80,7 @@ export function fault({ from, to, typeOnly, dynamic }: (typeof imports)[number])
   if (to.startsWith('.')) return `${from}: ${to} is a relative import`
   if (to.startsWith('#')) {
     const target = to.slice(1)
+    if (browser.includes(place) && !within(target, place) && !typeOnly) return `${from}: browsers take types only, not ${target}`
     if (target === 'local/plugin' && !dynamic && !typeOnly) return `${from}: local/plugin is loaded by await import() only`
     const allowed = within(target, place) || (table[place] ?? []).some((other) => within(target, other))
     return allowed ? null : `${from} (${place}) may not import ${target}`
@@ -103,5 +116,9 @@ describe('who may import whom', () => {
     expect(bad('lib/agents/mine.ts', '#lib/engine/advance')).not.toBeNull()
     expect(bad('app/api/runs/route.ts', '#lib/baton')).not.toBeNull()
     expect(bad('lib/api/runs.ts', './schemas')).not.toBeNull()
+    expect(bad('app/console/_parts/api.ts', '#lib/core/run', { typeOnly: true })).toBeNull()
+    expect(bad('app/console/_parts/api.ts', '#lib/core/run')).not.toBeNull()
+    expect(bad('app/console/_parts/api.ts', '#lib/api/runs', { typeOnly: true })).not.toBeNull()
+    expect(bad('lib/api/runs.ts', 'react')).not.toBeNull()
   })
 })

@@ -8,6 +8,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   malformed_json: ['The body cannot be read as JSON.', 'Send JSON in UTF-8; look at `detail` for the place.'],
   invalid_agent_id: ['The id is not 1 to 128 of `A-Z a-z 0-9 _ . : -`, beginning with a letter or digit.', 'Choose another id.'],
+  chat_id_missing: [
+    'POST /api/chat names no chat: `WorkflowChatTransport` as it comes sends no id.',
+    'Set up the transport with `chatTransport()` of the client package, or send `id`.',
+  ],
   limit_above_template: [
     '`limits` of a message asks for more than its template allows.',
     'Lower the value, or raise the limit in the template.',
@@ -65,6 +69,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   agent_busy: [
     'The agent works and the message said `onBusy: reject`.',
     'Wait for the run, or leave `onBusy` away: the message then queues.',
+  ],
+  not_last_run: [
+    'The message names the run that it follows, and the conversation has gone on since (or that run is of an agent that was made anew).',
+    'Go on from `lastRunId`, or begin another conversation: nothing is forked.',
   ],
   run_open: ['Only a run that has ended can be retried.', 'Wait for its end, or cancel it first.'],
   nothing_to_retry: ["The agent's history ends with an answer, so there is nothing to go on from.", 'Send a message instead.'],

@@ -1,0 +1,119 @@
+'use client'
+
+import Link from 'next/link'
+import { useParams } from 'next/navigation'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import type { AgentView } from '#lib/core/pages'
+import type { RunView } from '#lib/core/store'
+import { Conversation, type MessageRow } from '#app/console/_parts/agent/conversation.tsx'
+import { AgentActions } from '#app/console/_parts/agent/agent-actions.tsx'
+import { Composer } from '#app/console/_parts/agent/composer.tsx'
+import { RunPanel } from '#app/console/_parts/agent/run-panel.tsx'
+import type { CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
+import { useLive } from '#app/console/_parts/agent/use-live'
+import { query, type Page } from '#app/console/_parts/api'
+import { Failure, PageHead, Rows, Stale, State } from '#app/console/_parts/bits.tsx'
+import { money, plural } from '#app/console/_parts/format'
+import { useResource } from '#app/console/_parts/use-resource'
+
+const messagesShown = 100
+const settleMs = 120
+/** The stream tells of everything; this is for what it cannot, such as a switch that was lifted. */
+const idleMs = 15_000
+
+export type AgentDetails = AgentView & { runs: number; costMicros: number }
+
+/** One agent: its conversation beside what its runs did. */
+export function AgentPage() {
+  const params = useParams<{ id: string }>()
+  const id = decodeURIComponent(params.id)
+  const base = `/api/agents/${encodeURIComponent(id)}`
+  const agent = useResource<AgentDetails>(base, idleMs)
+  const [start, setStart] = useState<{ seq: number; messages: number } | null>(null)
+  const [pagesBack, setPagesBack] = useState(1)
+  useEffect(() => {
+    if (agent.data !== null && start === null) setStart({ seq: agent.data.lastSeq, messages: agent.data.messages })
+  }, [agent.data, start])
+
+  const after = start === null ? null : Math.max(0, start.messages - messagesShown * pagesBack)
+  const messages = useResource<Page<MessageRow>>(after === null ? null : `${base}/messages${query({ limit: 200, after })}`)
+  const calls = useResource<Page<CallRecord>>(start === null ? null : `${base}/tool-calls?limit=200`)
+  const runs = useResource<Page<RunView>>(start === null ? null : `${base}/runs?limit=20`, idleMs)
+
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const refresh = useCallback(() => {
+    clearTimeout(timer.current)
+    timer.current = setTimeout(() => {
+      for (const resource of [agent, messages, calls, runs]) resource.refresh()
+    }, settleMs)
+  }, [agent.refresh, messages.refresh, calls.refresh, runs.refresh])
+  const live = useLive(id, start?.seq ?? null, refresh)
+
+  const [chosen, setChosen] = useState<string | null>(null)
+  const [view, setView] = useState<'chat' | 'runs'>('chat')
+  const list = runs.data?.data ?? []
+  const run = list.find((one) => one.id === chosen) ?? list.find((one) => one.state !== 'queued') ?? list[0] ?? null
+  const byId = useMemo(() => new Map((calls.data?.data ?? []).map((call) => [call.callId as string, call])), [calls.data])
+  const rows = messages.data?.data ?? []
+  const writing = live.text !== null && !isStored(rows, live.text.runId, live.text.text) ? live.text : null
+
+  if (agent.data === null) return agent.error === null ? <Rows rows={8} /> : <Failure error={agent.error} retry={agent.refresh} />
+  const { data } = agent
+  return (
+    <div className="agent">
+      <nav className="crumbs" aria-label="Breadcrumb">
+        <Link href="/console">Agents</Link> <span aria-hidden="true">/</span> <span className="mono">{id}</span>
+      </nav>
+      <PageHead
+        title={
+          <span className="row">
+            <span className="mono">{id}</span> <State name={data.state} />
+          </span>
+        }
+        about={`${data.template} · ${data.model} · ${plural(data.steps, 'step')} · ${plural(data.runs, 'run')} · ${money(data.costMicros)}`}
+      >
+        <AgentActions agent={data} run={run} done={refresh} />
+      </PageHead>
+      {agent.error !== null && <Stale error={agent.error} />}
+      <div className="segments views" role="group" aria-label="View">
+        <button type="button" aria-pressed={view === 'chat'} onClick={() => setView('chat')}>
+          Conversation
+        </button>
+        <button type="button" aria-pressed={view === 'runs'} onClick={() => setView('runs')}>
+          Runs
+        </button>
+      </div>
+      <div className="split" data-view={view}>
+        <section className="card chat-card" aria-label="Conversation">
+          {messages.error !== null && messages.data === null ? (
+            <Failure error={messages.error} retry={messages.refresh} />
+          ) : messages.data === null ? (
+            <Rows rows={6} />
+          ) : (
+            <Conversation
+              messages={rows}
+              calls={byId}
+              live={writing}
+              earlier={after !== null && after > 0 ? () => setPagesBack(pagesBack + 1) : null}
+            />
+          )}
+          <Composer agent={id} busy={data.state !== 'ready'} sent={refresh} />
+        </section>
+        <section className="card" aria-label="Runs">
+          <RunPanel agent={id} runs={runs} run={run} choose={setChosen} live={live} changed={refresh} />
+        </section>
+      </div>
+    </div>
+  )
+}
+
+function isStored(rows: readonly MessageRow[], runId: string, text: string): boolean {
+  return rows.some(
+    (row) =>
+      row.runId === runId &&
+      row.role === 'assistant' &&
+      (Array.isArray(row.content) ? (row.content as { text?: string }[]) : [{ text: String(row.content) }]).some(
+        (part) => part.text === text,
+      ),
+  )
+}

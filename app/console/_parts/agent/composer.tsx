@@ -1,0 +1,69 @@
+'use client'
+
+import { useState, type KeyboardEvent } from 'react'
+import { sendMessage } from '#app/console/_parts/agent/send-message'
+import { Failure } from '#app/console/_parts/bits.tsx'
+import { useAction } from '#app/console/_parts/use-resource'
+
+const ways = [
+  { value: 'enqueue', label: 'after this run' },
+  { value: 'steer', label: 'into this run' },
+  { value: 'interrupt', label: 'instead of this run' },
+]
+
+/** Where a message is written; while the agent works it says what shall become of the message. */
+export function Composer({ agent, busy, sent }: { agent: string; busy: boolean; sent: () => void }) {
+  const [text, setText] = useState('')
+  const [way, setWay] = useState('enqueue')
+  const action = useAction(async () => {
+    await sendMessage(agent, text, busy ? way : 'enqueue')
+    setText('')
+    sent()
+  })
+  const submit = (): void => {
+    if (text.trim() !== '') action.run()
+  }
+  const onKey = (event: KeyboardEvent): void => {
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+    event.preventDefault()
+    submit()
+  }
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault()
+        submit()
+      }}
+    >
+      {action.error !== null && <Failure error={action.error} />}
+      <textarea
+        aria-label="Message"
+        placeholder="Message, sent with Enter"
+        rows={2}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        onKeyDown={onKey}
+      />
+      <div className="row apart">
+        {busy ? (
+          <label className="row">
+            <small className="muted">It works now. Send</small>
+            <select className="inline" value={way} onChange={(event) => setWay(event.currentTarget.value)}>
+              {ways.map(({ value, label }) => (
+                <option key={value} value={value}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          </label>
+        ) : (
+          <span />
+        )}
+        <button type="submit" className="button primary" disabled={action.busy || text.trim() === ''}>
+          Send
+        </button>
+      </div>
+    </form>
+  )
+}

@@ -1,0 +1,140 @@
+'use client'
+
+import dynamic from 'next/dynamic'
+import { useEffect, useRef } from 'react'
+import type { LiveText } from '#app/console/_parts/agent/use-live'
+import { ToolCallCard, type CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
+import { Empty } from '#app/console/_parts/bits.tsx'
+import { clockTime, shown } from '#app/console/_parts/format'
+
+const RichText = dynamic(() => import('#app/console/_parts/agent/rich-text.tsx'), { ssr: false })
+
+/** A row of GET /api/agents/{id}/messages; what waits in the queue has no number. */
+export interface MessageRow {
+  seq?: number
+  runId: string
+  role: 'system' | 'user' | 'assistant' | 'tool'
+  content: unknown
+  at: string
+  state: string
+}
+
+interface Part {
+  type: string
+  text?: string
+  toolCallId?: string
+  toolName?: string
+  filename?: string
+  mediaType?: string
+}
+
+function partsOf(content: unknown): Part[] {
+  if (typeof content === 'string') return [{ type: 'text', text: content }]
+  return Array.isArray(content) ? (content as Part[]) : []
+}
+
+/** The conversation as a chat; answers that are being written follow the stored ones. */
+export function Conversation({
+  messages,
+  calls,
+  live,
+  earlier,
+}: {
+  messages: readonly MessageRow[]
+  calls: ReadonlyMap<string, CallRecord>
+  live: LiveText | null
+  earlier: (() => void) | null
+}) {
+  const end = useRef<HTMLDivElement>(null)
+  const length = messages.length + (live?.text.length ?? 0)
+  useEffect(() => {
+    const box = end.current?.parentElement
+    // Whoever has scrolled up to read is left where they are.
+    if (box !== null && box !== undefined && box.scrollHeight - box.scrollTop - box.clientHeight < 240) box.scrollTop = box.scrollHeight
+  }, [length])
+
+  return (
+    <div className="chat" tabIndex={0} role="log" aria-label="Conversation">
+      {earlier !== null && (
+        <button type="button" className="button small" onClick={earlier}>
+          Earlier messages
+        </button>
+      )}
+      {messages.length === 0 && live === null && <Empty title="Nothing said yet">Send the first message below.</Empty>}
+      {messages.map((message, index) =>
+        message.role === 'tool' ? null : <Bubble key={message.seq ?? `queued-${index}`} message={message} calls={calls} />,
+      )}
+      {live !== null && (live.text !== '' || live.reasoning !== '') && (
+        <article className="bubble assistant" aria-busy="true">
+          <header>
+            <span>Assistant</span>
+            <small className="muted">writing…</small>
+          </header>
+          {live.reasoning !== '' && <p className="reasoning">{live.reasoning}</p>}
+          <p className="plain">{live.text}</p>
+        </article>
+      )}
+      <div ref={end} />
+    </div>
+  )
+}
+
+function Bubble({ message, calls }: { message: MessageRow; calls: ReadonlyMap<string, CallRecord> }) {
+  const queued = message.state === 'queued'
+  return (
+    <article className={`bubble ${message.role} ${queued ? 'queued' : ''}`}>
+      <header>
+        <span>{message.role === 'user' ? 'User' : message.role === 'assistant' ? 'Assistant' : 'System'}</span>
+        <small className="muted">{queued ? 'waits in the queue' : clockTime(message.at)}</small>
+      </header>
+      {partsOf(message.content).map((part, index) => (
+        <PartView key={index} part={part} role={message.role} calls={calls} />
+      ))}
+    </article>
+  )
+}
+
+/** Longer texts are folded: they are mostly what programs wrote. */
+const longText = 900
+
+function PartView({ part, role, calls }: { part: Part; role: MessageRow['role']; calls: ReadonlyMap<string, CallRecord> }) {
+  const { text = '' } = part
+  if (part.type === 'tool-call') {
+    const call = calls.get(part.toolCallId ?? '')
+    return call === undefined ? (
+      <p className="muted">
+        <code>{part.toolName}</code>
+      </p>
+    ) : (
+      <ToolCallCard call={call} />
+    )
+  }
+  if (part.type === 'reasoning') return <p className="reasoning">{text}</p>
+  if (part.type === 'text' && role === 'assistant') return <RichText text={text} />
+  if (part.type === 'text') {
+    const script = text.trimStart().startsWith('{')
+    if (!script && text.length < longText) return <p className="plain">{text}</p>
+    return (
+      <details>
+        <summary>{script ? 'A script in JSON' : `${text.slice(0, 120)}…`}</summary>
+        <pre className="code" tabIndex={0}>
+          {pretty(text)}
+        </pre>
+      </details>
+    )
+  }
+  return (
+    <p className="muted">
+      {part.type}: {part.filename ?? part.mediaType ?? ''}
+    </p>
+  )
+}
+
+function pretty(text: string): string {
+  try {
+    return shown(JSON.parse(text))
+  } catch {
+    // Text that only begins like JSON is shown as it is.
+    return text
+  }
+}

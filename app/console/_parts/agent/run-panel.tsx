@@ -1,0 +1,147 @@
+'use client'
+
+import Link from 'next/link'
+import type { RunView } from '#lib/core/store'
+import { RunTimeline } from '#app/console/_parts/agent/timeline.tsx'
+import type { Live } from '#app/console/_parts/agent/use-live'
+import { useRunEvents } from '#app/console/_parts/agent/use-run-events'
+import { call, type Page } from '#app/console/_parts/api'
+import { Ago, Empty, Failure, Id, Rows, State, useNow } from '#app/console/_parts/bits.tsx'
+import { AskButton } from '#app/console/_parts/dialog.tsx'
+import { count, duration, money, words } from '#app/console/_parts/format'
+import { useAction, useResource, type Resource } from '#app/console/_parts/use-resource'
+
+/** The runs of an agent, and the chosen one as a timeline. */
+export function RunPanel({
+  agent,
+  runs,
+  run,
+  choose,
+  live,
+  changed,
+}: {
+  agent: string
+  runs: Resource<Page<RunView>>
+  run: RunView | null
+  choose: (id: string) => void
+  live: Live
+  changed: () => void
+}) {
+  const { events, error } = useRunEvents(run?.id ?? null, live.events)
+  if (runs.data === null) return runs.error === null ? <Rows rows={6} /> : <Failure error={runs.error} retry={runs.refresh} />
+  if (run === null) return <Empty title="No runs yet">A message starts one.</Empty>
+  return (
+    <>
+      <header>
+        <label className="row">
+          <span className="hidden-text">Run</span>
+          <select className="inline" value={run.id} onChange={(event) => choose(event.currentTarget.value)}>
+            {runs.data.data.map((one, index) => (
+              <option key={one.id} value={one.id}>
+                {index === 0 ? 'Newest run' : `Run …${one.id.slice(-6)}`} · {words(one.state)}
+              </option>
+            ))}
+          </select>
+          <State name={run.state} />
+        </label>
+        <div className="row">
+          <small className={live.connected ? 'live-dot' : 'muted'} role="status">
+            {live.connected ? 'live' : 'connecting…'}
+          </small>
+          <RunActions run={run} changed={changed} />
+        </div>
+      </header>
+      <div className="card-body stack">
+        {run.state === 'awaiting_approval' && (
+          <div className="notice">
+            <span>Nothing runs and nothing is spent until somebody decides.</span>
+            <Link className="button small" href={`/console/approvals?agent=${encodeURIComponent(agent)}`}>
+              Decide
+            </Link>
+          </div>
+        )}
+        <RunFacts run={run} />
+        {error !== null && <Failure error={error} />}
+        <RunTimeline events={events} live={run.endedAt === null} />
+        <Explanation run={run} />
+      </div>
+    </>
+  )
+}
+
+function RunFacts({ run }: { run: RunView }) {
+  const now = useNow()
+  const { inputTokens, outputTokens } = run.usage
+  return (
+    <dl className="facts">
+      <div>
+        <dt>Cost</dt>
+        <dd>
+          {money(run.costMicros)}
+          {run.reservedMicros > 0 && <small className="muted"> + {money(run.reservedMicros)} reserved</small>}
+        </dd>
+      </div>
+      <div>
+        <dt>Steps</dt>
+        <dd>{count(run.step)}</dd>
+      </div>
+      <div>
+        <dt>Executors</dt>
+        <dd>{count(run.slices)}</dd>
+      </div>
+      <div>
+        <dt>Work</dt>
+        <dd>{duration(run.workMs)}</dd>
+      </div>
+      <div>
+        <dt>Tokens</dt>
+        <dd>
+          {count(inputTokens)} in, {count(outputTokens)} out
+        </dd>
+      </div>
+      <div>
+        <dt>Begun</dt>
+        <dd>
+          <Ago at={run.createdAt} now={now} /> <Id id={run.id} label="run id" />
+        </dd>
+      </div>
+    </dl>
+  )
+}
+
+/** Why the run stands where it stands, in the server's own sentence. */
+function Explanation({ run }: { run: RunView }) {
+  const details = useResource<{ explain: string }>(`/api/runs/${run.id}`, run.endedAt === null ? 4_000 : undefined)
+  if (details.data === null) return null
+  return <p className={`explain ${run.error === null ? 'muted' : ''}`}>{details.data.explain}</p>
+}
+
+function RunActions({ run, changed }: { run: RunView; changed: () => void }) {
+  const retry = useAction(async () => {
+    await call('POST', `/api/runs/${run.id}/retry`, { body: {} })
+    changed()
+  })
+  if (run.endedAt === null)
+    return (
+      <AskButton
+        label="Cancel run"
+        title="Cancel the run"
+        submit="Cancel the run"
+        work={async () => {
+          await call('POST', `/api/runs/${run.id}/cancel`, { body: {} })
+          changed()
+        }}
+      >
+        <p>The run ends as cancelled. What it has done so far is kept; a call in hand is given up.</p>
+      </AskButton>
+    )
+  if (run.state === 'completed') return null
+  return (
+    <>
+      <button type="button" className="button small" disabled={retry.busy} onClick={() => retry.run()}>
+        Retry
+      </button>
+      {retry.error !== null && <Failure error={retry.error} />}
+    </>
+  )
+}

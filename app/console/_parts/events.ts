@@ -1,0 +1,117 @@
+import { Problem, send } from '#app/console/_parts/api'
+
+/** A frame of an event stream: durable ones have a number. */
+export interface StreamFrame {
+  seq: number | null
+  type: string
+  data: Record<string, unknown>
+}
+
+export interface FollowOptions {
+  path: string
+  /** The last number that is known already. */
+  after: number
+  signal: AbortSignal
+  onFrame: (frame: StreamFrame) => void
+  /** Told when the stream is there, and when it is not. */
+  onLive: (live: boolean) => void
+  /** Events have gone that nobody can have any more; the stream goes on from what is kept. */
+  onGap: () => void
+}
+
+/** A stream without a word for so long, in milliseconds, is taken for dead: the server sends a heartbeat every 5 s. */
+const silenceMs = 16_000
+const shortestPauseMs = 400
+const longestPauseMs = 10_000
+
+/**
+ * Follows an event stream over fetch, which unlike EventSource may be told a position of our own and says why it failed. Comes back with
+ * Last-Event-ID after every break, until the signal aborts; resolves then, and where the server refuses for good.
+ */
+export async function follow(options: FollowOptions): Promise<void> {
+  const { signal } = options
+  let after = options.after
+  let pauseMs = shortestPauseMs
+  while (!signal.aborted) {
+    try {
+      await readOnce(options, after, (seq) => {
+        after = seq
+        pauseMs = shortestPauseMs
+      })
+    } catch (error) {
+      if (signal.aborted) return
+      options.onLive(false)
+      if (error instanceof Problem && error.code === 'cursor_expired') {
+        after = Math.max(0, Number(error.body['oldestSeq']) - 1)
+        options.onGap()
+      } else if (error instanceof Problem && [401, 403, 404].includes(error.status)) return
+    }
+    options.onLive(false)
+    await pause(pauseMs, signal)
+    pauseMs = Math.min(longestPauseMs, pauseMs * 2)
+  }
+}
+
+async function readOnce(options: FollowOptions, after: number, seen: (seq: number) => void): Promise<void> {
+  const silent = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const heard = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => silent.abort(), silenceMs)
+  }
+  heard()
+  try {
+    const response = await send('GET', options.path, {
+      headers: { accept: 'text/event-stream', 'last-event-id': String(after) },
+      signal: AbortSignal.any([options.signal, silent.signal]),
+    })
+    if (response.body === null) return
+    options.onLive(true)
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    const parser = createFrameParser((frame) => {
+      if (frame.seq !== null) seen(frame.seq)
+      options.onFrame(frame)
+    })
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      heard()
+      parser(value)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Reads the event stream format (HTML standard, 9.2.6) as far as Baton writes it: whole frames end with an empty line. */
+export function createFrameParser(onFrame: (frame: StreamFrame) => void): (chunk: string) => void {
+  let rest = ''
+  return (chunk) => {
+    const lines = (rest + chunk).split('\n\n')
+    rest = lines.pop() ?? ''
+    for (const block of lines) {
+      const frame = frameOf(block)
+      if (frame !== null) onFrame(frame)
+    }
+  }
+}
+
+function frameOf(block: string): StreamFrame | null {
+  let id: number | null = null
+  const data: string[] = []
+  for (const line of block.split('\n')) {
+    if (line.startsWith('id:')) id = Number(line.slice(3).trim())
+    else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''))
+  }
+  if (data.length === 0) return null
+  const parsed: unknown = JSON.parse(data.join('\n'))
+  if (typeof parsed !== 'object' || parsed === null || !('type' in parsed)) return null
+  return { seq: id, type: String(parsed.type), data: { ...parsed } }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+  })
+}

@@ -1,0 +1,132 @@
+'use client'
+
+import { createContext, useCallback, useContext, useEffect, useMemo, useState, type FormEvent, type ReactNode } from 'react'
+import { call, setWord } from '#app/console/_parts/api'
+import { Failure, Mark, Waiting } from '#app/console/_parts/bits.tsx'
+import { useAction } from '#app/console/_parts/use-resource'
+
+/** What GET /api/console/session tells. */
+export interface Session {
+  signedIn: boolean
+  kind: string | null
+  actor: string | null
+  csrf: string | null
+  expiresAt: string | null
+  passwords: boolean
+  local: boolean
+  templates: readonly string[]
+}
+
+const Current = createContext<{ session: Session; signOut: () => void } | null>(null)
+
+/** The session of whoever looks at the page; only below SessionGate. */
+export function useSession(): { session: Session; signOut: () => void } {
+  const current = useContext(Current)
+  if (current === null) throw new Error('useSession stands outside SessionGate')
+  return current
+}
+
+/** Shows its children to whoever is signed in, and the sign-in to everybody else. */
+export function SessionGate({ children }: { children: ReactNode }) {
+  const [session, setSession] = useState<Session | null>(null)
+  const [ended, setEnded] = useState(false)
+  const [asked, setAsked] = useState(0)
+  const [failure, setFailure] = useState<Error | null>(null)
+
+  const take = useCallback((next: Session): void => {
+    setWord(next.csrf, () => {
+      setSession((before) => (before === null ? null : { ...before, signedIn: false }))
+      setEnded(true)
+    })
+    if (next.signedIn) setEnded(false)
+    setSession(next)
+  }, [])
+
+  useEffect(() => {
+    const left = new AbortController()
+    call<Session>('GET', '/api/console/session', { signal: left.signal }).then(take, (error: unknown) => {
+      if (!left.signal.aborted) setFailure(error instanceof Error ? error : new Error(String(error)))
+    })
+    return () => left.abort()
+  }, [asked, take])
+
+  const signOut = useCallback(() => {
+    call<Session>('DELETE', '/api/console/session').then(take, () => window.location.reload())
+  }, [take])
+  const current = useMemo(() => (session === null ? null : { session, signOut }), [session, signOut])
+
+  if (current === null)
+    return (
+      <main className="signin">
+        {failure === null ? (
+          <Waiting label="Opening the console" />
+        ) : (
+          <Failure error={failure} retry={() => (setFailure(null), setAsked((n) => n + 1))} />
+        )}
+      </main>
+    )
+  if (!current.session.signedIn) return <SignIn passwords={current.session.passwords} ended={ended} take={take} />
+  return <Current value={current}>{children}</Current>
+}
+
+function SignIn({ passwords, ended, take }: { passwords: boolean; ended: boolean; take: (session: Session) => void }) {
+  const [by, setBy] = useState<'key' | 'password'>('key')
+  const enter = useAction(async (form: FormData) => {
+    const text = (name: string): string => {
+      const value = form.get(name)
+      return typeof value === 'string' ? value : ''
+    }
+    const body = by === 'key' ? { key: text('key') } : { email: text('email'), password: text('password') }
+    take(await call<Session>('POST', '/api/console/session', { body }))
+  })
+  const submit = (event: FormEvent<HTMLFormElement>): void => {
+    event.preventDefault()
+    enter.run(new FormData(event.currentTarget))
+  }
+  return (
+    <main className="signin">
+      <form className="card signin-card" onSubmit={submit}>
+        <h1 className="brand">
+          <Mark /> Baton
+        </h1>
+        <p className="muted">
+          {ended ? 'Your session has ended. Sign in again to go on.' : 'Sign in to see agents, decide approvals and set limits.'}
+        </p>
+        {passwords && (
+          <div className="segments" role="group" aria-label="Sign in with">
+            <button type="button" aria-pressed={by === 'key'} onClick={() => setBy('key')}>
+              API key
+            </button>
+            <button type="button" aria-pressed={by === 'password'} onClick={() => setBy('password')}>
+              E-mail
+            </button>
+          </div>
+        )}
+        {by === 'key' ? (
+          <label className="field">
+            <span>API key</span>
+            <input name="key" type="password" autoComplete="off" spellCheck={false} required aria-describedby="key-hint" />
+            <small id="key-hint" className="muted">
+              Begins with bt_. It is sealed into a cookie that scripts cannot read.
+            </small>
+          </label>
+        ) : (
+          <>
+            <label className="field">
+              <span>E-mail</span>
+              <input name="email" type="email" autoComplete="username" required />
+            </label>
+            <label className="field">
+              <span>Password</span>
+              <input name="password" type="password" autoComplete="current-password" required />
+            </label>
+          </>
+        )}
+        {enter.error !== null && <Failure error={enter.error} />}
+        <button className="button primary" type="submit" disabled={enter.busy}>
+          {enter.busy ? 'Signing in…' : 'Sign in'}
+        </button>
+      </form>
+    </main>
+  )
+}

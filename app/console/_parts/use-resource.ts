@@ -1,0 +1,109 @@
+'use client'
+
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { call } from '#app/console/_parts/api'
+
+/** What a page knows of an address: the last good answer stays while a newer one is asked for, or could not be had. */
+export interface Resource<Answer> {
+  data: Answer | null
+  error: Error | null
+  loading: boolean
+  /** Asks again at once. */
+  refresh: () => void
+}
+
+interface Held<Answer> {
+  path: string | null
+  data: Answer | null
+  error: Error | null
+}
+
+/** Reads an address and, with `everyMs`, reads it again while the page is looked at; a page in the background asks for nothing. */
+export function useResource<Answer>(path: string | null, everyMs?: number): Resource<Answer> {
+  const [held, setHeld] = useState<Held<Answer>>({ path: null, data: null, error: null })
+  const [wanted, setWanted] = useState(0)
+  const refresh = useCallback(() => setWanted((count) => count + 1), [])
+
+  useEffect(() => {
+    if (path === null) return
+    const ended = new AbortController()
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let failures = 0
+    const ask = async (): Promise<void> => {
+      try {
+        const data = await call<Answer>('GET', path, { signal: AbortSignal.any([ended.signal, AbortSignal.timeout(30_000)]) })
+        failures = 0
+        if (!ended.signal.aborted) setHeld({ path, data, error: null })
+      } catch (cause) {
+        if (ended.signal.aborted) return
+        failures += 1
+        const error = cause instanceof Error ? cause : new Error(String(cause))
+        setHeld((before) => ({ path, data: before.path === path ? before.data : null, error }))
+      }
+      if (everyMs !== undefined && !ended.signal.aborted) timer = setTimeout(again, everyMs * 2 ** Math.min(failures, 4))
+    }
+    const again = (): void => {
+      if (document.hidden) return
+      void ask()
+    }
+    const shown = (): void => {
+      if (document.hidden || everyMs === undefined) return
+      clearTimeout(timer)
+      again()
+    }
+    document.addEventListener('visibilitychange', shown)
+    void ask()
+    return () => {
+      ended.abort()
+      clearTimeout(timer)
+      document.removeEventListener('visibilitychange', shown)
+    }
+  }, [path, everyMs, wanted])
+
+  const current = held.path === path
+  return { data: current ? held.data : null, error: current ? held.error : null, loading: path !== null && !current, refresh }
+}
+
+/** Something a button does: one at a time, its failure kept for the page to show. */
+export interface Action<Given extends unknown[]> {
+  run: (...given: Given) => void
+  busy: boolean
+  error: Error | null
+  clear: () => void
+}
+
+export function useAction<Given extends unknown[]>(work: (...given: Given) => Promise<unknown>): Action<Given> {
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<Error | null>(null)
+  const going = useRef(false)
+  const latest = useRef(work)
+  useEffect(() => {
+    latest.current = work
+  })
+  const run = useCallback((...given: Given) => {
+    if (going.current) return
+    going.current = true
+    setBusy(true)
+    setError(null)
+    latest
+      .current(...given)
+      .catch((cause: unknown) => setError(cause instanceof Error ? cause : new Error(String(cause))))
+      .finally(() => {
+        going.current = false
+        setBusy(false)
+      })
+  }, [])
+  return { run, busy, error, clear: useCallback(() => setError(null), []) }
+}
+
+/** The cursors of a list: the way back is kept, because a cursor only leads forward. */
+export function useCursor(key: string): { cursor: string | null; page: number; forward: (to: string) => void; back: () => void } {
+  const [state, setState] = useState<{ key: string; trail: string[] }>({ key, trail: [] })
+  const trail = state.key === key ? state.trail : []
+  return {
+    cursor: trail.at(-1) ?? null,
+    page: trail.length + 1,
+    forward: (to) => setState({ key, trail: [...trail, to] }),
+    back: () => setState({ key, trail: trail.slice(0, -1) }),
+  }
+}

@@ -1,0 +1,97 @@
+import { BatonError } from '#lib/core/errors'
+import type { ApprovalView } from '#lib/core/approvals'
+import type { AgentView } from '#lib/core/pages'
+import type { RunId } from '#lib/core/ids'
+import type { ToolCall } from '#lib/core/run'
+import type { RunView } from '#lib/core/store'
+import { decideOne } from '#lib/api/approvals'
+import { storeResult } from '#lib/api/call-result'
+import type { Answers } from '#lib/api/chat-body'
+import { authorityOf, requireAgent } from '#lib/api/scope'
+import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
+import type { Caller } from '#lib/http/caller'
+
+/** A run that goes on after an answer, and the number of the last event before what the answer has changed. */
+export interface Continued {
+  agent: AgentView
+  run: RunView
+  after: number
+}
+
+/**
+ * Takes what a client says in answer to a pause: decisions by the caller's right to decide, results of calls that wait outside by its right to
+ * run the agent. All is checked before anything is done; what a client says of any other call is not looked at. Throws BatonError.
+ */
+export async function answerPause(services: Services, caller: Caller, chatId: string, answers: Answers): Promise<Continued> {
+  const authority = authorityOf(services, caller)
+  const agent = await requireAgent(services, caller, chatId)
+  const approvals = await askedFor(services, caller, agent, answers)
+  const waiting = await services.store.listToolCalls({ agentUid: agent.agentUid, state: 'waiting_external', limit: 200, after: null })
+  const outside = waiting.filter((call) => answers.outputs.has(call.callId))
+  const runIds = new Set([...approvals.map(({ approval }) => approval.runId), ...outside.map((call) => call.runId)])
+  const [runId] = runIds
+  if (runId === undefined || runIds.size > 1) {
+    throw new BatonError(
+      'conflict',
+      'Nothing in the last message answers what this chat waits for now; nothing was done. Load the messages again.',
+    )
+  }
+  const after = await beganAt(services, agent, runId, approvals[0]?.approval.id ?? null)
+  let run: RunView | null = null
+  for (const { approval, approved, reason } of approvals) {
+    const body = { decision: approved ? ('allow' as const) : ('deny' as const), ...(reason === undefined ? {} : { note: reason }) }
+    run = (await decideOne(services, authority, approval, body)).run
+  }
+  for (const call of outside) run = (await resultOf(services, caller, agent, call, answers)).run
+  if (run === null) throw new BatonError('conflict', 'Nothing was answered.')
+  return { agent, run, after }
+}
+
+/** The approvals that are answered, each known, of this chat, and open or decided the same way. Throws before anything is decided. */
+async function askedFor(
+  services: Services,
+  caller: Caller,
+  agent: AgentView,
+  answers: Answers,
+): Promise<{ approval: ApprovalView; approved: boolean; reason: string | undefined }[]> {
+  return Promise.all(
+    answers.approvals.map(async ({ id, approved, reason }) => {
+      const known = await services.store.getApproval(authorityOf(services, caller), id, true)
+      if (!known.ok) throw refusalError(known)
+      const { approval } = known
+      if (approval.agentUid !== agent.agentUid) throw refusalError({ ok: false, code: 'approval_not_found' })
+      if (approval.state !== 'pending' && approval.state !== (approved ? 'allowed' : 'denied')) {
+        throw refusalError({ ok: false, code: 'already_decided', approvalId: id, state: approval.state, runId: approval.runId })
+      }
+      return { approval, approved, reason }
+    }),
+  )
+}
+
+async function resultOf(services: Services, caller: Caller, agent: AgentView, call: ToolCall, answers: Answers): Promise<{ run: RunView }> {
+  const given = answers.outputs.get(call.callId)
+  const body = given === undefined || 'error' in given ? { error: given?.error ?? '' } : { output: jsonOf(given.output) }
+  const of = { agentUid: agent.agentUid, callId: call.callId, template: agent.template, tool: call.name }
+  return storeResult(services, of, body, caller.requestId ?? '', authorityOf(services, caller))
+}
+
+/** What came out of a JSON body is JSON. */
+function jsonOf(value: unknown): string | number | boolean | null {
+  return value as string | number | boolean | null
+}
+
+/** The pause that is answered; for a decision that is repeated, the one before it was first made. */
+async function beganAt(services: Services, agent: AgentView, runId: RunId, approvalId: string | null): Promise<number> {
+  const answer = await services.store.listEvents({
+    agentUid: agent.agentUid,
+    runId,
+    after: null,
+    types: ['state_changed', 'approval_decided'],
+    limit: 1_000,
+  })
+  if (!answer.ok) throw refusalError(answer)
+  const decided = answer.data.find((event) => event.type === 'approval_decided' && event.data['approvalId'] === approvalId)
+  const pauses = answer.data.filter((event) => event.data['state'] === 'paused' && event.seq < (decided?.seq ?? Number.POSITIVE_INFINITY))
+  return pauses.at(-1)?.seq ?? answer.lastSeq
+}

@@ -1,0 +1,76 @@
+import { BatonError } from '#lib/core/errors'
+import type { AgentUid, RunId } from '#lib/core/ids'
+import type { AgentView, StoredEvent } from '#lib/core/pages'
+import type { ToolCall } from '#lib/core/run'
+import type { Rows } from '#lib/api/chat-history'
+import { cursorProblem } from '#lib/api/stream'
+import { authorityOf } from '#lib/api/scope'
+import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
+import type { Caller } from '#lib/http/caller'
+import type { ShapeError } from '#lib/http/problem'
+
+const pageSize = 200
+/** The newest 5,000 messages are shown: a page of a chat has no use for more. */
+const mostPages = 25
+
+/**
+ * The AI SDK shows the text of a refusal to the user: code and sentence. Who asks for JSON gets the problem document. A body that is not
+ * declared as JSON is what WorkflowChatTransport sends as it comes.
+ */
+export const chatErrors: ShapeError = ({ code, detail }, request) => {
+  if ((request.headers.get('accept') ?? '').includes('application/json')) return null
+  const bare = code === 'unsupported_media_type' && request.method === 'POST'
+  if (!bare) return { body: `${code}: ${detail}` }
+  const why = 'The request names no chat and is not declared as JSON: give the transport the functions of chatTransport().'
+  return { status: 400, body: `chat_id_missing: ${why} ${detail}` }
+}
+
+/** The rows of a chat's history, the newest where there are very many. */
+export async function readHistory(services: Services, caller: Caller, { id, agentUid }: AgentView): Promise<Rows> {
+  const { store } = services
+  const rows: Rows['messages'][number][] = []
+  let queued: Rows['queued'] = []
+  let before = Number.MAX_SAFE_INTEGER
+  for (let page = 0; page < mostPages; page++) {
+    const answer = await store.listMessages({ agentUid, before, limit: pageSize })
+    if (page === 0) queued = answer.queued
+    rows.unshift(...answer.data)
+    before = answer.data[0]?.seq ?? 0
+    if (answer.data.length < pageSize) break
+  }
+  const approvals = await store.listApprovals(authorityOf(services, caller), { limit: pageSize, after: null, state: 'pending', agent: id })
+  if (!approvals.ok) throw refusalError(approvals)
+  return { messages: rows, queued, calls: await readCalls(services, agentUid), pending: approvals.data }
+}
+
+async function readCalls({ store }: Services, agentUid: AgentUid): Promise<ToolCall[]> {
+  const calls: ToolCall[] = []
+  let after: string | null = null
+  for (let page = 0; page < mostPages; page++) {
+    const data: ToolCall[] = await store.listToolCalls({ agentUid, limit: pageSize, after })
+    calls.push(...data)
+    after = data.at(-1)?.callId ?? null
+    if (data.length < pageSize) break
+  }
+  return calls
+}
+
+/** The stored events of a run after `after`, for positions to be counted. Throws BatonError cursor_expired. */
+export async function readEvents(
+  { store }: Pick<Services, 'store'>,
+  agentUid: AgentUid,
+  runId: RunId,
+  after: number,
+): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = []
+  let from = after
+  for (let page = 0; page < mostPages; page++) {
+    const answer = await store.listEvents({ agentUid, runId, after: from, limit: pageSize })
+    if (!answer.ok) throw cursorProblem(answer)
+    events.push(...answer.data)
+    from = answer.data.at(-1)?.seq ?? from
+    if (answer.data.length < pageSize) return events
+  }
+  throw new BatonError('cursor_expired', 'The stream is too long to be counted: load the messages again and follow from startIndex 0.')
+}

@@ -1,0 +1,165 @@
+import { z } from 'zod'
+import type { UIMessage } from 'ai'
+import { BatonError } from '#lib/core/errors'
+import type { RunId } from '#lib/core/ids'
+import { json } from '#lib/api/answers'
+import { answerPause } from '#lib/api/chat-answers'
+import { answersOf, chatBody, chatUserFields, contentOf } from '#lib/api/chat-body'
+import { historyOf, isSuperseded, regenerateKind } from '#lib/api/chat-history'
+import { streamChat, streamId } from '#lib/api/chat-stream'
+import { chatErrors, readHistory } from '#lib/api/chat-reads'
+import { endpoint } from '#lib/api/endpoint'
+import { begin, type SendContext } from '#lib/api/messages'
+import { retryOne, stop } from '#lib/api/runs'
+import { agentParams } from '#lib/api/schemas'
+import { authorityOf, requireAgent } from '#lib/api/scope'
+import { checkCursor } from '#lib/api/stream'
+import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
+import type { RunView } from '#lib/core/store'
+import type { EndpointContext } from '#lib/http/endpoint'
+
+type ChatContext = EndpointContext<Services, object, object, z.output<typeof chatBody>>
+
+/** POST /api/chat: what `useChat` sends. A message of the user, an answer to a pause, or the wish for another answer. */
+export const sendChat = endpoint({
+  method: 'POST',
+  path: '/api/chat',
+  summary: 'AI SDK UI: send a message, answer an approval or a client tool, or ask for another answer; streams UI message chunks',
+  counts: 'message',
+  shapeError: chatErrors,
+  body: chatBody,
+  userFields: chatUserFields,
+  async handler(context) {
+    const { body } = context
+    const { id, messages, messageId } = body
+    if (id === undefined || id === '') {
+      throw new BatonError(
+        'chat_id_missing',
+        'The body names no chat (id). WorkflowChatTransport as it comes sends none: give it the functions of chatTransport(). Nothing was kept.',
+      )
+    }
+    if (body.trigger === 'regenerate-message') return regenerate(context, id)
+    const last = messages.at(-1)
+    if (last === undefined || last.role === 'system')
+      throw notTaken('the last message must be the user’s, or the assistant’s with an answer in it')
+    if (last.role === 'assistant') return goOn(context, id, answersOf(last))
+    if (typeof messageId === 'string') throw notTaken('a sent message cannot be edited: the history only grows. Send a new message')
+    return submit(context, id, contentOf(last, messages.length - 1))
+  },
+})
+
+function notTaken(why: string): BatonError {
+  return new BatonError('validation', `The request is not valid: ${why}. Nothing was kept.`)
+}
+
+/** Sends the message as POST /api/agents/{id}/messages does, and streams its run. */
+async function submit(context: ChatContext, id: string, message: SendContext['body']['message'], kind?: string): Promise<Response> {
+  const { template, metadata, onBusy, limits } = context.body
+  const body = {
+    message,
+    ...(template === undefined ? {} : { template }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(onBusy === undefined ? {} : { onBusy }),
+    ...(limits === undefined ? {} : { limits }),
+  }
+  const { opened, slice, headers } = await begin(
+    { ...context, params: { id }, body },
+    { executes: true, streams: true, ...(kind === undefined ? {} : { kind }) },
+  )
+  return streamRunOf(context, opened.answer.run, { fresh: slice !== null || opened.answer.run.firstSeq === null, headers })
+}
+
+/** The stream of a run from its first event. */
+async function streamRunOf(
+  { services, request }: Pick<ChatContext, 'services' | 'request'>,
+  run: RunView,
+  { fresh, headers = {} }: { fresh: boolean; headers?: Record<string, string> },
+): Promise<Response> {
+  const { agentUid, id: runId, firstSeq, lastSeq } = run
+  const after = firstSeq === null ? lastSeq : firstSeq - 1
+  if (!fresh) await checkCursor(services, agentUid, after)
+  return streamChat(services, request, {
+    agentUid,
+    runId,
+    after,
+    position: null,
+    headers: { ...headers, 'x-workflow-run-id': streamId(runId, null) },
+  })
+}
+
+/** After an answer to a pause the same message goes on: its stream begins where the pause was. */
+async function goOn(context: ChatContext, id: string, answers: Parameters<typeof answerPause>[3]): Promise<Response> {
+  const { services, request, caller } = context
+  const { run, after } = await answerPause(services, caller, id, answers)
+  const paused = run.state === 'awaiting_approval' || run.wait?.kind === 'external'
+  return streamChat(services, request, {
+    agentUid: run.agentUid,
+    runId: run.id,
+    after,
+    position: null,
+    ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
+    headers: { 'x-workflow-run-id': streamId(run.id, after) },
+  })
+}
+
+/** Another answer to the last message: from the committed history of a run that failed, else the message as a new run. */
+async function regenerate(context: ChatContext, id: string): Promise<Response> {
+  const { services, caller, body } = context
+  const authority = authorityOf(services, caller)
+  const agent = await requireAgent(services, caller, id)
+  if (agent.state !== 'ready') throw new BatonError('agent_busy', 'The chat still answers: stop it first. Nothing was kept.')
+  const [last] = await services.store.listRuns(authority, { limit: 1, after: null, agentUid: agent.agentUid, order: 'desc' })
+  const { data } = await services.store.listMessages({ agentUid: agent.agentUid, role: 'user', before: Number.MAX_SAFE_INTEGER, limit: 1 })
+  const message = data[0]?.content
+  if (last === undefined || message === undefined) throw notTaken('there is no answer yet to take the place of')
+  if (typeof body.messageId === 'string' && body.messageId.startsWith('run_') && body.messageId !== last.id)
+    throw notTaken('only the last answer can be made again: the history only grows')
+  if (last.state !== 'completed') {
+    const newRunId: RunId = services.ids.make('run')
+    const answer = await retryOne(services, authority, { runId: last.id, newRunId })
+    if (answer.ok) {
+      services.dispatch(answer.outbox)
+      return streamRunOf(context, answer.run, { fresh: true })
+    }
+    if (answer.code !== 'nothing_to_retry') throw refusalError(answer)
+  }
+  // What was stored came in by the same schema.
+  return submit(context, id, message as SendContext['body']['message'], regenerateKind)
+}
+
+/** GET /api/chat/{id}: the history, from the rows. */
+export const readChat = endpoint({
+  method: 'GET',
+  path: '/api/chat/{id}',
+  summary: 'AI SDK UI: the messages of a chat as UIMessages with stable ids',
+  shapeError: chatErrors,
+  params: agentParams,
+  query: z.object({ superseded: z.enum(['true', 'false']).default('false') }),
+  async handler({ services, params, query, caller }) {
+    const agent = await requireAgent(services, caller, params.id)
+    const all: UIMessage[] = historyOf(await readHistory(services, caller, agent))
+    const messages = query.superseded === 'true' ? all : all.filter((message) => !isSuperseded(message))
+    return json(200, { messages })
+  },
+})
+
+/** POST /api/chat/{id}/stop: closing the stream never stops a run, this does. */
+export const stopChat = endpoint({
+  method: 'POST',
+  path: '/api/chat/{id}/stop',
+  summary: 'AI SDK UI: stop what runs now',
+  shapeError: chatErrors,
+  params: agentParams,
+  body: z.strictObject({ runId: z.string().max(100).optional() }).optional(),
+  userFields: ['runId'],
+  handler: ({ services, params, body, caller, background }) =>
+    stop(
+      services,
+      caller,
+      { agent: params.id, ...(body?.runId === undefined ? {} : { runId: body.runId }) },
+      'interrupted',
+      null,
+      background,
+    ),
+})

@@ -1,0 +1,47 @@
+import { createAgent, deleteAgent, getAgent, listAgents, patchAgent } from '#lib/api/agents'
+import { json, nothing, operation, page, type Resource } from '#lib/api/openapi/describe'
+import { agent, agentWithCost, exampleAgent, exampleAgentLinks } from '#lib/api/openapi/schemas/agent'
+
+const created = json(agent, 'The agent was made', exampleAgent, ['Location'])
+
+/** Agents: names with a template, a conversation and a queue. */
+export const agents: Resource = {
+  tag: 'Agents',
+  description: 'An agent is a name with a template, a conversation and a queue of runs.',
+  operations: {
+    createAgent: operation(
+      createAgent,
+      { 201: created, 200: { ...created, description: 'It exists with the same body' } },
+      {
+        problems: [
+          'template_unknown',
+          'conflict',
+          'invalid_agent_id',
+          'override_refused',
+          'webhook_refused',
+          'authority_expired',
+          'killed',
+        ],
+        example: { id: 'support-4711', template: 'support', metadata: { customer: 'c_4711' } },
+      },
+    ),
+    listAgents: operation(
+      listAgents,
+      { 200: page('AgentPage', agent, 'Agents, oldest first unless order=desc', exampleAgent) },
+      { description: 'Also filtered by metadata: `metadata.KEY=value`, several at once.' },
+    ),
+    getAgent: operation(
+      getAgent,
+      {
+        200: json(agentWithCost, 'The agent', { ...exampleAgent, runs: 4, costMicros: 7_224, costUsd: 0.007224, links: exampleAgentLinks }),
+      },
+      { problems: ['agent_not_found'] },
+    ),
+    patchAgent: operation(
+      patchAgent,
+      { 200: json(agent, 'The agent as it is now', exampleAgent) },
+      { problems: ['agent_not_found', 'webhook_refused'], example: { metadata: { customer: 'c_4711', tier: 'gold' } } },
+    ),
+    deleteAgent: operation(deleteAgent, { 204: nothing('The agent is gone') }, { problems: ['agent_not_found'] }),
+  },
+}

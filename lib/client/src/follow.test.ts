@@ -1,0 +1,153 @@
+import { describe, expect, test, vi } from 'vitest'
+import { BatonError } from '#client/errors'
+import { follow, leavable, type Follow } from '#client/follow'
+import { SharedLog } from '#client/shared-log'
+
+const block = (seq: number, type = 'usage', more: object = {}): string =>
+  `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, type, channel: 'monitor', runId: 'run_1', step: 1, ...more })}\n\n`
+
+/** A body that ends, breaks or stands still after its text. */
+function answer(text: string, after: 'end' | 'break' | 'stand', connection: AbortController): Response {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(`retry: 1\n\n${text}`))
+      if (after === 'end') controller.close()
+      connection.signal.addEventListener('abort', () => controller.error(new Error('aborted')))
+    },
+    pull(controller) {
+      if (after === 'break') controller.error(new TypeError('terminated'))
+    },
+  })
+  return new Response(body, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } })
+}
+
+type Turn = (connection: AbortController) => Response | Promise<Response>
+/** A server that answers each connection in turn, and what it was asked for. */
+function server(...turns: Turn[]): { open: Follow['open']; asked: (string | null)[] } {
+  const asked: (string | null)[] = []
+  const open: Follow['open'] = async (lastEventId, connection) => {
+    asked.push(lastEventId)
+    const turn = turns[asked.length - 1]
+    if (turn === undefined) throw new Error(`connection ${asked.length} was not expected`)
+    return turn(connection)
+  }
+  return { open, asked }
+}
+async function seqsOf(stream: Follow): Promise<(number | undefined)[]> {
+  const seqs: (number | undefined)[] = []
+  for await (const { seq } of follow(stream)) seqs.push(seq)
+  return seqs
+}
+const refusal =
+  (status: number, more: object = {}): Turn =>
+  () =>
+    Promise.reject(new BatonError('refused', { code: `http_${status}`, status, ...more }))
+
+describe('follow', () => {
+  test('comes back after a break with the last number, and ends with done', async () => {
+    const { open, asked } = server(
+      (connection) => answer(block(1) + block(2), 'break', connection),
+      () => Promise.reject(new TypeError('fetch failed')),
+      refusal(503, { retryable: true, retryAfterMs: 1 }),
+      (connection) => answer(block(2) + block(3) + 'id: 5\n\n', 'end', connection),
+      (connection) => answer(block(6, 'done') + block(7), 'stand', connection),
+    )
+    expect(await seqsOf({ open, endsWithRun: true })).toEqual([1, 2, 3, 6])
+    expect(asked).toEqual([null, '2', '2', '2', '5'])
+  })
+
+  test('ends at 204, and at what will not get better', async () => {
+    const ended = server(() => new Response(null, { status: 204 }))
+    expect(await seqsOf({ open: ended.open, endsWithRun: true, after: 9 })).toEqual([])
+    expect(ended.asked).toEqual(['9'])
+    const gone = server((connection) => answer(block(1), 'break', connection), refusal(410))
+    await expect(seqsOf({ open: gone.open, endsWithRun: true })).rejects.toMatchObject({ code: 'http_410' })
+  })
+
+  test('what is no event stream is refused, not tried for ever', async () => {
+    const page = server(() => new Response('<html>', { headers: { 'content-type': 'text/html' } }))
+    await expect(seqsOf({ open: page.open, endsWithRun: true })).rejects.toMatchObject({ code: 'invalid_answer' })
+    const broken = server((connection) => answer('data: {oops\n\n', 'stand', connection))
+    await expect(seqsOf({ open: broken.open, endsWithRun: true })).rejects.toMatchObject({ code: 'invalid_answer' })
+  })
+
+  test('a connection that says nothing is given up for another one', async () => {
+    const { open, asked } = server(
+      (connection) => answer(block(1), 'stand', connection),
+      (connection) => answer(block(2, 'done'), 'stand', connection),
+    )
+    expect(await seqsOf({ open, endsWithRun: true, silenceMs: 50 })).toEqual([1, 2])
+    expect(asked).toEqual([null, '1'])
+  })
+
+  test('an abort ends it with the reason, while it reads and while it waits', async () => {
+    for (const turn of [(connection: AbortController) => answer('', 'stand', connection), () => Promise.reject(new TypeError('away'))]) {
+      const stop = new AbortController()
+      const { open } = server(turn, turn, turn)
+      const reading = seqsOf({ open, endsWithRun: true, signal: stop.signal })
+      setTimeout(() => stop.abort(new Error('enough')), 30)
+      await expect(reading).rejects.toThrow('enough')
+    }
+  })
+
+  test('it is given up when nothing has been heard for long', async () => {
+    vi.useFakeTimers()
+    try {
+      const reading = seqsOf({ open: () => Promise.reject(new TypeError('away')), endsWithRun: true, giveUpMs: 60_000 })
+      const failed = expect(reading).rejects.toMatchObject({ code: 'connection_lost', retryable: true })
+      await vi.advanceTimersByTimeAsync(120_000)
+      await failed
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('several readers of one stream', () => {
+  const none = (): void => undefined
+  async function take(log: SharedLog<{ seq?: number | undefined }>, most = Number.POSITIVE_INFINITY): Promise<(number | undefined)[]> {
+    const seqs: (number | undefined)[] = []
+    for await (const { seq } of log.read()) {
+      seqs.push(seq)
+      if (seqs.length === most) break
+    }
+    return seqs
+  }
+
+  test('each gets all of it, over one connection', async () => {
+    const { open, asked } = server((connection) => answer(block(1) + block(2) + block(3, 'done'), 'stand', connection))
+    const log = new SharedLog(leavable({ open, endsWithRun: true }), none)
+    expect(await Promise.all([take(log), take(log)])).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ])
+    expect(await take(log)).toEqual([1, 2, 3])
+    expect(asked).toHaveLength(1)
+  })
+
+  test('the connection is left with the last reader, and taken up by the next', async () => {
+    let left = 0
+    const { open, asked } = server(
+      (connection) => {
+        connection.signal.addEventListener('abort', () => (left += 1))
+        return answer(block(1) + block(2), 'stand', connection)
+      },
+      (connection) => answer(block(3, 'done'), 'stand', connection),
+    )
+    const log = new SharedLog(leavable({ open, endsWithRun: true }), none)
+    expect(await take(log, 2)).toEqual([1, 2])
+    expect(left).toBe(1)
+    expect(await take(log)).toEqual([1, 2, 3])
+    expect(asked).toEqual([null, '2'])
+  })
+
+  test('a failure is told to all of them', async () => {
+    const { open } = server(refusal(404))
+    const told: unknown[] = []
+    const log = new SharedLog(leavable({ open, endsWithRun: true }), (error) => told.push(error))
+    log.prime()
+    await expect(take(log)).rejects.toMatchObject({ status: 404 })
+    await expect(take(log)).rejects.toMatchObject({ status: 404 })
+    expect(told).toHaveLength(1)
+  })
+})

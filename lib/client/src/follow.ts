@@ -1,0 +1,137 @@
+import { backoffMs, linked, reasonOf, sleep } from '#client/backoff'
+import { BatonError } from '#client/errors'
+import type { BatonEvent } from '#client/events'
+import { Shown } from '#client/shown'
+import { SseParser, type SseFrame } from '#client/sse'
+
+/** One connection of a stream, which `connection` ends; `lastEventId` null is the beginning. */
+export type Open = (lastEventId: string | null, connection: AbortController) => Promise<Response>
+
+/** What is followed and how long. */
+export interface Follow {
+  open: Open
+  /** The position to begin after. */
+  after?: number | undefined
+  /** True: ends with `done` of the run that is followed. */
+  endsWithRun: boolean
+  signal?: AbortSignal | undefined
+  /** A stream that says nothing for so long is dead: Baton sends a heartbeat every 5 s. In milliseconds. */
+  silenceMs?: number
+  /** Milliseconds before the next connection after the n-th failure in a row (from 0); null gives the stream up with that error. */
+  waitMs?: (error: unknown, failures: number, usual: number) => number | null
+  /** Without any answer for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
+  giveUpMs?: number
+}
+
+/** A stream whose connection may be left while nobody reads: the next read comes back to where it was. */
+export interface Leavable<Item = BatonEvent> {
+  events: AsyncGenerator<Item, void, undefined>
+  leave: () => void
+}
+
+/** The same as `follow`, to be left and come back to. */
+export function leavable(stream: Follow): Leavable {
+  let present: AbortController | null = null
+  const left = new WeakSet<AbortController>()
+  const open: Open = (lastEventId, connection) => {
+    present = connection
+    return stream.open(lastEventId, connection)
+  }
+  const waitMs: Follow['waitMs'] = (error, failures, usual) => {
+    if (present !== null && left.has(present)) return 0
+    return stream.waitMs === undefined ? usual : stream.waitMs(error, failures, usual)
+  }
+  const leave = (): void => {
+    if (present === null) return
+    left.add(present)
+    present.abort()
+  }
+  return { events: follow({ ...stream, open, waitMs }), leave }
+}
+
+/**
+ * The events of a stream over as many connections as it takes: after a break it comes back with Last-Event-ID, later and later and not
+ * together with others, until the run's `done`. Throws BatonError for what will not get better, the signal's reason when it aborts.
+ */
+export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, undefined> {
+  const { open, after, endsWithRun, signal, waitMs, silenceMs = 20_000, giveUpMs = 600_000 } = stream
+  const shown = new Shown()
+  let lastEventId = after === undefined ? null : String(after)
+  let failures = 0
+  let heardAt = Date.now()
+  let retryMs = 1_000
+  for (;;) {
+    const { controller, release } = linked(signal)
+    let broken: unknown = null
+    try {
+      const response = await open(lastEventId, controller)
+      if (response.status === 204) return
+      for await (const frame of framesOf(response, controller, silenceMs)) {
+        heardAt = Date.now()
+        if (frame === null) continue
+        failures = 0
+        if (frame.id !== null) lastEventId = frame.id
+        if (frame.retry !== null) retryMs = Math.min(frame.retry, 30_000)
+        if (frame.data === '') continue
+        for (const event of shown.take(eventOf(frame.data))) {
+          yield event
+          if (endsWithRun && event.type === 'done') return
+        }
+      }
+    } catch (error) {
+      if (signal?.aborted === true) throw reasonOf(signal)
+      if (error instanceof BatonError && !error.retryable) throw error
+      broken = error
+      if (Date.now() - heardAt > giveUpMs) {
+        const minutes = Math.round(giveUpMs / 60_000)
+        throw new BatonError(`The stream could not be read for ${minutes} minutes; the run goes on without its reader.`, {
+          code: 'connection_lost',
+          retryable: true,
+          cause: error,
+        })
+      }
+    } finally {
+      release()
+      controller.abort()
+    }
+    const asked = broken instanceof BatonError ? (broken.retryAfterMs ?? 0) : 0
+    const usual = Math.max(asked, backoffMs(failures, { base: retryMs }))
+    const wait = waitMs === undefined ? usual : waitMs(broken, failures, usual)
+    if (wait === null) throw broken
+    await sleep(wait, signal)
+    failures += 1
+  }
+}
+
+function eventOf(data: string): BatonEvent {
+  try {
+    return JSON.parse(data) as BatonEvent
+  } catch (cause) {
+    throw new BatonError('An event is not JSON: is this a stream of Baton?', { code: 'invalid_answer', cause })
+  }
+}
+
+/** The blocks of one connection; null for a sign of life that is none. Ends or rejects when the connection does. */
+async function* framesOf(
+  response: Response,
+  connection: AbortController,
+  silenceMs: number,
+): AsyncGenerator<SseFrame | null, void, undefined> {
+  if (!(response.headers.get('content-type') ?? '').includes('text/event-stream') || response.body === null)
+    throw new BatonError('The answer is not an event stream.', { code: 'invalid_answer', status: response.status })
+  const reader = response.body.getReader()
+  const decoder = new TextDecoder()
+  const parser = new SseParser()
+  try {
+    for (;;) {
+      const silence = setTimeout(() => connection.abort(), silenceMs)
+      const { done, value } = await reader.read().finally(() => clearTimeout(silence))
+      if (done) return
+      yield null
+      yield* parser.feed(decoder.decode(value, { stream: true }))
+    }
+  } finally {
+    // A connection that is broken already rejects: its reader has gone.
+    reader.cancel().catch(() => undefined)
+  }
+}

@@ -1,0 +1,158 @@
+import { BatonError, statusOfEnd, type Problem } from '#client/errors'
+import type { BatonEvent, Done, RunState, StateChanged, Usage } from '#client/events'
+import type { Leavable } from '#client/follow'
+import { SharedLog } from '#client/shared-log'
+import { texts } from '#client/text'
+import type { ExternalCall, PendingApproval, RunDetails } from '#client/types'
+
+/** What every outcome says. */
+interface Told {
+  agentId: string
+  runId: string
+  usage: Usage
+  costMicros: number
+  lastSeq: number
+}
+
+/** How a message came out: answered, or paused until somebody decides or answers. A run that ended otherwise is a BatonError. */
+export type Outcome =
+  | (Told & { status: 'done'; output: string; stopReason: string })
+  | (Told & { status: 'paused'; approvals: PendingApproval[]; externalCalls: ExternalCall[] })
+
+/**
+ * A message on its way. Await it for the outcome; iterate over it for the events, or over `text` for the answer as it must be shown; all of it
+ * any number of times, from the beginning. It is sent at once, and read while somebody waits or iterates. Leaving never stops the run.
+ */
+export interface SentMessage extends PromiseLike<Outcome>, AsyncIterable<BatonEvent> {
+  readonly agentId: string
+  /** Under which the message is sent however often it takes: it starts one run. */
+  readonly idempotencyKey: string
+  /** Resolves with the run as soon as the message is stored. */
+  readonly accepted: Promise<{ runId: string }>
+  /** The answer being written, whole each time it has changed; the last one is the stored output. */
+  readonly text: AsyncIterable<string>
+  /** The same as awaiting it, as a real promise. */
+  outcome(): Promise<Outcome>
+  /** Ends the run. */
+  cancel(reason?: string): Promise<void>
+}
+
+/** What a sent message needs of the client. */
+export interface SentParts {
+  agentId: string
+  idempotencyKey: string
+  /** The run's events; `accepted` is called with its id as soon as it is known. */
+  events: (accepted: (runId: string) => void) => Leavable
+  getRun: (runId: string) => Promise<RunDetails>
+  /** The run when it has ended or is paused. */
+  waitRun: (runId: string) => Promise<RunDetails>
+  cancel: (runId: string, reason?: string) => Promise<unknown>
+}
+
+/** Makes the handle of a message, and sends it. */
+export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage {
+  let accept: (run: { runId: string }) => void = () => undefined
+  let refuse: (error: unknown) => void = () => undefined
+  const accepted = new Promise<{ runId: string }>((resolve, reject) => {
+    accept = resolve
+    refuse = reject
+  })
+  // Whoever iterates or awaits the outcome is told as well.
+  accepted.catch(() => undefined)
+  const log = new SharedLog(
+    events((runId) => accept({ runId })),
+    refuse,
+  )
+  log.prime()
+
+  async function ended(runId: string): Promise<Outcome> {
+    const run = await waitRun(runId)
+    const { usage, costMicros, lastSeq, stopReason, state, output, error } = run
+    const told = { agentId, runId, usage, costMicros, lastSeq }
+    if (run.endedAt === null) return pausedOutcome(told, run)
+    return endOutcome(told, { state, stopReason: stopReason ?? '', output, error })
+  }
+
+  /** Null where the run goes on already. Who may not read runs is told what the events have said. */
+  async function pausedAt(runId: string, { seq }: StateChanged, asked: ReadonlyMap<string, PendingApproval>): Promise<Outcome | null> {
+    try {
+      const run = await getRun(runId)
+      const { usage, costMicros, lastSeq } = run
+      return isPaused(run) ? pausedOutcome({ agentId, runId, usage, costMicros, lastSeq }, run) : null
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      const told = { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: seq }
+      return asked.size === 0 ? null : pausedOutcome(told, { approvals: [...asked.values()] })
+    }
+  }
+
+  async function outcome(): Promise<Outcome> {
+    const asked = new Map<string, PendingApproval>()
+    try {
+      for await (const event of log.read()) {
+        const { runId } = await accepted
+        if (event.type === 'done') return endOutcome(toldOf(agentId, runId, event), event)
+        if (event.type === 'approval_required')
+          asked.set(event.approvalId, { ...event, id: event.approvalId, reason: event.reason ?? null })
+        if (event.type === 'approval_decided') asked.delete(event.approvalId)
+        if (event.type !== 'state_changed' || event.state !== 'paused') continue
+        const paused = await pausedAt(runId, event, asked)
+        if (paused !== null) return paused
+      }
+    } catch (error) {
+      // The end is in the run's row, too, when its events are no longer kept.
+      if (!(error instanceof BatonError) || error.code !== 'cursor_expired') throw error
+    }
+    return ended((await accepted).runId)
+  }
+
+  return {
+    agentId,
+    idempotencyKey,
+    accepted,
+    text: { [Symbol.asyncIterator]: () => texts(log.read()) },
+    outcome,
+    then: (onDone, onFailed) => outcome().then(onDone, onFailed),
+    async cancel(reason) {
+      await cancel((await accepted).runId, reason)
+    },
+    [Symbol.asyncIterator]: () => log.read(),
+  }
+}
+
+const noUsage: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
+
+/** True for a caller who lacks the right: keys that may only send, for example. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof BatonError && error.status === 403
+}
+
+/** True where nothing runs until a person or the outside answers. */
+export function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean {
+  return run.state === 'awaiting_approval' || (run.state === 'waiting' && run.wait?.kind === 'external')
+}
+
+function toldOf(agentId: string, runId: string, { usage, costMicros, seq }: Done): Told {
+  return { agentId, runId, usage, costMicros, lastSeq: seq }
+}
+
+function pausedOutcome(told: Told, { approvals = [], externalCalls = [] }: Pick<RunDetails, 'approvals' | 'externalCalls'>): Outcome {
+  return { status: 'paused', approvals, externalCalls, ...told }
+}
+
+interface End {
+  state: RunState
+  stopReason: string
+  output?: string | null
+  error?: Done['error'] | null
+}
+
+/** What HTTP answers as 200, or the problem of the stop reason. Throws BatonError. */
+function endOutcome(told: Told, { state, stopReason, output, error }: End): Outcome {
+  const answered = output != null && (stopReason === 'end_turn' || stopReason === 'max_tokens')
+  if (state === 'completed' || answered) return { status: 'done', output: output ?? '', stopReason, ...told }
+  const status = statusOfEnd(stopReason)
+  const detail = error?.message ?? `The run ended as ${state}.`
+  const problem: Problem = { ...error?.details, ...told, status, detail, code: stopReason, stopReason, state, retryable: false }
+  throw new BatonError(detail, { code: stopReason, status, problem })
+}

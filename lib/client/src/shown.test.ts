@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest'
+import type { BatonEvent } from '#client/events'
+import { Shown } from '#client/shown'
+import { texts } from '#client/text'
+
+const start = { type: 'text_start', channel: 'progress', runId: 'run_1', step: 1 } as const
+const delta = (offset: number, text: string, more: object = { epoch: 1, attempt: 0 }): BatonEvent =>
+  ({ type: 'text_delta', channel: 'progress', runId: 'run_1', step: 1, offset, text, ...more }) as BatonEvent
+const durable = (seq: number, type: string, more: object = {}): BatonEvent =>
+  ({ type, seq, at: '', channel: 'progress', runId: 'run_1', step: 1, ...more }) as unknown as BatonEvent
+const reset = { type: 'step_reset', channel: 'progress', runId: 'run_1', step: 1 }
+
+async function* shownBy(events: BatonEvent[]): AsyncGenerator<BatonEvent, void, undefined> {
+  const shown = new Shown()
+  for (const event of events) yield* shown.take(event)
+}
+async function shows(...events: BatonEvent[]): Promise<{ out: unknown[]; text: string[] }> {
+  const out: unknown[] = []
+  for await (const event of shownBy(events)) out.push(event)
+  const text: string[] = []
+  for await (const now of texts(shownBy(events))) text.push(now)
+  return { out, text }
+}
+
+describe('a stream over several connections', () => {
+  test('a connection that begins again with the text so far: only what is new is shown', async () => {
+    const { out, text } = await shows(start, delta(0, 'Hel'), start, delta(0, 'Hello'), delta(3, 'lo w'), delta(7, 'orld'))
+    expect(out).toEqual([start, delta(0, 'Hel'), delta(3, 'lo'), delta(5, ' w'), delta(7, 'orld')])
+    expect(text).toEqual(['Hel', 'Hello', 'Hello w', 'Hello world'])
+  })
+
+  test('a gap shows nothing: the whole comes with the stored text', async () => {
+    const end = durable(4, 'text_end', { text: 'Hello', part: 0 })
+    const { out, text } = await shows(delta(0, 'H'), delta(3, 'lo'), end)
+    expect(out).toEqual([start, delta(0, 'H'), { ...delta(1, 'ello', {}) }, end])
+    expect(text).toEqual(['H', 'Hello'])
+  })
+
+  test('another attempt or epoch takes back what was shown, also where nobody said so', async () => {
+    for (const other of [
+      { epoch: 2, attempt: 0 },
+      { epoch: 1, attempt: 1 },
+    ]) {
+      const { out, text } = await shows(delta(0, 'Hel'), delta(0, 'Helm', other))
+      expect(out).toEqual([start, delta(0, 'Hel'), reset, start, delta(0, 'Helm', other)])
+      expect(text).toEqual(['Hel', '', 'Helm'])
+    }
+  })
+
+  test('pieces made from the stored text carry no epoch: the text itself decides', async () => {
+    const { out } = await shows(delta(0, 'Hel'), start, delta(0, 'Hello', {}))
+    expect(out).toEqual([start, delta(0, 'Hel'), delta(3, 'lo', {})])
+    const { text } = await shows(delta(0, 'Hel'), start, delta(0, 'Good', {}))
+    expect(text).toEqual(['Hel', '', 'Good'])
+  })
+
+  test('the stored text wins over what was shown', async () => {
+    const end = durable(4, 'text_end', { text: 'Good', part: 0 })
+    const { out, text } = await shows(delta(0, 'Hel'), end)
+    expect(out).toEqual([start, delta(0, 'Hel'), reset, start, delta(0, 'Good', {}), end])
+    expect(text.at(-1)).toBe('Good')
+  })
+
+  test('durable events come once, in order; what gives a call up takes back its text', async () => {
+    const [one, two] = [durable(1, 'state_changed'), durable(2, 'resumed')]
+    const { out } = await shows(one, delta(0, 'x'), one, two, two)
+    expect(out).toEqual([one, start, delta(0, 'x'), two, reset])
+  })
+
+  test('at the end of a step nothing is taken back, and the next step is shown instead', async () => {
+    const second = { ...delta(0, 'two'), step: 2 } as BatonEvent
+    const end = durable(1, 'text_end', { text: 'one', part: 0 })
+    const { out, text } = await shows(delta(0, 'one'), end, durable(2, 'step_complete'), second)
+    expect(out.map((event) => (event as BatonEvent).type)).not.toContain('step_reset')
+    expect(text).toEqual(['one', 'two'])
+  })
+})

@@ -1,0 +1,115 @@
+import type { BatonEvent, StepReset, TextDelta, TextEnd } from '#client/events'
+
+type Kind = 'text' | 'reasoning'
+
+/** What has been shown of one model call. */
+interface Call {
+  runId: string | null
+  step: number | null
+  epoch: number | undefined
+  attempt: number | undefined
+  shown: Record<Kind, string>
+  ended: Set<Kind>
+}
+
+/** They tell that a model call was given up: what was shown of it is no part of the conversation. */
+const givenUp: ReadonlySet<string> = new Set(['retry', 'resumed', 'window_moved'])
+
+/**
+ * Makes one story of a stream that was read over several connections. Each connection begins with the text so far: what has been shown is
+ * dropped by its offset, and where the step was repeated meanwhile, a `step_reset` takes back what was shown.
+ */
+export class Shown {
+  /** The number of the last durable event. */
+  seq = -1
+  private call: Call | null = null
+
+  /** What the next event shows: nothing, itself, or more. */
+  take(event: BatonEvent): BatonEvent[] {
+    switch (event.type) {
+      case 'text_start':
+      case 'reasoning_start':
+        return this.start(event)
+      case 'text_delta':
+      case 'reasoning_delta':
+        return this.delta(event)
+      case 'step_reset':
+        return this.reset()
+      default:
+        return this.durable(event)
+    }
+  }
+
+  private durable(event: Exclude<BatonEvent, { seq?: undefined }>): BatonEvent[] {
+    if (event.seq <= this.seq) return []
+    this.seq = event.seq
+    if (event.type === 'text_end' || event.type === 'reasoning_end') return this.end(event)
+    if (this.call?.runId !== event.runId) return [event]
+    if (givenUp.has(event.type)) return [event, ...this.reset()]
+    if (event.type === 'step_complete' || event.type === 'done') {
+      const before = this.reset()
+      return [...before, event]
+    }
+    return [event]
+  }
+
+  /** The stored text wins: what is missing comes as a last piece, what is wrong is taken back. */
+  private end(event: TextEnd): BatonEvent[] {
+    const { runId, step, text } = event
+    const kind: Kind = event.type === 'text_end' ? 'text' : 'reasoning'
+    const out: BatonEvent[] = []
+    if (this.call !== null && !event.text.startsWith(this.shownOf(event, kind))) out.push(...this.reset())
+    const have = this.shownOf(event, kind).length
+    if (have < text.length) {
+      const piece: TextDelta = { type: `${kind}_delta`, channel: 'progress', runId, step, offset: have, text: text.slice(have) }
+      out.push(...this.start({ type: `${kind}_start`, channel: 'progress', runId, step }), ...this.delta(piece))
+    }
+    this.call?.ended.add(kind)
+    return [...out, event]
+  }
+
+  private shownOf({ runId, step }: Pick<TextEnd, 'runId' | 'step'>, kind: Kind): string {
+    return this.call?.runId === runId && this.call.step === step ? this.call.shown[kind] : ''
+  }
+
+  /** A start is shown with its first piece: a connection that begins again says it again. */
+  private start({ runId, step }: Pick<TextEnd, 'runId' | 'step'> & { type: string; channel: 'progress' }): BatonEvent[] {
+    return this.call !== null && (this.call.runId !== runId || this.call.step !== step) ? this.reset() : []
+  }
+
+  private delta(event: TextDelta): BatonEvent[] {
+    const { runId, step, epoch, attempt, offset, text } = event
+    const kind: Kind = event.type === 'text_delta' ? 'text' : 'reasoning'
+    const out: BatonEvent[] = this.isOfCall(event, kind) ? [] : this.reset()
+    this.call ??= { runId, step, epoch, attempt, shown: { text: '', reasoning: '' }, ended: new Set() }
+    this.call.epoch ??= epoch
+    this.call.attempt ??= attempt
+    const { shown, ended } = this.call
+    const have = shown[kind].length
+    const more = text.slice(Math.max(0, have - offset))
+    if (offset > have || more === '' || ended.has(kind)) return out
+    if (have === 0) out.push({ type: `${kind}_start`, channel: 'progress', runId, step })
+    shown[kind] += more
+    out.push({ ...event, offset: have, text: more })
+    return out
+  }
+
+  /** True where the piece continues what was shown: the same call of the model, and the same text where they overlap. */
+  private isOfCall({ runId, step, epoch, attempt, offset, text }: TextDelta, kind: Kind): boolean {
+    const { call } = this
+    if (call === null) return true
+    if (call.runId !== runId || call.step !== step) return false
+    if (epoch !== undefined && call.epoch !== undefined && epoch !== call.epoch) return false
+    if (attempt !== undefined && call.attempt !== undefined && attempt !== call.attempt) return false
+    const overlap = call.shown[kind].slice(offset, offset + text.length)
+    return text.startsWith(overlap)
+  }
+
+  /** Forgets the call in hand; says so where something was shown whose end has not come. */
+  private reset(): StepReset[] {
+    const { call } = this
+    this.call = null
+    if (call === null || !(['text', 'reasoning'] as const).some((kind) => call.shown[kind] !== '' && !call.ended.has(kind))) return []
+    return [{ type: 'step_reset', channel: 'progress', runId: call.runId, step: call.step }]
+  }
+}

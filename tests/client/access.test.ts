@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { BatonError, createBaton, type Baton } from '#client'
+import { adminKey, makeKey, signUp, startGuarded } from '#tests/access/kit'
+import { readAll, readTexts, slow } from '#tests/client/kit'
+import { startProxy } from '#tests/proxy'
+import { script, type World } from '#tests/world'
+
+let world: World
+let admin: Baton
+beforeAll(async () => {
+  world = await startGuarded({ env: { BATON_USER_TENANT: 'ten_local' } })
+  admin = createBaton({ url: world.base(), key: adminKey })
+})
+afterAll(() => world.close())
+
+const codeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(work).then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof BatonError ? `${error.status} ${error.code}` : error),
+  )
+const scripted = { template: 'scripted' }
+const asking = script({ tools: [{ name: 'charge', input: { key: 'k', cents: 5 } }] }, { text: 'charged' })
+
+describe('with access control on', () => {
+  test('a key with rights sends, reads, and streams by link without headers', async () => {
+    const { key } = await makeKey(world, ['agents:run', 'agents:read'])
+    const baton = createBaton({ url: world.base(), key })
+    const sent = baton.agents.send('keyed', script({ text: 'Good day' }), scripted)
+    const [seen, outcome] = await Promise.all([readAll(sent), sent])
+    expect(outcome).toMatchObject({ status: 'done', output: 'Good day', agentId: 'keyed' })
+    expect(seen.seqs.length).toBeGreaterThan(3)
+    for (const url of [
+      await baton.runs.streamUrl(outcome.runId),
+      `${await baton.agents.streamUrl('keyed', { types: ['done'] })}&after=0`,
+    ]) {
+      const stop = new AbortController()
+      const answer = await fetch(url, { headers: { accept: 'text/event-stream' }, signal: stop.signal })
+      expect(answer.status).toBe(200)
+      const { value } = (await answer.body?.getReader().read()) ?? {}
+      expect(new TextDecoder().decode(value)).toContain('retry: 1000')
+      stop.abort()
+    }
+  })
+
+  test('the link of an agent opens that agent and no other, and nothing beside its events', async () => {
+    await admin.agents.create({ id: 'linked', template: 'scripted' })
+    await admin.agents.create({ id: 'other', template: 'scripted' })
+    const url = new URL(await admin.agents.streamUrl('linked'))
+    const status = async (path: string): Promise<number> => {
+      const stop = new AbortController()
+      const answer = await fetch(world.base() + path + url.search, { signal: stop.signal })
+      stop.abort()
+      return answer.status
+    }
+    expect(await status('/api/agents/linked/events')).toBe(200)
+    expect(await status('/api/agents/other/events')).toBe(403)
+    expect(await status('/api/agents/linked')).toBeGreaterThanOrEqual(400)
+    await admin.agents.delete('linked')
+    await admin.agents.create({ id: 'linked', template: 'scripted' })
+    expect(await status('/api/agents/linked/events')).toBe(404)
+  })
+
+  test("a user's token is asked for each time; what is somebody else's is 404", async () => {
+    const [alice, bob] = [await signUp(world, 'alice@example.com'), await signUp(world, 'bob@example.com')]
+    let asked = 0
+    const baton = createBaton({ url: world.base(), getToken: () => (asked++ === 0 ? 'expired' : alice.token) })
+    expect(await baton.agents.send('hers', 'hello', scripted)).toMatchObject({ status: 'done' })
+    expect(await baton.agents.get('hers')).toMatchObject({ userId: alice.id })
+    const other = createBaton({ url: world.base(), getToken: () => bob.token })
+    expect(await codeOf(other.agents.get('hers'))).toBe('404 agent_not_found')
+    expect(await codeOf(baton.budgets.set('tenant', { limitMicros: 5 }))).toBe('403 forbidden')
+  })
+
+  test('a key that may only send gets its answer over cut connections too, and is told what it may not read', async () => {
+    const { key } = await makeKey(world, ['agents:run'])
+    const proxy = await startProxy(() => world.base())
+    const baton = createBaton({ url: proxy.url, key })
+    const sent = baton.agents.send('sender', script(slow(15, 100)), scripted)
+    let deltas = 0
+    const [, said, outcome] = await Promise.all([
+      readAll(sent, ({ type }) => {
+        if (type === 'text_delta' && ++deltas === 4) proxy.cut()
+      }),
+      readTexts(sent.text),
+      sent,
+    ])
+    expect(said.at(-1)).toBe(slow(15, 0).text)
+    expect(outcome).toMatchObject({ status: 'done', output: slow(15, 0).text })
+    expect(await codeOf(baton.agents.get('sender'))).toBe('403 forbidden')
+    await proxy.close()
+  })
+})
+
+describe('errors', () => {
+  test('401, 403, 404, 400, 402, 409, 429: each is a BatonError with its code', async () => {
+    expect(await codeOf(createBaton({ url: world.base() }).agents.get('x'))).toBe('401 unauthorized')
+    expect(await codeOf(createBaton({ url: world.base(), key: 'bt_wrong' }).agents.send('x', 'hello', scripted))).toBe('401 unauthorized')
+    expect(await codeOf(admin.agents.get('nobody'))).toBe('404 agent_not_found')
+    expect(await codeOf(admin.runs.get('run_0'))).toBe('404 run_not_found')
+    expect(await codeOf(admin.agents.send('x', 'hello', { template: 'none' }))).toBe('400 template_unknown')
+    expect(await codeOf(admin.agents.send('nobody', 'hello', { mustExist: true }))).toMatch(/^4(04|12) /)
+    await admin.budgets.set('agent:poor', { limitMicros: 0 })
+    const paid = script({ text: 'paid', usage: { input: 100, output: 0 } })
+    expect(await codeOf(admin.agents.send('poor', paid, scripted))).toBe('402 budget_exceeded')
+    const first = admin.agents.send('one', script(slow(8, 100)), scripted)
+    await first.accepted
+    const second = await admin.agents
+      .send('one', 'me too', { ...scripted, onBusy: 'reject' })
+      .outcome()
+      .catch((caught: unknown) => caught)
+    expect(second).toMatchObject({ code: 'agent_busy', status: 409, retryable: true })
+    const { id, key } = await makeKey(world, ['agents:run'])
+    await admin.request('PUT', `/api/limits/key:${id}`, { body: { messagesPerMinute: 1 } })
+    const limited = createBaton({ url: world.base(), key })
+    await limited.agents.send('l1', 'hello', scripted)
+    const refused = await limited.agents
+      .send('l2', 'hello', scripted)
+      .outcome()
+      .catch((caught: unknown) => caught)
+    expect(refused).toMatchObject({ code: 'rate_limited', status: 429, retryable: true })
+    expect((refused as BatonError).retryAfterMs).toBeGreaterThan(0)
+    await first
+  })
+
+  test('a run that ended badly is told as HTTP tells it: by await, and by every iterator until its done', async () => {
+    const failing = script({ error: { status: 401 } })
+    const sent = admin.agents.send('fails', failing, scripted)
+    const error: unknown = await sent.outcome().catch((caught: unknown) => caught)
+    const reply = await world.http(
+      'POST',
+      '/api/agents/fails2/messages',
+      { message: failing, ...scripted },
+      { authorization: `Bearer ${adminKey}` },
+    )
+    const { runId, code, status } = reply.body
+    expect(error).toMatchObject({ code, status, retryable: false, runId: (await sent.accepted).runId })
+    expect(runId).toBeDefined()
+    expect((await readAll(sent)).events.at(-1)).toMatchObject({ type: 'done', state: 'failed', stopReason: code })
+  })
+})
+
+describe('waiting', () => {
+  test('abort ends the waiting and never the run; the same key finds it again', async () => {
+    const stop = new AbortController()
+    const message = script(slow(10, 100))
+    const sent = admin.agents.send('left', message, { ...scripted, signal: stop.signal })
+    const { runId } = await sent.accepted
+    const reading = readAll(sent, ({ type }) => void (type === 'text_delta' && stop.abort(new Error('enough'))))
+    await expect(reading).rejects.toThrow('enough')
+    await expect(sent.outcome()).rejects.toThrow('enough')
+    const again = admin.agents.send('left', message, { ...scripted, idempotencyKey: sent.idempotencyKey })
+    expect(await again).toMatchObject({ status: 'done', runId, output: slow(10, 0).text })
+    const mismatch = admin.agents.send('left', 'something else', { ...scripted, idempotencyKey: sent.idempotencyKey })
+    expect(await codeOf(mismatch)).toBe('422 idempotency_mismatch')
+  })
+
+  test('a run that waits for a person is an outcome; the decision goes on, and the iterator shows all of it', async () => {
+    await admin.agents.create({ id: 'asks', template: 'scripted', overrides: { permission: { ask: ['charge'] } } })
+    const sent = admin.agents.send('asks', asking)
+    const all = readAll(sent)
+    const paused = await sent
+    if (paused.status !== 'paused') throw new Error('not paused')
+    expect(paused.approvals).toMatchObject([{ tool: 'charge', input: { key: 'k', cents: 5 } }])
+    const inbox: string[] = []
+    for await (const approval of admin.approvals.list({ state: 'pending' })) inbox.push(approval.id)
+    expect(inbox).toEqual([paused.approvals[0]?.id])
+    expect((await admin.runs.wait(paused.runId)).state).toBe('awaiting_approval')
+    const ended = admin.runs.wait(paused.runId, { untilEnded: true })
+    expect(await admin.approvals.decide(inbox[0] ?? '', { decision: 'allow', note: 'fine' })).toMatchObject({
+      state: 'allowed',
+      replayed: false,
+    })
+    expect(await codeOf(admin.approvals.decide(inbox[0] ?? '', { decision: 'deny' }))).toBe('409 already_decided')
+    expect(await ended).toMatchObject({ state: 'completed', output: 'charged' })
+    expect((await all).events.map(({ type }) => type)).toEqual(expect.arrayContaining(['approval_required', 'approval_decided', 'done']))
+    expect(await sent).toMatchObject({ status: 'done', output: 'charged' })
+  })
+
+  test('wait gives up at its time-out, cancel ends the run, retry begins another', async () => {
+    const sent = admin.agents.send('slow', script(slow(50, 200)), { ...scripted, background: true })
+    const { runId } = await sent.accepted
+    expect(await codeOf(admin.runs.wait(runId, { timeoutMs: 300 }))).toBe('0 timeout')
+    await sent.cancel('enough')
+    expect(await codeOf(sent)).toBe('409 cancelled')
+    expect(await admin.runs.wait(runId)).toMatchObject({ state: 'cancelled', stopNote: 'enough' })
+    const retried = await admin.runs.retry(runId)
+    expect(retried.retryOf).toBe(runId)
+    expect(await admin.agents.interrupt('slow', { runId: retried.id })).toHaveProperty('stopped')
+    expect((await admin.runs.wait(retried.id)).stopReason).toBe('interrupted')
+  })
+})

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expectWhole, readAll, readTexts, say, slow } from '#tests/client/kit'
+import { startProxy } from '#tests/proxy'
+import { startWorld, type World } from '#tests/world'
+
+/** A function that may run 10 s, 5 s of them its margin: streams break after 5 s. */
+const life = { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '5000', BATON_LEASE_MS: '3000' }
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld({ env: life })
+})
+afterAll(() => world.close())
+
+const echo = { tools: [{ name: 'echo', input: { value: 1 } }] }
+
+test('the connection is cut again and again in mid-answer: each event comes once, the text is the stored one', async () => {
+  const proxy = await startProxy(() => world.base())
+  const sent = say(world, 'cut', [{ ...slow(8, 120), ...echo }, slow(20, 120)], proxy.url)
+  let deltas = 0
+  let cuts = 0
+  const [seen, said, { runId }, outcome] = await Promise.all([
+    readAll(sent, (event) => {
+      if (event.type !== 'text_delta' || ++deltas % 5 !== 0) return
+      cuts += 1
+      proxy.cut()
+    }),
+    readTexts(sent.text),
+    sent.accepted,
+    sent,
+  ])
+  await expectWhole(world, 'cut', runId, seen, said)
+  expect(outcome).toMatchObject({ status: 'done', runId, output: slow(20, 0).text })
+  expect(cuts).toBeGreaterThanOrEqual(3)
+  expect((await world.effects({ runId })).filter(({ kind }) => kind === 'model')).toHaveLength(2)
+  await proxy.close()
+})
+
+test('the function ends in mid-answer: the rest comes from the background executor, without a seam', async () => {
+  const sent = say(world, 'deadline', [{ ...slow(12, 200), ...echo }, { ...slow(12, 200), ...echo }, slow(15, 200)])
+  const [seen, said, { runId }] = await Promise.all([readAll(sent), readTexts(sent.text), sent.accepted])
+  await expectWhole(world, 'deadline', runId, seen, said)
+  expect(seen.events.map(({ type }) => type)).toContain('handed_off')
+  expect((await world.run(runId)).slices).toBeGreaterThan(1)
+})
+
+test('the server is killed and started again in mid-answer: what was shown of the step is taken back, the text is the stored one', async () => {
+  const sent = say(world, 'killed', [{ ...slow(5, 50), ...echo }, slow(20, 150)])
+  let killed = false
+  const late = readTexts(sent.text)
+  const seen = await readAll(sent, async (event) => {
+    if (killed || event.type !== 'text_delta' || event.step === 1 || event.offset < 30) return
+    killed = true
+    await world.stack.kill('server-0')
+  })
+  const { runId } = await sent.accepted
+  expect(killed).toBe(true)
+  const said = await late
+  await expectWhole(world, 'killed', runId, seen, said)
+  const types = seen.events.map(({ type }) => type)
+  expect(types.indexOf('step_reset')).toBeGreaterThan(types.indexOf('resumed') - 1)
+  expect(said).toContain('')
+  // What an iterator that begins now is told is the same.
+  expect((await readAll(sent)).events).toEqual(seen.events)
+  expect(await readTexts(sent.text)).toEqual(said)
+  expect(await sent).toMatchObject({ status: 'done', runId })
+})
+
+test('the server is away when the message is sent: it is sent again under its key, and one run begins', async () => {
+  const proxy = await startProxy(() => world.base(), { lose: (trip) => trip.name === 'messages' && lost++ < 2 })
+  let lost = 0
+  const outcome = await say(world, 'lost', [{ text: 'once' }], proxy.url)
+  expect(outcome).toMatchObject({ status: 'done', output: 'once' })
+  expect(lost).toBeGreaterThan(2)
+  expect(await world.sql('select 1 from baton.runs r join baton.agents a using (agent_uid) where a.id = $1', ['lost'])).toHaveLength(1)
+  await proxy.close()
+})
+
+test('a run is read by anybody from anywhere, and again from the middle', async () => {
+  const { createBaton } = await import('#client')
+  const baton = createBaton({ url: world.base() })
+  const { runId } = await say(world, 'read', [{ ...slow(4, 20), ...echo }, { text: 'the end' }])
+  const all = await readAll(baton.runs.events(runId))
+  const middle = all.seqs[3] ?? 0
+  expect((await readAll(baton.runs.events(runId, { after: middle }))).seqs).toEqual(all.seqs.slice(4))
+  expect((await readAll(baton.runs.events(runId, { after: all.seqs.at(-1) ?? 0 }))).seqs).toEqual([])
+  const some: string[] = []
+  for await (const event of baton.runs.events(runId, { types: ['text_delta', 'tool_end'] })) some.push(event.type)
+  expect(some).toEqual(['text_delta', 'tool_end', 'text_delta'])
+})
