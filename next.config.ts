@@ -18,7 +18,6 @@ const config: NextConfig = {
       { source: '/metrics', destination: '/api/metrics' },
       { source: '/health/:path*', destination: '/api/health/:path*' },
       { source: '/:probe(live|ready|startup)', destination: '/api/health/:probe' },
-      { source: '/api/:probe(live|ready|startup)', destination: '/api/health/:probe' },
     ]),
   // `npm run check` runs tsc over everything, tests included; a build need not do it again.
   typescript: { ignoreBuildErrors: true },

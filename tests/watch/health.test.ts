@@ -67,8 +67,7 @@ test('all is well: 200 with every check for who may operate, the status alone fo
 
 test('each probe at each of its addresses', async () => {
   for (const probe of ['live', 'ready', 'startup'])
-    for (const path of [`/api/health/${probe}`, `/health/${probe}`, `/${probe}`, `/api/${probe}`])
-      expect([path, await statusOf(path)]).toEqual([path, 200])
+    for (const path of [`/api/health/${probe}`, `/health/${probe}`, `/${probe}`]) expect([path, await statusOf(path)]).toEqual([path, 200])
   expect([await statusOf('/health'), await statusOf('/metrics')]).toEqual([200, 401])
 })
 
