@@ -35,8 +35,15 @@ import { errorTable } from '#lib/core/errors'
 import type { Overrides as CoreOverrides } from '#lib/core/overrides'
 import type { AgentView, StoredEvent } from '#lib/core/pages'
 import type { PermissionRules as CoreRules } from '#lib/core/policy'
-import { isEnd, runState, stopReason, type AgentState as CoreAgentState, type RunState as CoreRunState, type ToolCall } from '#lib/core/run'
-import type { Usage as CoreUsage } from '#lib/core/run'
+import {
+  isEnd,
+  runState,
+  stopReason,
+  type AgentState as CoreAgentState,
+  type RunState as CoreRunState,
+  type ToolCall,
+  type Usage as CoreUsage,
+} from '#lib/core/run'
 import type { RunView } from '#lib/core/store'
 import type { WebhookEvent } from '#lib/core/webhooks'
 import { statusOfEnd } from '../../lib/client/src/errors'
@@ -82,7 +89,7 @@ describe('the types of the client are those of the server', () => {
   test('every type of docs/events.md is one of the union, and nothing else is', () => {
     const rows = read('docs/events.md')
       .split('\n')
-      .filter((line) => /^\| `/.test(line))
+      .filter((line) => line.startsWith('| `'))
     const documented = rows.flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([a-z_]+)`/g)].map(([, type = '']) => type))
     const known: Record<EventType, true> = {
       text_start: true,

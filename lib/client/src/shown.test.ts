@@ -4,8 +4,15 @@ import { Shown } from '#client/shown'
 import { texts } from '#client/text'
 
 const start = { type: 'text_start', channel: 'progress', runId: 'run_1', step: 1 } as const
-const delta = (offset: number, text: string, more: object = { epoch: 1, attempt: 0 }): BatonEvent =>
-  ({ type: 'text_delta', channel: 'progress', runId: 'run_1', step: 1, offset, text, ...more }) as BatonEvent
+const delta = (offset: number, text: string, more: object = { epoch: 1, attempt: 0 }): BatonEvent => ({
+  type: 'text_delta',
+  channel: 'progress',
+  runId: 'run_1',
+  step: 1,
+  offset,
+  text,
+  ...more,
+})
 const durable = (seq: number, type: string, more: object = {}): BatonEvent =>
   ({ type, seq, at: '', channel: 'progress', runId: 'run_1', step: 1, ...more }) as unknown as BatonEvent
 const reset = { type: 'step_reset', channel: 'progress', runId: 'run_1', step: 1 }
