@@ -517,25 +517,15 @@ declare function isForbidden(error: unknown): boolean;
 /** True where nothing runs until a person or the outside answers. */
 declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
-/** What one stream says, for any number of readers: each gets all of it from the beginning; it is read as fast as the fastest asks. */
-declare class SharedLog<Item> {
-    private readonly items;
-    private ended;
-    private failure;
-    private reading;
-    private readers;
-    private readonly source;
-    private readonly failed;
-    /** `failed` is told of the stream's failure beside its readers. */
-    constructor(source: Leavable<Item>, failed: (error: unknown) => void);
+/** What one stream says, for any number of readers. */
+interface SharedLog<Item> {
     /** Starts the stream before anybody reads; it is left again when nobody has come by then. */
-    prime(): void;
-    /** All items. Whoever leaves last leaves the stream; the next reader comes back to it. */
-    read(): AsyncGenerator<Item, void, undefined>;
-    private leave;
-    /** Reads one item more, once for all who ask. Never rejects. */
-    private more;
+    prime: () => void;
+    /** All of it, from the beginning. Whoever leaves last leaves the stream; the next reader comes back to it. */
+    read: () => AsyncGenerator<Item, void, undefined>;
 }
+/** Shares a stream, which is read as fast as the fastest reader asks; `failed` is told of its failure beside the readers. */
+declare function sharedLog<Item>(source: Leavable<Item>, failed: (error: unknown) => void): SharedLog<Item>;
 /**
  * Makes one story of a stream that was read over several connections. Each connection begins with the text so far: what has been shown is
  * dropped by its offset, and where the step was repeated meanwhile, a `step_reset` takes back what was shown.
@@ -564,17 +554,11 @@ interface SseFrame {
     data: string;
     retry: number | null;
 }
-/** Splits an event stream into its blocks (WHATWG HTML, 9.2.6); text may come in any pieces. */
-declare class SseParser {
-    private rest;
-    private begun;
-    private id;
-    private data;
-    private retry;
-    /** The blocks that are complete now. Throws BatonError invalid_answer for one without an end. */
-    feed(text: string): SseFrame[];
-    private line;
-}
+/**
+ * Splits an event stream into its blocks (WHATWG HTML, 9.2.6): it is fed text in any pieces and gives the blocks that are complete. Throws
+ * BatonError invalid_answer for a line without an end.
+ */
+declare function sseParser(): (text: string) => SseFrame[];
 /** The answer of a run as it must be shown, whole each time it has changed: that of its latest step with a text; the last is the stored output. */
 declare function texts(events: AsyncIterable<BatonEvent>): AsyncGenerator<string, void, undefined>;
 /** What a message may be: text, or AI SDK user content parts. Files are https addresses (the provider fetches them) or data URLs. */

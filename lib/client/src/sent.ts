@@ -1,7 +1,7 @@
 import { BatonError, statusOfEnd, type Problem } from '#client/errors'
 import type { BatonEvent, Done, RunState, StateChanged, Usage } from '#client/events'
 import type { Leavable } from '#client/follow'
-import { SharedLog } from '#client/shared-log'
+import { sharedLog } from '#client/shared-log'
 import { texts } from '#client/text'
 import type { ExternalCall, PendingApproval, RunDetails } from '#client/types'
 
@@ -59,7 +59,7 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
   })
   // Whoever iterates or awaits the outcome is told as well.
   accepted.catch(() => undefined)
-  const log = new SharedLog(
+  const log = sharedLog(
     events((runId) => accept({ runId })),
     refuse,
   )
