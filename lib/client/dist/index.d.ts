@@ -534,11 +534,14 @@ declare class Shown {
     /** The number of the last durable event. */
     seq: number;
     private call;
+    /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
+    private stored;
     /** What the next event shows: nothing, itself, or more. */
     take(event: BatonEvent): BatonEvent[];
     private durable;
     /** The stored text wins: what is missing comes as a last piece, what is wrong is taken back. */
     private end;
+    private storedOf;
     private shownOf;
     /** A start is shown with its first piece: a connection that begins again says it again. */
     private start;

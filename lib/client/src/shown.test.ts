@@ -68,6 +68,25 @@ describe('a stream over several connections', () => {
     expect(text.at(-1)).toBe('Good')
   })
 
+  test('reasoning that is told again after a reset is no open text at the end of the step', async () => {
+    const why = { type: 'reasoning_delta', channel: 'progress', runId: 'run_1', step: 1, offset: 0, text: 'why' } as const
+    const [thought, said] = [durable(1, 'reasoning_end', { text: 'why', part: 0 }), durable(2, 'text_end', { text: 'right', part: 0 })]
+    const { out } = await shows(
+      why,
+      thought,
+      delta(0, 'wrong'),
+      reset as BatonEvent,
+      why,
+      delta(0, 'right', {}),
+      said,
+      durable(3, 'step_complete'),
+    )
+    expect(out.map((event) => (event as BatonEvent).type)).toEqual([
+      ...['reasoning_start', 'reasoning_delta', 'reasoning_end', 'text_start', 'text_delta', 'step_reset'],
+      ...['reasoning_start', 'reasoning_delta', 'text_start', 'text_delta', 'text_end', 'step_complete'],
+    ])
+  })
+
   test('durable events come once, in order; what gives a call up takes back its text', async () => {
     const [one, two] = [durable(1, 'state_changed'), durable(2, 'resumed')]
     const { out } = await shows(one, delta(0, 'x'), one, two, two)
