@@ -76,6 +76,55 @@ declare function linked(...signals: (AbortSignal | undefined)[]): {
     controller: AbortController;
     release: () => void;
 };
+/** What a transport of the AI SDK hands to the function that prepares a message's request; the parts that are used here. */
+interface SendOptions {
+    id: string;
+    messages: {
+        role: string;
+    }[];
+    trigger?: string;
+    messageId?: string | undefined;
+    body?: Record<string, unknown> | undefined;
+    headers?: HeadersInit | undefined;
+    api: string;
+}
+/** The same for the request that goes on with a stream. */
+interface ReconnectOptions {
+    id: string;
+    headers?: HeadersInit | undefined;
+    api: string;
+}
+/** What `chatTransport` is told. */
+interface ChatTransportOptions {
+    /** Gives the token of the signed-in user (or a key, on a server); asked before each request. Left out where cookies or nothing is needed. */
+    getToken?: () => string | null | undefined | Promise<string | null | undefined>;
+    /** The template of a chat that does not exist yet. */
+    template?: string;
+    /** The server's address where it is not the page's own, `https://agents.example.com`. */
+    baseUrl?: string;
+    fetch?: typeof fetch;
+}
+/** Options for `WorkflowChatTransport` and `DefaultChatTransport`. */
+interface ChatTransport {
+    api: string;
+    fetch: typeof fetch;
+    prepareSendMessagesRequest: (options: SendOptions) => Promise<{
+        api: string;
+        body: object;
+        headers: Record<string, string>;
+    }>;
+    prepareReconnectToStreamRequest: (options: ReconnectOptions) => Promise<{
+        api: string;
+        headers: Record<string, string>;
+    }>;
+}
+/**
+ * Options for the AI SDK's transports: `new WorkflowChatTransport(chatTransport({getToken}))`. They send the id and the credential that the
+ * stock transport leaves out, only the last message (Baton believes no history), and, where a stream is gone on with, how many steps of it
+ * were seen, so that its place is exact also after a step was repeated.
+ */
+declare function chatTransport({ getToken, template, baseUrl, fetch: given }?: ChatTransportOptions): ChatTransport;
+export {};
 /** The inbox of what people must decide. */
 interface Approvals {
     list(filter?: ListOptions & {
@@ -877,4 +926,4 @@ interface VerifyOptions {
  * several secrets as they were shown. Throws BatonError webhook_signature_invalid or webhook_timestamp_invalid: answer 400 then.
  */
 declare function verifyWebhook(payload: string | Uint8Array, headers: HeadersLike, secret: string | readonly string[], { toleranceSeconds, now }?: VerifyOptions): Promise<Delivery>;
-export { BatonError, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }
+export { BatonError, chatTransport, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type ChatTransport, type ChatTransportOptions, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }
