@@ -57,7 +57,13 @@ export function AgentPage() {
   const rows = messages.data?.data ?? []
   const writing = live.text !== null && !isStored(rows, live.text.runId, live.text.text) ? live.text : null
 
-  if (agent.data === null) return agent.error === null ? <Rows rows={8} /> : <Failure error={agent.error} retry={agent.refresh} />
+  if (agent.data === null)
+    return (
+      <>
+        <PageHead title={<span className="mono">{id}</span>} />
+        {agent.error === null ? <Rows rows={8} /> : <Failure error={agent.error} retry={agent.refresh} />}
+      </>
+    )
   const { data } = agent
   return (
     <div className="agent">
