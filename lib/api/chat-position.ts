@@ -21,8 +21,12 @@ export interface Counted {
 }
 
 /** Counts the chunks of stored events as every stream of them sends them. `doubtful`: texts may be shown that are not stored. */
-export function countChunks(runId: string, after: number, events: readonly StoredEvent[], doubtful: boolean): Counted {
-  const chat = new ChatChunks(runId)
+export function countChunks(
+  { runId, after, goesOn }: { runId: string; after: number; goesOn: boolean },
+  events: readonly StoredEvent[],
+  doubtful: boolean,
+): Counted {
+  const chat = new ChatChunks(runId, goesOn)
   const merger = new Merger(after)
   const counted: Counted = { total: chat.start().length, ended: false, steps: [], open: null }
   for (const event of events) {

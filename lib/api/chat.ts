@@ -97,6 +97,7 @@ async function goOn(context: ChatContext, id: string, answers: Parameters<typeof
     agentUid: run.agentUid,
     runId: run.id,
     after,
+    goesOn: true,
     position: null,
     ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
     headers: { 'x-workflow-run-id': streamId(run.id, after) },
