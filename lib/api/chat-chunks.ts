@@ -49,6 +49,12 @@ export class ChatChunks {
     this.goesOn = goesOn
   }
 
+  /** What of the step in hand has been sent: `complete` when its text is final, and only `finish-step` is still to come. */
+  stands(): 'none' | 'begun' | 'complete' {
+    if (this.step === null) return 'none'
+    return this.step.complete ? 'complete' : 'begun'
+  }
+
   /** The first chunk of a stream. */
   start(): UIMessageChunk[] {
     return [{ type: 'start', messageId: this.runId, messageMetadata: { runId: this.runId } }]

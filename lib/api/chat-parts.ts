@@ -13,7 +13,12 @@ interface Shown {
 export function callChunks(type: string, data: Record<string, unknown>, shown: Shown): UIMessageChunk[] {
   const call = (type === 'tool_end' ? data['call'] : data) as Record<string, unknown>
   const toolCallId = String(call['callId'])
-  const input = { type: 'tool-input-available' as const, toolCallId, toolName: String(call['name'] ?? call['tool']), input: call['input'] }
+  const input = {
+    type: 'tool-input-available' as const,
+    toolCallId,
+    toolName: String(call['name'] ?? call['tool']),
+    input: call['input'] ?? {},
+  }
   const first = shown.all || shown.calls.has(toolCallId) ? [] : [input]
   const approvalId = String(call['approvalId'])
   switch (type) {
@@ -41,7 +46,7 @@ function reasonOf(reason: unknown): { reason?: string } {
 function outcomeOf(toolCallId: string, call: Record<string, unknown>): UIMessageChunk {
   if (call['state'] === 'denied') return { type: 'tool-output-denied', toolCallId }
   const value = valueOf(call['output'])
-  if (call['state'] === 'completed') return { type: 'tool-output-available', toolCallId, output: value }
+  if (call['state'] === 'completed') return { type: 'tool-output-available', toolCallId, output: value ?? null }
   return { type: 'tool-output-error', toolCallId, errorText: errorTextOf(value) }
 }
 

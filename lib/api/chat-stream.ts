@@ -77,7 +77,7 @@ function chunksTo(stream: SseStream, { runId, position, pausedAt, goesOn }: Chat
     position: () => undefined,
     send({ event, data }) {
       const frame = { type: String(event), data: data as Record<string, unknown> }
-      resume.givenUp(frame)
+      resume.look(frame, chat)
       const { runState } = frame.data
       if (frame.type === 'state_changed' && typeof runState === 'string') paused = runState
       if (frame.type === 'done') ended = true
