@@ -135,7 +135,7 @@ describe.each(['default', 'workflow'] as const)('the %s transport, as a signed-i
         sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
         onToolCall: ({ toolCall }: { toolCall: { toolName: string; toolCallId: string } }) => {
           called.push(toolCall.toolName)
-          void chat.addToolOutput({ tool: toolCall.toolName as never, toolCallId: toolCall.toolCallId, output: { sunny: true } as never })
+          void chat.addToolOutput({ tool: toolCall.toolName as never, toolCallId: toolCall.toolCallId, output: { sunny: true } })
         },
       },
     })
