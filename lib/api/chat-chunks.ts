@@ -41,9 +41,18 @@ export class ChatChunks {
   private readonly asked = new Set<string>()
   private beside: UIMessageChunk[] = []
   private readonly runId: string
+  private goesOn: boolean
 
-  constructor(runId: string) {
+  /** `goesOn`: the stream begins after a pause of the run. */
+  constructor(runId: string, goesOn = false) {
     this.runId = runId
+    this.goesOn = goesOn
+  }
+
+  /** What of the step in hand has been sent: `complete` when its text is final, and only `finish-step` is still to come. */
+  stands(): 'none' | 'begun' | 'complete' {
+    if (this.step === null) return 'none'
+    return this.step.complete ? 'complete' : 'begun'
   }
 
   /** The first chunk of a stream. */
@@ -78,7 +87,7 @@ export class ChatChunks {
       case 'tool_end':
       case 'approval_required':
       case 'approval_decided':
-        return callChunks(type, data, { calls: this.calls, asked: this.asked })
+        return callChunks(type, data, { calls: this.calls, asked: this.asked, all: this.goesOn })
       case 'handed_off':
         return [{ type: 'data-handoff', id: 'handoff', data: { runId: this.runId, reason: data['reason'], slice: data['slice'] } }]
       case 'budget':
@@ -97,6 +106,7 @@ export class ChatChunks {
   private openStep(number: number | null): UIMessageChunk[] {
     if (this.step !== null && (!this.step.complete || this.step.number === number)) return []
     const closed = this.closeStep()
+    this.goesOn = false
     this.step = { number, text: null, reasoning: null, complete: false }
     return [...closed, { type: 'start-step' }]
   }

@@ -5,19 +5,26 @@ import { BatonError } from '#lib/core/errors'
 interface Shown {
   calls: Set<string>
   asked: Set<string>
+  /** The message goes on after a pause, which showed all calls of its answer: until the next step there is none that is new. */
+  all: boolean
 }
 
-/** What an event of a tool call shows. A call that the stream has not shown yet is shown first, whoever it was begun before. */
+/** What an event of a tool call shows. Each call is shown once: pages run tools of their own when they see one. */
 export function callChunks(type: string, data: Record<string, unknown>, shown: Shown): UIMessageChunk[] {
   const call = (type === 'tool_end' ? data['call'] : data) as Record<string, unknown>
   const toolCallId = String(call['callId'])
-  const input = { type: 'tool-input-available' as const, toolCallId, toolName: String(call['name'] ?? call['tool']), input: call['input'] }
-  const first = shown.calls.has(toolCallId) ? [] : [input]
+  const input = {
+    type: 'tool-input-available' as const,
+    toolCallId,
+    toolName: String(call['name'] ?? call['tool']),
+    input: call['input'] ?? {},
+  }
+  const first = shown.all || shown.calls.has(toolCallId) ? [] : [input]
   const approvalId = String(call['approvalId'])
   switch (type) {
     case 'tool_start':
       shown.calls.add(toolCallId)
-      return [input]
+      return first
     case 'tool_end':
       shown.calls.add(toolCallId)
       return [...first, outcomeOf(toolCallId, call)]
@@ -39,7 +46,7 @@ function reasonOf(reason: unknown): { reason?: string } {
 function outcomeOf(toolCallId: string, call: Record<string, unknown>): UIMessageChunk {
   if (call['state'] === 'denied') return { type: 'tool-output-denied', toolCallId }
   const value = valueOf(call['output'])
-  if (call['state'] === 'completed') return { type: 'tool-output-available', toolCallId, output: value }
+  if (call['state'] === 'completed') return { type: 'tool-output-available', toolCallId, output: value ?? null }
   return { type: 'tool-output-error', toolCallId, errorText: errorTextOf(value) }
 }
 

@@ -21,14 +21,18 @@ export interface Counted {
 }
 
 /** Counts the chunks of stored events as every stream of them sends them. `doubtful`: texts may be shown that are not stored. */
-export function countChunks(runId: string, after: number, events: readonly StoredEvent[], doubtful: boolean): Counted {
-  const chat = new ChatChunks(runId)
+export function countChunks(
+  { runId, after, goesOn }: { runId: string; after: number; goesOn: boolean },
+  events: readonly StoredEvent[],
+  doubtful: boolean,
+): Counted {
+  const chat = new ChatChunks(runId, goesOn)
   const merger = new Merger(after)
   const counted: Counted = { total: chat.start().length, ended: false, steps: [], open: null }
   for (const event of events) {
     const isEnd = event.type === 'done'
     // What was shown of a step in which the run was stopped is not stored either.
-    if (tellsOfGivenUp(event) || (isEnd && event.data['state'] !== 'completed')) counted.open ??= counted.total
+    if (tellsOfGivenUp(event) || (isEnd && event.data['state'] !== 'completed')) counted.open ??= counted.total + nextStep(chat)
     for (const chunk of merger.event(event).flatMap((frame) => chat.frame(frame))) {
       if (chunk.type === 'start-step') {
         counted.steps.push({ from: counted.total, doubtful: doubtful || counted.open !== null })
@@ -64,11 +68,15 @@ export function positionOf(received: number, { total, ended, steps, open }: Coun
   )
 }
 
+/** How many chunks come before the first one of the next step: the end of the one in hand. */
+function nextStep(chat: Pick<ChatChunks, 'stands'>): number {
+  return chat.stands() === 'complete' ? 1 : 0
+}
+
 /** Leaves out what the client has. Pure: fed with all chunks of the stream from its first one. */
 export class Resume {
   private index = 0
   private steps = 0
-  private open: 'none' | 'begun' | 'complete' = 'none'
   private position: Position | null
   /** What the client has of the step it stands in, beside its first chunk. */
   private held: UIMessageChunk[] = []
@@ -77,11 +85,11 @@ export class Resume {
     this.position = position
   }
 
-  /** True when a model call is given up of which the client may have seen something that this stream has not sent. */
-  givenUp(frame: Pick<OutFrame, 'type' | 'data'>): void {
+  /** Before each frame: it may tell of a model call that was given up, of which the client has seen what this stream has not. */
+  look(frame: Pick<OutFrame, 'type' | 'data'>, chat: Pick<ChatChunks, 'stands'>): void {
     const { position } = this
-    if (position === null || !('chunks' in position) || position.chunks <= this.index || !tellsOfGivenUp(frame)) return
-    this.position = { steps: this.steps + (this.open === 'begun' ? 0 : 1) }
+    if (position === null || !('chunks' in position) || !tellsOfGivenUp(frame)) return
+    if (position.chunks > this.index + nextStep(chat)) this.position = { steps: this.steps + (chat.stands() === 'begun' ? 0 : 1) }
   }
 
   /** What of these chunks the client gets. Throws BatonError invalid_cursor when the stream ends before the position is reached. */
@@ -96,9 +104,8 @@ export class Resume {
     const last = chunk.type === 'finish' || chunk.type === 'error' || chunk.type === 'abort'
     if (chunk.type === 'start-step') {
       this.steps += 1
-      this.open = 'begun'
       this.held = []
-    } else if (chunk.type === 'finish-step') this.open = 'complete'
+    }
     if ('steps' in position) return this.inStep(chunk, position.steps, last)
     if (at < position.chunks) {
       // A text that this stream has seen replaced, or a step in which the run was stopped: what the client has of it is stored nowhere.

@@ -32,7 +32,7 @@ export const resumeChat = endpoint({
     const steps = stepsOf(request)
     let position: Position | null = null
     if (startIndex !== undefined && startIndex > 0) {
-      position = steps > 0 ? { steps } : await counted(services, run, after, startIndex)
+      position = steps > 0 ? { steps } : await counted(services, run, { after, goesOn: from !== null }, startIndex)
       if (position === null) return new Response(null, { status: 204 })
     }
     const paused = run.state === 'awaiting_approval' || run.wait?.kind === 'external'
@@ -40,6 +40,7 @@ export const resumeChat = endpoint({
       agentUid: run.agentUid,
       runId: run.id,
       after,
+      goesOn: from !== null,
       position,
       ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
       headers: {
@@ -85,9 +86,14 @@ async function streamOf(
   return runId === null ? null : { run: (await requireRun(services, caller, runId)).run, from: null }
 }
 
-async function counted(services: Services, run: RunView, after: number, startIndex: number): Promise<Position | null> {
-  const events = await readEvents(services, run.agentUid, run.id, after)
+async function counted(
+  services: Services,
+  run: RunView,
+  begin: { after: number; goesOn: boolean },
+  startIndex: number,
+): Promise<Position | null> {
+  const events = await readEvents(services, run.agentUid, run.id, begin.after)
   // A hook may replace a text that was shown while it came: such a text is stored nowhere.
   const replaces = services.templates.get(run.template)?.hooks?.some((hook) => hook.postModel !== undefined) ?? false
-  return positionOf(startIndex, countChunks(run.id, after, events, replaces))
+  return positionOf(startIndex, countChunks({ runId: run.id, ...begin }, events, replaces))
 }

@@ -12,6 +12,8 @@ export interface ChatStream {
   runId: RunId
   /** The number of the last event before the stream. */
   after: number
+  /** It begins after a pause, in a message that the client has the beginning of. */
+  goesOn?: boolean
   /** What the client has of it. */
   position: Position | null
   /** The run waits for somebody: the stream ends as soon as all up to this number has been shown. */
@@ -54,8 +56,8 @@ export function streamChat(services: Services, request: Request, chat: ChatStrea
 }
 
 /** A stream that takes frames and sends chunks. */
-function chunksTo(stream: SseStream, { runId, position, pausedAt }: ChatStream): Parameters<typeof feed>[2] {
-  const chat = new ChatChunks(runId)
+function chunksTo(stream: SseStream, { runId, position, pausedAt, goesOn }: ChatStream): Parameters<typeof feed>[2] {
+  const chat = new ChatChunks(runId, goesOn)
   const resume = new Resume(position)
   let paused = pausedAt?.state ?? 'paused'
   let ended = false
@@ -75,7 +77,7 @@ function chunksTo(stream: SseStream, { runId, position, pausedAt }: ChatStream):
     position: () => undefined,
     send({ event, data }) {
       const frame = { type: String(event), data: data as Record<string, unknown> }
-      resume.givenUp(frame)
+      resume.look(frame, chat)
       const { runState } = frame.data
       if (frame.type === 'state_changed' && typeof runState === 'string') paused = runState
       if (frame.type === 'done') ended = true

@@ -97,6 +97,7 @@ async function goOn(context: ChatContext, id: string, answers: Parameters<typeof
     agentUid: run.agentUid,
     runId: run.id,
     after,
+    goesOn: true,
     position: null,
     ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
     headers: { 'x-workflow-run-id': streamId(run.id, after) },
@@ -132,7 +133,7 @@ async function regenerate(context: ChatContext, id: string): Promise<Response> {
 export const readChat = endpoint({
   method: 'GET',
   path: '/api/chat/{id}',
-  summary: 'AI SDK UI: the messages of a chat as UIMessages with stable ids',
+  summary: 'AI SDK UI: the messages of a chat as UIMessages with stable ids, and whether it works (then resume the stream) or is paused',
   shapeError: chatErrors,
   params: agentParams,
   query: z.object({ superseded: z.enum(['true', 'false']).default('false') }),
@@ -140,7 +141,7 @@ export const readChat = endpoint({
     const agent = await requireAgent(services, caller, params.id)
     const all: UIMessage[] = historyOf(await readHistory(services, caller, agent))
     const messages = query.superseded === 'true' ? all : all.filter((message) => !isSuperseded(message))
-    return json(200, { messages })
+    return json(200, { messages, state: agent.state })
   },
 })
 

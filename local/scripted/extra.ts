@@ -26,6 +26,7 @@ const extra = z.strictObject({
       toolConcurrency: z.int().positive().exactOptional(),
       unknownOutcome: z.enum(['seal', 'fail', 'pause']).exactOptional(),
       permission: permissionRules.exactOptional(),
+      public: z.boolean().exactOptional(),
       approvers: z.array(z.literal('owner')).exactOptional(),
       approvalExpiresMs: count.exactOptional(),
       approvalDefault: z.enum(['allow', 'deny']).exactOptional(),

@@ -7,7 +7,14 @@ const root = join(import.meta.dirname, '../..')
 export default defineConfig({
   root: import.meta.dirname,
   // This folder has a package.json of its own, so Node's subpath imports of Baton's end here.
-  resolve: { alias: [{ find: /^#(app|lib|inngest|local|scripts|supabase|tests)\//, replacement: `${root}/$1/` }] },
+  resolve: {
+    alias: [
+      { find: /^#(app|lib|inngest|local|scripts|supabase|tests)\//, replacement: `${root}/$1/` },
+      { find: /^baton-client$/, replacement: `${root}/lib/client/src/chat-transport.ts` },
+    ],
+    // The examples find the clients that are installed here.
+    dedupe: ['react', 'react-dom', 'ai', '@ai-sdk/react', '@ai-sdk/workflow'],
+  },
   test: {
     maxWorkers: 2,
     testTimeout: 60_000,

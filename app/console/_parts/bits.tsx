@@ -79,7 +79,13 @@ export function Id({ id, label = 'id' }: { id: string; label?: string }) {
     )
   }
   return (
-    <button type="button" className="id mono" title={`${id} (copy)`} aria-label={`Copy ${label} ${id}`} onClick={copy}>
+    <button
+      type="button"
+      className="id mono"
+      title={`${id} (copy)`}
+      aria-label={copied ? 'copied' : `${short(id)}, copy the ${label}`}
+      onClick={copy}
+    >
       {copied ? 'copied' : short(id)}
     </button>
   )

@@ -1,7 +1,7 @@
 'use client'
 
 import dynamic from 'next/dynamic'
-import { useState, type FormEvent, type ReactNode } from 'react'
+import { cloneElement, useId, useState, type FormEvent, type ReactElement, type ReactNode } from 'react'
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
 
@@ -82,14 +82,29 @@ export function AskButton({
   )
 }
 
-/** A labelled field; the control is its child. */
-export function Field({ label, hint, children }: { label: string; hint?: string; children: ReactNode }) {
+/** A labelled field; the control is its child. The hint describes the control and is no part of its name. */
+export function Field({
+  label,
+  hint,
+  children,
+}: {
+  label: string
+  hint?: string
+  children: ReactElement<{ 'aria-describedby'?: string }>
+}) {
+  const id = useId()
   return (
-    <label className="field">
-      <span>{label}</span>
-      {children}
-      {hint !== undefined && <small className="muted">{hint}</small>}
-    </label>
+    <div className="field">
+      <label className="field">
+        <span>{label}</span>
+        {hint === undefined ? children : cloneElement(children, { 'aria-describedby': id })}
+      </label>
+      {hint !== undefined && (
+        <small id={id} className="muted">
+          {hint}
+        </small>
+      )}
+    </div>
   )
 }
 

@@ -3,7 +3,7 @@ export function money(micros: number | null | undefined): string {
   if (micros === null || micros === undefined) return '–'
   const dollars = micros / 1_000_000
   if (dollars === 0) return '$0'
-  const digits = Math.abs(dollars) >= 1 ? 2 : Math.abs(dollars) >= 0.01 ? 3 : 6
+  const digits = Math.abs(dollars) >= 1 ? 2 : Math.abs(dollars) >= 0.01 ? 3 : Math.abs(dollars) >= 0.001 ? 4 : 6
   return `$${dollars.toLocaleString('en-US', { minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits })}`
 }
 

@@ -3,6 +3,7 @@
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type FormEvent, type ReactNode } from 'react'
 import { call, setWord } from '#app/console/_parts/api'
 import { Failure, Mark, Waiting } from '#app/console/_parts/bits.tsx'
+import { Field } from '#app/console/_parts/dialog.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
 
 /** What GET /api/console/session tells. */
@@ -103,23 +104,17 @@ function SignIn({ passwords, ended, take }: { passwords: boolean; ended: boolean
           </div>
         )}
         {by === 'key' ? (
-          <label className="field">
-            <span>API key</span>
-            <input name="key" type="password" autoComplete="off" spellCheck={false} required aria-describedby="key-hint" />
-            <small id="key-hint" className="muted">
-              Begins with bt_. It is sealed into a cookie that scripts cannot read.
-            </small>
-          </label>
+          <Field label="API key" hint="Begins with bt_. It is sealed into a cookie that scripts cannot read.">
+            <input name="key" type="password" autoComplete="off" spellCheck={false} required />
+          </Field>
         ) : (
           <>
-            <label className="field">
-              <span>E-mail</span>
+            <Field label="E-mail">
               <input name="email" type="email" autoComplete="username" required />
-            </label>
-            <label className="field">
-              <span>Password</span>
+            </Field>
+            <Field label="Password">
               <input name="password" type="password" autoComplete="current-password" required />
-            </label>
+            </Field>
           </>
         )}
         {enter.error !== null && <Failure error={enter.error} />}

@@ -76,6 +76,55 @@ declare function linked(...signals: (AbortSignal | undefined)[]): {
     controller: AbortController;
     release: () => void;
 };
+/** What a transport of the AI SDK hands to the function that prepares a message's request; the parts that are used here. */
+interface SendOptions {
+    id: string;
+    messages: {
+        role: string;
+    }[];
+    trigger?: string;
+    messageId?: string | undefined;
+    body?: Record<string, unknown> | undefined;
+    headers?: HeadersInit | undefined;
+    api: string;
+}
+/** The same for the request that goes on with a stream. */
+interface ReconnectOptions {
+    id: string;
+    headers?: HeadersInit | undefined;
+    api: string;
+}
+/** What `chatTransport` is told. */
+interface ChatTransportOptions {
+    /** Gives the token of the signed-in user (or a key, on a server); asked before each request. Left out where cookies or nothing is needed. */
+    getToken?: () => string | null | undefined | Promise<string | null | undefined>;
+    /** The template of a chat that does not exist yet. */
+    template?: string;
+    /** The server's address where it is not the page's own, `https://agents.example.com`. */
+    baseUrl?: string;
+    fetch?: typeof fetch;
+}
+/** Options for `WorkflowChatTransport` and `DefaultChatTransport`. */
+interface ChatTransport {
+    api: string;
+    fetch: typeof fetch;
+    prepareSendMessagesRequest: (options: SendOptions) => Promise<{
+        api: string;
+        body: object;
+        headers: Record<string, string>;
+    }>;
+    prepareReconnectToStreamRequest: (options: ReconnectOptions) => Promise<{
+        api: string;
+        headers: Record<string, string>;
+    }>;
+}
+/**
+ * Options for the AI SDK's transports: `new WorkflowChatTransport(chatTransport({getToken}))`. They send the id and the credential that the
+ * stock transport leaves out, only the last message (Baton believes no history), and, where a stream is gone on with, how many steps of it
+ * were seen, so that its place is exact also after a step was repeated.
+ */
+declare function chatTransport({ getToken, template, baseUrl, fetch: given }?: ChatTransportOptions): ChatTransport;
+export {};
 /** The inbox of what people must decide. */
 interface Approvals {
     list(filter?: ListOptions & {
@@ -517,25 +566,15 @@ declare function isForbidden(error: unknown): boolean;
 /** True where nothing runs until a person or the outside answers. */
 declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
-/** What one stream says, for any number of readers: each gets all of it from the beginning; it is read as fast as the fastest asks. */
-declare class SharedLog<Item> {
-    private readonly items;
-    private ended;
-    private failure;
-    private reading;
-    private readers;
-    private readonly source;
-    private readonly failed;
-    /** `failed` is told of the stream's failure beside its readers. */
-    constructor(source: Leavable<Item>, failed: (error: unknown) => void);
+/** What one stream says, for any number of readers. */
+interface SharedLog<Item> {
     /** Starts the stream before anybody reads; it is left again when nobody has come by then. */
-    prime(): void;
-    /** All items. Whoever leaves last leaves the stream; the next reader comes back to it. */
-    read(): AsyncGenerator<Item, void, undefined>;
-    private leave;
-    /** Reads one item more, once for all who ask. Never rejects. */
-    private more;
+    prime: () => void;
+    /** All of it, from the beginning. Whoever leaves last leaves the stream; the next reader comes back to it. */
+    read: () => AsyncGenerator<Item, void, undefined>;
 }
+/** Shares a stream, which is read as fast as the fastest reader asks; `failed` is told of its failure beside the readers. */
+declare function sharedLog<Item>(source: Leavable<Item>, failed: (error: unknown) => void): SharedLog<Item>;
 /**
  * Makes one story of a stream that was read over several connections. Each connection begins with the text so far: what has been shown is
  * dropped by its offset, and where the step was repeated meanwhile, a `step_reset` takes back what was shown.
@@ -544,11 +583,14 @@ declare class Shown {
     /** The number of the last durable event. */
     seq: number;
     private call;
+    /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
+    private stored;
     /** What the next event shows: nothing, itself, or more. */
     take(event: BatonEvent): BatonEvent[];
     private durable;
     /** The stored text wins: what is missing comes as a last piece, what is wrong is taken back. */
     private end;
+    private storedOf;
     private shownOf;
     /** A start is shown with its first piece: a connection that begins again says it again. */
     private start;
@@ -564,17 +606,11 @@ interface SseFrame {
     data: string;
     retry: number | null;
 }
-/** Splits an event stream into its blocks (WHATWG HTML, 9.2.6); text may come in any pieces. */
-declare class SseParser {
-    private rest;
-    private begun;
-    private id;
-    private data;
-    private retry;
-    /** The blocks that are complete now. Throws BatonError invalid_answer for one without an end. */
-    feed(text: string): SseFrame[];
-    private line;
-}
+/**
+ * Splits an event stream into its blocks (WHATWG HTML, 9.2.6): it is fed text in any pieces and gives the blocks that are complete. Throws
+ * BatonError invalid_answer for a line without an end.
+ */
+declare function sseParser(): (text: string) => SseFrame[];
 /** The answer of a run as it must be shown, whole each time it has changed: that of its latest step with a text; the last is the stored output. */
 declare function texts(events: AsyncIterable<BatonEvent>): AsyncGenerator<string, void, undefined>;
 /** What a message may be: text, or AI SDK user content parts. Files are https addresses (the provider fetches them) or data URLs. */
@@ -890,4 +926,4 @@ interface VerifyOptions {
  * several secrets as they were shown. Throws BatonError webhook_signature_invalid or webhook_timestamp_invalid: answer 400 then.
  */
 declare function verifyWebhook(payload: string | Uint8Array, headers: HeadersLike, secret: string | readonly string[], { toleranceSeconds, now }?: VerifyOptions): Promise<Delivery>;
-export { BatonError, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }
+export { BatonError, chatTransport, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type ChatTransport, type ChatTransportOptions, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }

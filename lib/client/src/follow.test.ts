@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { BatonError } from '#client/errors'
 import { follow, leavable, type Follow } from '#client/follow'
-import { SharedLog } from '#client/shared-log'
+import { sharedLog, type SharedLog } from '#client/shared-log'
 
 const block = (seq: number, type = 'usage', more: object = {}): string =>
   `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, type, channel: 'monitor', runId: 'run_1', step: 1, ...more })}\n\n`
@@ -94,9 +94,9 @@ describe('follow', () => {
     vi.useFakeTimers()
     try {
       const reading = seqsOf({ open: () => Promise.reject(new TypeError('away')), endsWithRun: true, giveUpMs: 60_000 })
-      const failed = expect(reading).rejects.toMatchObject({ code: 'connection_lost', retryable: true })
+      const failed = reading.catch((error: unknown) => error)
       await vi.advanceTimersByTimeAsync(120_000)
-      await failed
+      expect(await failed).toMatchObject({ code: 'connection_lost', retryable: true })
     } finally {
       vi.useRealTimers()
     }
@@ -116,7 +116,7 @@ describe('several readers of one stream', () => {
 
   test('each gets all of it, over one connection', async () => {
     const { open, asked } = server((connection) => answer(block(1) + block(2) + block(3, 'done'), 'stand', connection))
-    const log = new SharedLog(leavable({ open, endsWithRun: true }), none)
+    const log = sharedLog(leavable({ open, endsWithRun: true }), none)
     expect(await Promise.all([take(log), take(log)])).toEqual([
       [1, 2, 3],
       [1, 2, 3],
@@ -134,7 +134,7 @@ describe('several readers of one stream', () => {
       },
       (connection) => answer(block(3, 'done'), 'stand', connection),
     )
-    const log = new SharedLog(leavable({ open, endsWithRun: true }), none)
+    const log = sharedLog(leavable({ open, endsWithRun: true }), none)
     expect(await take(log, 2)).toEqual([1, 2])
     expect(left).toBe(1)
     expect(await take(log)).toEqual([1, 2, 3])
@@ -144,7 +144,7 @@ describe('several readers of one stream', () => {
   test('a failure is told to all of them', async () => {
     const { open } = server(refusal(404))
     const told: unknown[] = []
-    const log = new SharedLog(leavable({ open, endsWithRun: true }), (error) => told.push(error))
+    const log = sharedLog(leavable({ open, endsWithRun: true }), (error) => told.push(error))
     log.prime()
     await expect(take(log)).rejects.toMatchObject({ status: 404 })
     await expect(take(log)).rejects.toMatchObject({ status: 404 })

@@ -2,7 +2,7 @@ import { backoffMs, linked, reasonOf, sleep } from '#client/backoff'
 import { BatonError } from '#client/errors'
 import type { BatonEvent } from '#client/events'
 import { Shown } from '#client/shown'
-import { SseParser, type SseFrame } from '#client/sse'
+import { sseParser, type SseFrame } from '#client/sse'
 
 /** One connection of a stream, which `connection` ends; `lastEventId` null is the beginning. */
 export type Open = (lastEventId: string | null, connection: AbortController) => Promise<Response>
@@ -121,14 +121,14 @@ async function* framesOf(
     throw new BatonError('The answer is not an event stream.', { code: 'invalid_answer', status: response.status })
   const reader = response.body.getReader()
   const decoder = new TextDecoder()
-  const parser = new SseParser()
+  const feed = sseParser()
   try {
     for (;;) {
       const silence = setTimeout(() => connection.abort(), silenceMs)
       const { done, value } = await reader.read().finally(() => clearTimeout(silence))
       if (done) return
       yield null
-      yield* parser.feed(decoder.decode(value, { stream: true }))
+      yield* feed(decoder.decode(value, { stream: true }))
     }
   } finally {
     // A connection that is broken already rejects: its reader has gone.

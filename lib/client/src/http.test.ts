@@ -22,7 +22,11 @@ function apiOf(replies: Reply[], options: Partial<BatonOptions> = {}): { api: Re
   const api = createApi({
     url: 'http://baton.test/',
     fetch: async (input, init) => {
-      asked.push({ method: String(init?.method), url: String(input), headers: init?.headers as Record<string, string> })
+      asked.push({
+        method: String(init?.method),
+        url: input instanceof Request ? input.url : input.toString(),
+        headers: init?.headers as Record<string, string>,
+      })
       const reply = replies[asked.length - 1]
       if (reply === undefined) throw new Error('too many requests')
       return reply()

@@ -1,3 +1,4 @@
+export { chatTransport, type ChatTransport, type ChatTransportOptions } from '#client/chat-transport'
 export { createBaton, type Approvals, type Baton, type Budgets } from '#client/client'
 export type { AgentFilter, Agents, MessageOptions } from '#client/agents'
 export { BatonError, type BatonErrorInit, type Problem } from '#client/errors'

@@ -124,5 +124,5 @@ export function streamUrl(
   link: string,
   { channels, types, named }: Pick<EventOptions, 'channels' | 'types'> & { named?: boolean } = {},
 ): string {
-  return api.url + pathOf(link, { channels: channels?.join(','), types: types?.join(','), ...(named === false && { named }) })
+  return api.url + pathOf(link, { channels, types, named: named === false ? named : null })
 }

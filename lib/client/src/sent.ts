@@ -1,7 +1,7 @@
 import { BatonError, statusOfEnd, type Problem } from '#client/errors'
 import type { BatonEvent, Done, RunState, StateChanged, Usage } from '#client/events'
 import type { Leavable } from '#client/follow'
-import { SharedLog } from '#client/shared-log'
+import { sharedLog } from '#client/shared-log'
 import { texts } from '#client/text'
 import type { ExternalCall, PendingApproval, RunDetails } from '#client/types'
 
@@ -59,7 +59,7 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
   })
   // Whoever iterates or awaits the outcome is told as well.
   accepted.catch(() => undefined)
-  const log = new SharedLog(
+  const log = sharedLog(
     events((runId) => accept({ runId })),
     refuse,
   )
@@ -67,18 +67,14 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
 
   async function ended(runId: string): Promise<Outcome> {
     const run = await waitRun(runId)
-    const { usage, costMicros, lastSeq, stopReason, state, output, error } = run
-    const told = { agentId, runId, usage, costMicros, lastSeq }
-    if (run.endedAt === null) return pausedOutcome(told, run)
-    return endOutcome(told, { state, stopReason: stopReason ?? '', output, error })
+    return run.endedAt === null ? pausedOutcome(runTold(run), run) : endOutcome(runTold(run), { ...run, stopReason: run.stopReason ?? '' })
   }
 
   /** Null where the run goes on already. Who may not read runs is told what the events have said. */
   async function pausedAt(runId: string, { seq }: StateChanged, asked: ReadonlyMap<string, PendingApproval>): Promise<Outcome | null> {
     try {
       const run = await getRun(runId)
-      const { usage, costMicros, lastSeq } = run
-      return isPaused(run) ? pausedOutcome({ agentId, runId, usage, costMicros, lastSeq }, run) : null
+      return isPaused(run) ? pausedOutcome(runTold(run), run) : null
     } catch (error) {
       if (!isForbidden(error)) throw error
       const told = { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: seq }
@@ -130,6 +126,10 @@ export function isForbidden(error: unknown): boolean {
 /** True where nothing runs until a person or the outside answers. */
 export function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean {
   return run.state === 'awaiting_approval' || (run.state === 'waiting' && run.wait?.kind === 'external')
+}
+
+function runTold({ agentId, id: runId, usage, costMicros, lastSeq }: RunDetails): Told {
+  return { agentId, runId, usage, costMicros, lastSeq }
 }
 
 function toldOf(agentId: string, runId: string, { usage, costMicros, seq }: Done): Told {

@@ -1,67 +1,64 @@
 import type { Leavable } from '#client/follow'
 
-/** What one stream says, for any number of readers: each gets all of it from the beginning; it is read as fast as the fastest asks. */
-export class SharedLog<Item> {
-  private readonly items: Item[] = []
-  private ended = false
-  private failure: { error: unknown } | null = null
-  private reading: Promise<void> | null = null
-  private readers = 0
-  private readonly source: Leavable<Item>
-  private readonly failed: (error: unknown) => void
-
-  /** `failed` is told of the stream's failure beside its readers. */
-  constructor(source: Leavable<Item>, failed: (error: unknown) => void) {
-    this.source = source
-    this.failed = failed
-  }
-
+/** What one stream says, for any number of readers. */
+export interface SharedLog<Item> {
   /** Starts the stream before anybody reads; it is left again when nobody has come by then. */
-  prime(): void {
-    void this.more().then(() => this.leave())
-  }
+  prime: () => void
+  /** All of it, from the beginning. Whoever leaves last leaves the stream; the next reader comes back to it. */
+  read: () => AsyncGenerator<Item, void, undefined>
+}
 
-  /** All items. Whoever leaves last leaves the stream; the next reader comes back to it. */
-  async *read(): AsyncGenerator<Item, void, undefined> {
-    this.readers += 1
-    try {
-      for (let position = 0; ;) {
-        while (position < this.items.length) {
-          const item = this.items[position] as Item
-          position += 1
-          yield item
-        }
-        if (this.failure !== null) throw this.failure.error
-        if (this.ended) return
-        await this.more()
-      }
-    } finally {
-      this.readers -= 1
-      this.leave()
-    }
-  }
+/** Shares a stream, which is read as fast as the fastest reader asks; `failed` is told of its failure beside the readers. */
+export function sharedLog<Item>(source: Leavable<Item>, failed: (error: unknown) => void): SharedLog<Item> {
+  const items: Item[] = []
+  let ended = false
+  let failure: { error: unknown } | null = null
+  let reading: Promise<void> | null = null
+  let readers = 0
 
-  private leave(): void {
-    if (this.readers === 0 && !this.ended) this.source.leave()
+  const leave = (): void => {
+    if (readers === 0 && !ended) source.leave()
   }
 
   /** Reads one item more, once for all who ask. Never rejects. */
-  private more(): Promise<void> {
-    this.reading ??= this.source.events
+  const more = (): Promise<void> => {
+    reading ??= source.events
       .next()
       .then(
         ({ done, value }) => {
-          if (done === true) this.ended = true
-          else this.items.push(value)
+          if (done === true) ended = true
+          else items.push(value)
         },
         (error: unknown) => {
-          this.failure = { error }
-          this.failed(error)
+          failure = { error }
+          failed(error)
         },
       )
       .finally(() => {
-        this.reading = null
+        reading = null
       })
-    return this.reading
+    return reading
+  }
+
+  return {
+    prime: () => void more().then(leave),
+    async *read() {
+      readers += 1
+      try {
+        for (let position = 0; ;) {
+          while (position < items.length) {
+            const item = items[position] as Item
+            position += 1
+            yield item
+          }
+          if (failure !== null) throw failure.error
+          if (ended) return
+          await more()
+        }
+      } finally {
+        readers -= 1
+        leave()
+      }
+    },
   }
 }

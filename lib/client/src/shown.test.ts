@@ -4,8 +4,15 @@ import { Shown } from '#client/shown'
 import { texts } from '#client/text'
 
 const start = { type: 'text_start', channel: 'progress', runId: 'run_1', step: 1 } as const
-const delta = (offset: number, text: string, more: object = { epoch: 1, attempt: 0 }): BatonEvent =>
-  ({ type: 'text_delta', channel: 'progress', runId: 'run_1', step: 1, offset, text, ...more }) as BatonEvent
+const delta = (offset: number, text: string, more: object = { epoch: 1, attempt: 0 }): BatonEvent => ({
+  type: 'text_delta',
+  channel: 'progress',
+  runId: 'run_1',
+  step: 1,
+  offset,
+  text,
+  ...more,
+})
 const durable = (seq: number, type: string, more: object = {}): BatonEvent =>
   ({ type, seq, at: '', channel: 'progress', runId: 'run_1', step: 1, ...more }) as unknown as BatonEvent
 const reset = { type: 'step_reset', channel: 'progress', runId: 'run_1', step: 1 }
@@ -59,6 +66,25 @@ describe('a stream over several connections', () => {
     const { out, text } = await shows(delta(0, 'Hel'), end)
     expect(out).toEqual([start, delta(0, 'Hel'), reset, start, delta(0, 'Good', {}), end])
     expect(text.at(-1)).toBe('Good')
+  })
+
+  test('reasoning that is told again after a reset is no open text at the end of the step', async () => {
+    const why = { type: 'reasoning_delta', channel: 'progress', runId: 'run_1', step: 1, offset: 0, text: 'why' } as const
+    const [thought, said] = [durable(1, 'reasoning_end', { text: 'why', part: 0 }), durable(2, 'text_end', { text: 'right', part: 0 })]
+    const { out } = await shows(
+      why,
+      thought,
+      delta(0, 'wrong'),
+      reset as BatonEvent,
+      why,
+      delta(0, 'right', {}),
+      said,
+      durable(3, 'step_complete'),
+    )
+    expect(out.map((event) => (event as BatonEvent).type)).toEqual([
+      ...['reasoning_start', 'reasoning_delta', 'reasoning_end', 'text_start', 'text_delta', 'step_reset'],
+      ...['reasoning_start', 'reasoning_delta', 'text_start', 'text_delta', 'text_end', 'step_complete'],
+    ])
   })
 
   test('durable events come once, in order; what gives a call up takes back its text', async () => {

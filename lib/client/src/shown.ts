@@ -9,7 +9,6 @@ interface Call {
   epoch: number | undefined
   attempt: number | undefined
   shown: Record<Kind, string>
-  ended: Set<Kind>
 }
 
 /** They tell that a model call was given up: what was shown of it is no part of the conversation. */
@@ -23,6 +22,8 @@ export class Shown {
   /** The number of the last durable event. */
   seq = -1
   private call: Call | null = null
+  /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
+  private stored: { step: number | null; texts: Partial<Record<Kind, string>> } = { step: null, texts: {} }
 
   /** What the next event shows: nothing, itself, or more. */
   take(event: BatonEvent): BatonEvent[] {
@@ -64,8 +65,13 @@ export class Shown {
       const piece: TextDelta = { type: `${kind}_delta`, channel: 'progress', runId, step, offset: have, text: text.slice(have) }
       out.push(...this.start({ type: `${kind}_start`, channel: 'progress', runId, step }), ...this.delta(piece))
     }
-    this.call?.ended.add(kind)
+    if (this.stored.step !== step) this.stored = { step, texts: {} }
+    this.stored.texts[kind] = text
     return [...out, event]
+  }
+
+  private storedOf(step: number | null, kind: Kind): string | undefined {
+    return this.stored.step === step ? this.stored.texts[kind] : undefined
   }
 
   private shownOf({ runId, step }: Pick<TextEnd, 'runId' | 'step'>, kind: Kind): string {
@@ -81,13 +87,13 @@ export class Shown {
     const { runId, step, epoch, attempt, offset, text } = event
     const kind: Kind = event.type === 'text_delta' ? 'text' : 'reasoning'
     const out: BatonEvent[] = this.isOfCall(event, kind) ? [] : this.reset()
-    this.call ??= { runId, step, epoch, attempt, shown: { text: '', reasoning: '' }, ended: new Set() }
+    this.call ??= { runId, step, epoch, attempt, shown: { text: '', reasoning: '' } }
     this.call.epoch ??= epoch
     this.call.attempt ??= attempt
-    const { shown, ended } = this.call
+    const { shown } = this.call
     const have = shown[kind].length
     const more = text.slice(Math.max(0, have - offset))
-    if (offset > have || more === '' || ended.has(kind)) return out
+    if (offset > have || more === '' || (have > 0 && shown[kind] === this.storedOf(step, kind))) return out
     if (have === 0) out.push({ type: `${kind}_start`, channel: 'progress', runId, step })
     shown[kind] += more
     out.push({ ...event, offset: have, text: more })
@@ -109,7 +115,11 @@ export class Shown {
   private reset(): StepReset[] {
     const { call } = this
     this.call = null
-    if (call === null || !(['text', 'reasoning'] as const).some((kind) => call.shown[kind] !== '' && !call.ended.has(kind))) return []
+    if (call === null) return []
+    const open = (['text', 'reasoning'] as const).some(
+      (kind) => call.shown[kind] !== '' && call.shown[kind] !== this.storedOf(call.step, kind),
+    )
+    if (!open) return []
     return [{ type: 'step_reset', channel: 'progress', runId: call.runId, step: call.step }]
   }
 }

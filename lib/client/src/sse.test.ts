@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { SseParser, type SseFrame } from '#client/sse'
+import { sseParser, type SseFrame } from '#client/sse'
 
 const parse = (...pieces: string[]): SseFrame[] => {
-  const parser = new SseParser()
-  return pieces.flatMap((piece) => parser.feed(piece))
+  const feed = sseParser()
+  return pieces.flatMap((piece) => feed(piece))
 }
 
 test('blocks with id, data and retry; comments and other fields are passed over', () => {
@@ -33,9 +33,9 @@ test('what has no blank line after it is not an event yet', () => {
 })
 
 test('a line without an end is refused before it fills the memory', () => {
-  const parser = new SseParser()
+  const feed = sseParser()
   const piece = 'x'.repeat(1_048_576)
   expect(() => {
-    for (let count = 0; count < 20; count += 1) parser.feed(piece)
+    for (let count = 0; count < 20; count += 1) feed(piece)
   }).toThrow(expect.objectContaining({ code: 'invalid_answer' }))
 })

@@ -10,46 +10,45 @@ export interface SseFrame {
 /** No event of Baton is as long, in UTF-16 units. */
 const longestBlock = 16 * 1_048_576
 
-/** Splits an event stream into its blocks (WHATWG HTML, 9.2.6); text may come in any pieces. */
-export class SseParser {
-  private rest = ''
-  private begun = false
-  private id: string | null = null
-  private data: string[] = []
-  private retry: number | null = null
+/**
+ * Splits an event stream into its blocks (WHATWG HTML, 9.2.6): it is fed text in any pieces and gives the blocks that are complete. Throws
+ * BatonError invalid_answer for a line without an end.
+ */
+export function sseParser(): (text: string) => SseFrame[] {
+  let rest = ''
+  let begun = false
+  let id: string | null = null
+  let data: string[] = []
+  let retry: number | null = null
 
-  /** The blocks that are complete now. Throws BatonError invalid_answer for one without an end. */
-  feed(text: string): SseFrame[] {
-    if (!this.begun && text !== '') {
-      this.begun = true
-      if (text.startsWith('\uFEFF')) text = text.slice(1)
-    }
-    const frames: SseFrame[] = []
-    this.rest += text
-    for (;;) {
-      const at = this.rest.search(/[\r\n]/)
-      // A CR at the end may be half of a CRLF.
-      if (at < 0 || (at === this.rest.length - 1 && this.rest[at] === '\r')) break
-      const line = this.rest.slice(0, at)
-      this.rest = this.rest.slice(at + (this.rest.startsWith('\r\n', at) ? 2 : 1))
-      if (line !== '') this.line(line)
-      else if (this.id !== null || this.data.length > 0 || this.retry !== null) {
-        frames.push({ id: this.id, data: this.data.join('\n'), retry: this.retry })
-        this.id = null
-        this.data = []
-        this.retry = null
-      }
-    }
-    if (this.rest.length > longestBlock) throw new BatonError('A line of the event stream has no end.', { code: 'invalid_answer' })
-    return frames
-  }
-
-  private line(line: string): void {
+  const take = (line: string): void => {
     const colon = line.indexOf(':')
     const name = colon < 0 ? line : line.slice(0, colon)
     const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '')
-    if (name === 'data') this.data.push(value)
-    else if (name === 'id' && !value.includes('\0')) this.id = value
-    else if (name === 'retry' && /^\d+$/.test(value)) this.retry = Number(value)
+    if (name === 'data') data.push(value)
+    else if (name === 'id' && !value.includes('\0')) id = value
+    else if (name === 'retry' && /^\d+$/.test(value)) retry = Number(value)
+  }
+
+  return (text) => {
+    const frames: SseFrame[] = []
+    rest += begun ? text : text.replace(/^\uFEFF/, '')
+    begun ||= text !== ''
+    for (;;) {
+      const at = rest.search(/[\r\n]/)
+      // A CR at the end may be half of a CRLF.
+      if (at < 0 || (at === rest.length - 1 && rest[at] === '\r')) break
+      const line = rest.slice(0, at)
+      rest = rest.slice(at + (rest.startsWith('\r\n', at) ? 2 : 1))
+      if (line !== '') take(line)
+      else if (id !== null || data.length > 0 || retry !== null) {
+        frames.push({ id, data: data.join('\n'), retry })
+        id = null
+        data = []
+        retry = null
+      }
+    }
+    if (rest.length > longestBlock) throw new BatonError('A line of the event stream has no end.', { code: 'invalid_answer' })
+    return frames
   }
 }

@@ -53,11 +53,25 @@ export function AgentPage() {
   const [view, setView] = useState<'chat' | 'runs'>('chat')
   const list = runs.data?.data ?? []
   const run = list.find((one) => one.id === chosen) ?? list.find((one) => one.state !== 'queued') ?? list[0] ?? null
-  const byId = useMemo(() => new Map((calls.data?.data ?? []).map((call) => [call.callId as string, call])), [calls.data])
+  // The list begins with the oldest: of an agent with many calls, those of the run that is looked at may not be among them.
+  const ofRun = useResource<Page<CallRecord>>(
+    run === null || calls.data?.nextCursor == null ? null : `${base}/tool-calls${query({ limit: 200, runId: run.id })}`,
+    5_000,
+  )
+  const byId = useMemo(
+    () => new Map([...(calls.data?.data ?? []), ...(ofRun.data?.data ?? [])].map((call) => [call.callId as string, call])),
+    [calls.data, ofRun.data],
+  )
   const rows = messages.data?.data ?? []
   const writing = live.text !== null && !isStored(rows, live.text.runId, live.text.text) ? live.text : null
 
-  if (agent.data === null) return agent.error === null ? <Rows rows={8} /> : <Failure error={agent.error} retry={agent.refresh} />
+  if (agent.data === null)
+    return (
+      <>
+        <PageHead title={<span className="mono">{id}</span>} />
+        {agent.error === null ? <Rows rows={8} /> : <Failure error={agent.error} retry={agent.refresh} />}
+      </>
+    )
   const { data } = agent
   return (
     <div className="agent">
@@ -97,7 +111,7 @@ export function AgentPage() {
               earlier={after !== null && after > 0 ? () => setPagesBack(pagesBack + 1) : null}
             />
           )}
-          <Composer agent={id} busy={data.state !== 'ready'} sent={refresh} />
+          <Composer agent={id} state={data.state} sent={refresh} />
         </section>
         <section className="card" aria-label="Runs">
           <RunPanel agent={id} runs={runs} run={run} choose={setChosen} live={live} changed={refresh} />

@@ -1,6 +1,7 @@
 'use client'
 
 import { useState, type KeyboardEvent } from 'react'
+import type { AgentState } from '#lib/core/run'
 import { sendMessage } from '#app/console/_parts/agent/send-message'
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
@@ -12,7 +13,8 @@ const ways = [
 ]
 
 /** Where a message is written; while the agent works it says what shall become of the message. */
-export function Composer({ agent, busy, sent }: { agent: string; busy: boolean; sent: () => void }) {
+export function Composer({ agent, state, sent }: { agent: string; state: AgentState; sent: () => void }) {
+  const busy = state !== 'ready'
   const [text, setText] = useState('')
   const [way, setWay] = useState('enqueue')
   const action = useAction(async () => {
@@ -48,7 +50,7 @@ export function Composer({ agent, busy, sent }: { agent: string; busy: boolean; 
       <div className="row apart">
         {busy ? (
           <label className="row">
-            <small className="muted">It works now. Send</small>
+            <small className="muted">{state === 'paused' ? 'It is paused. Send' : 'It works now. Send'}</small>
             <select className="inline" value={way} onChange={(event) => setWay(event.currentTarget.value)}>
               {ways.map(({ value, label }) => (
                 <option key={value} value={value}>

@@ -24,6 +24,7 @@ interface Part {
   text?: string
   toolCallId?: string
   toolName?: string
+  input?: unknown
   filename?: string
   mediaType?: string
 }
@@ -71,7 +72,7 @@ export function Conversation({
             <small className="muted">writing…</small>
           </header>
           {live.reasoning !== '' && <p className="reasoning">{live.reasoning}</p>}
-          <p className="plain">{live.text}</p>
+          <RichText text={live.text} />
         </article>
       )}
       <div ref={end} />
@@ -102,9 +103,14 @@ function PartView({ part, role, calls }: { part: Part; role: MessageRow['role'];
   if (part.type === 'tool-call') {
     const call = calls.get(part.toolCallId ?? '')
     return call === undefined ? (
-      <p className="muted">
-        <code>{part.toolName}</code>
-      </p>
+      <details className="tool">
+        <summary>
+          <code>{part.toolName}</code>
+        </summary>
+        <pre className="code" tabIndex={0}>
+          {shown(part.input)}
+        </pre>
+      </details>
     ) : (
       <ToolCallCard call={call} />
     )

@@ -1,6 +1,7 @@
 'use client'
 
 import Link from 'next/link'
+import { useEffect } from 'react'
 import type { RunView } from '#lib/core/store'
 import { RunTimeline } from '#app/console/_parts/agent/timeline.tsx'
 import type { Live } from '#app/console/_parts/agent/use-live'
@@ -38,7 +39,7 @@ export function RunPanel({
           <select className="inline" value={run.id} onChange={(event) => choose(event.currentTarget.value)}>
             {runs.data.data.map((one, index) => (
               <option key={one.id} value={one.id}>
-                {index === 0 ? 'Newest run' : `Run …${one.id.slice(-6)}`} · {words(one.state)}
+                {index === 0 ? 'Newest run' : `Run …${one.id.slice(-6)} · ${words(one.state)}`}
               </option>
             ))}
           </select>
@@ -112,6 +113,8 @@ function RunFacts({ run }: { run: RunView }) {
 /** Why the run stands where it stands, in the server's own sentence. */
 function Explanation({ run }: { run: RunView }) {
   const details = useResource<{ explain: string }>(`/api/runs/${run.id}`, run.endedAt === null ? 4_000 : undefined)
+  const { refresh } = details
+  useEffect(refresh, [refresh, run.updatedAt])
   if (details.data === null) return null
   return <p className={`explain ${run.error === null ? 'muted' : ''}`}>{details.data.explain}</p>
 }

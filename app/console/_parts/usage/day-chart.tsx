@@ -22,6 +22,10 @@ function colours(box: HTMLElement): { text: string; line: string; settled: strin
   return found
 }
 
+function dayName(stamp: number): string {
+  return new Date(stamp * 1_000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' })
+}
+
 /** Cost by UTC day as bars: the estimated part stands above the settled one. The same numbers stand in a table for whoever reads. */
 export default function DayChart({ rows, from, days }: { rows: readonly Spent[]; from: string; days: number }) {
   const box = useRef<HTMLDivElement>(null)
@@ -65,7 +69,13 @@ export default function DayChart({ rows, from, days }: { rows: readonly Spent[];
           y: { range: (_, __, most) => [0, Math.max(most * 1.1, 0.000_01)] },
         },
         axes: [
-          { ...axis, grid: { show: false }, space: 54 },
+          {
+            ...axis,
+            grid: { show: false },
+            space: 64,
+            incrs: [dayS, 2 * dayS, 7 * dayS, 14 * dayS],
+            values: (_, ticks) => ticks.map(dayName),
+          },
           { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => money(tick * 1_000_000)) },
         ],
         series: [

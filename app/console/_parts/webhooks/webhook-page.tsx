@@ -35,7 +35,13 @@ export function WebhookPage() {
   })
   const failure = test.error ?? toggle.error
 
-  if (endpoint.data === null) return endpoint.error === null ? <Rows /> : <Failure error={endpoint.error} retry={endpoint.refresh} />
+  if (endpoint.data === null)
+    return (
+      <>
+        <PageHead title="Webhook" />
+        {endpoint.error === null ? <Rows /> : <Failure error={endpoint.error} retry={endpoint.refresh} />}
+      </>
+    )
   const { url, enabled, disabledReason, disabledAt, lastError, description } = endpoint.data
   return (
     <>
