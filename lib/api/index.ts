@@ -29,7 +29,6 @@ export const resources: readonly Resource[] = [
   keys,
   webhooks,
   chat,
-  responses,
   consoleSession,
   service,
 ]
