@@ -96,6 +96,8 @@ export interface RunDetails {
   waits: Waits | null
   /** Of a queued run: the paused one before it. */
   blockedBy: RunId | null
+  /** The run before it in its conversation. */
+  previousRunId: RunId | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
   webhooks: {
     id: string

@@ -147,6 +147,7 @@ begin
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
     'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,
     'blockedBy', case when r.state = 'queued' and a.state = 'paused' then a.active_run end,
+    'previousRunId', (select max(b.run_id) from baton.runs b where b.agent_uid = r.agent_uid and b.run_id < r.run_id),
     -- Where a tenant is told of its runs is no business of a user's; endpoints and what they answer are for administrators.
     'webhooks', case when p ? 'ownOnly' then '[]' else (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id and d.endpoint_id is null) end);
@@ -180,7 +181,7 @@ begin
   execute format($q$
     select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
-        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and (not $1 ? 'onlyAgent' or r.agent_uid = ($1 ->> 'onlyAgent')::uuid)
+        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)
