@@ -1,6 +1,7 @@
 import type { Resource } from '#lib/api/openapi/describe'
 import { agents } from '#lib/api/openapi/resources/agents'
 import { approvals, toolCalls } from '#lib/api/openapi/resources/approvals'
+import { consoleSession } from '#lib/api/openapi/resources/console'
 import { control, keys } from '#lib/api/openapi/resources/control'
 import { events } from '#lib/api/openapi/resources/events'
 import { messages } from '#lib/api/openapi/resources/messages'
@@ -24,5 +25,6 @@ export const resources: readonly Resource[] = [
   control,
   keys,
   webhooks,
+  consoleSession,
   service,
 ]
