@@ -230,6 +230,11 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     cronEnabled: values.BATON_CRON ?? (local || environment === 'production'),
     corsOrigins: values.BATON_CORS_ORIGINS,
     priceCeiling: values.BATON_PRICE_CEILING === undefined ? null : dollars(values.BATON_PRICE_CEILING),
+    metricsToken: values.BATON_METRICS_TOKEN ?? null,
+    alertWebhook: values.BATON_ALERT_WEBHOOK ?? null,
+    log: { format: values.BATON_LOG_FORMAT ?? (platform.NODE_ENV === 'development' ? 'text' : 'json'), lines: values.BATON_LOG_LINES },
+    traces: values.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && values.OTEL_SDK_DISABLED !== 'true',
+    migrations: migrationsOfBuild(),
   }
 }
 
@@ -250,6 +255,21 @@ function accessOf(platform: Platform, values: Values): AccessConfig {
       enabled: tenant !== null || values.BATON_TENANT_CLAIM !== undefined,
     },
   }
+}
+
+declare global {
+  namespace NodeJS {
+    interface ProcessEnv {
+      /** Written into the build by next.config.ts; not a variable of the environment. */
+      MIGRATIONS_OF_BUILD?: string
+    }
+  }
+}
+
+function migrationsOfBuild(): readonly string[] | null {
+  // Only in this spelling does the build put the value in its place.
+  const names = process.env.MIGRATIONS_OF_BUILD
+  return names === undefined || names === '' ? null : names.split(',')
 }
 
 function baseUrlOf(platform: Platform, values: Values): string | null {

@@ -10,6 +10,7 @@ import { money } from '#lib/api/openapi/resources/money'
 import { responses } from '#lib/api/openapi/resources/responses'
 import { runs } from '#lib/api/openapi/resources/runs'
 import { service } from '#lib/api/openapi/resources/service'
+import { watch } from '#lib/api/openapi/resources/watch'
 import { webhooks } from '#lib/api/openapi/resources/webhooks'
 
 /**
@@ -30,5 +31,6 @@ export const resources: readonly Resource[] = [
   webhooks,
   chat,
   consoleSession,
+  watch,
   service,
 ]

@@ -130,7 +130,7 @@ async function accept(context: SendContext, { executes, after = null, hashed, ki
       onBusy: body.onBusy ?? null,
       limits: body.limits === undefined ? null : { ...body.limits },
       webhook: sealedWebhook(services, body.webhook),
-      traceparent: request.headers.get('traceparent')?.slice(0, 100) ?? null,
+      traceparent: services.telemetry.traceparent(),
       idempotency:
         idempotencyKey === null || rawBody === null ? null : { key: idempotencyKey, hash: hashOf(request, hashed ?? hashedBody(body)) },
       execute: executes,

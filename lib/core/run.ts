@@ -207,6 +207,8 @@ export interface Run {
   metadata: Record<string, unknown>
   /** What the message has narrowed. */
   narrowing?: Narrowing
+  /** Where the run stands in the trace that opened it (W3C). */
+  traceparent?: string | null
 }
 
 /** The right to write: each write names the slice and the epoch. */

@@ -7,6 +7,7 @@ import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Gates } from '#lib/core/commit'
 import type { ClaimAnswer, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { again } from '#lib/store/again'
+import { monitorStore } from '#lib/store/monitor'
 import type { Rpc } from '#lib/store/rpc'
 import { webhookStore } from '#lib/store/webhooks'
 
@@ -39,6 +40,7 @@ export function createStore(rpc: Rpc): Store {
 
   return {
     ...webhookStore(call),
+    ...monitorStore(call),
     async open(request) {
       const result = await again(() => call<(OpenAnswer & { opened: RawOpened | null }) | Refusal>('open', request))
       if (!result.ok) return result
@@ -105,7 +107,6 @@ export function createStore(rpc: Rpc): Store {
     listLimits: (authority) => call('list_limits', authority),
     setLimit: (authority, limit) => call('set_limit', { ...authority, ...limit }),
     limitRefused: (authority, refused) => call('limit_refused', { ...authority, ...refused }),
-    health: (environment) => call('health', { environment }),
   }
 }
 

@@ -55,14 +55,19 @@ declare
   most integer := least(coalesce((p ->> 'limit')::integer, 50), 500);
   rows jsonb;
 begin
-  insert into baton.sweeps as s (environment, last_at) values (env, baton.clock())
+  -- The clock's own sign of life, whether or not somebody else has swept a moment ago.
+  if p ->> 'from' = 'cron' then update baton.sweeps s set cron_at = baton.clock() where s.environment = env; end if;
+  insert into baton.sweeps as s (environment, last_at, cron_at) values (env, baton.clock(), case when p ->> 'from' = 'cron' then baton.clock() end)
   on conflict (environment) do update set last_at = baton.clock() where s.last_at <= baton.clock() - baton.duration((p ->> 'everyMs')::numeric)
     or s.last_at > baton.clock() + interval '1 second';
-  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json); end if;
+  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json, 'alerts', '[]'::json); end if;
   rows := baton.unsent(env, resend, most) || baton.sweep_waits(env, most) || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
   -- Last, for it may touch the counters of budgets.
   rows := rows || (baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most)) -> 'outbox')::jsonb;
-  return json_build_object('ok', true, 'swept', true, 'outbox', rows);
+  perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_sweeps_total', jsonb_build_object('by', coalesce(p ->> 'from', 'beside')), '', 1),
+    jsonb_build_array('baton_sweep_rows_total', '{}'::jsonb, '', jsonb_array_length(rows))));
+  perform baton.fold_metrics(env, 20 * most);
+  return json_build_object('ok', true, 'swept', true, 'outbox', rows, 'alerts', baton.take_alerts(env));
 end $$;
 
 -- {environment} Retention, in batches: events 7 days and 10,000 per agent, keys 24 h and until the run's end, outbox 24 h after sending, deliveries 7 days,

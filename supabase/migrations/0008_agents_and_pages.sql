@@ -252,9 +252,3 @@ create or replace function baton.get_tenant(p jsonb) returns json language sql s
     where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
 $$;
 
-create or replace function baton.health(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
-begin
-  return json_build_object('ok', true, 'now', baton.clock(),
-    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.last_at) from baton.sweeps s where s.environment = p ->> 'environment'),
-    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = p ->> 'environment'), 0));
-end $$;

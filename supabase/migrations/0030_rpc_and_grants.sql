@@ -70,7 +70,10 @@ declare
     ['list_events', 'list_events', ''],
     ['ensure_tenant', 'ensure_tenant', ''],
     ['get_tenant', 'get_tenant', ''],
-    ['health', 'health', '']
+    ['health', 'health', ''],
+    ['add_metrics', 'add_metrics', ''],
+    ['read_metrics', 'read_metrics', 'admin'],
+    ['tell_health', 'tell_health', '']
   ];
   verb text[];
 begin

@@ -17,6 +17,10 @@ interface Row {
 const table: Record<string, Row> = {
   'GET /api/health': { right: 'open' },
   'GET /api/health/live': { right: 'open' },
+  'GET /api/health/ready': { right: 'open' },
+  'GET /api/health/startup': { right: 'open' },
+  'GET /api/metrics': { right: 'admin' },
+  'GET /api/metrics.json': { right: 'admin' },
   'GET /api/openapi.json': { right: 'open' },
   'GET /api/local/effects': { right: 'operator' },
   'GET /api/local/time': { right: 'operator' },
