@@ -5,6 +5,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
 import type { MonitorStore } from '#lib/core/monitor-store'
+import type { OperationsStore } from '#lib/core/operations'
 import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { SwitchStore, SwitchView } from '#lib/core/switches'
@@ -121,7 +122,7 @@ export interface ListQuery {
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
 export interface Store
-  extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, MonitorStore, SwitchStore, WebhookStore {
+  extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, MonitorStore, OperationsStore, SwitchStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -166,7 +167,6 @@ export interface Store
     /** `cron` is the clock's own sign of life; beside requests by default. */
     from?: 'cron' | 'beside'
   }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: string[] }>
-  prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
 }

@@ -60,7 +60,7 @@ begin
   return json_build_object('ok', true, 'agent', baton.agent_json(a));
 end $$;
 
--- Complete: rows of every table go with the agent; what was spent stays in the ledger. A late continuation finds nothing and ends.
+-- At once and complete, see remove_agent (0018).
 create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;
@@ -68,16 +68,7 @@ begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  delete from baton.idempotency i where i.agent_uid = a.agent_uid;
-  -- In the order of everybody who locks several of them.
-  perform from baton.webhook_deliveries d where d.id = any (array(
-    select x.id from baton.webhook_deliveries x where x.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid)
-    union all select x.id from baton.webhook_deliveries x where x.agent_uid = a.agent_uid and x.run_id is null)) order by d.id for update;
-  delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
-  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
-  delete from baton.outbox o where o.agent_uid = a.agent_uid;
-  perform baton.book_agent(a);
-  delete from baton.agents x where x.agent_uid = a.agent_uid;
+  perform baton.remove_agent(a);
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
 
