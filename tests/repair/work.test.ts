@@ -239,7 +239,7 @@ test('outbox_stuck: a row that was not sent for 15 minutes is handed out again',
       from (values ('out_stuck1', 'continue'), ('out_stuck2', 'webhook')) v(id, kind)`,
     [agentUid],
   )
-  expect((await findings(kit, agent)).map(({ details }) => details['outboxId']).toSorted()).toEqual(['out_stuck1', 'out_stuck2'])
+  expect((await findings(kit, agent)).map(({ details }) => String(details['outboxId'])).toSorted()).toEqual(['out_stuck1', 'out_stuck2'])
   const answer = ok(await kit.store.repairAgent(authority, agent))
   expect(answer.outbox.map(({ id }) => id)).toEqual(['out_stuck1'])
   expect(await findings(kit, agent)).toEqual([])
