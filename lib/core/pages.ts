@@ -143,7 +143,15 @@ export interface Store
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
   getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
   listRuns(authority: Authority, query: ListQuery): Promise<RunView[]>
-  listMessages(query: { agentUid: AgentUid; after?: number; before?: number; role?: string; limit: number }): Promise<{
+  listMessages(query: {
+    agentUid: AgentUid
+    after?: number
+    before?: number
+    role?: string
+    from?: string
+    to?: string
+    limit: number
+  }): Promise<{
     data: (StoredMessage & { at: string; kind: string })[]
     queued: QueuedMessage[]
   }>

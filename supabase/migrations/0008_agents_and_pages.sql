@@ -182,6 +182,12 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
+-- from is inclusive, to is not; absent ones do not filter.
+create or replace function baton.within(p jsonb, at timestamptz) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
+end $$;
+
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
@@ -190,10 +196,10 @@ declare
 begin
   if p ->> 'before' is null then
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq limit (p ->> 'limit')::integer) x;
+      and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq limit (p ->> 'limit')::integer) x;
   else
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq desc limit (p ->> 'limit')::integer) x;
+      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer) x;
   end if;
   return json_build_object('ok', true, 'data', coalesce(data, '[]'),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
@@ -205,7 +211,7 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
     select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
       and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
-      and (p ->> 'runId' is null or c.run_id = p ->> 'runId')
+      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and baton.within(p, c.created_at)
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 

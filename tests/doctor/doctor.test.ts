@@ -9,12 +9,13 @@ import type { World } from '#tests/world'
 /* The doctor against the embedded stack, whose parts are broken one after the other: it names the part, and says the cure. */
 
 let world: World
-let environment: Record<string, string>
+let environment: NodeJS.ProcessEnv
 beforeAll(async () => {
   world = await startGuarded({ ownCluster: true })
   const keys = await localKeys(world.dataDir)
   const { supabaseUrl, redisUrl, inngestUrl, databaseUrl } = world.stack.info
   environment = {
+    NODE_ENV: 'production',
     PATH: String(process.env['PATH']),
     BATON_LOCAL: '1',
     BATON_LOCAL_SECRET: 'of-a-test-of-the-doctor',

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { authority, commit, completed, hold, ok, startStore, type StoreKit } from '#tests/store/kit'
-import { answered } from '#tests/store/kit'
+import { answered, authority, commit, completed, hold, ok, startStore, type StoreKit } from '#tests/store/kit'
 import { codes, findings, history, repaired, worked } from '#tests/repair/kit'
 
 let kit: StoreKit

@@ -213,3 +213,18 @@ test('analysts read numbers and names in views of their own, and no conversation
   )
   expect(columns.filter(({ name }) => ['content', 'input', 'output', 'metadata', 'data', 'webhook', 'reason'].includes(name))).toEqual([])
 })
+
+test('messages and tool calls are found by time: from is inclusive, to is not', async () => {
+  await say(world, adminKey, 'timed', { message: tools })
+  await world.sql(
+    `update baton.messages m set created_at = timestamptz '2026-01-01T00:00:00Z' + m.seq * interval '1 day' from baton.agents a where a.agent_uid = m.agent_uid and a.id = 'timed'`,
+  )
+  const seqs = async (query: string) =>
+    ((await get(`/api/agents/timed/messages?${query}`)).body['data'] as { seq: number }[]).map(({ seq }) => seq)
+  expect(await seqs('from=2026-01-03T00:00:00Z')).toEqual([2, 3, 4])
+  expect(await seqs('from=2026-01-03T00:00:00Z&to=2026-01-04T00:00:00Z')).toEqual([2])
+  expect(await seqs('to=2026-01-03T00:00:00Z&role=user')).toEqual([1])
+  const calls = async (query: string) => ((await get(`/api/agents/timed/tool-calls?${query}`)).body['data'] as unknown[]).length
+  expect([await calls('from=2026-01-01T00:00:00Z'), await calls('to=2026-01-01T00:00:00Z')]).toEqual([1, 0])
+  expect((await get('/api/agents/timed/messages?from=yesterday')).status).toBe(400)
+})
