@@ -205,7 +205,8 @@ begin
     continue when not found;
     perform baton.remove_agent(a);
     uids := uids || uid;
-    exit when clock_timestamp() > until;
+    -- Counters of budgets may have been touched, and those come after all agents.
+    exit when a.active_run is not null or clock_timestamp() > until;
   end loop;
   if cardinality(uids) > 0 then return json_build_object('ok', true, 'more', true, 'agents', cardinality(uids), 'agentUids', to_json(uids)); end if;
   if whole then return baton.erase_tenant(p, until); end if;
