@@ -16,12 +16,17 @@ import { providers } from '#lib/providers'
 import { createQueue } from '#lib/queue/queue'
 import { supabaseRpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
+import { timedRpc } from '#lib/store/timed'
 import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
-import { jsonLog } from '#lib/telemetry/log'
+import { beforeTheEnd, isEnding } from '#lib/system/shutdown'
+import { createLog } from '#lib/telemetry/log'
+import { createMetrics } from '#lib/telemetry/metrics'
+import { createTelemetry, presentFields } from '#lib/telemetry/telemetry'
 import { checkWebhookAddress } from '#lib/webhooks/address'
 import { makeWebhookSecret, webhookKey } from '#lib/webhooks/secret'
 import { sealSecret } from '#lib/webhooks/seal'
+import { createAlerts } from '#lib/jobs/alerts'
 import { createSweeper } from '#lib/jobs/sweep'
 import type { Services } from '#lib/services'
 
@@ -43,13 +48,29 @@ async function compose(config: Config): Promise<Services> {
   const clock = systemClock()
   const ids = systemIds()
   const redact = createRedactor(secretValues())
-  const log = jsonLog((line, error) => void (error ? process.stderr : process.stdout).write(line), redact)
+  const log = createLog({
+    write: (line, error) => void (error ? process.stderr : process.stdout).write(line),
+    redact,
+    format: config.log.format,
+    fields: presentFields,
+  })
+  const recorder = config.traces ? async () => (await import('#lib/telemetry/otel')).otelRecorder(log) : null
+  const telemetry = createTelemetry({ ids, recorder })
   // The local mode is the only one that loads code of local/; production has no hook for it.
   const plugin = config.local
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })
     : null
   const price: Services['price'] = (model) => plugin?.price(model) ?? priceOf(providers, model) ?? config.priceCeiling
-  const store = createStore(plugin?.rpc(supabaseRpc({ ...config.supabase, clock })) ?? supabaseRpc({ ...config.supabase, clock }))
+  const metrics = createMetrics({
+    send: (id, counts) => store.addMetrics({ environment: config.environment, id, counts }),
+    everyMs: flushEveryMs / config.haste,
+    clock,
+    ids,
+    log,
+  })
+  const rpc = timedRpc(supabaseRpc({ ...config.supabase, clock }), metrics, clock)
+  const store = createStore(plugin?.rpc(rpc) ?? rpc)
+  const alerts = createAlerts({ config, store, clock, ids, log })
   const models = createModels({ providers, env: providerEnv, log })
   const queue = createQueue({ inngest: config.inngest, log })
   const live = createLive({ redis: config.redis, clock, log, processId: ids.make('proc') })
@@ -69,6 +90,7 @@ async function compose(config: Config): Promise<Services> {
       ofTenant: async (tenant) => ({ tenant, caller: null, limits: (await store.tenantLimits({ tenant, environment })).limits }),
     },
     tell: ({ authority, ...refused }) => store.limitRefused(authority, refused),
+    metrics,
   })
 
   const inFlight = new Set<Promise<void>>()
@@ -89,6 +111,7 @@ async function compose(config: Config): Promise<Services> {
     config,
     access: createAccess({
       access: config.access,
+      metricsToken: config.metricsToken,
       clock,
       hasKeys: () => store.hasKeys(config.environment),
       supabase: config.supabase,
@@ -106,8 +129,13 @@ async function compose(config: Config): Promise<Services> {
     price,
     onEffect: (record) => plugin?.onEffect(record),
     dispatch,
-    settled: async () => void (await Promise.allSettled(inFlight)),
-    sweep: createSweeper({ config, store, dispatch, clock, log }),
+    telemetry,
+    settled: async () => void (await Promise.allSettled([...inFlight, telemetry.flush()])),
+    sweep: createSweeper({ config, store, dispatch, alerts, clock, log }),
+    alerts,
+    metrics,
+    checkRedis: live.ping,
+    ending: isEnding,
     local: plugin?.services ?? null,
     ensureTenant: async (tenant) =>
       tenant === config.tenantId &&
@@ -128,17 +156,18 @@ async function compose(config: Config): Promise<Services> {
   return services
 }
 
-/** Steps in hand have so long after SIGTERM before they are cut and handed over. */
-const graceMs = 8_000
+/** What a process counts by itself is told so often, in milliseconds; local mode divides it. */
+const flushEveryMs = 10_000
+/** Steps in hand have so long after SIGTERM before they are cut and handed over; a tool that ignores that has a second more. */
+const graceMs = 7_000
 
 function handOverAtSigterm(services: Services): void {
-  process.once('SIGTERM', () => {
+  beforeTheEnd(async () => {
     services.log.info('SIGTERM: streams end, slices are handed over')
     endAllStreams()
-    void handOverAll(graceMs, services.clock).then(async (slices) => {
-      await services.settled()
-      services.log.info('handed over', { slices })
-      await services.live.close()
-    })
+    const slices = await handOverAll(graceMs, services.clock)
+    await Promise.all([services.settled(), services.metrics.flush()])
+    services.log.info('handed over', { slices })
+    await services.live.close()
   })
 }

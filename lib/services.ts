@@ -5,6 +5,7 @@ import type { Queue } from '#lib/core/ports'
 import type { RateLimits } from '#lib/core/rate'
 import type { EngineServices } from '#lib/engine/services'
 import type { HttpServices } from '#lib/http/endpoint'
+import type { Alerts } from '#lib/jobs/alerts'
 import type { Sweep } from '#lib/jobs/sweep'
 
 /** What only the local mode has: the effects log and the clock that tests move. */
@@ -25,6 +26,11 @@ export interface Services extends EngineServices, HttpServices {
   /** Resolves when the sends that have begun have ended, well or badly. */
   settled(): Promise<void>
   sweep: Sweep
+  alerts: Alerts
+  /** Asks Redis now; only where there is one. */
+  checkRedis(): Promise<{ connected: boolean; latencyMs: number | null }>
+  /** True from SIGTERM on. */
+  ending(): boolean
   /** Makes the tenant where it is the deployment's own and does not exist; false where it is another's, or belongs to another environment. */
   ensureTenant(tenant: string): Promise<boolean>
   /** A new API key and what may be stored of it. */

@@ -3,7 +3,17 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
-const sources = ['app', 'inngest', 'lib', 'local', 'next.config.ts', 'package-lock.json', 'package.json', 'tsconfig.json']
+const sources = [
+  'app',
+  'inngest',
+  'instrumentation.ts',
+  'lib',
+  'local',
+  'next.config.ts',
+  'package-lock.json',
+  'package.json',
+  'tsconfig.json',
+]
 const longestMs = 300_000
 
 function newest(path: string): number {

@@ -20,7 +20,7 @@ function accessWith(
   hasKeys: () => Promise<boolean>,
 ): { isSetUp: () => Promise<boolean>; wait: (ms: number) => void } {
   let now = 0
-  const { isSetUp } = createAccess({ access, clock: { now: () => now, monotonic: () => now }, hasKeys, supabase })
+  const { isSetUp } = createAccess({ access, metricsToken: null, clock: { now: () => now, monotonic: () => now }, hasKeys, supabase })
   return { isSetUp, wait: (ms) => void (now += ms) }
 }
 
@@ -54,6 +54,7 @@ test('the admin key is itself and nothing like it', () => {
   const adminKey = 'x'.repeat(32)
   const { isAdminKey } = createAccess({
     access: { ...nothing, adminKey },
+    metricsToken: null,
     clock: { now: () => 0, monotonic: () => 0 },
     hasKeys: () => Promise.resolve(false),
     supabase,
@@ -61,6 +62,7 @@ test('the admin key is itself and nothing like it', () => {
   expect([adminKey, `${adminKey}x`, adminKey.slice(1), '', ` ${adminKey}`].map(isAdminKey)).toEqual([true, false, false, false, false])
   const none = createAccess({
     access: nothing,
+    metricsToken: null,
     clock: { now: () => 0, monotonic: () => 0 },
     hasKeys: () => Promise.resolve(false),
     supabase,

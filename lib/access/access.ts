@@ -10,6 +10,7 @@ const askAgainMs = 5_000
 /** Checks the credentials that this process can check alone: the admin key and users' tokens. API keys are the database's. */
 export function createAccess(options: {
   access: AccessConfig
+  metricsToken: string | null
   clock: Pick<Clock, 'now' | 'monotonic'>
   /** Whether any API key could let anybody in. */
   hasKeys: () => Promise<boolean>
@@ -18,12 +19,14 @@ export function createAccess(options: {
 }): AccessPort {
   const { access, clock, hasKeys, supabase } = options
   const adminHash = access.adminKey === null ? null : sha256(access.adminKey)
+  const metricsHash = options.metricsToken === null ? null : sha256(options.metricsToken)
   let setUp = access.adminKey !== null || access.users.enabled
   let asked: { at: number; answer: Promise<boolean> } | null = null
 
   return {
     // Hashes have one length, so that the comparison tells nothing of the key's.
     isAdminKey: (text) => adminHash !== null && timingSafeEqual(sha256(text), adminHash),
+    isMetricsToken: (text) => metricsHash !== null && timingSafeEqual(sha256(text), metricsHash),
     verifyUser: createUserCheck(access.users, () => clock.now()),
     signIn: access.users.enabled ? createSignIn(supabase) : null,
     async isSetUp() {

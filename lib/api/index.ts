@@ -7,9 +7,11 @@ import { control, keys } from '#lib/api/openapi/resources/control'
 import { events } from '#lib/api/openapi/resources/events'
 import { messages } from '#lib/api/openapi/resources/messages'
 import { money } from '#lib/api/openapi/resources/money'
+import { operate } from '#lib/api/openapi/resources/operate'
 import { responses } from '#lib/api/openapi/resources/responses'
 import { runs } from '#lib/api/openapi/resources/runs'
 import { service } from '#lib/api/openapi/resources/service'
+import { watch } from '#lib/api/openapi/resources/watch'
 import { webhooks } from '#lib/api/openapi/resources/webhooks'
 
 /**
@@ -28,7 +30,9 @@ export const resources: readonly Resource[] = [
   control,
   keys,
   webhooks,
+  operate,
   chat,
   consoleSession,
+  watch,
   service,
 ]

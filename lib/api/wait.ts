@@ -22,7 +22,7 @@ export async function waitForRun(
   signal: AbortSignal,
   until?: (run: RunView) => boolean,
 ): Promise<RunView> {
-  const { clock, store, live } = services
+  const { clock, store, live, ending } = services
   const end = clock.monotonic() + waitMs
   let look = shortestLookMs
   let unwatch: (() => void) | null = null
@@ -32,7 +32,7 @@ export async function waitForRun(
       if (!answer.ok) throw refusalError(answer)
       const left = end - clock.monotonic()
       const over = until === undefined ? isEnd(answer.run.state) || paused(answer) : until(answer.run)
-      if (over || left <= 0 || signal.aborted) return answer.run
+      if (over || left <= 0 || signal.aborted || ending()) return answer.run
       const woken = new AbortController()
       const off = live.watch(answer.run.agentUid, (frame) => {
         if (frame.body.type === 'committed') woken.abort()

@@ -104,6 +104,8 @@ export interface Happened {
     steps?: number
   }
   usage?: Usage
+  /** The model call that this tells of, for metrics: `provider/model`, `ok` or the code of its failure, milliseconds. */
+  model?: { name: string; outcome: string; ms: number }
   lastError?: RunError | null
   /** False for a commit that crosses no step: it leaves the count of crashes as it is. */
   progress?: boolean

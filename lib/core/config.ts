@@ -23,6 +23,17 @@ export interface AccessConfig {
   }
 }
 
+/** The kinds of lines that are written only where BATON_LOG_LINES names them. */
+export const logLines = ['usage', 'retry', 'cache'] as const
+/** One of these kinds. */
+export type LogLineKind = (typeof logLines)[number]
+
+/** How log lines look, and which of the many small ones are written. */
+export interface LogConfig {
+  format: 'json' | 'text'
+  lines: readonly LogLineKind[]
+}
+
 /** What Baton is configured with: made once by lib/env from the environment, checked before the first request. Times in milliseconds. */
 export interface Config {
   environment: string
@@ -55,4 +66,13 @@ export interface Config {
   corsOrigins: readonly string[]
   /** The price of models that have none in lib/providers.ts; null refuses them. */
   priceCeiling: ModelPrice | null
+  /** Opens metrics and the details of health, and nothing else. */
+  metricsToken: string | null
+  /** Where one line of text goes when somebody on call should know. */
+  alertWebhook: string | null
+  log: LogConfig
+  /** True when OTEL_* says where traces go. */
+  traces: boolean
+  /** The migrations that this build was made with; null where it is not a build. */
+  migrations: readonly string[] | null
 }

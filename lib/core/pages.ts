@@ -4,6 +4,8 @@ import type { BudgetStore } from '#lib/core/budget-store'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
+import type { MonitorStore } from '#lib/core/monitor-store'
+import type { OperationsStore } from '#lib/core/operations'
 import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { SwitchStore, SwitchView } from '#lib/core/switches'
@@ -119,7 +121,8 @@ export interface ListQuery {
 }
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
-export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, SwitchStore, WebhookStore {
+export interface Store
+  extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, MonitorStore, OperationsStore, SwitchStore, WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -140,7 +143,15 @@ export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetSto
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
   getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
   listRuns(authority: Authority, query: ListQuery): Promise<RunView[]>
-  listMessages(query: { agentUid: AgentUid; after?: number; before?: number; role?: string; limit: number }): Promise<{
+  listMessages(query: {
+    agentUid: AgentUid
+    after?: number
+    before?: number
+    role?: string
+    from?: string
+    to?: string
+    limit: number
+  }): Promise<{
     data: (StoredMessage & { at: string; kind: string })[]
     queued: QueuedMessage[]
   }>
@@ -161,9 +172,9 @@ export interface Store extends EngineStore, ApprovalStore, AuditStore, BudgetSto
     everyMs: number
     resendMs: number
     limit: number
-  }): Promise<{ swept: boolean; outbox: OutboxRow[] }>
-  prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
+    /** `cron` is the clock's own sign of life; beside requests by default. */
+    from?: 'cron' | 'beside'
+  }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: string[] }>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
-  health(environment: string): Promise<{ ok: true; now: string; lastSweepAgeMs: number | null; auditFailures: number }>
 }

@@ -1,6 +1,7 @@
 import type { ModelMessage } from 'ai'
 import type { AgentDefinition, AnyTool } from '#lib/core/define'
 import type { AgentUid, CallId, RunId } from '#lib/core/ids'
+import type { Labels, MetricName } from '#lib/core/metrics'
 import type { Usage } from '#lib/core/run'
 
 /** Wall and monotonic time in milliseconds, timers and randomness: injected, so that tests move them. */
@@ -150,6 +151,8 @@ export interface Queue {
 export interface AccessPort {
   /** True for the deployment's admin key; takes the same time whatever the text. */
   isAdminKey(text: string): boolean
+  /** True for the token that opens metrics; takes the same time whatever the text. */
+  isMetricsToken(text: string): boolean
   /** The user of a Supabase token. Throws BatonError unauthorized, forbidden or sign_in_unavailable. */
   verifyUser(token: string): Promise<{ id: string; tenant: string }>
   /** False where nothing could ever let anybody in: no key, no admin key, no users. */
@@ -158,7 +161,49 @@ export interface AccessPort {
   signIn: ((email: string, password: string) => Promise<{ token: string; forMs: number }>) | null
 }
 
-/** Text for operators: one JSON line per call. */
+/** Counts what only this process sees (lib/core/metrics); told to the database beside the work. Never throws. */
+export interface Metrics {
+  count(name: MetricName, labels?: Labels, by?: number): void
+  /** A value of a histogram, in seconds. */
+  observe(name: MetricName, labels: Labels, seconds: number): void
+  /** True when there is something to tell and it is time to. */
+  due(): boolean
+  /** Tells the database what was counted since. Never rejects. */
+  flush(): Promise<void>
+}
+
+/** What a log line carries beside its message. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** A piece of work as a trace shows it. Attributes follow OpenTelemetry's conventions and hold no content of a conversation. */
+export interface SpanInfo {
+  name: string
+  kind: 'server' | 'client' | 'internal'
+  /** A traceparent from outside this process; without one, or with a bad one, the work around it is the parent. */
+  parent?: string | null
+  attributes: Readonly<Record<string, string | number | boolean | string[]>>
+}
+
+/** A span that is open. */
+export interface Span {
+  set(attributes: SpanInfo['attributes']): void
+  /** The work has failed in this way, a name and no message. */
+  fail(type: string): void
+}
+
+/** Where work stands: what its log lines carry, and its place in a trace, also where nobody records traces. */
+export interface Telemetry {
+  /** Runs the work so that its log lines carry these fields, beside those around it. */
+  within<Result>(fields: LogFields, work: () => Result): Result
+  /** Runs the work as a span. Rejects with what the work rejects with. */
+  span<Result>(info: SpanInfo, work: (span: Span) => Promise<Result>): Promise<Result>
+  /** The present place as a W3C traceparent; null outside of every span. */
+  traceparent(): string | null
+  /** Sends what was recorded. Never rejects. */
+  flush(): Promise<void>
+}
+
+/** Text for operators: one line per call. */
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void
   warn(message: string, fields?: Record<string, unknown>): void

@@ -58,6 +58,7 @@ export const stopReason = z.enum([
   'provider_timeout',
   'provider_unavailable',
   'internal_error',
+  'corrupted_data',
 ])
 export type StopReason = z.infer<typeof stopReason>
 
@@ -207,6 +208,8 @@ export interface Run {
   metadata: Record<string, unknown>
   /** What the message has narrowed. */
   narrowing?: Narrowing
+  /** Where the run stands in the trace that opened it (W3C). */
+  traceparent?: string | null
 }
 
 /** The right to write: each write names the slice and the epoch. */

@@ -85,6 +85,8 @@ export interface TakenDelivery {
   attempt: number
   /** Counts attempts since the schedule began: a redelivery begins it anew. */
   tries: number
+  /** Of the run that it tells of. */
+  traceparent?: string | null
 }
 
 /** What became of an attempt. */

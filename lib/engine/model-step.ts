@@ -12,6 +12,7 @@ import { LeaseLost } from '#lib/engine/lease'
 import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
 import { inHand, type Session } from '#lib/engine/session'
+import { answerAttributes, callSpan, tellAnswer, tellFailure } from '#lib/engine/traces'
 import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
@@ -43,20 +44,30 @@ export async function modelStep(session: Session): Promise<void> {
   await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
   session.reservation.spent = true
   const stream = streamStep(session, request)
+  const from = services.clock.monotonic()
+  const told = (outcome: string): ModelTold => ({ name: request.model, outcome, ms: Math.round(services.clock.monotonic() - from) })
   let answer: ModelAnswer
   try {
-    answer = await services.model.call(request, (delta) => stream.take(delta), session.signal)
+    answer = await services.telemetry.span(callSpan(request), async (span) => {
+      const given = await services.model.call(request, (delta) => stream.take(delta), session.signal)
+      span.set(answerAttributes(given))
+      return given
+    })
   } catch (error) {
     stream.reset()
     if (session.signal.aborted || !(error instanceof ProviderError)) throw error
-    return await failed(session, request, error)
+    return await failed(session, request, error, told(error.code))
   } finally {
     stream.close()
   }
+  const model = told('ok')
+  tellAnswer(session, request, answer, model.ms)
   services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
   const final = await postModel(session, request, answer, () => stream.reset())
-  await answered(session, request, final.answer, final.events)
+  await answered(session, request, final.answer, { model, events: final.events })
 }
+
+type ModelTold = NonNullable<Happened['model']>
 
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
 async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
@@ -105,13 +116,19 @@ function withinGrant(session: Session, request: ModelRequest): ModelRequest {
   return { ...request, maxOutputTokens }
 }
 
-async function answered(session: Session, request: ModelRequest, answer: ModelAnswer, hookEvents: NewEvent[]): Promise<void> {
+async function answered(
+  session: Session,
+  request: ModelRequest,
+  answer: ModelAnswer,
+  { model, events }: { model: ModelTold; events: NewEvent[] },
+): Promise<void> {
   const { run } = session.opened
   const settlement = settlementFor(session, request, answer.usage)
   const calls = await callRecords(session, request.step, answer)
   const happened: Happened = {
     usage: answer.usage,
-    events: [...cutEvents(session, request), ...answerEvents(answer, request, settlement?.costMicros ?? 0), ...hookEvents],
+    model,
+    events: [...cutEvents(session, request), ...answerEvents(answer, request, settlement?.costMicros ?? 0), ...events],
     count: { step: request.step, steps: 1, modelCalls: 1, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0 },
     lastError: null,
     ...(settlement === null ? {} : { settle: [settlement] }),
@@ -147,12 +164,13 @@ function settlementFor(session: Session, request: ModelRequest, usage: Usage): S
 }
 
 /** A call that failed: retried here, retried later, repeated with a smaller window, given to the next model, or the end of the run. */
-async function failed(session: Session, request: ModelRequest, error: ProviderError): Promise<void> {
+async function failed(session: Session, request: ModelRequest, error: ProviderError, model: ModelTold): Promise<void> {
   const { opened, services } = session
   const { run } = opened
   const settlement = unansweredSettlement(session, wasRefused(error))
   const happened: Happened = {
     progress: false,
+    model,
     lastError: { code: error.code, message: error.message },
     ...(settlement === null ? {} : { settle: [settlement] }),
   }
@@ -165,7 +183,9 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
   const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
   // A 429 closes the gate of the model for all processes.
   if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
-  if (isRetryable(error.code) && retry <= maxRetries) {
+  const again = isRetryable(error.code) && retry <= maxRetries
+  tellFailure(session, request, { code: error.code, ms: model.ms, delayMs: again ? ms : null })
+  if (again) {
     happened.count = { attempt: retry }
     happened.events = [
       {

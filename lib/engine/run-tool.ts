@@ -8,6 +8,7 @@ import { cut, errorOutput, errorText, outputOf } from '#lib/engine/output'
 import { askedAgain } from '#lib/engine/permission'
 import { toolRefusal } from '#lib/engine/rates'
 import { Stopped, type Session } from '#lib/engine/session'
+import { toolSpan } from '#lib/engine/traces'
 
 /** A tool that ignores its signal is given up after so long (invariant 6). */
 const giveUpMs = 1_000
@@ -217,7 +218,8 @@ async function execute(
       idempotencyKey: call.idempotencyKey,
       input,
     })
-    const result = await endsOrIsGivenUp(session, Promise.resolve(tool.run(data as never, context)), signal)
+    const work = services.telemetry.span(toolSpan(call), async () => tool.run(data as never, context))
+    const result = await endsOrIsGivenUp(session, work, signal)
     if (result === givenUp) {
       revoked = true
       outcome.values = {}

@@ -1,6 +1,6 @@
 import type { Config } from '#lib/core/config'
 import type { AgentDefinition } from '#lib/core/define'
-import type { Clock, EffectRecord, Ids, Live, Log, ModelPort, OutboxRow } from '#lib/core/ports'
+import type { Clock, EffectRecord, Ids, Live, Log, ModelPort, OutboxRow, Telemetry } from '#lib/core/ports'
 import type { ModelPrice } from '#lib/core/prices'
 import type { RateLimits } from '#lib/core/rate'
 import type { Redact } from '#lib/core/redact'
@@ -22,7 +22,7 @@ export interface Templates {
 export interface EngineServices {
   config: Pick<
     Config,
-    'environment' | 'leaseMs' | 'haste' | 'maxStepCrashes' | 'maxResultBytes' | 'toolTimeoutMs' | 'maxDurationMs' | 'hardMarginMs'
+    'environment' | 'leaseMs' | 'haste' | 'maxStepCrashes' | 'maxResultBytes' | 'toolTimeoutMs' | 'maxDurationMs' | 'hardMarginMs' | 'log'
   >
   store: EngineStore
   model: ModelPort
@@ -31,6 +31,7 @@ export interface EngineServices {
   clock: Clock
   ids: Ids
   log: Log
+  telemetry: Telemetry
   /** Hides secrets, those of this process above all, in what leaves for operators and watchers. */
   redact: Redact
   templates: Templates

@@ -7,6 +7,7 @@ import { advance, type Advanced } from '#lib/engine/advance'
 import type { LeaseStamp } from '#lib/engine/lease'
 import { inHand, openSession, type Deadlines, type Session } from '#lib/engine/session'
 import type { EngineServices } from '#lib/engine/services'
+import { sliceFields, sliceSpan, tellSlice } from '#lib/engine/traces'
 
 /** A slice at work: its session, to cut it short, and what becomes of it. */
 export interface Slice {
@@ -33,13 +34,19 @@ export function startSlice(
     deadlines: at.deadlines,
     reservation: inHand(at.reserve?.entry ?? null, at.reserve?.verdict ?? { reserved: 'none' }),
   })
-  const done = advance(session).catch((error: unknown): Advanced => {
-    services.log.error('a slice failed', {
-      runId: opened.opened.run.id,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    })
-    return { kind: 'lease_lost' }
-  })
+  const { telemetry, clock } = services
+  const from = clock.monotonic()
+  const done = telemetry.within(sliceFields(opened.opened), () =>
+    telemetry.span(sliceSpan(opened.opened), async (span) => {
+      const advanced = await advance(session).catch((error: unknown): Advanced => {
+        services.log.error('a slice failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+        span.fail(error instanceof Error ? error.name : 'error')
+        return { kind: 'lease_lost' }
+      })
+      span.set(tellSlice(session, advanced, clock.monotonic() - from))
+      return advanced
+    }),
+  )
   const slice: Slice = { session, done }
   active.add(slice)
   void done.then(() => active.delete(slice))

@@ -1,21 +1,10 @@
 import { z } from 'zod'
+import { about, longSecret, webUrl } from '#lib/env/about'
+import { watchVariables } from '#lib/env/watch-variables'
 
-/** What .env.example and the messages about bad configuration say of a variable. */
-export interface About {
-  group: string
-  /** One sentence: what it is and where to get it. */
-  says: string
-  /** Names under which others (Vercel's integrations) write the same value, tried in order. */
-  aliases?: readonly string[]
-  /** The default in words, where it depends on something. */
-  otherwise?: string
-}
-
-/** The sentences that belong to the schemas below. */
-export const about = z.registry<About>()
+export { about } from '#lib/env/about'
 
 const text = z.string().max(10_000)
-const webUrl = z.url({ protocol: /^https?$/, error: 'must be a URL beginning with https:// or http://' })
 const flag = z.enum(['0', '1', 'false', 'true'], { error: 'must be 1 or 0' }).transform((value) => value === '1' || value === 'true')
 const whole = (min: number, max: number) =>
   z
@@ -54,12 +43,6 @@ const key32 = z.string().transform((value, context) => {
   context.addIssue({ code: 'custom', message: 'must be 32 bytes as base64 or as 64 hex digits' })
   return z.NEVER
 })
-
-const adminKey = z
-  .string()
-  .regex(/^[\x21-\x7e]{32,256}$/, 'must have 32 to 256 characters without blanks')
-  // An API key is looked up by its hash: this one would never be found.
-  .refine((value) => !value.startsWith('bt_'), 'must not begin with bt_, as API keys do')
 
 const origins = z.string().transform((value, context) => {
   const listed = value
@@ -118,7 +101,7 @@ export const variables = z.object({
     otherwise: '1 in production and local, 0 elsewhere',
   }),
 
-  BATON_ADMIN_KEY: adminKey.optional().register(about, {
+  BATON_ADMIN_KEY: longSecret.optional().register(about, {
     group: access,
     says: 'A first key with all rights for the tenant BATON_TENANT, to make API keys with: at least 32 characters, such as of `openssl rand -hex 32`.',
     otherwise: 'none',
@@ -221,6 +204,8 @@ export const variables = z.object({
     otherwise: 'none',
   }),
 
+  ...watchVariables,
+
   BATON_PRICE_CEILING: dollarPrices.optional().register(about, {
     group: limits,
     says: 'What a model without a price in lib/providers.ts is taken to cost: dollars per million input and output tokens, such as 20,100.',
@@ -278,6 +263,7 @@ export const platformVariables = z.object({
   VERCEL_URL: z.string().optional(),
   VERCEL_PROJECT_PRODUCTION_URL: z.string().optional(),
   VERCEL_GIT_COMMIT_REF: z.string().optional(),
+  NODE_ENV: z.string().optional(),
   BATON_LOCAL: flag.default(false),
   /** The parts that the local stack leaves to real services. */
   BATON_LOCAL_REAL: z.string().optional(),

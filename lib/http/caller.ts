@@ -20,9 +20,9 @@ export interface Caller {
 
 /**
  * Who may call an endpoint: `caller` needs a caller with rights, `operator` the local owner or the admin key, `open` anybody (health,
- * documents); `agent-stream` and `run-stream` also take `?token=` for exactly the agent or run that `{id}` in the path names.
+ * documents); `status` anybody, and whoever may operate is told more; `monitoring` a caller or the metrics token; `agent-stream` and `run-stream` also take `?token=` for exactly the agent or run that `{id}` in the path names.
  */
-export type Access = 'caller' | 'operator' | 'open' | 'agent-stream' | 'run-stream'
+export type Access = 'caller' | 'operator' | 'open' | 'status' | 'monitoring' | 'agent-stream' | 'run-stream'
 
 /** What the decision who is calling depends on. */
 export interface Admission {
@@ -47,7 +47,8 @@ const longestCredential = 8_192
  */
 export async function authenticate(admission: Admission): Promise<Caller> {
   const { request, config, access, requestId } = admission
-  if (access === 'open') return callerOf('anonymous', { keyHash: '' }, 'anonymous', requestId)
+  if (access === 'open') return anonymous(requestId)
+  if (access === 'status') return watcher(admission)
   if (config.local) checkLoopback(request, config)
   const caller = await identify(admission)
   if (access === 'operator' && caller.kind !== 'operator')
@@ -55,8 +56,32 @@ export async function authenticate(admission: Admission): Promise<Caller> {
   return caller
 }
 
+function anonymous(requestId: string): Caller {
+  return callerOf('anonymous', { keyHash: '' }, 'anonymous', requestId)
+}
+
+/** Who asks for the state of the deployment: whoever is not known, signed-in users among them, is anybody. Nothing is asked of others. */
+async function watcher(admission: Admission): Promise<Caller> {
+  const { request, config, checks, requestId } = admission
+  const header = request.headers.get('authorization')
+  try {
+    if (config.local) checkLoopback(request, config)
+    if (
+      header !== null &&
+      !bearerOf(header).startsWith(keyStart) &&
+      !checks.isAdminKey(bearerOf(header)) &&
+      !checks.isMetricsToken(bearerOf(header))
+    )
+      return anonymous(requestId)
+    return await identify({ ...admission, access: 'monitoring' })
+  } catch (error) {
+    if (error instanceof BatonError) return anonymous(requestId)
+    throw error
+  }
+}
+
 async function identify(admission: Admission): Promise<Caller> {
-  const { request, config, requestId } = admission
+  const { request, config, checks, requestId, access } = admission
   const header = request.headers.get('authorization')
   if (header === null) {
     const byToken = await identifyByToken(admission)
@@ -70,7 +95,10 @@ async function identify(admission: Admission): Promise<Caller> {
       throw new BatonError('unauthorized', 'Send Authorization: Bearer with an API key (bt_...) or the token of a signed-in user.')
     return callerOf('operator', { operator: { tenant: config.tenantId, name: 'local' } }, 'local', requestId)
   }
-  return callerWith(bearerOf(header), admission)
+  const credential = bearerOf(header)
+  if (access === 'monitoring' && checks.isMetricsToken(credential))
+    return callerOf('operator', { operator: { tenant: config.tenantId, name: 'metrics' } }, 'metrics', requestId)
+  return callerWith(credential, admission)
 }
 
 /** Who brings this text as credential: by header, or sealed in the console's cookie. Rejects with BatonError unauthorized or sign_in_unavailable. */

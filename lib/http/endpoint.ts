@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Config } from '#lib/core/config'
-import type { AccessPort, Clock, Ids, Log } from '#lib/core/ports'
+import type { AccessPort, Clock, Ids, Log, Metrics, Telemetry } from '#lib/core/ports'
 import type { RateLimits } from '#lib/core/rate'
 import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
@@ -26,6 +26,8 @@ export interface HttpServices {
   ids: Ids
   access: AccessPort
   rates: Pick<RateLimits, 'request'>
+  metrics: Metrics
+  telemetry: Telemetry
 }
 
 /** What every handler is given besides the checked parts of the request. */
@@ -73,6 +75,8 @@ export interface EndpointDefinition<Services, Params extends z.ZodObject, Query 
   params?: Params
   query?: Query
   body?: Body
+  /** The answer of an endpoint that depends on nothing: given also where the services cannot be made. */
+  alone?: () => Response
   handler(context: EndpointContext<Services, z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Response> | Response
 }
 
@@ -88,6 +92,7 @@ export interface Endpoint<Services> {
   readonly query: z.ZodObject
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
   readonly body: z.ZodType | null
+  readonly alone: (() => Response) | null
   /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
   respond(incoming: Incoming<Services>): Promise<Response>
 }
@@ -124,6 +129,7 @@ export function endpointsFor<Services extends HttpServices>() {
       access,
       counts,
       shapeError,
+      alone: definition.alone ?? null,
       params,
       query,
       body: takesBody ? bodySchema : null,

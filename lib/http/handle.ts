@@ -9,7 +9,7 @@ import { isPreflight, requestIdOf, setCorsHeaders, setSecurityHeaders } from '#l
 import { matchPath } from '#lib/http/path'
 import { readPrefer } from '#lib/http/prefer'
 import { redact } from '#lib/core/redact'
-import { respondWithProblem, type ShapeError } from '#lib/http/problem'
+import { respondWithProblem, toBatonError, type ShapeError } from '#lib/http/problem'
 import { takeFromLimits } from '#lib/http/rate'
 import { redactUrl } from '#lib/http/token'
 
@@ -49,6 +49,8 @@ export function handle<Services extends HttpServices>(
       services = await options.services()
     } catch (error) {
       const requestId = requestIdOf(request, () => `req_${randomUUID()}`)
+      const alone = method === 'OPTIONS' ? null : byMethod.get(method === 'HEAD' ? 'GET' : method)?.alone
+      if (alone != null) return finish(alone(), request, requestId, null)
       if (error instanceof BatonError)
         options.fallbackLog.error('no services', { request_id: requestId, code: error.code, error: error.message })
       const place = { request, requestId, baseUrl: null, redact, log: options.fallbackLog, shapeError }
@@ -56,19 +58,47 @@ export function handle<Services extends HttpServices>(
       return finish(response, request, requestId, null)
     }
     const requestId = requestIdOf(request, () => services.ids.make('req'))
+    return services.telemetry.within({ request_id: requestId }, () => traced(request, method, services, requestId))
+  }
+
+  /** A request as a span, which those of monitors are not: they come every few seconds and tell nothing. */
+  async function traced(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
+    const route = endpoints[0]?.path ?? 'none'
+    const access = endpoints[0]?.access
+    if (access === 'open' || access === 'status' || access === 'monitoring') return told(request, method, services, requestId)
+    const attributes = { 'http.request.method': method, 'http.route': route, 'url.path': new URL(request.url).pathname }
+    const info = { name: `${method} ${route}`, kind: 'server' as const, parent: request.headers.get('traceparent'), attributes }
+    return services.telemetry.span(info, async (span) => {
+      const response = await told(request, method, services, requestId)
+      span.set({ 'http.response.status_code': response.status })
+      if (response.status >= 500) span.fail(String(response.status))
+      return response
+    })
+  }
+
+  async function told(request: Request, method: Method | 'HEAD' | 'OPTIONS', services: Services, requestId: string): Promise<Response> {
     const from = services.clock.monotonic()
     const added = new Headers()
+    const { metrics } = services
     const response = await answer(request, method, services, requestId, added).catch(async (error: unknown) => {
+      metrics.count('baton_errors_total', { code: toBatonError(error).code })
       const { config, redact: hide, log } = services
       const place = { request, requestId, baseUrl: config.baseUrl, redact: hide, log, shapeError }
       return respondWithProblem(await explained(error, services), place)
     })
     const finished = finish(response, request, requestId, services, added)
+    const ms = services.clock.monotonic() - from
+    const route = endpoints[0]?.path ?? 'none'
+    metrics.count('baton_http_requests_total', { route, method, status: String(finished.status) })
+    metrics.observe('baton_http_request_duration_seconds', { route }, ms / 1_000)
+    if (metrics.due()) options.background(metrics.flush())
+    // On serverless nobody waits for a batch to fill.
+    if (services.config.traces) options.background(services.telemetry.flush())
     services.log.info('request', {
       method,
       path: redactUrl(request.url),
       status: finished.status,
-      duration_ms: Math.round(services.clock.monotonic() - from),
+      duration_ms: Math.round(ms),
       request_id: requestId,
     })
     return method === 'HEAD' ? withoutBody(finished) : finished
@@ -89,7 +119,8 @@ export function handle<Services extends HttpServices>(
       throw new BatonError('method_not_allowed', `${method} is not allowed here: use ${allow.join(', ')}.`, { allow })
     const { config, clock, log, access: checks } = services
     const url = new URL(request.url)
-    const params = matchPath(endpoint.path, url.pathname)
+    // An address without parameters was matched by the framework already, perhaps under another name (next.config.ts, rewrites).
+    const params = endpoint.path.includes('{') ? matchPath(endpoint.path, url.pathname) : {}
     const { access } = endpoint
     const caller = await authenticate({ request, config, checks, access, id: params['id'], now: clock.now(), requestId })
     const { environment } = config

@@ -46,6 +46,11 @@ const localConfig: Config = {
   cronEnabled: false,
   priceCeiling: null,
   corsOrigins: ['https://app.example.com'],
+  metricsToken: 'metrics-token-0123456789-0123456789',
+  alertWebhook: null,
+  log: { format: 'json', lines: [] },
+  traces: false,
+  migrations: null,
 }
 
 /** Services with a clock that stands at one instant, ids that count, and the lines of the log. */
@@ -65,6 +70,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
     clock: { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0.5 },
     access: {
       isAdminKey: (text) => text === 'admin-key',
+      isMetricsToken: (text) => text === 'metrics-token',
       verifyUser: (token) =>
         token.startsWith('user-')
           ? Promise.resolve({ id: token, tenant: 'ten_users' })
@@ -73,6 +79,13 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
       signIn: null,
     },
     rates: { request: () => Promise.resolve({ verdict: unlimited, beside: null }) },
+    telemetry: {
+      within: (_fields, work) => work(),
+      span: (_info, work) => work({ set: () => undefined, fail: () => undefined }),
+      traceparent: () => null,
+      flush: () => Promise.resolve(),
+    },
+    metrics: { count: () => undefined, observe: () => undefined, due: () => false, flush: () => Promise.resolve() },
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }
 }

@@ -68,8 +68,8 @@ function attempt(
   secrets: readonly string[],
   { clock, config, redact }: Pick<Services, 'clock' | 'config' | 'redact'>,
 ): Promise<DeliveryOutcome> {
-  const { url, eventId: id, payload } = taken
-  return deliver({ url, secrets, id, timestamp: clock.now(), body: JSON.stringify(redact(payload)), local: config.local })
+  const { url, eventId: id, payload, traceparent } = taken
+  return deliver({ url, secrets, id, timestamp: clock.now(), body: JSON.stringify(redact(payload)), traceparent, local: config.local })
 }
 
 /** The secrets that open. After a change of BATON_ENCRYPTION_KEY an older one may not, while the newest does. */

@@ -1,6 +1,7 @@
 import type { Config } from '#lib/core/config'
 import type { Store } from '#lib/core/pages'
 import type { Clock, Log, OutboxRow } from '#lib/core/ports'
+import type { Alerts } from '#lib/jobs/alerts'
 
 /** Rows and continuations older than this are sent again, in milliseconds; local mode divides it. */
 const resendAfterMs = 10_000
@@ -15,6 +16,7 @@ export function createSweeper(parts: {
   config: Config
   store: Store
   dispatch: (rows: readonly OutboxRow[]) => void
+  alerts: Pick<Alerts, 'tell'>
   clock: Clock
   log: Log
 }): Sweep {
@@ -25,13 +27,15 @@ export function createSweeper(parts: {
     if (from === 'beside' && clock.monotonic() - lastBeside < besideEveryMs / config.haste) return { swept: false, sent: 0 }
     if (from === 'beside') lastBeside = clock.monotonic()
     const everyMs = from === 'cron' ? config.sweepEveryMs / 2 : besideEveryMs / config.haste
-    const { swept, outbox } = await store.sweep({
+    const { swept, outbox, alerts } = await store.sweep({
       environment: config.environment,
       everyMs,
       resendMs: resendAfterMs / config.haste,
       limit: from === 'cron' ? 200 : 10,
+      from,
     })
     dispatch(outbox)
+    await parts.alerts.tell(alerts)
     if (outbox.length > 0) parts.log.info('swept', { from, rows: outbox.length })
     return { swept, sent: outbox.length }
   }

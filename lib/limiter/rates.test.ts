@@ -41,6 +41,7 @@ function setUp(processes: number) {
   const ids = { make: <Prefix extends string>(prefix: Prefix) => `${prefix}_${(made += 1)}` as const, uuid: () => '' }
   const all = Array.from({ length: processes }, () =>
     createRates({
+      metrics: { count: () => undefined },
       redis: null,
       local: true,
       clock,

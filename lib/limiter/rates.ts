@@ -1,5 +1,5 @@
 import type { Config } from '#lib/core/config'
-import type { Clock, Ids, Log, RateLimit, RateVerdict } from '#lib/core/ports'
+import type { Clock, Ids, Log, Metrics, RateLimit, RateVerdict } from '#lib/core/ports'
 import { modelRates, requestRates, toolRates, type RateLimits } from '#lib/core/rate'
 import { createLimiter } from '#lib/limiter/limiter'
 import type { RedisCounts } from '#lib/limiter/redis'
@@ -16,6 +16,7 @@ export interface RatesNeeds {
   source: LimitsSource
   /** Writes the audit entry of refused requests. */
   tell: TellRefusals
+  metrics: Pick<Metrics, 'count'>
   /** In place of Upstash, for tests. */
   counts?: RedisCounts
 }
@@ -24,7 +25,7 @@ export interface RatesNeeds {
 const listenEveryMs = 1_000
 
 /** Makes the rate limits of a process. */
-export function createRates({ redis, local, clock, ids, log, source, tell, counts }: RatesNeeds): RateLimits {
+export function createRates({ redis, local, clock, ids, log, source, tell, metrics, counts }: RatesNeeds): RateLimits {
   const settings = createLimitSettings(source, clock, log)
   const limiter = createLimiter({
     redis,
@@ -49,6 +50,12 @@ export function createRates({ redis, local, clock, ids, log, source, tell, count
    * it is taken from those instead. Where the same hold it stays taken once: given back and taken again it would be in others' way.
    */
   async function decide(load: () => Promise<readonly RateLimit[]>): Promise<RateVerdict> {
+    const verdict = await verdictOn(load)
+    if (!verdict.allowed) metrics.count('baton_rate_limit_refusals_total', { limit: verdict.which?.name ?? 'none' })
+    return verdict
+  }
+
+  async function verdictOn(load: () => Promise<readonly RateLimit[]>): Promise<RateVerdict> {
     const before = settings.version()
     const rates = await load()
     const verdict = await limiter.check(rates)

@@ -25,7 +25,11 @@ interface Needs {
 }
 
 /** The port, and for health whether Redis answers. */
-export type LiveWithStatus = Live & { status(): { redis: 'off' | 'ok' | 'down' } }
+export type LiveWithStatus = Live & {
+  status(): { redis: 'off' | 'ok' | 'down' }
+  /** Asks Redis now, unless it is being left alone for a while. */
+  ping(): Promise<{ connected: boolean; latencyMs: number | null }>
+}
 
 /**
  * Makes the Live port over Upstash Redis. Nothing ever throws out of it and without Redis it serves its own process.
@@ -117,6 +121,13 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     async close() {
       if (elsewhere === null) return
       await Promise.all([elsewhere.forward.close(), elsewhere.follow.close(), elsewhere.signals.close()])
+    },
+    async ping() {
+      const from = clock.monotonic()
+      const outcome = await elsewhere?.connection.run((client) => client.ping())
+      return outcome?.ok === true
+        ? { connected: true, latencyMs: Math.round(clock.monotonic() - from) }
+        : { connected: false, latencyMs: null }
     },
     status: () => ({ redis: elsewhere === null ? 'off' : elsewhere.connection.health() }),
   }

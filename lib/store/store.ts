@@ -7,7 +7,9 @@ import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Gates } from '#lib/core/commit'
 import type { ClaimAnswer, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { again } from '#lib/store/again'
+import { monitorStore } from '#lib/store/monitor'
 import type { Rpc } from '#lib/store/rpc'
+import { operationsStore } from '#lib/store/operations'
 import { webhookStore } from '#lib/store/webhooks'
 
 const answer = z.looseObject({ ok: z.boolean() })
@@ -39,6 +41,8 @@ export function createStore(rpc: Rpc): Store {
 
   return {
     ...webhookStore(call),
+    ...monitorStore(call),
+    ...operationsStore(call),
     async open(request) {
       const result = await again(() => call<(OpenAnswer & { opened: RawOpened | null }) | Refusal>('open', request))
       if (!result.ok) return result
@@ -97,7 +101,6 @@ export function createStore(rpc: Rpc): Store {
     deleteBudget: (authority, of) => call('delete_budget', { ...authority, ...of }),
     usage: (authority, query) => call('usage', { ...authority, ...query }),
     sweep: (request) => call('sweep', request),
-    prune: (request) => call('prune', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,
     getTenant: (of) => call('get_tenant', of),
     limitsOf: (authority) => call('limits_of', authority),
@@ -105,7 +108,6 @@ export function createStore(rpc: Rpc): Store {
     listLimits: (authority) => call('list_limits', authority),
     setLimit: (authority, limit) => call('set_limit', { ...authority, ...limit }),
     limitRefused: (authority, refused) => call('limit_refused', { ...authority, ...refused }),
-    health: (environment) => call('health', { environment }),
   }
 }
 

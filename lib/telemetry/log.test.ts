@@ -1,10 +1,20 @@
 import { expect, test } from 'vitest'
 import { createRedactor } from '#lib/core/redact'
-import { jsonLog } from '#lib/telemetry/log'
+import { createLog } from '#lib/telemetry/log'
+
+function setUp(format: 'json' | 'text', fields: Record<string, unknown> = {}) {
+  const lines: { line: string; error: boolean }[] = []
+  const log = createLog({
+    write: (line, error) => lines.push({ line, error }),
+    redact: createRedactor(['known only here']),
+    format,
+    fields: () => fields,
+  })
+  return { log, lines }
+}
 
 test('a line is one JSON document without secrets, whatever is put into it', () => {
-  const lines: { line: string; error: boolean }[] = []
-  const log = jsonLog((line, error) => lines.push({ line, error }), createRedactor(['known only here']))
+  const { log, lines } = setUp('json')
   const round: Record<string, unknown> = { cookie: 'a=b' }
   round['self'] = round
   log.info('started with known only here', { headers: { authorization: 'Bearer x' }, inputTokens: 3, request_id: 'req_1' })
@@ -23,4 +33,30 @@ test('a line is one JSON document without secrets, whatever is put into it', () 
     round: { cookie: '[redacted]', self: '[circular]' },
     size: '3',
   })
+})
+
+test('a line carries what the work around it carries, under one name each', () => {
+  const { log, lines } = setUp('json', { request_id: 'req_1', trace_id: 'abc', run_id: 'run_1', tenant_id: 'ten', agent_id: 'a' })
+  log.info('step', { runId: 'run_2', step: 3, durationMs: 12 })
+  expect(Object.keys(JSON.parse(lines[0]?.line ?? ''))).toEqual([
+    'timestamp',
+    'level',
+    'message',
+    'request_id',
+    'trace_id',
+    'run_id',
+    'tenant_id',
+    'agent_id',
+    'step',
+    'duration_ms',
+  ])
+  expect(JSON.parse(lines[0]?.line ?? '')).toMatchObject({ run_id: 'run_2', step: 3, duration_ms: 12 })
+})
+
+test('text for people has the same, and no secrets either', () => {
+  const { log, lines } = setUp('text', { request_id: 'req_1' })
+  log.warn('a model call failed', { code: 'provider_unavailable', token: 'x', usage: { input: 3 } })
+  expect(lines[0]?.line).toMatch(
+    /^\d\d:\d\d:\d\d\.\d{3} warn  a model call failed request_id=req_1 code=provider_unavailable token=\[redacted\] usage=\{"input":3\}\n$/,
+  )
 })

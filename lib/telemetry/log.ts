@@ -1,11 +1,39 @@
-import type { Log } from '#lib/core/ports'
+import type { Log, LogFields } from '#lib/core/ports'
 import type { Redact } from '#lib/core/redact'
 
-/** One JSON line a call, without secrets; `error` lines are for standard error. */
-export function jsonLog(write: (line: string, error: boolean) => void, redact: Redact): Log {
+/** What the code names as its own things are named, and how they stand in a line: one name each, for whoever searches. */
+const names: Readonly<Record<string, string>> = {
+  requestId: 'request_id',
+  tenantId: 'tenant_id',
+  agentId: 'agent_id',
+  runId: 'run_id',
+  callId: 'call_id',
+  durationMs: 'duration_ms',
+}
+
+/** How a line is made and where it goes. */
+export interface LogOptions {
+  /** Writes one line; `error` lines are for standard error. */
+  write: (line: string, error: boolean) => void
+  redact: Redact
+  format: 'json' | 'text'
+  /** What every line of the present work carries. */
+  fields: () => LogFields
+}
+
+/** One line a call, without secrets: JSON for machines, text for people. */
+export function createLog({ write, redact, format, fields }: LogOptions): Log {
   const line =
     (level: string) =>
-    (message: string, fields: Record<string, unknown> = {}): void =>
-      write(`${JSON.stringify(redact({ timestamp: new Date().toISOString(), level, message, ...fields }))}\n`, level === 'error')
+    (message: string, given: Record<string, unknown> = {}): void => {
+      const own = Object.fromEntries(Object.entries(given).map(([name, value]) => [names[name] ?? name, value]))
+      const entry = redact({ timestamp: new Date().toISOString(), level, message, ...fields(), ...own })
+      write(format === 'json' ? `${JSON.stringify(entry)}\n` : textLine(entry), level === 'error')
+    }
   return { info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+function textLine({ timestamp, level, message, ...rest }: { timestamp: string; level: string; message: string }): string {
+  const pairs = Object.entries(rest).map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  return `${timestamp.slice(11, 23)} ${level.padEnd(5)} ${message}${pairs.join('')}\n`
 }

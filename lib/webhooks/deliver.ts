@@ -25,6 +25,8 @@ export interface Delivery {
   /** Of this attempt, milliseconds since the epoch; receivers refuse more than 5 minutes of difference to their clocks. */
   timestamp: number
   body: string
+  /** The trace of the run that it tells of. */
+  traceparent?: string | null | undefined
   /** In local mode loopback addresses may be called. */
   local: boolean
   timeoutMs?: number
@@ -51,6 +53,7 @@ export async function deliver({
   id,
   timestamp,
   body,
+  traceparent = null,
   local,
   timeoutMs = 10_000,
   lookup = dns.lookup,
@@ -58,7 +61,7 @@ export async function deliver({
   const startedAt = performance.now()
   const took = () => Math.round(performance.now() - startedAt)
   try {
-    const headers = signedHeaders({ secrets, id, timestamp, body })
+    const headers = { ...signedHeaders({ secrets, id, timestamp, body }), ...(traceparent == null ? {} : { traceparent }) }
     const response = await post(new URL(url), { body, headers, local, timeoutMs, lookup: guarded(lookup, local) })
     const status = response.statusCode ?? 0
     const ok = status >= 200 && status < 300

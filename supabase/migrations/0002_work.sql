@@ -124,7 +124,8 @@ begin
   into results
   from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
   if results is null then return w; end if;
-  update baton.tool_calls c set entered = true where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
+  with entered as (update baton.tool_calls c set entered = true where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered returning c)
+  select coalesce(w.counts, '[]') || baton.call_counts(array_agg(e.c)) into w.counts from entered e;
   return baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'tool', 'content', results::jsonb,
     'bytes', octet_length(results::text), 'estTokens', octet_length(results::text) / 3 + 1)));
 end $$;
@@ -215,6 +216,10 @@ create or replace function baton.save_work(w baton.work) returns baton.work lang
 begin
   if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and not baton.lease_live(w.a) then
     w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
+  end if;
+  if w.counts is not null then
+    perform baton.count((w.a).environment, w.counts);
+    w.counts := null;
   end if;
   perform baton.save_run(w.r);
   update baton.agents a set (template, settings, metadata, overrides, webhook, state, active_run, queued, version, last_event_seq, last_message_seq,

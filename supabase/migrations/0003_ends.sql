@@ -76,6 +76,11 @@ begin
   w := baton.release(w);
   w.a.active_run := null;
   w.a.state := 'ready';
+  w.counts := coalesce(w.counts, '[]') || baton.end_counts(w.r);
+  if (w.r).stop_reason = 'step_crashed' then
+    perform baton.raise_alert((w.a).environment, 'poisoned:' || (w.a).template, format('Baton (%s): a run of template %s was given up because its step %s crashed its process again and again (run %s).',
+      (w.a).environment, (w.a).template, (w.r).step + 1, (w.r).run_id));
+  end if;
   if (w.r).state = 'killed' then w := baton.tell_killed(w); end if;
   w := baton.state_changed(w);
   w := baton.append_event(w, 'progress', 'done', jsonb_strip_nulls(jsonb_build_object('state', (w.r).state, 'stopReason', (w.r).stop_reason,
@@ -116,6 +121,7 @@ begin
   w.r.ended_at := baton.clock();
   -- Readers of the run begin here; without it they would wait for a beginning that never comes.
   w.r.first_event_seq := (w.a).last_event_seq + 1;
+  w.counts := coalesce(w.counts, '[]') || baton.end_counts(w.r);
   if kind = 'killed' then w := baton.tell_killed(w); end if;
   w := baton.state_changed(w);
   w := baton.append_event(w, 'progress', 'done', jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'usage', (w.r).usage, 'costMicros', 0));

@@ -32,7 +32,7 @@ begin
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
       'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
-      'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata, 'narrowing', (w.r).narrowing),
+      'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata, 'narrowing', (w.r).narrowing, 'traceparent', (w.r).traceparent),
     'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
     'flags', baton.flags(w.a, w.r),
     'gates', baton.closed_gates((w.a).environment),

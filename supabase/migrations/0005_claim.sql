@@ -7,6 +7,9 @@ declare
   haste numeric := coalesce((p ->> 'haste')::numeric, 1);
   jitter numeric := coalesce((p ->> 'jitter')::numeric, 0);
 begin
+  -- Counted from the last sign of life, which was one lease before its end.
+  w.counts := coalesce(w.counts, '[]') || '[["baton_recoveries_total", {}, "", 1], ["baton_slices_total", {"outcome": "crashed"}, "", 1]]'
+    || baton.observed('baton_recovery_seconds', '{}', baton.clock() - (w.a).lease_until + baton.duration((p ->> 'leaseMs')::numeric));
   w.r.crashes := (w.r).crashes + 1;
   w := baton.book_estimates(w);
   w := baton.release(w);
@@ -104,7 +107,7 @@ declare
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found or (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then
-    return baton.refuse('lease_lost');
+    return baton.lost_lease(w.a);
   end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   select * into met from baton.meet_switch(w);

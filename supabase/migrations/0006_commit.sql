@@ -136,7 +136,7 @@ begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found then return baton.refuse('lease_lost'); end if;
   if (w.a).last_commit = p ->> 'commitId' then return baton.commit_answer(w, (w.a).last_answer, i -> 'waiting'); end if;
-  if (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then return baton.refuse('lease_lost'); end if;
+  if (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then return baton.lost_lease(w.a); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   first_seq := (w.a).last_event_seq + 1;
   w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
@@ -185,6 +185,7 @@ begin
     if pausing is not null then
       w := baton.pause_run(w, pausing);
     elsif i ->> 'release' is not null then
+      w.counts := coalesce(w.counts, '[]') || jsonb_build_array(jsonb_build_array('baton_hand_offs_total', jsonb_build_object('reason', i ->> 'release'), '', 1));
       w := baton.append_event(w, 'monitor', 'handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
       w := baton.write_webhook(w, 'run.handed_off', jsonb_build_object('reason', i ->> 'release', 'slice', (w.r).slices));
       w := baton.release(w);
@@ -199,6 +200,7 @@ begin
     'released', (w.a).lease_owner is null, 'steered', steered, 'reserved', coalesce(verdict -> 'reserved', '"none"'),
     'granted', verdict -> 'granted', 'refusal', verdict -> 'refusal', 'refusedCalls', w.refused, 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
+  w.counts := coalesce(w.counts, '[]') || baton.commit_counts(w, coalesce(p -> 'happened', '{}'));
   w := baton.save_work(w);
   answer := baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
   -- Counters are touched last, for whoever else of the tenant waits for them; that they object is rare.

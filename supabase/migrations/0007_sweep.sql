@@ -55,63 +55,17 @@ declare
   most integer := least(coalesce((p ->> 'limit')::integer, 50), 500);
   rows jsonb;
 begin
-  insert into baton.sweeps as s (environment, last_at) values (env, baton.clock())
+  -- The clock's own sign of life, whether or not somebody else has swept a moment ago.
+  if p ->> 'from' = 'cron' then update baton.sweeps s set cron_at = baton.clock() where s.environment = env; end if;
+  insert into baton.sweeps as s (environment, last_at, cron_at) values (env, baton.clock(), case when p ->> 'from' = 'cron' then baton.clock() end)
   on conflict (environment) do update set last_at = baton.clock() where s.last_at <= baton.clock() - baton.duration((p ->> 'everyMs')::numeric)
     or s.last_at > baton.clock() + interval '1 second';
-  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json); end if;
+  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json, 'alerts', '[]'::json); end if;
   rows := baton.unsent(env, resend, most) || baton.sweep_waits(env, most) || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
   -- Last, for it may touch the counters of budgets.
   rows := rows || (baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most)) -> 'outbox')::jsonb;
-  return json_build_object('ok', true, 'swept', true, 'outbox', rows);
-end $$;
-
--- {environment} Retention, in batches: events 7 days and 10,000 per agent, keys 24 h and until the run's end, outbox 24 h after sending, deliveries 7 days,
--- audit 400 days.
-create or replace function baton.prune(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  env text := p ->> 'environment';
-  most integer := least(coalesce((p ->> 'limit')::integer, 1000), 10000);
-  now_at timestamptz := baton.clock();
-  day_ago timestamptz := now_at - interval '24 hours';
-  week_ago timestamptz := now_at - interval '7 days';
-  events_gone integer;
-  keys_gone integer;
-  outbox_gone integer;
-  deliveries_gone integer;
-begin
-  -- By row address: the planner would rather read a whole table than look up a batch of keys in it. Nobody is waited for: who holds an
-  -- agent or a row comes with the next batch.
-  with old as materialized (
-    (select e.ctid as place, e.agent_uid from baton.events e join baton.agents a using (agent_uid) where a.environment = env and e.at < week_ago limit most)
-    union all
-    (select e.ctid, a.agent_uid from baton.agents a cross join lateral (
-      select x.ctid from baton.events x where x.agent_uid = a.agent_uid and x.seq between a.first_event_seq and a.last_event_seq - 10000
-      order by x.seq limit most) e
-    where a.environment = env and a.last_event_seq - a.first_event_seq >= 10000 limit most)),
-  held as materialized (select a.agent_uid from baton.agents a where a.agent_uid in (select o.agent_uid from old o) for no key update skip locked),
-  gone as (delete from baton.events d where d.ctid = any (array(select o.place from old o join held using (agent_uid))) returning d.agent_uid, d.seq),
-  moved as (
-    update baton.agents a set first_event_seq = greatest(a.first_event_seq, g.last + 1)
-    from (select agent_uid, max(seq) as last from gone group by agent_uid) g where a.agent_uid = g.agent_uid returning 1
-  ) select count(*) from gone into events_gone;
-  with gone as (delete from baton.idempotency d where d.ctid = any (array(
-    select i.ctid from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
-    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false)
-    limit most for update of i skip locked)) returning 1)
-  select count(*) from gone into keys_gone;
-  with gone as (delete from baton.outbox d where d.ctid = any (array(
-    select o.ctid from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most for update skip locked)) returning 1)
-  select count(*) from gone into outbox_gone;
-  with gone as (delete from baton.webhook_deliveries w where w.ctid = any (array(
-    select d.ctid from baton.webhook_deliveries d where d.environment = env and d.created_at < week_ago and (d.ended_at < week_ago or d.next_at is null and d.state = 'pending')
-    limit most for update skip locked)) returning 1)
-  select count(*) from gone into deliveries_gone;
-  -- With their agent, or after 400 days.
-  delete from baton.approvals d where d.id in (select v.id from baton.approvals v where v.environment = env and v.created_at < now_at - interval '400 days'
-    and v.state <> 'pending' limit most for update skip locked);
-  delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
-  perform baton.prune_budgets(env, most);
-  update baton.sweeps s set pruned_at = now_at where s.environment = env;
-  return json_build_object('ok', true, 'events', events_gone, 'idempotency', keys_gone, 'outbox', outbox_gone, 'deliveries', deliveries_gone,
-    'audit', baton.prune_audit(env, most));
+  perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_sweeps_total', jsonb_build_object('by', coalesce(p ->> 'from', 'beside')), '', 1),
+    jsonb_build_array('baton_sweep_rows_total', '{}'::jsonb, '', jsonb_array_length(rows))));
+  perform baton.fold_metrics(env, 20 * most);
+  return json_build_object('ok', true, 'swept', true, 'outbox', rows, 'alerts', baton.take_alerts(env));
 end $$;

@@ -60,7 +60,7 @@ begin
   return json_build_object('ok', true, 'agent', baton.agent_json(a));
 end $$;
 
--- Complete: rows of every table go with the agent; what was spent stays in the ledger. A late continuation finds nothing and ends.
+-- At once and complete, see remove_agent (0018).
 create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;
@@ -68,16 +68,7 @@ begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  delete from baton.idempotency i where i.agent_uid = a.agent_uid;
-  -- In the order of everybody who locks several of them.
-  perform from baton.webhook_deliveries d where d.id = any (array(
-    select x.id from baton.webhook_deliveries x where x.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid)
-    union all select x.id from baton.webhook_deliveries x where x.agent_uid = a.agent_uid and x.run_id is null)) order by d.id for update;
-  delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
-  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
-  delete from baton.outbox o where o.agent_uid = a.agent_uid;
-  perform baton.book_agent(a);
-  delete from baton.agents x where x.agent_uid = a.agent_uid;
+  perform baton.remove_agent(a);
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
 
@@ -191,6 +182,12 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
+-- from is inclusive, to is not; absent ones do not filter.
+create or replace function baton.within(p jsonb, at timestamptz) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
+end $$;
+
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
@@ -199,10 +196,10 @@ declare
 begin
   if p ->> 'before' is null then
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq limit (p ->> 'limit')::integer) x;
+      and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq limit (p ->> 'limit')::integer) x;
   else
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq desc limit (p ->> 'limit')::integer) x;
+      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer) x;
   end if;
   return json_build_object('ok', true, 'data', coalesce(data, '[]'),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
@@ -214,7 +211,7 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
     select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
       and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
-      and (p ->> 'runId' is null or c.run_id = p ->> 'runId')
+      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and baton.within(p, c.created_at)
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 
@@ -252,9 +249,3 @@ create or replace function baton.get_tenant(p jsonb) returns json language sql s
     where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
 $$;
 
-create or replace function baton.health(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
-begin
-  return json_build_object('ok', true, 'now', baton.clock(),
-    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.last_at) from baton.sweeps s where s.environment = p ->> 'environment'),
-    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = p ->> 'environment'), 0));
-end $$;

@@ -95,6 +95,7 @@ begin
     format('The run was killed (%s: %s); what had been committed is kept.', why ->> 'scope', why ->> 'reason')));
   perform baton.audit_run(w, jsonb_build_object('action', 'run.kill', 'decision', 'recorded', 'code', 'killed', 'actor', coalesce(why ->> 'actor', 'system'),
     'reason', why -> 'reason', 'scope', why -> 'scope'));
+  w.counts := coalesce(w.counts, '[]') || baton.observed('baton_kill_propagation_seconds', '{}', baton.clock() - (why ->> 'createdAt')::timestamptz);
   return baton.append_event(w, 'monitor', 'killed', why);
 end $$;
 

@@ -142,7 +142,8 @@ begin
     (select coalesce(jsonb_agg(s.value -> 'sealed' order by s.ordinality), '[]') from jsonb_array_elements(e.secrets) with ordinality s
       where s.value ->> 'until' is null or (s.value ->> 'until')::timestamptz > baton.clock()) end;
   return json_build_object('ok', true, 'id', d.id, 'eventId', d.event_id, 'endpointId', d.endpoint_id, 'url', d.url, 'secrets', secrets,
-    'payload', d.payload, 'attempt', d.attempts, 'tries', d.attempts - d.schedule_from);
+    'payload', d.payload, 'attempt', d.attempts, 'tries', d.attempts - d.schedule_from,
+    'traceparent', (select r.traceparent from baton.runs r where r.run_id = d.run_id));
 end $$;
 
 -- The last 20 attempts are kept.
@@ -175,6 +176,8 @@ begin
     and coalesce((x.log -> -1 ->> 'attempt')::integer, 0) < (p ->> 'attempt')::integer
   returning * into d;
   if not found then return baton.refuse('nothing_due'); end if;
+  perform baton.count(d.environment, jsonb_build_array(jsonb_build_array('baton_webhook_deliveries_total', jsonb_build_object('outcome', case d.state when 'pending' then 'retry' else d.state end), '', 1))
+    || baton.observed('baton_webhook_duration_seconds', '{}', baton.duration((p ->> 'durationMs')::numeric)));
   if (p ->> 'refused')::boolean then
     perform baton.write_audit(jsonb_build_object('tenant', d.tenant_id, 'environment', d.environment, 'action', 'webhook.deliver', 'decision', 'refused',
       'code', 'webhook_refused', 'reason', p ->> 'error', 'runId', d.run_id, 'data', jsonb_build_object('webhook', d.endpoint_id, 'delivery', d.id)));
@@ -200,6 +203,8 @@ declare
   d baton.webhook_deliveries;
 begin
   update baton.webhook_endpoints x set enabled = false, disabled_reason = reason, disabled_at = baton.clock(), updated_at = baton.clock() where x.id = e.id;
+  perform baton.raise_alert(e.environment, 'webhook:' || e.id, format('Baton (%s): webhook endpoint %s of tenant %s is disabled (%s) after %s failed attempts.', e.environment, e.id,
+    e.tenant_id, reason, e.failures));
   perform baton.write_audit(jsonb_build_object('tenant', e.tenant_id, 'environment', e.environment, 'action', 'webhook.disable', 'decision', 'recorded',
     'code', reason, 'reason', e.last_error, 'data', jsonb_build_object('webhook', e.id, 'failures', e.failures, 'failingSince', e.failing_since)));
   d.tenant_id := e.tenant_id;

@@ -80,6 +80,7 @@ begin
     where x.run_id = (w.r).run_id and x.state = 'reserved' returning x.*
   loop
     w.r.cost_micros := (w.r).cost_micros + v.micros;
+    w.counts := coalesce(w.counts, '[]') || '[["baton_budget_checks_total", {"outcome": "granted"}, "", 1]]';
     w := baton.note_money(w, v.charges, v.micros, -v.micros, v.tokens, -v.tokens, 0);
     perform baton.audit_cost(w, v, v.micros, 'estimated', null);
   end loop;
@@ -128,6 +129,10 @@ begin
       notice := jsonb_build_object('scope', c.scope, 'period', c.period, 'level', baton.threshold(c), 'limitMicros', c.limit_micros, 'spentMicros', c.spent_micros,
         'reservedMicros', c.reserved_micros, 'limitTokens', c.limit_tokens, 'tokens', c.tokens, 'limitCalls', c.limit_calls, 'calls', c.calls,
         'resetsAt', baton.resets_at(c.period));
+      if baton.threshold(c) >= 100 then
+        perform baton.raise_alert(c.environment, 'budget:' || c.tenant_id || ':' || c.scope || ':' || c.period, format('Baton (%s): the budget of %s (%s) is used up%s.', c.environment, c.scope,
+          concat_ws(', ', nullif(c.tenant_id, ''), c.period), coalesce(' until ' || to_char(baton.resets_at(c.period) at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', '')));
+      end if;
       if (w.a).agent_uid is null then continue; end if;
       w := baton.write_webhook(w, 'budget.threshold', jsonb_build_object('budget', notice));
       -- A run that has ended has no more events: then it is one of the agent's.
@@ -189,7 +194,10 @@ begin
     elsif c.tokens >= b.limit_tokens or c.calls >= b.limit_calls then
       refusal := baton.refused_by(b, c, case when c.tokens >= b.limit_tokens then 'tokens' else 'calls' end, null);
     end if;
-    if refusal is not null then return baton.refuse('budget_exceeded', refusal); end if;
+    if refusal is not null then
+      perform baton.count_refusal((w.a).environment, refusal);
+      return baton.refuse('budget_exceeded', refusal);
+    end if;
   end loop;
   return null;
 end $$;

@@ -130,6 +130,9 @@ begin
   on conflict (environment, tenant_id, scope) do update set mode = excluded.mode, reason = excluded.reason, actor = excluded.actor, created_at = excluded.created_at
   where t.mode <> excluded.mode returning * into s;
   changed := found;
+  if changed then
+    perform baton.count(s.environment, jsonb_build_array(jsonb_build_array('baton_switches_total', jsonb_build_object('mode', s.mode, 'scope', split_part(s.scope, ':', 1)), '', 1)));
+  end if;
   if not changed then select * into s from baton.switches t where (t.environment, t.tenant_id, t.scope) = (p ->> 'environment', of_tenant, p ->> 'scope'); end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'switch.set', 'decision', 'allowed', 'reason', p ->> 'reason', 'scope', s.scope,
     'data', jsonb_build_object('mode', p ->> 'mode', 'changed', changed)));

@@ -64,13 +64,26 @@ declare
     ['take_delivery', 'take_delivery', ''],
     ['record_delivery', 'record_delivery', ''],
     ['prune', 'prune', ''],
+    ['get_retention', 'get_retention', 'admin'],
+    ['set_retention', 'set_retention', 'admin'],
+    ['erase', 'erase', 'admin'],
+    ['export_page', 'export_page', 'admin'],
+    ['consistency', 'consistency', 'agents:read'],
+    ['repair_agent', 'repair_agent', 'admin'],
+    ['stats', 'stats', 'agents:read'],
+    ['fsck', 'fsck', ''],
+    ['doctor', 'doctor', ''],
+    ['answer_probe', 'answer_probe', ''],
     -- By agentUid, which only who may read the agent is told.
     ['list_messages', 'list_messages', ''],
     ['list_tool_calls', 'list_tool_calls', ''],
     ['list_events', 'list_events', ''],
     ['ensure_tenant', 'ensure_tenant', ''],
     ['get_tenant', 'get_tenant', ''],
-    ['health', 'health', '']
+    ['health', 'health', ''],
+    ['add_metrics', 'add_metrics', ''],
+    ['read_metrics', 'read_metrics', 'admin'],
+    ['tell_health', 'tell_health', '']
   ];
   verb text[];
 begin

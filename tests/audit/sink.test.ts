@@ -15,13 +15,13 @@ test('A81: a log that takes no entries stops nothing, and what is missing is cou
   await kit.sql('create trigger refuse before insert on baton.audit for each row execute function public.refuse()')
   const held = await hold(kit, 'unseen')
   expect(await commit(kit, held, answered(), completed)).toMatchObject({ state: 'completed' })
-  const failures = (await kit.store.health('test')).auditFailures
+  const failures = (await kit.store.health({ environment: 'test', ownTenant: 'one', keyHash: null })).auditFailures
   expect(failures).toBeGreaterThanOrEqual(1)
   expect(await kit.sql('select last_error from baton.audit_failures')).toEqual([{ last_error: 'no room' }])
   await kit.sql('drop trigger refuse on baton.audit')
   await hold(kit, 'seen')
-  expect((await kit.store.health('test')).auditFailures).toBe(failures)
-  expect((await kit.store.health('elsewhere')).auditFailures).toBe(0)
+  expect((await kit.store.health({ environment: 'test', ownTenant: 'one', keyHash: null })).auditFailures).toBe(failures)
+  expect((await kit.store.health({ environment: 'elsewhere', ownTenant: 'one', keyHash: null })).auditFailures).toBe(0)
 })
 
 test('entries go after 400 days, in batches, and none before', async () => {

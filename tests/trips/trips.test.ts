@@ -10,6 +10,7 @@ const beside = new Set([
   'baton_renew',
   'baton_sweep',
   'baton_health',
+  'baton_add_metrics',
   'baton_tenant_limits',
   'baton_limits_of',
   'baton_ensure_tenant',

@@ -64,6 +64,7 @@ function operationObject(tag: string, operationId: string, of: Operation): ZodOp
     summary: endpoint.summary,
     ...(description === undefined ? {} : { description }),
     ...(access === 'open' ? { security: [] } : {}),
+    ...(access === 'status' ? { security: [{}, { bearer: [] }] } : {}),
     ...(access === 'agent-stream' || access === 'run-stream' ? { security: [{ bearer: [] }, { streamToken: [] }] } : {}),
     ...(hasParams || hasQuery ? { requestParams: { ...(hasParams && { path: params }), ...(hasQuery && { query }) } } : {}),
     ...(headers.length === 0 ? {} : { parameters: headers.map((name) => ({ $ref: `#/components/parameters/${name}` })) }),
@@ -98,7 +99,7 @@ function responsesOf(of: Operation): ZodOpenApiResponsesObject {
 }
 
 function headersOf(of: Operation, names: readonly (keyof typeof responseHeaders)[]): ZodOpenApiHeadersObject {
-  const limited = of.endpoint.access === 'open' ? [] : (['RateLimit', 'RateLimit-Policy'] as const)
+  const limited = of.endpoint.access === 'open' || of.endpoint.access === 'status' ? [] : (['RateLimit', 'RateLimit-Policy'] as const)
   return Object.fromEntries([...names, ...limited, 'X-Request-Id'].map((name) => [name, { $ref: `#/components/headers/${name}` }]))
 }
 

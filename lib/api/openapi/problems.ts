@@ -36,7 +36,7 @@ export function codesOf({ endpoint, problems }: Pick<Operation, 'endpoint' | 'pr
   const found = new Set<ErrorCode>([
     ...always,
     'validation',
-    ...(endpoint.access === 'open' ? [] : ofCaller),
+    ...(endpoint.access === 'open' || endpoint.access === 'status' ? [] : ofCaller),
     ...(endpoint.body === null ? [] : ofBody),
     ...('cursor' in endpoint.query.shape ? (['invalid_cursor'] as const) : []),
     ...problems,

@@ -74,15 +74,6 @@ export const auditEntry = z
   })
   .meta({ id: 'AuditEntry' })
 
-/** Whether Postgres answers. */
-export const health = z
-  .object({
-    healthy: z.boolean(),
-    checks: z.looseObject({ database: z.object({ connected: z.boolean(), latencyMs: z.int().nullable() }) }),
-    checkedAt: instant,
-  })
-  .meta({ id: 'Health' })
-
 const { agentId, agentUid, at, later, runId } = exampleIds
 
 /** The switch of the examples. */

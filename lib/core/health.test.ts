@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { judge, type HealthFacts } from '#lib/core/health'
+
+const database = {
+  latencyMs: 3,
+  lastSweepAgeMs: 1_000,
+  oldestDueAgeMs: null,
+  oldestOutboxAgeMs: null,
+  migrations: ['0001.sql', '0002.sql'],
+  auditFailures: 0,
+}
+const well: HealthFacts = {
+  database,
+  why: null,
+  redis: { connected: true, latencyMs: 1 },
+  expected: ['0001.sql', '0002.sql'],
+  sweepEveryMs: 300_000,
+  clock: true,
+}
+const queue = (changes: Partial<typeof database> | object): HealthFacts => ({ ...well, database: { ...database, ...changes } })
+
+test.each<[string, HealthFacts, string, RegExp | null]>([
+  ['all is well', well, 'healthy', null],
+  ['a database that is away', { ...well, database: null, why: 'no answer within 2 s' }, 'unhealthy', /Postgres.*no answer within 2 s/],
+  ['Redis away', { ...well, redis: { connected: false, latencyMs: null } }, 'degraded', /Redis/],
+  ['no Redis at all', { ...well, redis: null }, 'healthy', null],
+  ['a sweep of exactly 2 periods', queue({ lastSweepAgeMs: 600_000 }), 'healthy', null],
+  ['a clock that is late', queue({ lastSweepAgeMs: 600_001 }), 'degraded', /Inngest.*600 s.*every 300 s/],
+  ['a clock that is dead', queue({ lastSweepAgeMs: 1_200_001 }), 'unhealthy', /Inngest.*1200 s/],
+  ['a deployment without a clock', { ...queue({ lastSweepAgeMs: 9e9 }), clock: false }, 'healthy', null],
+  ['a clock that was never due', queue({ lastSweepAgeMs: null }), 'healthy', null],
+  ['a run that nobody takes', queue({ oldestDueAgeMs: 700_000 }), 'degraded', /due for 700 s/],
+  ['an outbox that is not taken', queue({ oldestOutboxAgeMs: 700_000 }), 'degraded', /outbox/],
+  ['a migration that is missing', { ...well, expected: ['0001.sql', '0002.sql', '0003.sql'] }, 'unhealthy', /npm run migrate/],
+  ['no ledger', queue({ migrations: null }), 'unhealthy', /2 migrations/],
+  ['old code on a newer schema', { ...well, expected: ['0001.sql'] }, 'healthy', null],
+  ['missing audit entries', queue({ auditFailures: 2 }), 'degraded', /2 audit entries/],
+])('%s', (_name, facts, status, cause) => {
+  const health = judge(facts)
+  expect(health.status).toBe(status)
+  if (cause === null) expect(health.causes).toEqual([])
+  else expect(health.causes.join('\n')).toMatch(cause)
+})

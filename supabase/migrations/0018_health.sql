@@ -1,0 +1,150 @@
+-- What health and metrics look at, and the lines that people on call are sent.
+-- cron_at: when the clock itself last swept; requests sweep too, and would hide that it is dead. since: when anything was first due from it.
+alter table baton.sweeps add column if not exists cron_at timestamptz;
+alter table baton.sweeps add column if not exists since timestamptz not null default baton.clock();
+
+-- A line for BATON_ALERT_WEBHOOK, told by the next sweep of any process: one a cause in ten minutes.
+create table if not exists baton.alerts (
+  environment text not null,
+  cause text not null,
+  text text not null,
+  pending boolean not null default true,
+  raised_at timestamptz not null default baton.clock(),
+  told_at timestamptz,
+  primary key (environment, cause)
+);
+
+create or replace function baton.raise_alert(env text, of_cause text, line text) returns void language plpgsql set search_path = '' as $$
+begin
+  insert into baton.alerts as a (environment, cause, text) values (env, of_cause, line)
+  on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, pending = true
+  where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
+end $$;
+
+-- The lines that nobody has sent yet, for the one who asks; what is a day old is forgotten.
+create or replace function baton.take_alerts(env text) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  lines jsonb;
+begin
+  delete from baton.alerts a where a.environment = env and a.raised_at < baton.clock() - interval '1 day' and a.cause <> 'health';
+  with taken as (
+    update baton.alerts a set pending = false, told_at = baton.clock() where (a.environment, a.cause) in (
+      select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending order by x.raised_at limit 20 for update skip locked)
+    returning a.text
+  ) select coalesce(jsonb_agg(t.text), '[]') into lines from taken t;
+  return lines;
+end $$;
+
+-- {environment, status, text} -> {send}: true for the one process that shall tell of the change. The row of cause health keeps the present status.
+create or replace function baton.tell_health(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  env text := p ->> 'environment';
+  now_status text := p ->> 'status';
+  changed boolean;
+begin
+  -- A first look that finds all well is no news.
+  insert into baton.alerts as a (environment, cause, text, pending) values (env, 'health', 'healthy', false) on conflict do nothing;
+  update baton.alerts a set text = now_status, raised_at = baton.clock() where a.environment = env and a.cause = 'health' and a.text <> now_status;
+  changed := found;
+  if not changed then return json_build_object('ok', true, 'send', false); end if;
+  insert into baton.alerts as a (environment, cause, text, pending, told_at) values (env, 'health:' || now_status, p ->> 'text', false, baton.clock())
+  on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, told_at = excluded.told_at
+  where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
+  return json_build_object('ok', true, 'send', found);
+end $$;
+
+-- Milliseconds since the oldest due run was due and nobody was at it; null when none is.
+create or replace function baton.oldest_due(env text) returns bigint language plpgsql stable set search_path = '' as $$
+declare
+  now_at timestamptz := baton.clock();
+begin
+  return (select baton.millis(now_at - min(r.due_at)) from baton.runs r join baton.agents a using (agent_uid)
+    where r.environment = env and r.due_at is not null and r.due_at <= now_at and baton.due(a, r));
+end $$;
+
+create or replace function baton.oldest_outbox(env text) returns bigint language plpgsql stable set search_path = '' as $$
+declare
+  now_at timestamptz := baton.clock();
+begin
+  return (select baton.millis(now_at - min(greatest(o.due_at, o.created_at))) from baton.outbox o where o.environment = env and o.sent_at is null and o.due_at <= now_at);
+end $$;
+
+-- Milliseconds since the clock last swept; before its first time, since it was first due to.
+create or replace function baton.sweep_age(env text) returns bigint language sql stable set search_path = '' as $$
+  select baton.millis(baton.clock() - coalesce(s.cron_at, s.since)) from baton.sweeps s where s.environment = env
+$$;
+
+-- {environment, tenant, keyHash|null} -> what the queue looks like, the migrations that were applied, and whether the key may see details: an admin key
+-- of the deployment's own tenant.
+create or replace function baton.health(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
+declare
+  env text := p ->> 'environment';
+begin
+  return json_build_object('ok', true, 'now', baton.clock(), 'lastSweepAgeMs', baton.sweep_age(env), 'oldestDueAgeMs', baton.oldest_due(env),
+    'oldestOutboxAgeMs', baton.oldest_outbox(env), 'migrations', (select json_agg(m.name order by m.name) from baton.migrations m),
+    'details', exists (select from baton.api_keys k where k.hash = p ->> 'keyHash' and k.environment = env and k.tenant_id = p ->> 'ownTenant' and baton.key_live(k) and 'admin' = any (k.scopes)),
+    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0));
+end $$;
+
+-- What stands in the tables now, as samples [name, labels, part, value].
+create or replace function baton.gauges(env text) returns jsonb language plpgsql stable set search_path = '' as $$
+declare
+  now_at timestamptz := baton.clock();
+  samples jsonb;
+begin
+  -- Agents at work are those of open runs: few beside all there are.
+  with open_runs as materialized (
+    select r.agent_uid, r.state, r.wait_kind, r.due_at from baton.runs r where r.environment = env and r.ended_at is null
+  ), busy as (
+    select a.state, count(*) as n from baton.agents a where a.agent_uid in (select o.agent_uid from open_runs o) and a.state <> 'ready' group by a.state
+  ), every as (
+    select (select count(*) from baton.agents a where a.environment = env) as n
+  ), depth (queue, n) as (
+    select 'inbox', (select count(*) from open_runs o where o.state = 'queued')
+    union all select 'due', (select count(*) from open_runs o join baton.agents a using (agent_uid) where o.due_at <= now_at and not baton.lease_live(a))
+    union all select 'outbox', (select count(*) from baton.outbox x where x.environment = env and x.sent_at is null and x.due_at <= now_at)
+    union all select 'webhooks', (select count(*) from baton.webhook_deliveries d where d.environment = env and d.next_at is not null)
+  ), used as (
+    select split_part(c.scope, ':', 1) as scope, c.period, max(greatest((c.spent_micros + c.reserved_micros)::numeric / nullif(c.limit_micros, 0), (c.tokens + c.reserved_tokens)::numeric / nullif(c.limit_tokens, 0),
+      c.calls::numeric / nullif(c.limit_calls, 0))) as ratio
+    from baton.budget_counters c where c.environment = env and c.period_start = baton.period_start(c.period) group by 1, 2
+  ), samples (name, labels, value) as (
+    select 'baton_agents', jsonb_build_object('state', s.state), case s.state when 'ready' then (select n from every) - coalesce((select sum(n) from busy), 0) else coalesce((select n from busy b where b.state = s.state), 0) end::double precision
+      from (values ('ready'), ('working'), ('paused')) s(state)
+    union all select 'baton_runs_open', jsonb_build_object('state', s.state), (select count(*) from open_runs o where o.state = s.state) from (values ('queued'), ('running'), ('awaiting_approval'), ('waiting')) s(state)
+    union all select 'baton_queue_depth', jsonb_build_object('queue', d.queue), d.n from depth d
+    union all select 'baton_outbox_lag_seconds', '{}', coalesce(baton.oldest_outbox(env), 0) / 1000.0
+    union all select 'baton_due_lag_seconds', '{}', coalesce(baton.oldest_due(env), 0) / 1000.0
+    union all select 'baton_sweep_age_seconds', '{}', baton.sweep_age(env) / 1000.0
+    union all select 'baton_budget_utilization_ratio', jsonb_build_object('scope', u.scope, 'period', u.period), u.ratio from used u where u.ratio is not null
+    union all select 'baton_switches', jsonb_build_object('mode', s.mode), (select count(*) from baton.switches x where x.environment = env and x.mode = s.mode) from (values ('kill'), ('hold')) s(mode)
+    union all select 'baton_webhook_endpoints', jsonb_build_object('state', s.state), (select count(*) from baton.webhook_endpoints e where e.environment = env and e.enabled = (s.state = 'enabled')) from (values ('enabled'), ('disabled')) s(state)
+    union all select 'baton_audit_failures_total', '{}', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0)
+    union all select 'baton_table_bytes', jsonb_build_object('table', c.relname), pg_catalog.pg_total_relation_size(c.oid)
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'baton' and c.relkind = 'r'
+    union all select 'baton_table_rows', jsonb_build_object('table', t.relname), t.n_live_tup from pg_catalog.pg_stat_user_tables t where t.schemaname = 'baton'
+    union all select 'baton_table_operations_total', jsonb_build_object('table', t.relname, 'operation', o.operation), o.n
+      from pg_catalog.pg_stat_user_tables t cross join lateral (values ('insert', t.n_tup_ins), ('update', t.n_tup_upd), ('delete', t.n_tup_del), ('read', coalesce(t.seq_tup_read, 0) + coalesce(t.idx_tup_fetch, 0))) o(operation, n)
+      where t.schemaname = 'baton'
+  ) select jsonb_agg(jsonb_build_array(s.name, s.labels, '', s.value)) into samples from samples s where s.value is not null;
+  return samples;
+end $$;
+
+-- {environment, ownTenant} -> {ok, now, samples: [[name, labels, part, value], ...]}: the totals, what is not folded yet, and the gauges. They tell of all tenants,
+-- so only the deployment's own tenant is shown them.
+create or replace function baton.read_metrics(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  env text := p ->> 'environment';
+  counted jsonb;
+begin
+  if p ->> 'tenant' is distinct from p ->> 'ownTenant' then return baton.refuse('forbidden', '{"reason": "operator_only"}'); end if;
+  perform baton.fold_metrics(env, 20000);
+  with entries as (
+    select t.name, t.labels, t.part, t.value from baton.metric_totals t where t.environment = env
+    union all
+    select e ->> 0, e -> 1, e ->> 2, (e ->> 3)::double precision from baton.metric_deltas d cross join lateral jsonb_array_elements(d.counts) e where d.environment = env
+  ), summed as (
+    select e.name, e.labels, e.part, case e.part when 'min' then min(e.value) when 'max' then max(e.value) else sum(e.value) end as value from entries e group by 1, 2, 3
+  ) select jsonb_agg(jsonb_build_array(s.name, s.labels, s.part, s.value)) into counted from summed s;
+  return json_build_object('ok', true, 'now', baton.clock(), 'samples', coalesce(counted, '[]') || baton.gauges(env));
+end $$;

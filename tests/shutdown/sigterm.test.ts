@@ -1,0 +1,147 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { poll } from '#local/poll'
+import { portClaims } from '#local/ports'
+import { script, startWorld, type World } from '#tests/world'
+
+let world: World
+const claims = portClaims()
+const children: ChildProcess[] = []
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await world.close()
+  claims.release()
+})
+
+/** A server of its own beside the stack's, on the same database: nobody starts it again. */
+async function startServer(
+  more: Record<string, string> = {},
+): Promise<{ base: string; child: ChildProcess; pid: number; end: Promise<{ code: number | null; ms: number }>; log: () => string }> {
+  const [line] = await world.sql<{ pid: number }>('select 1 as pid')
+  expect(line).toBeDefined()
+  const port = await claims.take(0)
+  const { supabaseUrl, redisUrl, inngestUrl } = world.stack.info
+  const keys = await (await import('#local/keys')).localKeys(world.dataDir)
+  const base = `http://127.0.0.1:${port}`
+  const child = spawn(process.execPath, [join('local', 'parts', 'server.ts')], {
+    env: {
+      PATH: process.env['PATH'],
+      NODE_ENV: 'production',
+      NEXT_TELEMETRY_DISABLED: '1',
+      SERVER_MODE: 'start',
+      PORT: String(port),
+      BATON_LOCAL: '1',
+      BATON_LOCAL_SECRET: 'a-secret-of-this-test-only',
+      BATON_ENV: 'local',
+      BATON_DATA_DIR: world.dataDir,
+      BATON_BASE_URL: base,
+      BATON_ENCRYPTION_KEY: keys.encryptionKey,
+      SUPABASE_URL: String(supabaseUrl),
+      SUPABASE_SECRET_KEY: keys.secretKey,
+      UPSTASH_REDIS_REST_URL: String(redisUrl),
+      UPSTASH_REDIS_REST_TOKEN: keys.redisToken,
+      INNGEST_DEV: String(inngestUrl),
+      INNGEST_EVENT_KEY: keys.inngestEventKey,
+      INNGEST_SIGNING_KEY: keys.inngestSigningKey,
+      ...more,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  children.push(child)
+  let text = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-50_000)))
+  let asked = 0
+  const end = new Promise<{ code: number | null; ms: number }>((resolve) =>
+    child.once('exit', (code) => resolve({ code, ms: performance.now() - asked })),
+  )
+  const kill = child.kill.bind(child)
+  child.kill = (signal) => {
+    asked = performance.now()
+    return kill(signal)
+  }
+  const up = await poll(
+    async () =>
+      fetch(`${base}/api/health/live`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    { everyMs: 50, forMs: 60_000 },
+  )
+  if (!up || child.pid === undefined) throw new Error(`the server does not answer: ${text}`)
+  return { base, child, pid: child.pid, end, log: () => text }
+}
+
+const post = (base: string, agent: string, message: string, prefer: string): Promise<Response> =>
+  fetch(`${base}/api/agents/${agent}/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', prefer },
+    body: JSON.stringify({ message, template: 'scripted' }),
+  })
+
+test('A52: SIGTERM with a running and an idle agent: exit 0 within 10 s, the run is finished elsewhere, streams break', async () => {
+  const server = await startServer()
+  expect((await post(server.base, 'idle', script({ text: 'rests' }), 'wait=20')).status).toBe(200)
+  const steps = Array.from({ length: 3 }, (_, n) => ({ tools: [{ name: 'charge', input: { key: `a52-${n}`, cents: 1 } }], delayMs: 1_500 }))
+  const running = post(server.base, 'runs', script(...steps, { text: 'finished' }), 'wait=25')
+  const started = await poll(async () => (await world.effects()).some((effect) => effect.agentId === 'runs'), {
+    everyMs: 50,
+    forMs: 10_000,
+  })
+  expect(started).toBe(true)
+  // A reader of the run, and one who waits for an agent that rests.
+  const streams = ['runs', 'idle'].map(async (agent) => {
+    const response = await fetch(`${server.base}/api/agents/${agent}/events`, { headers: { accept: 'text/event-stream' } })
+    return response.text().then(
+      () => 'clean end',
+      () => 'broken',
+    )
+  })
+  await poll(async () => (await fetch(`${server.base}/api/health/live`)).ok, { everyMs: 50, forMs: 1_000 })
+  server.child.kill('SIGTERM')
+  const { code, ms } = await server.end
+  expect([code, ms < 10_000]).toEqual([0, true])
+  expect(await Promise.all(streams)).toEqual(['broken', 'broken'])
+  const reply = (await (await running).json()) as { runId: string; status: string }
+  expect(reply.status).toBe('processing')
+  const run = await world.ended(reply.runId)
+  expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
+  const effects = await world.effects({ runId: reply.runId })
+  expect(new Set(effects.map(({ pid }) => pid)).size).toBe(2)
+  for (const n of [0, 1, 2]) expect(effects.filter((effect) => effect.key === `a52-${n}`)).toHaveLength(1)
+  expect((await world.agent('idle')).state).toBe('ready')
+})
+
+test('a step that takes longer than the grace is cut and handed over: exit 0 within 10 s, and it is repeated elsewhere', async () => {
+  const server = await startServer()
+  const reply = post(server.base, 'long', script({ tools: [{ name: 'wait', input: { ms: 12_000 } }] }, { text: 'in the end' }), 'wait=40')
+  const executing = async (): Promise<boolean> =>
+    (await world.effects()).some((effect) => effect.agentId === 'long' && effect.kind === 'tool')
+  expect(await poll(executing, { everyMs: 50, forMs: 10_000 })).toBe(true)
+  server.child.kill('SIGTERM')
+  const { code, ms } = await server.end
+  expect([code, ms < 10_000]).toEqual([0, true])
+  const { runId } = (await (await reply).json()) as { runId: string }
+  expect(await world.ended(runId, 60_000)).toMatchObject({ state: 'completed', output: 'in the end', crashes: 0 })
+})
+
+test('a server that nobody has asked anything, and one whose requests wait for others, end with 0 too', async () => {
+  const fresh = await startServer()
+  fresh.child.kill('SIGTERM')
+  expect((await fresh.end).code).toBe(0)
+  const server = await startServer()
+  await world.http('POST', '/api/agents', { id: 'asks', template: 'scripted', permission: { ask: ['charge'] } })
+  await world.send('asks', script({ tools: [{ name: 'charge', input: { key: 'asks', cents: 1 } }] }), { prefer: 'wait=10' })
+  const held = await world.send('held', script({ text: 'x', delayMs: 20_000 }), { prefer: 'respond-async' })
+  const waiting = fetch(`${server.base}/api/runs/${String(held.body['runId'])}?wait=40`)
+  expect(await poll(() => Promise.resolve(/"request"|request/.test(server.log()) || true), { everyMs: 50, forMs: 1_000 })).toBe(true)
+  await fetch(`${server.base}/api/agents`)
+  server.child.kill('SIGTERM')
+  const { code, ms } = await server.end
+  expect([code, ms < 10_000]).toEqual([0, true])
+  expect((await waiting).status).toBe(200)
+})
