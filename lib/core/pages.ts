@@ -122,7 +122,17 @@ export interface ListQuery {
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
 export interface Store
-  extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, MonitorStore, OperationsStore, SwitchStore, WebhookStore {
+  extends
+    EngineStore,
+    ApprovalStore,
+    AuditStore,
+    BudgetStore,
+    KeyStore,
+    LimitStore,
+    MonitorStore,
+    OperationsStore,
+    SwitchStore,
+    WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
