@@ -59,22 +59,32 @@ export function databaseUrl(env: Environment = process.env): string | undefined 
   return values.DATABASE_URL
 }
 
-/**
- * What the bootstrap command needs, and no more: the environment's name, its tenant, the store and the key that seals secrets. Throws
- * BatonError not_configured that names every problem.
- */
-export function bootstrapConfig(env: Environment = process.env): Pick<Config, 'environment' | 'tenantId' | 'supabase' | 'encryptionKey'> {
+/** What a command of an operator needs to reach the database: the environment's name, its tenant and the store. */
+export type OperatorConfig = Pick<Config, 'environment' | 'tenantId' | 'supabase'>
+
+/** What a command of an operator needs, and no more. Throws BatonError not_configured that names every problem. */
+export function operatorConfig(env: Environment = process.env): OperatorConfig {
+  return commandConfig(env, [])
+}
+
+/** The same for the bootstrap command, which seals a secret. Throws BatonError not_configured that names every problem. */
+export function bootstrapConfig(env: Environment = process.env): OperatorConfig & Pick<Config, 'encryptionKey'> {
+  const { encryptionKey, ...rest } = commandConfig(env, ['BATON_ENCRYPTION_KEY'])
+  if (encryptionKey === undefined) throw new TypeError('the key was checked above')
+  return { ...rest, encryptionKey }
+}
+
+function commandConfig(env: Environment, more: readonly (keyof Values)[]): OperatorConfig & { encryptionKey: Uint8Array | undefined } {
   const problems: ConfigProblem[] = []
   const platform = read(platformVariables, env, problems)
   const values = read(variables, env, problems)
   const environment = environmentOf(platform, values, problems)
-  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey, BATON_ENCRYPTION_KEY: encryptionKey } = values
-  const needed = { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey, BATON_ENCRYPTION_KEY: encryptionKey }
-  for (const [variable, value] of Object.entries(needed)) {
+  for (const variable of ['SUPABASE_URL', 'SUPABASE_SECRET_KEY', ...more] as const) {
     const isNamed = problems.some((problem) => problem.variable === variable)
-    if (value === undefined && !isNamed) problems.push({ variable, problem: 'is missing', cure: cureOf(variable) })
+    if (values[variable] === undefined && !isNamed) problems.push({ variable, problem: 'is missing', cure: cureOf(variable) })
   }
-  if (problems.length > 0 || url === undefined || secretKey === undefined || encryptionKey === undefined) throw notConfigured(problems)
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey, BATON_ENCRYPTION_KEY: encryptionKey } = values
+  if (problems.length > 0 || url === undefined || secretKey === undefined) throw notConfigured(problems)
   const tenantId = platform.BATON_LOCAL ? localTenant : values.BATON_TENANT
   return { environment, tenantId, supabase: { url, secretKey }, encryptionKey }
 }

@@ -49,9 +49,11 @@ export function answerFault(method: string, path: string, status: number, mediaT
   const operation = template === undefined ? undefined : document.paths[template.path]?.[method.toLowerCase()]
   const isProblem = mediaType === 'application/problem+json'
   if (template === undefined || operation === undefined) {
-    if (!isProblem || ![400, 404, 405, 503].includes(status)) return `${name}, which is not documented`
-    const found = mismatch(pointer('components', 'schemas', 'Problem'), body)
-    return found === null ? null : `${name}, which is no problem document:\n${found}`
+    // Where there is nothing, a dialect says so in its own shape.
+    const shape = path.startsWith('/v1/') && mediaType === 'application/json' ? 'OpenAIError' : 'Problem'
+    if ((!isProblem && shape === 'Problem') || ![400, 404, 405, 503].includes(status)) return `${name}, which is not documented`
+    const found = mismatch(pointer('components', 'schemas', shape), body)
+    return found === null ? null : `${name}, which is no ${shape}:\n${found}`
   }
   const where = `${name} (${template.path})`
   const key = String(status)

@@ -14,7 +14,13 @@ import type { Caller } from '#lib/http/caller'
 /** A header of the client package's transport: how many steps of the stream it has seen begin. With it every position is exact. */
 const stepsHeader = 'x-baton-steps'
 
-/** GET /api/chat/{id}/stream: what runs now, from its first chunk or from `startIndex`; 204 where nothing runs. */
+/**
+ * So long after its end a run is still served to who asks for the chat's stream: a client whose stream broke may come back when the run is
+ * over, and would take 204 for the end of what it has.
+ */
+const recentMs = 300_000
+
+/** GET /api/chat/{id}/stream: what runs now, from its first chunk or from `startIndex`; 204 where nothing has run of late. */
 export const resumeChat = endpoint({
   method: 'GET',
   path: '/api/chat/{id}/stream',
@@ -73,17 +79,12 @@ async function streamOf(
     if (!agentNamePattern.test(id)) throw new BatonError('run_not_found', 'There is no run of this id.')
   }
   const agent = await requireAgent(services, caller, id)
-  let runId = agent.state === 'working' || counts ? agent.activeRunId : null
-  if (runId === null && counts) {
-    const [last] = await services.store.listRuns(authorityOf(services, caller), {
-      limit: 1,
-      after: null,
-      agentUid: agent.agentUid,
-      order: 'desc',
-    })
-    runId = last?.id ?? null
-  }
-  return runId === null ? null : { run: (await requireRun(services, caller, runId)).run, from: null }
+  const query = { limit: 1, after: null, agentUid: agent.agentUid, order: 'desc' }
+  const runId = agent.activeRunId ?? (await services.store.listRuns(authorityOf(services, caller), query))[0]?.id
+  if (runId === undefined) return null
+  const { run, now } = await requireRun(services, caller, runId)
+  const isOver = run.endedAt !== null && Date.parse(now) - Date.parse(run.endedAt) > recentMs
+  return isOver && !counts ? null : { run, from: null }
 }
 
 async function counted(

@@ -7,6 +7,7 @@ import { control, keys } from '#lib/api/openapi/resources/control'
 import { events } from '#lib/api/openapi/resources/events'
 import { messages } from '#lib/api/openapi/resources/messages'
 import { money } from '#lib/api/openapi/resources/money'
+import { operate } from '#lib/api/openapi/resources/operate'
 import { responses } from '#lib/api/openapi/resources/responses'
 import { runs } from '#lib/api/openapi/resources/runs'
 import { service } from '#lib/api/openapi/resources/service'
@@ -29,8 +30,8 @@ export const resources: readonly Resource[] = [
   control,
   keys,
   webhooks,
+  operate,
   chat,
-  responses,
   consoleSession,
   watch,
   service,

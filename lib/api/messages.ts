@@ -7,7 +7,7 @@ import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
 import { narrowingOf } from '#lib/api/overrides'
-import { agentParams, page, sendMessageBody, seq } from '#lib/api/schemas'
+import { agentParams, page, sendMessageBody, range, seq } from '#lib/api/schemas'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
 import { requireAgent, authorityOf } from '#lib/api/scope'
@@ -232,6 +232,7 @@ export const listMessages = endpoint({
   params: agentParams,
   query: z.object({
     ...page,
+    ...range,
     after: seq.optional(),
     before: seq.optional(),
     role: z.enum(['system', 'user', 'assistant', 'tool']).optional(),
@@ -245,6 +246,8 @@ export const listMessages = endpoint({
       ...(after === undefined ? {} : { after }),
       ...(query.before === undefined ? {} : { before: query.before }),
       ...(query.role === undefined ? {} : { role: query.role }),
+      ...(query.from === undefined ? {} : { from: query.from }),
+      ...(query.to === undefined ? {} : { to: query.to }),
     })
     const more = data.length === query.limit
     const last = data.at(-1)
@@ -252,7 +255,7 @@ export const listMessages = endpoint({
     return json(200, {
       data: [
         ...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })),
-        ...(more || query.before !== undefined ? [] : queued),
+        ...(more || query.before !== undefined || query.to !== undefined ? [] : queued),
       ],
       nextCursor,
     })

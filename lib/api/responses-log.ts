@@ -83,7 +83,6 @@ export class ResponseLog {
 
   private event(seq: number, type: string, data: Record<string, unknown>): void {
     const { from } = this
-    if (from !== null && !this.reached && seq > from.seq) throw notServed(from)
     // What waits is told only while it is the last thing that happened.
     this.paused = type === 'state_changed' && data['state'] === 'paused'
     this.show(seq, type, data)
@@ -118,8 +117,12 @@ export class ResponseLog {
         this.cut = false
         return
       case 'step_complete':
+        // Text that a reader says to have seen comes before this, or there was none.
+        if (this.partial?.text === null && this.from !== null) throw notServed(this.from)
+        if (this.partial !== null) this.giveUp(seq)
+        return
       case 'window_moved':
-        // An empty answer, or one that did not fit: what was shown of it was not kept.
+        // The conversation did not fit: what was shown of the answer was not kept.
         if (this.partial !== null) this.giveUp(seq)
         return
       case 'done':

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
+import type { RunDetails } from '#lib/core/pages'
 import type { Authority, RunView } from '#lib/core/store'
 import { endedAnswer, factsOf, json, type RunFacts } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
@@ -11,8 +12,9 @@ import { headOf, runIdOf, type ResponseHead } from '#lib/api/responses-object'
 import { positionOf } from '#lib/api/responses-position'
 import { readResponse, responseOfRow, streamResponse } from '#lib/api/responses-read'
 import { stopRun } from '#lib/api/runs'
-import { authorityOf, requireRun } from '#lib/api/scope'
+import { requireRun } from '#lib/api/scope'
 import type { Services } from '#lib/services'
+import { refusalError } from '#lib/engine/open'
 import { waitForRun } from '#lib/api/wait'
 import type { Caller } from '#lib/http/caller'
 import type { EndpointContext } from '#lib/http/endpoint'
@@ -44,7 +46,7 @@ async function targetOf({ services, caller, body }: CreateContext): Promise<Targ
   if (previousId != null && conversation != null)
     throw wrong('conversation', 'Name either previous_response_id or conversation: the first says which conversation it is.')
   if (previousId != null) {
-    const previous = await named(services, caller, previousId, 'previous_response_id', 'previous_response_not_found')
+    const { run: previous } = await named(services, caller, previousId, 'previous_response_id', 'previous_response_not_found')
     return { agentId: previous.agentId, previous, mayHavePast: false }
   }
   if (conversation == null && body.model == null)
@@ -58,13 +60,13 @@ function wrong(param: string, message: string, openaiCode = 'invalid_value'): Ba
 }
 
 /** The run of a response that somebody has named. Throws BatonError run_not_found, also for another's. */
-async function named(services: Services, caller: Caller, responseId: string, param: string, openaiCode: string): Promise<RunView> {
+async function named(services: Services, caller: Caller, responseId: string, param: string, openaiCode: string): Promise<RunDetails> {
   const runId = runIdOf(responseId)
   const missing = (): BatonError =>
     new BatonError('run_not_found', `Response with id '${responseId.slice(0, 100)}' not found.`, { param, openaiCode })
   if (runId === null) throw missing()
   try {
-    return (await requireRun(services, caller, runId)).run
+    return await requireRun(services, caller, runId)
   } catch (error) {
     if (error instanceof BatonError && error.code === 'run_not_found') throw missing()
     throw error
@@ -94,7 +96,9 @@ async function create(context: CreateContext): Promise<Response> {
   const begun = await begin(sending, { executes: !background, streams, after: target.previous?.id ?? null, hashed: body })
   const { answer } = begun.opened
   const { run } = answer
-  const previousRunId = await previousOf(services, ownAuthority(context, answer), run, target)
+  const previousRunId = target.mayHavePast
+    ? (await detailsOf(services, ownAuthority(context, answer), run.id)).previousRunId
+    : (target.previous?.id ?? null)
   const head = headOf(run, { previousRunId, background })
   if (streams) return streamResponse({ services, request }, run, await readResponse(services, run, head, null), begun.headers)
   const facts = background ? factsOf(run) : await settled(sending, begun, mostMs)
@@ -102,11 +106,10 @@ async function create(context: CreateContext): Promise<Response> {
   return answered(services, run, { ...head, queued }, facts, begun.headers)
 }
 
-/** The run before this one in its conversation: the one that was named, else as rows say. */
-async function previousOf(services: Services, authority: Authority, run: RunView, target: Target | null): Promise<string | null> {
-  if (target !== null && !target.mayHavePast) return target.previous?.id ?? null
-  const [before] = await services.store.listRuns(authority, { limit: 1, after: run.id, agentUid: run.agentUid, order: 'desc' })
-  return before?.id ?? null
+async function detailsOf(services: Services, authority: Authority, runId: string): Promise<RunDetails> {
+  const answer = await services.store.getRun(authority, runId)
+  if (!answer.ok) throw refusalError(answer)
+  return answer
 }
 
 /** What became of the run, waited for also where its slice was handed over. */
@@ -152,8 +155,8 @@ export const getResponse = endpoint({
       .optional(),
   }),
   async handler({ services, request, params: { id }, query, caller }) {
-    const run = await named(services, caller, id, 'response_id', 'response_not_found')
-    const head = headOf(run, { previousRunId: await previousOf(services, authorityOf(services, caller), run, null) })
+    const { run, previousRunId } = await named(services, caller, id, 'response_id', 'response_not_found')
+    const head = headOf(run, { previousRunId })
     const { stream, starting_after: after } = query
     if (stream !== 'true') {
       if (after !== undefined) throw wrong('starting_after', 'starting_after goes with stream=true.')
@@ -191,9 +194,8 @@ export const cancelResponse = endpoint({
     const stopped = await stopRun(services, caller, { runId }, 'cancelled', null, background)
     if (stopped.run === undefined) throw missing
     const authority = ownAuthority({ services, caller }, stopped)
-    const run = stopped.halt
-      ? await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
-      : stopped.run
-    return json(200, await current(services, run, headOf(run, { previousRunId: await previousOf(services, authority, run, null) })))
+    if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
+    const { run, previousRunId } = await detailsOf(services, authority, runId)
+    return json(200, await current(services, run, headOf(run, { previousRunId })))
   },
 })

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { toolCallState } from '#lib/core/run'
 import { json } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
-import { agentParams, page } from '#lib/api/schemas'
+import { agentParams, page, range } from '#lib/api/schemas'
 import { requireAgent } from '#lib/api/scope'
 import { callbackUrl } from '#lib/api/waits'
 import { endpoint } from '#lib/api/endpoint'
@@ -13,7 +13,13 @@ export const listToolCalls = endpoint({
   path: '/api/agents/{id}/tool-calls',
   summary: 'Tool calls of an agent, oldest first',
   params: agentParams,
-  query: z.object({ ...page, state: toolCallState.optional(), name: z.string().max(64).optional(), runId: z.string().max(100).optional() }),
+  query: z.object({
+    ...page,
+    ...range,
+    state: toolCallState.optional(),
+    name: z.string().max(64).optional(),
+    runId: z.string().max(100).optional(),
+  }),
   async handler({ services, params, query, caller }) {
     const agent = await requireAgent(services, caller, params.id)
     const { limit, cursor, ...filters } = query

@@ -156,7 +156,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'One step did not fit into the time of a function, twice.',
     'Split the work, lower time-outs, or raise maxDuration and BATON_MAX_DURATION_MS together.',
   ],
-  corrupted_data: ['A stored row is not what this build can read.', 'Deploy the build that wrote it, or newer; report it.'],
+  corrupted_data: [
+    'A stored message of this agent cannot be read; only its runs end so, other agents go on.',
+    'See GET /api/agents/{id}/consistency, mend it with POST /api/agents/{id}/repair, then retry the run.',
+  ],
   provider_auth: ['The provider refused the key.', 'Check the key variable that lib/providers.ts names.'],
   provider_quota: ['The account at the provider has used up what it may use.', 'Raise the quota there; then retry the run.'],
   provider_rate_limited: [

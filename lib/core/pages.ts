@@ -5,6 +5,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
 import type { MonitorStore } from '#lib/core/monitor-store'
+import type { OperationsStore } from '#lib/core/operations'
 import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
 import type { SwitchStore, SwitchView } from '#lib/core/switches'
@@ -97,6 +98,8 @@ export interface RunDetails {
   waits: Waits | null
   /** Of a queued run: the paused one before it. */
   blockedBy: RunId | null
+  /** The run before it in its conversation. */
+  previousRunId: RunId | null
   openCalls: { callId: string; name: string; state: string; startedAt: string | null }[]
   webhooks: {
     id: string
@@ -119,7 +122,17 @@ export interface ListQuery {
 
 /** All that Baton asks of its database: each method is one SQL function, one round trip. */
 export interface Store
-  extends EngineStore, ApprovalStore, AuditStore, BudgetStore, KeyStore, LimitStore, MonitorStore, SwitchStore, WebhookStore {
+  extends
+    EngineStore,
+    ApprovalStore,
+    AuditStore,
+    BudgetStore,
+    KeyStore,
+    LimitStore,
+    MonitorStore,
+    OperationsStore,
+    SwitchStore,
+    WebhookStore {
   createAgent(
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
@@ -140,7 +153,15 @@ export interface Store
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
   getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
   listRuns(authority: Authority, query: ListQuery): Promise<RunView[]>
-  listMessages(query: { agentUid: AgentUid; after?: number; before?: number; role?: string; limit: number }): Promise<{
+  listMessages(query: {
+    agentUid: AgentUid
+    after?: number
+    before?: number
+    role?: string
+    from?: string
+    to?: string
+    limit: number
+  }): Promise<{
     data: (StoredMessage & { at: string; kind: string })[]
     queued: QueuedMessage[]
   }>
@@ -164,7 +185,6 @@ export interface Store
     /** `cron` is the clock's own sign of life; beside requests by default. */
     from?: 'cron' | 'beside'
   }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: string[] }>
-  prune(request: { environment: string; limit: number }): Promise<Record<string, number>>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
 }

@@ -58,6 +58,7 @@ export const stopReason = z.enum([
   'provider_timeout',
   'provider_unavailable',
   'internal_error',
+  'corrupted_data',
 ])
 export type StopReason = z.infer<typeof stopReason>
 

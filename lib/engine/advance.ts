@@ -1,5 +1,6 @@
 import { decide } from '#lib/core/decide'
 import { BatonError } from '#lib/core/errors'
+import { isReadable } from '#lib/core/readable'
 import type { RunState, StopReason, Usage } from '#lib/core/run'
 import { LeaseLost } from '#lib/engine/lease'
 import { modelStep } from '#lib/engine/model-step'
@@ -27,6 +28,11 @@ export type Advanced =
  */
 export async function advance(session: Session): Promise<Advanced> {
   try {
+    const corrupted = session.opened.window.find((message) => !isReadable(message))
+    if (corrupted !== undefined) {
+      await endCorrupted(session, corrupted.seq)
+      return result(session)
+    }
     // Bounded by the run's own limits of steps and calls; the constant only guards against a fault in decide.
     for (let turn = 0; turn < 10_000; turn++) {
       const more = await oneStep(session)
@@ -85,6 +91,16 @@ async function endRefused(session: Session, refusal: BatonError): Promise<void> 
   const error = { code: 'internal_error', message }
   const events = [{ channel: 'monitor' as const, type: 'run_error', data: error }]
   await settle(session, { events, progress: false }, 0, { end: { state: 'failed', stopReason: 'internal_error', output: null, error } })
+}
+
+/** A row of the window cannot be read: the runs of this one agent end by name until it is repaired, and nobody else notices. */
+async function endCorrupted(session: Session, seq: number): Promise<void> {
+  const { run, agentName } = session.opened
+  session.services.log.error('a stored message cannot be read', { runId: run.id, agentId: agentName, seq })
+  const message = `Message ${seq} of agent ${agentName} cannot be read; everything is kept. See GET /api/agents/${agentName}/consistency, and repair it.`
+  const error = { code: 'corrupted_data', message }
+  const events = [{ channel: 'monitor' as const, type: 'run_error', data: error }]
+  await settle(session, { events, progress: false }, 0, { end: { state: 'failed', stopReason: 'corrupted_data', output: null, error } })
 }
 
 function atHardLimit(session: Session): boolean {

@@ -9,6 +9,7 @@ import type { ClaimAnswer, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { again } from '#lib/store/again'
 import { monitorStore } from '#lib/store/monitor'
 import type { Rpc } from '#lib/store/rpc'
+import { operationsStore } from '#lib/store/operations'
 import { webhookStore } from '#lib/store/webhooks'
 
 const answer = z.looseObject({ ok: z.boolean() })
@@ -41,6 +42,7 @@ export function createStore(rpc: Rpc): Store {
   return {
     ...webhookStore(call),
     ...monitorStore(call),
+    ...operationsStore(call),
     async open(request) {
       const result = await again(() => call<(OpenAnswer & { opened: RawOpened | null }) | Refusal>('open', request))
       if (!result.ok) return result
@@ -99,7 +101,6 @@ export function createStore(rpc: Rpc): Store {
     deleteBudget: (authority, of) => call('delete_budget', { ...authority, ...of }),
     usage: (authority, query) => call('usage', { ...authority, ...query }),
     sweep: (request) => call('sweep', request),
-    prune: (request) => call('prune', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,
     getTenant: (of) => call('get_tenant', of),
     limitsOf: (authority) => call('limits_of', authority),

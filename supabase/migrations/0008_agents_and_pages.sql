@@ -60,7 +60,7 @@ begin
   return json_build_object('ok', true, 'agent', baton.agent_json(a));
 end $$;
 
--- Complete: rows of every table go with the agent; what was spent stays in the ledger. A late continuation finds nothing and ends.
+-- At once and complete, see remove_agent (0018).
 create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;
@@ -68,16 +68,7 @@ begin
   select * into a from baton.agents x where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) for update;
   if not found then return baton.refuse('agent_not_found'); end if;
-  delete from baton.idempotency i where i.agent_uid = a.agent_uid;
-  -- In the order of everybody who locks several of them.
-  perform from baton.webhook_deliveries d where d.id = any (array(
-    select x.id from baton.webhook_deliveries x where x.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid)
-    union all select x.id from baton.webhook_deliveries x where x.agent_uid = a.agent_uid and x.run_id is null)) order by d.id for update;
-  delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
-  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
-  delete from baton.outbox o where o.agent_uid = a.agent_uid;
-  perform baton.book_agent(a);
-  delete from baton.agents x where x.agent_uid = a.agent_uid;
+  perform baton.remove_agent(a);
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
 
@@ -147,6 +138,7 @@ begin
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
     'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,
     'blockedBy', case when r.state = 'queued' and a.state = 'paused' then a.active_run end,
+    'previousRunId', (select max(b.run_id) from baton.runs b where b.agent_uid = r.agent_uid and b.run_id < r.run_id),
     -- Where a tenant is told of its runs is no business of a user's; endpoints and what they answer are for administrators.
     'webhooks', case when p ? 'ownOnly' then '[]' else (select coalesce(json_agg(json_build_object('id', d.id, 'eventId', d.event_id, 'url', d.url, 'type', d.type, 'state', d.state,
       'attempts', d.attempts, 'nextAt', d.next_at, 'log', d.log)), '[]') from baton.webhook_deliveries d where d.run_id = r.run_id and d.endpoint_id is null) end);
@@ -180,7 +172,7 @@ begin
   execute format($q$
     select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
-        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and (not $1 ? 'onlyAgent' or r.agent_uid = ($1 ->> 'onlyAgent')::uuid)
+        and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)
@@ -188,6 +180,12 @@ begin
       order by r.run_id %2$s limit ($1 ->> 'limit')::integer) x
     $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
+end $$;
+
+-- from is inclusive, to is not; absent ones do not filter.
+create or replace function baton.within(p jsonb, at timestamptz) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
 end $$;
 
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
@@ -198,10 +196,10 @@ declare
 begin
   if p ->> 'before' is null then
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq limit (p ->> 'limit')::integer) x;
+      and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq limit (p ->> 'limit')::integer) x;
   else
     select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') order by m.seq desc limit (p ->> 'limit')::integer) x;
+      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer) x;
   end if;
   return json_build_object('ok', true, 'data', coalesce(data, '[]'),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
@@ -213,7 +211,7 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
     select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
       and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
-      and (p ->> 'runId' is null or c.run_id = p ->> 'runId')
+      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and baton.within(p, c.created_at)
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 

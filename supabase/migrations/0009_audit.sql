@@ -131,7 +131,8 @@ begin
     'data', jsonb_strip_nulls(jsonb_build_object('state', r.state, 'mode', r.mode))));
 end $$;
 
--- Append-only whoever asks, the owner of the table too: an entry never changes, and goes when it is past its time and not before.
+-- Append-only whoever asks, the owner of the table too: an entry goes when it is past its time and not before, and never changes, but that its free
+-- text may be taken away once the agent, or the tenant, that it is about is deleted.
 create or replace function baton.audit_time() returns interval language plpgsql immutable set search_path = '' as $$
 begin
   return interval '400 days';
@@ -141,6 +142,12 @@ create or replace function baton.keep_audit() returns trigger language plpgsql s
 begin
   if tg_op = 'DELETE' then
     if old.at < baton.clock() - baton.audit_time() then return old; end if;
+  elsif tg_op = 'UPDATE' then
+    if new.reason is null and new.data is null and to_jsonb(new) - array['reason', 'data'] = to_jsonb(old) - array['reason', 'data']
+      and (exists (select from baton.tenants t where t.id = old.tenant_id and t.erasing) or old.agent_id is not null and not exists (select from baton.agents a
+        where a.agent_uid = old.agent_uid or old.agent_uid is null and a.tenant_id = old.tenant_id and a.id = old.agent_id)) then
+      return new;
+    end if;
   end if;
   raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
 end $$;

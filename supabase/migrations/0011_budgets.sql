@@ -160,7 +160,7 @@ begin
       when 'calls' then jsonb_build_object('limitCalls', b.limit_calls, 'calls', c.calls) else '{}' end;
 end $$;
 
--- The worst case of a run's first call: what the caller knows exactly, or the window's upper bound at the agent's price.
+-- The worst case of a run's first call: what the caller knows exactly (of its own model), or the window's upper bound at the agent's price.
 create or replace function baton.first_reservation(w baton.work, p jsonb) returns jsonb language plpgsql stable set search_path = '' as $$
 declare
   price jsonb := (w.a).settings -> 'price';
@@ -168,12 +168,12 @@ declare
   output numeric;
   lowest numeric;
 begin
-  if p ->> 'micros' is not null then return p; end if;
+  if p ->> 'micros' is not null and p ->> 'model' = (w.a).settings ->> 'model' then return p; end if;
   if p is null or price = 'null' then return null; end if;
   input := (w.a).window_tokens + ((w.a).settings ->> 'instructionTokens')::numeric;
   output := ((w.a).settings ->> 'maxOutputTokens')::numeric + coalesce(((w.a).settings ->> 'thinkingTokens')::numeric, 0);
   lowest := least(256, ((w.a).settings ->> 'maxOutputTokens')::numeric) + coalesce(((w.a).settings ->> 'thinkingTokens')::numeric, 0);
-  return p || jsonb_build_object('tokens', input + output, 'micros', ceil((input * (price ->> 'inputMicrosPerMillion')::numeric
+  return p || jsonb_build_object('model', (w.a).settings ->> 'model', 'tokens', input + output, 'micros', ceil((input * (price ->> 'inputMicrosPerMillion')::numeric
       + output * (price ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint,
     'least', jsonb_build_object('tokens', input + lowest, 'micros', ceil((input * (price ->> 'inputMicrosPerMillion')::numeric
       + lowest * (price ->> 'outputMicrosPerMillion')::numeric) / 1000000)::bigint));

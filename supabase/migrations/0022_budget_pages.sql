@@ -176,13 +176,17 @@ begin
     where p ->> 'after' is null or v.name > p ->> 'after' group by v.name order by v.name limit (p ->> 'limit')::integer) g);
 end $$;
 
--- The ledger is kept 400 days, counters of a period 400 days after its start.
-create or replace function baton.prune_budgets(env text, most integer) returns void language plpgsql set search_path = '' as $$
+-- The ledger is kept 400 days, counters of a period 400 days after its start. Answers how many entries of the ledger went.
+drop function if exists baton.prune_budgets(text, integer);
+create or replace function baton.prune_budgets(env text, most integer) returns integer language plpgsql set search_path = '' as $$
 declare
   before timestamptz := baton.clock() - interval '400 days';
+  gone integer;
 begin
   delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved'
     limit most for update skip locked));
+  get diagnostics gone = row_count;
   delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
     and c.period_start < before limit most for update skip locked));
+  return gone;
 end $$;

@@ -9,6 +9,7 @@ interface Row {
   /** Several with | between them: any of them. `signed`: the address is its own credential. */
   right: KeyScope | 'open' | 'operator' | 'signed' | 'agents:read|approvals:decide'
   body?: unknown
+  query?: string
   /** Where it is not the right that says whether users may. */
   users?: boolean
 }
@@ -89,6 +90,14 @@ const table: Record<string, Row> = {
   'GET /api/webhooks/{id}/deliveries/{deliveryId}': { right: 'admin' },
   'POST /api/webhooks/{id}/deliveries/{deliveryId}/redeliver': { right: 'admin' },
   'POST /api/runs/{id}/webhooks/{deliveryId}/redeliver': { right: 'admin' },
+  'GET /api/agents/{id}/consistency': { right: 'agents:read' },
+  'POST /api/agents/{id}/repair': { right: 'admin' },
+  'GET /api/stats': { right: 'agents:read' },
+  'GET /api/retention': { right: 'admin' },
+  'PUT /api/retention': { right: 'admin', body: {} },
+  'GET /api/export': { right: 'admin', query: '?scope=agent:nobody' },
+  'DELETE /api/users/{id}': { right: 'admin' },
+  'DELETE /api/tenant': { right: 'admin', query: '?confirm=nobody' },
   'PUT /api/limits/{scope}': { right: 'admin', body: { messagesPerMinute: 1_000 } },
 }
 
@@ -123,17 +132,18 @@ test('every endpoint has a row in the table above', async () => {
   expect([...new Set(served)].filter((name) => table[name] === undefined)).toEqual([])
 })
 
-describe.each(Object.entries(table))('%s', (name, { right, body, users }) => {
+describe.each(Object.entries(table))('%s', (name, { right, body, query = '', users }) => {
   const [method = '', path = ''] = name.split(' ')
   async function statusFor(headers: Record<string, string>): Promise<{ status: number; needed: unknown }> {
     const reply = await world.http(
       method,
       path
         .replace('{id}/result', '{id}/result?token=none')
+        .replace('users/{id}', `users/${user}`)
         .replace('{scope}', 'agent:nobody')
         .replace('responses/{id}', `responses/resp_${'0'.repeat(32)}`)
         .replace('{id}', 'nothing')
-        .replace('{deliveryId}', 'nothing'),
+        .replace('{deliveryId}', 'nothing') + query,
       body,
       {
         ...headers,

@@ -87,21 +87,22 @@ test('agents made, changed and deleted, runs cancelled, interrupted and retried'
   ok(await kit.store.retry(asked(), again))
   ok(await kit.store.retry(asked(), again))
   await kit.store.stop(asked(), { agent: 'life' }, 'interrupted', null)
-  await kit.store.deleteAgent(asked(), 'life')
-  expect(await kit.store.deleteAgent(asked(), 'life')).toMatchObject({ code: 'agent_not_found' })
-  const entries = (await audit({ agent: 'life' })).map(({ action, decision, code, reason, data }) => [
-    action,
-    decision,
-    code ?? reason,
-    data,
-  ])
-  expect(entries).toEqual([
+  const entries = async () =>
+    (await audit({ agent: 'life' })).map(({ action, decision, code, reason, data }) => [action, decision, code ?? reason, data])
+  const before = await entries()
+  expect(before).toEqual([
     ['agent.create', 'allowed', null, { template: 'plain' }],
     ['agent.patch', 'allowed', null, { changed: ['metadata'] }],
     ['message.accept', 'allowed', null, { state: 'running' }],
     ['run.cancel', 'allowed', 'enough', { state: 'cancelled' }],
     ['run.retry', 'allowed', null, { retryOf: first.run.id }],
     ['run.interrupt', 'allowed', null, { state: 'cancelled' }],
+  ])
+  await kit.store.deleteAgent(asked(), 'life')
+  expect(await kit.store.deleteAgent(asked(), 'life')).toMatchObject({ code: 'agent_not_found' })
+  // What was said goes with the agent; who decided what, and when, stays.
+  expect(await entries()).toEqual([
+    ...before.map(([action, decision]) => [action, decision, null, null]),
     ['agent.delete', 'allowed', null, null],
     ['agent.delete', 'refused', 'agent_not_found', null],
   ])

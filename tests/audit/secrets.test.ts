@@ -172,7 +172,9 @@ test('A81: a reason that holds a secret is hidden in the audit log, the run and 
   await world.http('POST', `/api/runs/${runId}/cancel`, { reason }, { 'x-request-id': 'req_reason' })
   const run = await world.ended(runId)
   const { body } = await world.http('GET', `/api/audit?run=${runId}`)
-  expect(body['data']).toMatchObject([
+  // Where the model had begun already, its call is booked as an estimate besides.
+  const entries = (body['data'] as { action: string }[]).filter(({ action }) => action !== 'model.call')
+  expect(entries).toMatchObject([
     { action: 'run.cancel', reason: 'leaked [redacted], password=[redacted]', requestId: 'req_reason', actor: 'local' },
     { action: 'message.accept' },
   ])

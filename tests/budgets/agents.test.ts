@@ -28,6 +28,14 @@ const costing = (dollars: number): string => script({ text: 'paid', usage: { inp
 const calls = async (filter: { runId: string }): Promise<number> =>
   (await world.effects(filter)).filter((line) => line.kind === 'model').length
 
+test('the ledger names the model of the agent, also where the message names no template', async () => {
+  await world.http('POST', '/api/agents', { id: 'named', template: 'scripted' })
+  const sent = await world.http('POST', '/api/agents/named/messages', { message: costing(0.5) }, wait)
+  expect(sent.status).toBe(200)
+  const rows = await world.sql('select distinct model from baton.reservations where run_id = $1', [sent.body['runId']])
+  expect(rows).toEqual([{ model: 'local/scripted' }])
+})
+
 describe.concurrent('calls', () => {
   test('A59: two processes reserve $5.5 of $10 at once: one is made, the other is 402', async () => {
     await put('agent:a', { limitMicros: 10_000_000, period: 'lifetime' })

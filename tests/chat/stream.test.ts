@@ -52,7 +52,15 @@ test('a stream of a run that has ended is served from every chunk on, and beyond
   expect(last.chunks).toEqual(sent.chunks)
   expect(last.headers.get('x-workflow-stream-tail-index')).toBe('4')
   for (const wrong of ['x', '1.5', '9e99']) expect((await ask(world, `/api/chat/${run}/stream?startIndex=${wrong}`)).status).toBe(400)
-  expect((await ask(world, '/api/chat/replayed/stream')).status).toBe(204)
+})
+
+test('who comes back when the run is over gets it, for five minutes; then, and where nothing ran, there is nothing to follow', async () => {
+  const sent = await send(world, 'over', two)
+  expect((await ask(world, '/api/chat/over/stream')).chunks).toEqual(sent.chunks)
+  await world.advance(300_001)
+  expect((await ask(world, '/api/chat/over/stream')).status).toBe(204)
+  await world.http('POST', '/api/agents', { id: 'idle', template: 'scripted' })
+  for (const query of ['', '?startIndex=0']) expect((await ask(world, `/api/chat/idle/stream${query}`)).status).toBe(204)
 })
 
 test('A16: a client that leaves in mid-answer and comes back by count gets exactly the rest', async () => {

@@ -118,6 +118,7 @@ describe('the types of the client are those of the server', () => {
       window_moved: true,
       budget: true,
       custom: true,
+      repaired: true,
     }
     expect(documented.toSorted()).toEqual(Object.keys(known).toSorted())
   })

@@ -67,6 +67,7 @@ describe.each(['default', 'workflow'] as const)('the %s transport, as a signed-i
     expect(spoken(chat.messages)).toHaveLength(1)
     expect(spoken(chat.messages)).toEqual(await stored(world, id('deadline')))
     expect(partsOf(chat.messages[1]).filter((type) => type === 'tool-echo')).toHaveLength(3)
+    expect(partsOf(chat.messages[1]).filter((type) => type === 'data-handoff')).toHaveLength(1)
   })
 
   test('a page is loaded again in mid-answer: nothing is doubled', async () => {

@@ -74,13 +74,14 @@ describe('vercel.json', () => {
 
   test('covers every route with the time that the routes and BATON_MAX_DURATION_MS say, and brings no crons', () => {
     const { functions } = schema.parse(JSON.parse(read('vercel.json')))
-    expect(Object.keys(functions)).toEqual(['app/api/**/*'])
+    expect(Object.keys(functions)).toEqual(['app/api/**/*', 'app/v1/**/*'])
+    expect(functions['app/v1/**/*']).toEqual(functions['app/api/**/*'])
     const seconds = functions['app/api/**/*']?.maxDuration
     expect(read('.env.example')).toContain(`# BATON_MAX_DURATION_MS=${Number(seconds) * 1_000}\n`)
     const routes = sources('app').filter((path) => path.endsWith('/route.ts'))
     expect(routes.length).toBeGreaterThan(10)
     const other = routes.filter(
-      (path) => path !== 'app/api/[...rest]/route.ts' && !read(path).includes(`export const maxDuration = ${seconds}\n`),
+      (path) => !path.endsWith('/[...rest]/route.ts') && !read(path).includes(`export const maxDuration = ${seconds}\n`),
     )
     expect(other).toEqual([])
   })

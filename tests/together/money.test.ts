@@ -177,7 +177,7 @@ test('a restricted preset and an override of a message: the strictest of all lay
   )
   // echo: denied by the message; count: not in the agent's list; charge: both allow it, and the template still asks.
   expect(pausedBody(reply).approvals.map(({ tool }) => tool)).toEqual(['charge'])
-  expect((await calls(runOf(reply))).toSorted()).toEqual([
+  expect((await calls(runOf(reply))).toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual([
     'tool.call recorded approval_required',
     'tool.call refused denied',
     'tool.call refused denied',

@@ -198,6 +198,7 @@ test(
       failures: 0,
     })
     expect(entries?.['models']).toBe(rows.reduce((sum, row) => sum + row.usages + row.estimated, 0))
+    expect(await world.sql('select deadlocks::int as n from pg_stat_database where datname = current_database()')).toEqual([{ n: 0 }])
     const estimated = rows.reduce((sum, row) => sum + row.estimated, 0)
     console.log(
       `${rows.length} runs, ${effects.length} effects, ${calls.length} tool calls, ${estimated} estimated, ${samples} samples`,

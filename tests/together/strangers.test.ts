@@ -219,7 +219,7 @@ test('the token of a tool call: not for another call, not twice, not after the e
     expect((await world.http('GET', path, undefined, bearer(first.token))).status).toBe(401)
   expect((await fetch(`${world.base()}/api/runs/${first.runId}/events?token=${first.token}`)).status).toBe(401)
   const both = await Promise.all([give(first.url, 'one'), give(first.url, 'two')])
-  expect(both.map(({ status }) => status).toSorted()).toEqual([200, 409])
+  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409])
   // Its agent is deleted and made again under the same name: the token names the old one.
   await as(own)('DELETE', '/api/agents/tok-2')
   await begin('tok-2')

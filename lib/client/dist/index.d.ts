@@ -340,7 +340,7 @@ interface ApprovalDecided extends Durable<'approval_decided', 'control'> {
     edited?: boolean;
 }
 /** What an operator watches; the fields of each type are in docs/events.md. */
-interface MonitorEvent extends Durable<'usage' | 'step_complete' | 'retry' | 'run_error' | 'hook_failed' | 'handed_off' | 'resumed' | 'message_entered' | 'killed' | 'held' | 'window_moved' | 'budget' | 'custom', 'monitor'> {
+interface MonitorEvent extends Durable<'usage' | 'step_complete' | 'retry' | 'run_error' | 'hook_failed' | 'handed_off' | 'resumed' | 'message_entered' | 'killed' | 'held' | 'window_moved' | 'repaired' | 'budget' | 'custom', 'monitor'> {
     [field: string]: unknown;
 }
 /** An event of an agent, told apart by `type`. Types and fields are only ever added: ignore what you do not know. */

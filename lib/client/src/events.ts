@@ -135,6 +135,7 @@ export interface MonitorEvent extends Durable<
   | 'killed'
   | 'held'
   | 'window_moved'
+  | 'repaired'
   | 'budget'
   | 'custom',
   'monitor'

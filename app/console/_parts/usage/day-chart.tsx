@@ -72,6 +72,7 @@ export default function DayChart({ rows, from, days }: { rows: readonly Spent[];
           {
             ...axis,
             grid: { show: false },
+            size: 30,
             space: 64,
             incrs: [dayS, 2 * dayS, 7 * dayS, 14 * dayS],
             values: (_, ticks) => ticks.map(dayName),

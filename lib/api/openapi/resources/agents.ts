@@ -15,6 +15,7 @@ export const agents: Resource = {
       {
         problems: [
           'template_unknown',
+          'agent_not_found',
           'conflict',
           'invalid_agent_id',
           'override_refused',

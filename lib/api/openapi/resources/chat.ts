@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { agentState } from '#lib/core/run'
 import { readChat, sendChat, stopChat } from '#lib/api/chat'
 import { resumeChat } from '#lib/api/chat-resume'
 import { json, nothing, operation, type Answer, type Operation, type Resource } from '#lib/api/openapi/describe'
@@ -14,7 +15,7 @@ const chunk = z.looseObject({ type: z.string() }).meta({
 const uiMessage = z
   .looseObject({ id: z.string(), role: z.enum(['system', 'user', 'assistant']), parts: z.array(z.looseObject({ type: z.string() })) })
   .meta({ id: 'UIMessage', description: 'A message as useChat holds it' })
-const history = z.object({ messages: z.array(uiMessage) }).meta({ id: 'ChatHistory' })
+const history = z.object({ messages: z.array(uiMessage), state: agentState }).meta({ id: 'ChatHistory' })
 
 const stream: Answer = {
   description: 'The UI message stream, chunk by chunk. It breaks, never closes as a success, where the run goes on',
@@ -63,6 +64,7 @@ export const chat: Resource = {
       {
         200: json(history, 'The messages, from the rows', {
           messages: [{ id: exampleIds.runId, role: 'assistant', parts: [{ type: 'text', text: 'Your order leaves tomorrow.' }] }],
+          state: 'ready',
         }),
       },
       { refusal, problems: ['agent_not_found'] },

@@ -93,6 +93,7 @@ export const storedTypes = [
   stored('monitor', 'killed', anySwitch, 'The switch that ends the run; done follows'),
   stored('monitor', 'held', anySwitch, 'The run waits until somebody lifts the switch'),
   stored('monitor', 'window_moved', { from: z.int(), tokens: z.int() }, 'The first message that the model still sees'),
+  stored('monitor', 'repaired', { code: z.string() }, 'An event of this number was lost; the repair of the agent says so in its place'),
   stored(
     'monitor',
     'budget',

@@ -52,5 +52,4 @@ export const exampleIds = {
   approvalId: 'apr_01936f1e5c117b63b5f2e4c3d2a16789',
   at: '2026-11-21T09:30:00.125+00:00',
   later: '2026-11-21T09:30:02.481+00:00',
-  userId: null,
 }

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+
+const usage = `Usage: node baton/scripts/adopt.ts [--host DIR] [--dry-run]
+  Puts Baton's addresses into the Next.js app around this folder: one file of three lines in its app folder for each, which hands on to
+  Baton's own, and Baton's dependencies into its package.json. Nothing of the app is changed otherwise; where it has a file of its own at one of the
+  addresses, nothing is written at all. Run again after an upgrade.
+  --host DIR   the app's folder, by default the one around this folder
+  --dry-run    only say what would be written`
+
+/** Whoever runs this again may replace what has this line. */
+const mark = '// Written by baton/scripts/adopt.ts: hands on to Baton.'
+const baton = resolve(import.meta.dirname, '..')
+
+const manifest = z.looseObject({ dependencies: z.record(z.string(), z.string()).default({}) })
+
+/** Route files of Baton that an app gets: its API and dialects. The answer to unknown addresses, pages and the controls of local mode stay out. */
+async function routes(): Promise<string[]> {
+  const files = await readdir(join(baton, 'app'), { recursive: true })
+  return files
+    .map((file) => file.split(sep).join('/'))
+    .filter((file) => file.endsWith('/route.ts') && /^(api|v1)\//.test(file) && !file.includes('[...') && !file.startsWith('api/local/'))
+    .toSorted()
+}
+
+/** The three lines: segment settings must stand in the file itself, the handlers come from Baton's. */
+function stub(target: string, source: string, text: string): string {
+  const names =
+    /export const \{([^}]+)\}/.exec(text)?.[1] ??
+    [...text.matchAll(/export (?:const|async function) ([A-Z]+)\b/g)].map(([, name]) => name).join(', ')
+  const duration = /export const maxDuration = \d+/.exec(text)?.[0] ?? 'export const maxDuration = 60'
+  const from = relative(dirname(target), source).split(sep).join('/').replace(/\.ts$/, '')
+  return `${mark}\n${duration}\nexport {${names.trimEnd().endsWith(',') ? names.trimEnd().slice(0, -1) : names} } from '${from}'\n`
+    .replace(/\{\s+/, '{ ')
+    .replace(/\s+\}/, ' }')
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { host: { type: 'string' }, 'dry-run': { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  })
+  if (values.help) return console.log(usage)
+  const host = resolve(values.host ?? join(baton, '..'))
+  const manifestFile = join(host, 'package.json')
+  if (!existsSync(manifestFile)) throw new Error(`${host} is no app: it has no package.json. Name it with --host.`)
+  const app = [join(host, 'app'), join(host, 'src', 'app')].find((folder) => existsSync(folder))
+  if (app === undefined) throw new Error(`${host} has no app folder: Baton needs the App Router.`)
+
+  const written: [file: string, text: string][] = []
+  const taken: string[] = []
+  for (const route of await routes()) {
+    const target = join(app, route)
+    const source = join(baton, 'app', route)
+    const present = existsSync(target) ? await readFile(target, 'utf8') : mark
+    if (!present.startsWith(mark)) taken.push(relative(host, target))
+    else written.push([target, stub(target, source, await readFile(source, 'utf8'))])
+  }
+  if (taken.length > 0)
+    throw new Error(
+      `The app has files of its own at these addresses; nothing was written:\n  ${taken.join('\n  ')}\nMove them, or deploy Baton as an app of its own (docs/adopt.md).`,
+    )
+
+  const own = manifest.parse(JSON.parse(await readFile(join(baton, 'package.json'), 'utf8')))
+  const theirs = manifest.parse(JSON.parse(await readFile(manifestFile, 'utf8')))
+  const missing = Object.entries(own.dependencies).filter(([name]) => theirs.dependencies[name] === undefined)
+  const other = Object.entries(own.dependencies).filter(([name, version]) => ![undefined, version].includes(theirs.dependencies[name]))
+  const dependencies = Object.fromEntries(
+    Object.entries({ ...theirs.dependencies, ...Object.fromEntries(missing) }).toSorted(([a], [b]) => a.localeCompare(b)),
+  )
+  if (missing.length > 0) written.push([manifestFile, `${JSON.stringify({ ...theirs, dependencies }, null, 2)}\n`])
+
+  for (const [file, text] of written) {
+    if (!values['dry-run']) {
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, text)
+    }
+    console.log(`${values['dry-run'] ? 'would write' : 'written'} ${relative(host, file)}`)
+  }
+  for (const [name, version] of other)
+    console.log(`note: the app has ${name} ${theirs.dependencies[name]}, Baton is tested with ${version}`)
+  console.log(
+    '\nNext: npm install; exclude "baton" in the tsconfig.json of the app; npm --prefix baton run migrate; npm --prefix baton run bootstrap; npm --prefix baton run doctor',
+  )
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : String(error))
+  if (error instanceof TypeError) console.error(usage)
+  process.exitCode = 1
+})

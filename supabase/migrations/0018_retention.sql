@@ -1,0 +1,245 @@
+-- Retention, complete deletion and export (5-data, Retention). Each call does a bounded piece of work and says whether there is more.
+
+-- What a tenant keeps for another time than the defaults: {eventDays?, eventsPerAgent?, deliveryDays?, agentDays?}.
+alter table baton.tenants add column if not exists retention jsonb not null default '{}';
+-- A tenant that is being deleted: nothing new comes in, and the free text of its audit entries may go.
+alter table baton.tenants add column if not exists erasing boolean not null default false;
+-- Where the walk over the agents stands, so that no run of the job reads them all.
+alter table baton.sweeps add column if not exists prune_cursor uuid;
+
+-- Days and numbers; agentDays null: agents never go by age. Ledger, approvals and audit are kept 400 days for everybody (audit_time).
+create or replace function baton.kept_for(t baton.tenants) returns jsonb language plpgsql immutable set search_path = '' as $$
+begin
+  return '{"eventDays": 7, "eventsPerAgent": 10000, "deliveryDays": 7, "agentDays": null}'::jsonb || t.retention;
+end $$;
+
+create or replace function baton.get_retention(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  t baton.tenants;
+begin
+  select * into t from baton.tenants x where x.id = p ->> 'tenant' and x.environment = p ->> 'environment';
+  if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant')); end if;
+  return json_build_object('ok', true, 'retention', baton.kept_for(t), 'set', t.retention,
+    'prunedAt', (select s.pruned_at from baton.sweeps s where s.environment = t.environment));
+end $$;
+
+-- {values} Replaces what is set; {} gives the defaults back.
+create or replace function baton.set_retention(p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  update baton.tenants t set retention = p -> 'values' where t.id = p ->> 'tenant' and t.environment = p ->> 'environment';
+  if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant')); end if;
+  perform baton.audit_request(p, jsonb_build_object('action', 'retention.set', 'decision', 'allowed', 'scope', 'tenant', 'data', p -> 'values'));
+  return baton.get_retention(p);
+end $$;
+
+-- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits
+-- for the next round. gone null: somebody else has it.
+create or replace function baton.prune_events(uid uuid, keep jsonb, most integer, out gone integer, out more boolean) language plpgsql set search_path = '' as $$
+declare
+  a baton.agents;
+  before timestamptz := baton.clock() - baton.duration((keep ->> 'eventDays')::numeric * 86400000);
+  cut bigint;
+begin
+  more := false;
+  select * into a from baton.agents x where x.agent_uid = uid for update skip locked;
+  if not found then return; end if;
+  -- Numbers and instants rise together: the old ones are a run of rows at the beginning.
+  select max(e.seq) into cut from (select x.seq, x.at from baton.events x where x.agent_uid = uid order by x.seq limit most) e where e.at < before;
+  cut := greatest(coalesce(cut, 0), a.last_event_seq - (keep ->> 'eventsPerAgent')::bigint);
+  more := cut - a.first_event_seq + 1 > most;
+  cut := least(cut, a.first_event_seq + most - 1);
+  delete from baton.events e where e.agent_uid = uid and e.seq <= cut;
+  get diagnostics gone = row_count;
+  if cut >= a.first_event_seq then update baton.agents x set first_event_seq = cut + 1 where x.agent_uid = uid; end if;
+  more := more or gone >= most;
+end $$;
+
+-- A piece of the walk over all agents: `most` of them are looked at (two index entries each), and at most about as many rows go.
+create or replace function baton.prune_agents(env text, most integer, out events integer, out agents integer, out more boolean) language plpgsql set search_path = '' as $$
+declare
+  x record;
+  e record;
+  seen integer := 0;
+  place uuid := (select s.prune_cursor from baton.sweeps s where s.environment = env);
+  now_at timestamptz := baton.clock();
+begin
+  events := 0;
+  agents := 0;
+  more := false;
+  for x in
+    select w.*, baton.kept_for(t) as keep, (select v.at from baton.events v where v.agent_uid = w.agent_uid and v.seq >= w.first_event_seq order by v.seq limit 1) as oldest
+    from (select a.agent_uid, a.tenant_id, a.environment, a.first_event_seq, a.last_event_seq, a.active_run, a.queued, a.updated_at from baton.agents a
+      where a.agent_uid > coalesce(place, '00000000-0000-0000-0000-000000000000') order by a.agent_uid limit most) w
+    join baton.tenants t on t.id = w.tenant_id order by w.agent_uid
+  loop
+    seen := seen + 1;
+    if x.environment = env and x.active_run is null and x.queued = 0 and x.updated_at < now_at - baton.duration((x.keep ->> 'agentDays')::numeric * 86400000) then
+      agents := agents + baton.expire_agent(x.agent_uid, x.updated_at);
+    elsif x.environment = env and (x.oldest < now_at - baton.duration((x.keep ->> 'eventDays')::numeric * 86400000)
+      or x.last_event_seq - x.first_event_seq >= (x.keep ->> 'eventsPerAgent')::bigint) then
+      select * into e from baton.prune_events(x.agent_uid, x.keep, most);
+      events := events + coalesce(e.gone, 0);
+      more := e.more;
+    end if;
+    -- One that has more stays the next.
+    if not more then place := x.agent_uid; end if;
+    more := more or events >= most or agents * 10 >= most;
+    exit when more;
+  end loop;
+  if not more and seen < most then place := null; else more := true; end if;
+  insert into baton.sweeps as s (environment, last_at, prune_cursor) values (env, 'epoch', place)
+  on conflict (environment) do update set prune_cursor = excluded.prune_cursor;
+end $$;
+
+-- {environment, limit} -> {ok, more, and counts}. One batch of everything that has a time; the job calls it until nothing is left.
+create or replace function baton.prune(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  env text := p ->> 'environment';
+  most integer := least(coalesce((p ->> 'limit')::integer, 1000), 10000);
+  now_at timestamptz := baton.clock();
+  day_ago timestamptz := now_at - interval '24 hours';
+  long_ago timestamptz := now_at - baton.audit_time();
+  shortest integer := coalesce((select min((baton.kept_for(t) ->> 'deliveryDays')::integer) from baton.tenants t where t.environment = env), 7);
+  gone jsonb := '{}';
+  n integer;
+  walk record;
+begin
+  select * into walk from baton.prune_agents(env, most);
+  gone := jsonb_build_object('events', walk.events, 'agents', walk.agents);
+  -- By row address: the planner would rather read a whole table than look up a batch of keys in it. Nobody is waited for: who holds a row, or an
+  -- agent, comes with the next batch.
+  delete from baton.idempotency d where d.ctid = any (array(
+    select i.ctid from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
+    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false)
+    limit most for update of i skip locked));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('idempotency', n);
+  delete from baton.outbox d where d.ctid = any (array(
+    select o.ctid from baton.outbox o where o.environment = env and o.created_at < day_ago and o.sent_at < day_ago limit most for update skip locked));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('outbox', n);
+  delete from baton.webhook_deliveries w where w.ctid = any (array(
+    select d.ctid from baton.webhook_deliveries d join baton.tenants t on t.id = d.tenant_id
+    where d.environment = env and d.created_at < now_at - shortest * interval '1 day'
+      and coalesce(d.ended_at, d.created_at) < now_at - baton.duration((baton.kept_for(t) ->> 'deliveryDays')::numeric * 86400000)
+      and (d.ended_at is not null or d.next_at is null and d.state = 'pending') limit most for update of d skip locked));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('deliveries', n);
+  -- With their agent, or after 400 days.
+  delete from baton.approvals d where d.ctid = any (array(
+    select v.ctid from baton.approvals v where v.environment = env and v.created_at < long_ago and v.state <> 'pending' limit most for update skip locked));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('approvals', n, 'ledger', baton.prune_budgets(env, most), 'keys', baton.prune_keys(env, long_ago, most),
+    'audit', baton.prune_audit(env, most));
+  delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
+  -- Of runs that are gone: their ids never come back. Those of agents stay, for a name may be given again.
+  delete from baton.switches s where s.environment = env and s.scope like 'run:%' and not exists (select from baton.runs r where r.run_id = substr(s.scope, 5));
+  delete from baton.budgets b where b.environment = env and b.scope like 'run:run%' and not exists (select from baton.runs r where r.run_id = substr(b.scope, 5));
+  update baton.sweeps s set pruned_at = now_at where s.environment = env;
+  return (gone || jsonb_build_object('ok', true, 'more', walk.more or exists (select from jsonb_each(gone) e where e.value::integer >= most)))::json;
+end $$;
+
+-- Keys that have let nobody in for 400 days.
+create or replace function baton.prune_keys(env text, before timestamptz, most integer) returns integer language plpgsql set search_path = '' as $$
+declare
+  dead text[] := array(select k.id from baton.api_keys k where k.environment = env and coalesce(least(k.revoked_at, k.expires_at), k.revoked_at, k.expires_at) < before limit most);
+begin
+  update baton.api_keys k set rotated_from = null where k.rotated_from = any (dead);
+  delete from baton.api_keys k where k.id = any (dead);
+  return cardinality(dead);
+end $$;
+
+-- Idle for longer than its tenant keeps agents. 1 when it went; 0 when it was touched meanwhile, or somebody holds it.
+create or replace function baton.expire_agent(uid uuid, seen_at timestamptz) returns integer language plpgsql set search_path = '' as $$
+declare
+  a baton.agents;
+begin
+  select * into a from baton.agents x where x.agent_uid = uid and x.active_run is null and x.queued = 0 and x.updated_at = seen_at for update skip locked;
+  if not found then return 0; end if;
+  perform baton.remove_agent(a);
+  perform baton.write_audit(jsonb_build_object('tenant', a.tenant_id, 'environment', a.environment, 'action', 'agent.delete', 'decision', 'recorded', 'code', 'retention',
+    'agentUid', a.agent_uid, 'agentId', a.id));
+  return 1;
+end $$;
+
+-- Complete: rows of every table go with the agent (its row is locked); a late continuation finds nothing and ends. What stays are ids and amounts:
+-- the ledger, and audit entries without their free text.
+create or replace function baton.remove_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$
+begin
+  delete from baton.idempotency i where i.agent_uid = a.agent_uid;
+  -- In the order of everybody who locks several of them.
+  perform from baton.webhook_deliveries d where d.id = any (array(
+    select x.id from baton.webhook_deliveries x where x.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid)
+    union all select x.id from baton.webhook_deliveries x where x.agent_uid = a.agent_uid and x.run_id is null)) order by d.id for update;
+  delete from baton.webhook_deliveries d where d.run_id in (select r.run_id from baton.runs r where r.agent_uid = a.agent_uid);
+  delete from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.run_id is null;
+  delete from baton.outbox o where o.agent_uid = a.agent_uid;
+  perform baton.book_agent(a);
+  delete from baton.agents x where x.agent_uid = a.agent_uid;
+  update baton.audit e set reason = null, data = null where e.tenant_id = a.tenant_id and e.agent_id = a.id and (e.agent_uid = a.agent_uid or e.agent_uid is null)
+    and (e.reason is not null or e.data is not null);
+end $$;
+
+-- {scope: user:ID | tenant, confirm} One piece of a deletion, about 2 seconds of it: call again while `more`. `agentUids` have to be halted.
+create or replace function baton.erase(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  until timestamptz := clock_timestamp() + interval '2 seconds';
+  whole boolean := p ->> 'scope' = 'tenant';
+  of_tenant text := p ->> 'tenant';
+  env text := p ->> 'environment';
+  a baton.agents;
+  uids uuid[] := '{}';
+  uid uuid;
+begin
+  if whole and p ->> 'confirm' is distinct from of_tenant then return baton.refuse('conflict', jsonb_build_object('reason', 'confirm', 'confirm', of_tenant)); end if;
+  if whole then
+    update baton.tenants t set erasing = true where t.id = of_tenant and t.environment = env;
+    if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', of_tenant)); end if;
+    insert into baton.switches (environment, tenant_id, scope, mode, reason, actor) values (env, of_tenant, 'tenant', 'kill', 'The tenant is being deleted.', p ->> 'caller')
+    on conflict (environment, tenant_id, scope) do update set mode = 'kill', reason = excluded.reason;
+  end if;
+  for uid in select x.agent_uid from baton.agents x where x.tenant_id = of_tenant and x.environment = env and (whole or x.owner_id = substr(p ->> 'scope', 6)::uuid)
+    order by x.agent_uid limit 500
+  loop
+    select * into a from baton.agents x where x.agent_uid = uid for update;
+    continue when not found;
+    perform baton.remove_agent(a);
+    uids := uids || uid;
+    -- Counters of budgets may have been touched, and those come after all agents.
+    exit when a.active_run is not null or clock_timestamp() > until;
+  end loop;
+  if cardinality(uids) > 0 then return json_build_object('ok', true, 'more', true, 'agents', cardinality(uids), 'agentUids', to_json(uids)); end if;
+  if whole then return baton.erase_tenant(p, until); end if;
+  -- Kill switches of a user stay: deleting somebody does not let them in again.
+  delete from baton.limits l where l.tenant_id = of_tenant and l.scope = p ->> 'scope';
+  delete from baton.budgets b where b.tenant_id = of_tenant and b.environment = env and b.scope = p ->> 'scope';
+  perform baton.audit_request(p, jsonb_build_object('action', 'user.delete', 'decision', 'allowed', 'scope', p -> 'scope'));
+  return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
+end $$;
+
+-- The rest of a tenant without agents. Its ledger and its audit stay, ids and amounts only, until their time is over.
+create or replace function baton.erase_tenant(p jsonb, until timestamptz) returns json language plpgsql set search_path = '' as $$
+declare
+  of_tenant text := p ->> 'tenant';
+  n integer;
+begin
+  loop
+    update baton.audit e set reason = null, data = null where e.ctid = any (array(select x.ctid from baton.audit x where x.tenant_id = of_tenant
+      and x.environment = p ->> 'environment' and (x.reason is not null or x.data is not null) limit 5000));
+    get diagnostics n = row_count;
+    exit when n < 5000;
+    if clock_timestamp() > until then return json_build_object('ok', true, 'more', true, 'agents', 0, 'agentUids', '[]'::json); end if;
+  end loop;
+  delete from baton.webhook_deliveries d where d.tenant_id = of_tenant;
+  delete from baton.outbox o where o.tenant_id = of_tenant;
+  delete from baton.idempotency i where i.tenant_id = of_tenant;
+  delete from baton.budget_counters c where c.tenant_id = of_tenant;
+  delete from baton.budgets b where b.tenant_id = of_tenant;
+  delete from baton.switches s where s.tenant_id = of_tenant;
+  delete from baton.switch_work s where s.tenant_id = of_tenant;
+  update baton.api_keys k set rotated_from = null where k.tenant_id = of_tenant;
+  delete from baton.api_keys k where k.tenant_id = of_tenant;
+  delete from baton.tenants t where t.id = of_tenant;
+  perform baton.audit_request(p, jsonb_build_object('action', 'tenant.delete', 'decision', 'allowed', 'scope', 'tenant'));
+  return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
+end $$;

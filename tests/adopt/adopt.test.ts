@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { get } from 'node:http'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { files, root } from '#tests/project/sources'
+import { script, startWorld, type World } from '#tests/world'
+
+/*
+ * docs/adopt.md, done: Baton inside another Next.js app, in a folder that was empty. The folder stands in .baton, so that packages are those that are
+ * installed here; a test that installs them anew would need a registry.
+ */
+const run = promisify(execFile)
+const host = join(root, '.baton', `adopt-${randomBytes(4).toString('hex')}`)
+const write = async (path: string, text: string): Promise<void> => {
+  await mkdir(dirname(join(host, path)), { recursive: true })
+  await writeFile(join(host, path), text)
+}
+const adopt = (...parameters: string[]) =>
+  run(process.execPath, [join(host, 'baton', 'scripts', 'adopt.ts'), ...parameters], { timeout: 30_000 })
+
+/** What the app itself answers: not by fetch, whose answers are held against Baton's own document. */
+const theirs = (url: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    get(url, (answer) => {
+      let text = ''
+      answer.setEncoding('utf8').on('data', (part: string) => (text += part))
+      answer.on('end', () => resolve(text))
+    }).on('error', reject)
+  })
+
+let world: World | undefined
+beforeAll(async () => {
+  // An app that somebody has.
+  await write(
+    'package.json',
+    JSON.stringify({
+      name: 'theirs',
+      private: true,
+      type: 'module',
+      dependencies: { next: '16.4.6', react: '19.3.1', 'react-dom': '19.3.1' },
+    }),
+  )
+  await write('app/layout.tsx', 'export default function Layout({ children }) { return <html><body>{children}</body></html> }\n')
+  await write('app/page.tsx', 'export default function Page() { return <p>their page</p> }\n')
+  await write('app/api/orders/route.ts', `export const GET = () => Response.json({ orders: [7] })\n`)
+  await write(
+    'next.config.ts',
+    `export default { turbopack: { root: ${JSON.stringify(root)} }, typescript: { ignoreBuildErrors: true } }\n`,
+  )
+  // Baton as a folder of it.
+  for (const path of files().filter(
+    (file) => /^(app|inngest|lib|local|scripts|supabase)\/|^(package|tsconfig)\.json$/.test(file) && !/\.test\.tsx?$/.test(file),
+  ))
+    await cp(join(root, path), join(host, 'baton', path), { recursive: true })
+}, 60_000)
+afterAll(async () => {
+  await world?.close()
+  await rm(host, { recursive: true, force: true })
+})
+
+test('an address that the app has already is not taken: nothing is written', async () => {
+  await write('app/api/agents/route.ts', 'export const GET = () => Response.json([])\n')
+  await expect(adopt()).rejects.toMatchObject({ stderr: expect.stringMatching(/nothing was written[\s\S]*app\/api\/agents\/route\.ts/) })
+  expect(await readFile(join(host, 'app/api/agents/route.ts'), 'utf8')).toContain('Response.json([])')
+  await expect(readFile(join(host, 'app/api/runs/route.ts'))).rejects.toThrow('ENOENT')
+  await rm(join(host, 'app/api/agents/route.ts'))
+})
+
+test('its addresses and dependencies come into the app, and again changes nothing', async () => {
+  expect((await adopt('--dry-run')).stdout).toContain('would write app/api/agents/route.ts')
+  await expect(readFile(join(host, 'app/api/runs/route.ts'))).rejects.toThrow('ENOENT')
+  expect((await adopt()).stdout).toContain('written package.json')
+  const stub = await readFile(join(host, 'app/api/agents/[id]/messages/route.ts'), 'utf8')
+  expect(stub).toMatch(
+    /^\/\/ Written by.*\nexport const maxDuration = 60\nexport \{ GET, POST,.* \} from '\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/baton\/app\/api\/agents\/\[id\]\/messages\/route'\n$/,
+  )
+  const manifest = JSON.parse(await readFile(join(host, 'package.json'), 'utf8')) as { name: string; dependencies: Record<string, string> }
+  expect(manifest).toMatchObject({ name: 'theirs', dependencies: { next: '16.4.6', inngest: expect.any(String), zod: expect.any(String) } })
+  expect((await adopt()).stdout).not.toContain('package.json')
+  expect(await readFile(join(host, 'app/api/orders/route.ts'), 'utf8')).toContain('orders')
+})
+
+test('the app is built with Baton in it, and both answer', async () => {
+  const next = join(root, 'node_modules', 'next', 'dist', 'bin', 'next')
+  await run(process.execPath, [next, 'build'], {
+    cwd: host,
+    timeout: 280_000,
+    env: { ...process.env, NODE_ENV: 'production', NEXT_TELEMETRY_DISABLED: '1' },
+  })
+  world = await startWorld({ serverCommand: [process.execPath, next, 'start', host, '-H', '127.0.0.1'] })
+  expect(await theirs(`${world.base()}/api/orders`)).toBe('{"orders":[7]}')
+  expect(await theirs(world.base())).toContain('their page')
+  expect(await world.send('adopted', script({ text: 'hello from inside' }), { prefer: 'wait=25' })).toMatchObject({
+    status: 200,
+    body: { status: 'done', output: 'hello from inside' },
+  })
+  const background = await world.send('adopted', script({ text: 'and in the background' }), { prefer: 'respond-async' })
+  expect(await world.ended(String(background.body['runId']))).toMatchObject({ state: 'completed', output: 'and in the background' })
+}, 300_000)

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { answered, authority, commit, completed, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { codes, findings, repaired, worked } from '#tests/repair/kit'
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const fsck = async (repair = false) => {
+  const all: Awaited<ReturnType<typeof kit.store.fsck>>[] = []
+  let after: string | null = null
+  do {
+    const page = await kit.store.fsck({ environment: 'test', after, repair })
+    all.push(page)
+    after = page.next
+  } while (after !== null)
+  return {
+    data: all.flatMap(({ data }) => data),
+    budgets: all.flatMap(({ budgets }) => budgets),
+    checked: all.reduce((sum, page) => sum + page.checked, 0),
+  }
+}
+
+test('run_money_differs and reservation_open: the ledger is right, and money of an ended run is booked', async () => {
+  const { agent, runId, secondRun } = await worked(kit, 'money')
+  await kit.sql('update baton.runs set cost_micros = cost_micros + 7, reserved_micros = 9 where run_id = $1', [runId])
+  await kit.sql(
+    `insert into baton.reservations (id, tenant_id, environment, agent_uid, agent_id, run_id, step, attempt, epoch, micros)
+      select $2, 'one', 'test', agent_uid, 'money', run_id, 1, 0, 1, 11 from baton.runs where run_id = $1`,
+    [secondRun, ids.make('res')],
+  )
+  const found = await findings(kit, agent)
+  expect(codes(found)).toEqual(['reservation_open', 'run_money_differs'])
+  expect(found).toContainEqual({ code: 'reservation_open', runId: secondRun, details: { micros: 11 } })
+  await repaired(kit, agent)
+  expect(
+    await kit.sql(
+      'select cost_micros::integer as cost, reserved_micros::integer as reserved from baton.runs where run_id = any($1) order by 1',
+      [[runId, secondRun]],
+    ),
+  ).toEqual([
+    { cost: 1_000, reserved: 0 },
+    { cost: 1_011, reserved: 0 },
+  ])
+})
+
+test('budget_drift: counters are counted again from the ledger, also one that the ledger knows nothing of', async () => {
+  await worked(kit, 'counted')
+  // The test above has planted an entry that no counter was told of.
+  expect(codes((await fsck(true)).budgets)).toEqual(['budget_drift'])
+  expect((await fsck()).budgets).toEqual([])
+  const before = await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_counters order by key`)
+  expect(before.length).toBeGreaterThan(0)
+  await kit.sql('update baton.budget_counters set spent_micros = spent_micros + 5000, reserved_micros = 77')
+  const drift = (await fsck()).budgets
+  expect(drift).toMatchObject([
+    { code: 'budget_drift', details: { scope: 'tenant', period: 'day', reservedMicros: 77, shouldBeReserved: 0 } },
+  ])
+  await fsck(true)
+  expect((await fsck()).budgets).toEqual([])
+  expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_counters order by key`)).toEqual(before)
+  const key = await kit.sql<{ key: string }>(`select baton.counter_key('test', 'one', 'user:x', 'day') as key`)
+  await kit.sql(
+    `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5)`,
+    [key[0]?.key],
+  )
+  expect((await fsck()).budgets).toMatchObject([{ details: { scope: 'user:x' } }])
+  await fsck(true)
+  expect((await fsck()).budgets).toEqual([])
+  expect(await kit.sql(`select code from baton.audit where action = 'budget.repair'`)).toHaveLength(3)
+})
+
+test('fsck walks all agents of its environment, repairs what is free and leaves what is at work', async () => {
+  for (let n = 0; n < 30; n++) {
+    const held = await hold(kit, `many-${n}`)
+    await commit(kit, held, answered(), completed)
+  }
+  const busy = await hold(kit, 'many-busy')
+  await kit.sql(`update baton.agents set queued = 3 where id in ('many-3', 'many-busy')`)
+  const other = await kit.store.fsck({ environment: 'elsewhere', after: null, repair: true })
+  expect(other).toMatchObject({ checked: 0, data: [], next: null })
+  const looked = await fsck()
+  expect(looked.checked).toBeGreaterThan(30)
+  expect(looked.data.map(({ agentId }) => agentId).toSorted()).toEqual(['many-3', 'many-busy'])
+  const mended = await fsck(true)
+  expect(mended.data.find(({ agentId }) => agentId === 'many-3')).toMatchObject({ left: [], repaired: [{ code: 'counter_differs' }] })
+  expect(mended.data.find(({ agentId }) => agentId === 'many-busy')).toMatchObject({ busy: true })
+  await kit.sql(`update baton.agents set queued = 0 where id = 'many-busy'`)
+  await commit(kit, busy, answered(), completed)
+  expect((await fsck()).data).toEqual([])
+  expect(ok(await kit.store.consistency(authority, 'many-3')).findings).toEqual([])
+})

@@ -1,0 +1,180 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Pruned } from '#lib/core/operations'
+import { retain } from '#lib/jobs/retention'
+import { testServices } from '#lib/http/services.fixture'
+import { answered, authority, commit, completed, hold, ids, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
+
+const day = 24 * 3_600_000
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const count = async (table: string, where = 'true'): Promise<number> =>
+  (await kit.sql<{ n: number }>(`select count(*)::integer as n from baton.${table} where ${where}`))[0]?.n ?? 0
+
+async function turn(agent: string): Promise<string> {
+  const over = {
+    idempotency: { key: ids.uuid(), hash: 'h' },
+    run: { ...openRequest(agent).run, webhook: { url: 'https://example.com/hook', secret: null } },
+  }
+  const held = await hold(kit, agent, over)
+  await commit(kit, held, answered(), completed)
+  return held.agentUid
+}
+
+async function prunedAll(limit = 1_000): Promise<Pruned[]> {
+  const batches: Pruned[] = []
+  do batches.push(await kit.store.prune({ environment: 'test', limit }))
+  while (batches.at(-1)?.more === true && batches.length < 500)
+  return batches
+}
+
+test('after any number of runs each table is bounded: more than a year of turns', async () => {
+  const sizes: Record<string, number>[] = []
+  for (let month = 0; month < 20; month++) {
+    for (let n = 0; n < 3; n++) await turn('busy')
+    await kit.sql('update baton.outbox set sent_at = baton.clock() where sent_at is null')
+    await kit.sql(
+      `update baton.webhook_deliveries set state = 'delivered', next_at = null, ended_at = baton.clock() where state = 'pending'`,
+    )
+    await kit.advance(30 * day)
+    await prunedAll()
+    if (month < 16) continue
+    sizes.push({
+      events: await count('events'),
+      idempotency: await count('idempotency'),
+      outbox: await count('outbox'),
+      deliveries: await count('webhook_deliveries'),
+      approvals: await count('approvals'),
+      audit: await count('audit'),
+      ledger: await count('reservations'),
+      counters: await count('budget_counters'),
+    })
+  }
+  // 400 days hold 13 times 30 days, with 3 turns each.
+  for (const size of sizes) {
+    expect(size).toMatchObject({ events: 0, idempotency: 0, outbox: 0, deliveries: 0 })
+    expect(size['ledger']).toBeLessThanOrEqual(14 * 3)
+    expect(size['audit']).toBeLessThanOrEqual(14 * 12)
+    expect(size['counters']).toBeLessThanOrEqual(14 * 2)
+  }
+  expect(new Set(sizes.map((size) => JSON.stringify(size))).size).toBeLessThanOrEqual(3)
+})
+
+test('a tenant keeps events and deliveries for another time; other tenants keep theirs', async () => {
+  await kit.sql(`insert into baton.tenants (id, environment) values ('two', 'test')`)
+  const two = { ...authority, credential: { operator: { tenant: 'two', name: 'tester' } } }
+  expect(ok(await kit.store.setRetention(two, { eventDays: 30, eventsPerAgent: 100, deliveryDays: 2 }))).toMatchObject({
+    retention: { eventDays: 30, eventsPerAgent: 100, deliveryDays: 2, agentDays: null },
+  })
+  const mine = await turn('kept')
+  const held = ok(await kit.store.open(openRequest('theirs', two)))
+  const theirs = held.agentUid
+  await kit.sql(
+    `insert into baton.events (agent_uid, seq, tenant_id, channel, type, data) select $1, g, 'two', 'monitor', 'custom', '{}' from generate_series(3, 250) g`,
+    [theirs],
+  )
+  await kit.sql('update baton.agents set last_event_seq = 250 where agent_uid = $1', [theirs])
+  await kit.sql(`update baton.webhook_deliveries set state = 'delivered', next_at = null, ended_at = baton.clock()`)
+  await kit.sql(
+    `insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, url, type, payload, state, ended_at) values ('dlv_two', 'e', 'two', 'test', 'u', 't', '{}', 'delivered', baton.clock())`,
+  )
+  await prunedAll()
+  expect(await count('events', `agent_uid = '${theirs}'`)).toBe(100)
+  await kit.advance(3 * day)
+  await prunedAll()
+  expect(await count('webhook_deliveries', `tenant_id = 'two'`)).toBe(0)
+  expect(await count('webhook_deliveries', `agent_uid = '${mine}'`)).toBe(1)
+  await kit.advance(5 * day)
+  await prunedAll()
+  expect(await count('events', `agent_uid = '${mine}'`)).toBe(0)
+  expect(await count('events', `agent_uid = '${theirs}'`)).toBe(100)
+  expect(await count('webhook_deliveries', `agent_uid = '${mine}'`)).toBe(0)
+  expect(ok(await kit.store.getRetention(two)).set).toEqual({ eventDays: 30, eventsPerAgent: 100, deliveryDays: 2 })
+  expect(ok(await kit.store.setRetention(two, {}))).toMatchObject({ retention: { eventDays: 7 }, set: {} })
+  expect(await count('audit', `action = 'retention.set' and tenant_id = 'two'`)).toBe(2)
+})
+
+test('idle agents go by age only where a tenant says so, and no agent at work', async () => {
+  await turn('idle')
+  const held = await hold(kit, 'working')
+  await kit.advance(100 * day)
+  await prunedAll()
+  expect(await count('agents', `id in ('idle', 'working')`)).toBe(2)
+  ok(await kit.store.setRetention(authority, { agentDays: 90 }))
+  await turn('fresh')
+  expect((await prunedAll()).reduce((sum, { agents }) => sum + agents, 0)).toBeGreaterThan(0)
+  expect(await count('agents', `id = 'idle'`)).toBe(0)
+  expect(await count('agents', `id in ('working', 'fresh')`)).toBe(2)
+  expect(await kit.sql(`select actor, code from baton.audit where action = 'agent.delete' and agent_id = 'idle'`)).toEqual([
+    { actor: 'system', code: 'retention' },
+  ])
+  ok(await kit.store.setRetention(authority, {}))
+  await commit(kit, held, answered(), completed).catch(() => undefined)
+})
+
+test('each batch is bounded and the walk goes on where it stopped: small batches delete what a large one would', async () => {
+  for (let n = 0; n < 25; n++) await turn(`walk-${n}`)
+  await kit.advance(8 * day)
+  const before = await count('events')
+  const batches = await prunedAll(10)
+  expect(await count('events')).toBe(0)
+  expect(before).toBeGreaterThan(70)
+  expect(batches.length).toBeGreaterThanOrEqual(5)
+  for (const { events } of batches) expect(events).toBeLessThan(30)
+  const uid = await turn('long')
+  await kit.sql(
+    `insert into baton.events (agent_uid, seq, tenant_id, channel, type, data) select $1, g, 'one', 'monitor', 'custom', '{}' from generate_series((select last_event_seq + 1 from baton.agents where agent_uid = $1), 12000) g`,
+    [uid],
+  )
+  await kit.sql('update baton.agents set last_event_seq = 12000 where agent_uid = $1', [uid])
+  for (const { events } of await prunedAll(500)) expect(events).toBeLessThanOrEqual(1_000)
+  expect(await kit.sql('select first_event_seq::integer as first from baton.agents where agent_uid = $1', [uid])).toEqual([
+    { first: 2_001 },
+  ])
+  expect(await count('events', `agent_uid = '${uid}'`)).toBe(10_000)
+  expect(ok(await kit.store.consistency(authority, 'long')).findings).toEqual([])
+})
+
+test('an agent that somebody holds is left for the next round, and nobody waits', async () => {
+  const uid = await turn('locked')
+  await kit.advance(8 * day)
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  await client.query('begin')
+  await client.query('select 1 from baton.agents where agent_uid = $1 for update', [uid])
+  await prunedAll()
+  expect(await count('events', `agent_uid = '${uid}'`)).toBeGreaterThan(0)
+  await client.query('commit')
+  await client.end()
+  await prunedAll()
+  expect(await count('events', `agent_uid = '${uid}'`)).toBe(0)
+})
+
+test('keys that have been dead for 400 days go, and the job adds up its batches', async () => {
+  for (const [id, revoked] of [
+    ['key_a', true],
+    ['key_b', false],
+  ] as const)
+    await kit.sql(
+      `insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by, revoked_at, rotated_from)
+        values ($1, 'one', 'test', encode(sha256($3::bytea), 'hex'), 'bt', 'x', '{agents:read}', 'x', case when $2::boolean then baton.clock() end, case when not $2 then 'key_a' end)`,
+      [id, revoked, id],
+    )
+  await kit.advance(401 * day)
+  const lines: unknown[] = []
+  const log = {
+    info: (message: string, fields?: object) => void lines.push([message, fields]),
+    warn: () => undefined,
+    error: () => undefined,
+  }
+  const clock = { now: () => 0, monotonic: () => performance.now(), sleep: () => Promise.resolve(), random: () => 0 }
+  const total = await retain({ config: testServices({ environment: 'test' }).config, store: kit.store, clock, log })
+  expect(total).toMatchObject({ more: false, keys: 1 })
+  expect(total.batches).toBeGreaterThan(0)
+  expect(lines).toMatchObject([['pruned', { keys: 1 }]])
+  expect(await kit.sql('select id, rotated_from from baton.api_keys')).toEqual([{ id: 'key_b', rotated_from: null }])
+})

@@ -1,0 +1,45 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findingTable } from '#lib/core/consistency'
+import { startStore, type StoreKit } from '#tests/store/kit'
+
+const runbook = readFileSync('docs/runbook.md', 'utf8')
+const statements = [...runbook.matchAll(/^```sql\n([\s\S]*?)^```$/gm)].map(([, sql = '']) => sql)
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+  await kit.sql(`insert into baton.tenants (id, environment) values ('ten_default', 'production')`)
+})
+afterAll(() => kit.close())
+
+describe('the runbook', () => {
+  test('has statements', () => expect(statements.length).toBeGreaterThan(10))
+
+  test.each(statements.map((sql) => [sql.split('\n')[0] ?? '', sql]))('%s', async (_first, sql) => {
+    await kit.sql(sql)
+  })
+
+  test('every call that it names is served', async () => {
+    const served = new Set<string>()
+    for (const file of readdirSync('lib/api').filter((name) => name.endsWith('.ts') && !/\.(test|fixture)\.ts$/.test(name))) {
+      const module = (await import(`../../lib/api/${file.slice(0, -3)}.ts`)) as Record<string, unknown>
+      for (const value of Object.values(module))
+        if (typeof value === 'object' && value !== null && 'path' in value && 'method' in value)
+          served.add(`${String(value.method)} ${String(value.path)}`)
+    }
+    const named = [...runbook.matchAll(/\b(GET|POST|PUT|PATCH|DELETE) (\/api\/[a-zA-Z{}/-]+)/g)].map(
+      ([, method, path]) => `${method} ${path}`,
+    )
+    expect(named.length).toBeGreaterThan(30)
+    expect([...new Set(named)].filter((name) => !served.has(name))).toEqual([])
+  })
+})
+
+test('every code that the database finds is explained, and every code that is explained is found', () => {
+  const sql = readFileSync('supabase/migrations/0028_consistency.sql', 'utf8')
+  const found = [...sql.matchAll(/baton\.finding\((?:case when [a-z.]+ then )?'([a-z_]+)'(?: else '([a-z_]+)')?/g)].flatMap(
+    ([, one, other]) => (other === undefined ? [one] : [one, other]),
+  )
+  expect(new Set(found)).toEqual(new Set(Object.keys(findingTable)))
+})
