@@ -43,7 +43,7 @@ const table: Record<string, Row> = {
   'POST /api/agent/{id}': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
   'POST /api/chat': {
     right: 'agents:run',
-    body: { id: 'x', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }], template: 'scripted' },
+    body: { id: 'x', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }], template: 'nowhere' },
   },
   'GET /api/chat/{id}': { right: 'agents:read' },
   'GET /api/chat/{id}/stream': { right: 'agents:read' },
@@ -138,6 +138,8 @@ describe.each(Object.entries(table))('%s', (name, { right, body, query = '', use
     const reply = await world.http(
       method,
       path
+        // Of a run that does not exist: a stream is no JSON.
+        .replace('/chat/{id}/stream', '/chat/run_0/stream')
         .replace('{id}/result', '{id}/result?token=none')
         .replace('users/{id}', `users/${user}`)
         .replace('{scope}', 'agent:nobody')
