@@ -110,7 +110,10 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
         : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } }
     const response = await fetch(base(server) + path, { method, headers, ...json, signal: AbortSignal.timeout(60_000) })
     const text = await response.text()
-    return { status: response.status, headers: response.headers, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false
+    // Streams and metrics are text.
+    const shown = isJson ? (JSON.parse(text) as Record<string, unknown>) : text === '' ? {} : { text }
+    return { status: response.status, headers: response.headers, body: shown }
   }
   const data = async <Row>(path: string, headers?: Record<string, string>): Promise<Row[]> => {
     const reply = await http('GET', path, undefined, headers)

@@ -66,6 +66,7 @@ export const metricTable = {
   baton_webhook_endpoints: gauge('Webhook endpoints', 'state'),
   baton_audit_failures_total: counter('Audit entries that could not be written'),
 
+  baton_pruned_rows_total: counter('Rows that retention has deleted', 'kind'),
   baton_table_bytes: gauge('Bytes of a table with its indexes', 'table'),
   baton_table_rows: gauge('Rows of a table, as Postgres estimates them', 'table'),
   baton_table_operations_total: counter('Rows written and read, since the statistics of Postgres began', 'table', 'operation'),

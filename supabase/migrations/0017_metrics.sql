@@ -34,21 +34,31 @@ begin
   insert into baton.metric_deltas (environment, counts) values (env, counts);
 end $$;
 
--- One value of a histogram of durations. The bounds are those of lib/core/metrics.ts.
+-- One value of a histogram of durations: it is put into its bucket when it is folded, not in the transaction that it tells of.
 create or replace function baton.observed(name text, labels jsonb, duration interval) returns jsonb language plpgsql immutable set search_path = '' as $$
-declare
-  seconds double precision := greatest(0, extract(epoch from duration));
-  bounds text[] := array['0.1', '0.5', '1', '2', '5', '10', '30', '60', '300'];
-  bound text := '+Inf';
-  b text;
 begin
-  if duration is null then return '[]'; end if;
-  foreach b in array bounds loop
-    if seconds <= b::double precision then bound := b; exit; end if;
-  end loop;
-  return jsonb_build_array(jsonb_build_array(name, labels, bound, 1), jsonb_build_array(name, labels, 'sum', seconds),
-    jsonb_build_array(name, labels, 'min', seconds), jsonb_build_array(name, labels, 'max', seconds));
+  return case when duration is null then '[]' else jsonb_build_array(jsonb_build_array(name, labels, '=', greatest(0, extract(epoch from duration)))) end;
 end $$;
+
+-- The bucket of a duration. The bounds are those of lib/core/metrics.ts.
+create or replace function baton.bound_of(seconds double precision) returns text language plpgsql immutable set search_path = '' as $$
+declare
+  bounds text[] := array['0.1', '0.5', '1', '2', '5', '10', '30', '60', '300'];
+  bound text;
+begin
+  foreach bound in array bounds loop
+    if seconds <= bound::double precision then return bound; end if;
+  end loop;
+  return '+Inf';
+end $$;
+
+-- What counts come to: a raw duration (=) is one value in its bucket, and part of sum, min and max.
+create or replace function baton.samples_of(counts jsonb) returns table (name text, labels jsonb, part text, value double precision) language sql immutable set search_path = '' as $$
+  select e ->> 0, e -> 1, x.part, x.value from jsonb_array_elements(counts) e cross join lateral (
+    select e ->> 2 as part, (e ->> 3)::double precision as value where e ->> 2 <> '='
+    union all select baton.bound_of((e ->> 3)::double precision), 1 where e ->> 2 = '='
+    union all select k.part, (e ->> 3)::double precision from (values ('sum'), ('min'), ('max')) k(part) where e ->> 2 = '=') x
+$$;
 
 -- Calls whose results enter the history: each once, whoever has answered it. Names that only a model has said are no labels.
 create or replace function baton.call_counts(calls baton.tool_calls[]) returns jsonb language plpgsql immutable set search_path = '' as $$
@@ -142,7 +152,7 @@ begin
     delete from baton.metric_deltas d where d.id = any (array(select x.id from baton.metric_deltas x where x.environment = env and x.at < now_at - interval '1 minute' order by x.id limit most))
     returning d.counts
   ), entries as (
-    select e ->> 0 as name, e -> 1 as labels, e ->> 2 as part, (e ->> 3)::double precision as value from gone cross join lateral jsonb_array_elements(gone.counts) e
+    select e.name, e.labels, e.part, e.value from gone cross join lateral baton.samples_of(gone.counts) e
   ), summed as (
     select e.name, e.labels, e.part, case e.part when 'min' then min(e.value) when 'max' then max(e.value) else sum(e.value) end as value from entries e group by 1, 2, 3
   ), kept as (

@@ -142,7 +142,7 @@ begin
   with entries as (
     select t.name, t.labels, t.part, t.value from baton.metric_totals t where t.environment = env
     union all
-    select e ->> 0, e -> 1, e ->> 2, (e ->> 3)::double precision from baton.metric_deltas d cross join lateral jsonb_array_elements(d.counts) e where d.environment = env
+    select e.name, e.labels, e.part, e.value from baton.metric_deltas d cross join lateral baton.samples_of(d.counts) e where d.environment = env
   ), summed as (
     select e.name, e.labels, e.part, case e.part when 'min' then min(e.value) when 'max' then max(e.value) else sum(e.value) end as value from entries e group by 1, 2, 3
   ) select jsonb_agg(jsonb_build_array(s.name, s.labels, s.part, s.value)) into counted from summed s;
