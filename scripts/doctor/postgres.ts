@@ -56,7 +56,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
 async function unreachable(store: Store, config: Config, error: unknown): Promise<Finding> {
   const says = lineOf(error)
   if (/PGRST202|42883|Could not find the function/.test(says)) {
-    const older = await store.health({ environment: config.environment, ownTenant: config.tenantId, keyHash: null }).then(
+    const older = await store.hasKeys(config.environment).then(
       () => true,
       () => false,
     )

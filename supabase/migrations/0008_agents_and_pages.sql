@@ -60,7 +60,7 @@ begin
   return json_build_object('ok', true, 'agent', baton.agent_json(a));
 end $$;
 
--- At once and complete, see remove_agent (0018).
+-- At once and complete, see remove_agent (0020).
 create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   a baton.agents;

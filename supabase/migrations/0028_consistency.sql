@@ -208,17 +208,18 @@ begin
       f := jsonb_build_object('findings', f);
     end if;
     if f <> '[]' then data := data || jsonb_build_array(f - 'outbox' || jsonb_build_object('agentId', a.id, 'agentUid', place, 'tenant', a.tenant_id)); end if;
-    exit when clock_timestamp() > until;
+    -- One repair a transaction: it may touch counters, and those come after all agents (docs/decisions/0016).
+    exit when clock_timestamp() > until or f ? 'repaired';
   end loop;
-  -- In a call of their own: repairs may have touched counters, and the ledger is locked before them.
-  if seen < 500 and clock_timestamp() <= until and rows = '[]' and not (mend and data @? '$[*].repaired') then
+  -- In a call of their own after the last repair, for the ledger is locked before counters.
+  if seen < 500 and clock_timestamp() <= until and not data @? '$[*].repaired' then
     place := null;
     for x in select t.id from baton.tenants t where t.environment = env and t.id = coalesce(p ->> 'tenant', t.id) union all select '' where p ->> 'tenant' is null loop
       f := baton.budget_findings(env, x.id);
       continue when f = '[]';
       budgets := budgets || f;
       if mend then
-        lock table baton.reservations in share mode;
+        lock table baton.reservations in share row exclusive mode;
         -- Where the ledger has nothing, nothing would be written.
         update baton.budget_counters c set spent_micros = case when c.period = 'lifetime' then c.spent_micros else 0 end, reserved_micros = 0, reserved_tokens = 0
         from jsonb_array_elements(f) d where c.key = baton.counter_key(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period');

@@ -116,9 +116,9 @@ describe('the types of the client are those of the server', () => {
       killed: true,
       held: true,
       window_moved: true,
+      repaired: true,
       budget: true,
       custom: true,
-      repaired: true,
     }
     expect(documented.toSorted()).toEqual(Object.keys(known).toSorted())
   })

@@ -139,10 +139,10 @@ test('a migration that is missing, and all of them: both are named', async () =>
   await dropDatabase(databaseUrlFor(String(environment['DATABASE_URL']), 'postgres'), 'doctor_empty')
   expect(none.fails).toMatchObject([expect.stringMatching(/postgres .*\d+ migrations are to apply.*npm run migrate/)])
   await world.sql('alter function public.baton_doctor(jsonb) rename to doctor_away')
-  await world.sql('alter function public.baton_health(jsonb) rename to health_away')
+  await world.sql('alter function public.baton_has_keys(jsonb) rename to keys_away')
   const gone = await doctor()
   await world.sql('alter function public.doctor_away(jsonb) rename to baton_doctor')
-  await world.sql('alter function public.health_away(jsonb) rename to baton_health')
+  await world.sql('alter function public.keys_away(jsonb) rename to baton_has_keys')
   expect(gone.fails.join('\n')).toMatch(/postgres .*no functions of Baton.*npm run migrate/)
 })
 

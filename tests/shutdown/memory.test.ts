@@ -23,7 +23,7 @@ function memoryOf(pid: number): { peak: number; own: number; files: number } | n
 test('50 agents at a time, with streams and 20 KB answers, in 192 MB of heap: none is lost and the process lives', async () => {
   const pid = world.stack.info.pids.servers[0] ?? 0
   const text = 'a line of an answer that is not short '.repeat(500)
-  const turn = script({ tools: [{ name: 'echo', input: { value: text } }], delayMs: 100 }, { text, chunks: 20, chunkDelayMs: 20 } as never)
+  const turn = script({ tools: [{ name: 'echo', input: { value: text } }], delayMs: 100 }, { text, chunks: 20, chunkDelayMs: 20 })
   const agents = Array.from({ length: 50 }, (_, n) => `memory-${n}`)
   for (let round = 0; round < 3; round++) {
     const replies = await Promise.all(

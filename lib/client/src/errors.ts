@@ -96,6 +96,7 @@ const endStatus: Readonly<Record<string, number>> = {
   cancelled: 409,
   expired: 410,
   killed: 423,
+  corrupted_data: 500,
   internal_error: 500,
   hook_failed: 500,
   step_crashed: 500,
