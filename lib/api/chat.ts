@@ -65,7 +65,7 @@ async function submit(context: ChatContext, id: string, message: SendContext['bo
   }
   const { opened, slice, headers } = await begin(
     { ...context, params: { id }, body },
-    { executes: true, streams: true, ...(kind === undefined ? {} : { kind }) },
+    { executes: true, streams: true, agentInBody: true, ...(kind === undefined ? {} : { kind }) },
   )
   return streamRunOf(context, opened.answer.run, { fresh: slice !== null || opened.answer.run.firstSeq === null, headers })
 }

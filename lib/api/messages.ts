@@ -19,6 +19,7 @@ import { startSlice, type Slice } from '#lib/engine/slices'
 import type { EndpointContext } from '#lib/http/endpoint'
 import { canonicalJson, sha256Hex } from '#lib/http/json'
 import { readIfMatchAny } from '#lib/http/prefer'
+import { takeFromAgent } from '#lib/http/rate'
 import { jsonBytes } from '#lib/core/window'
 
 type SendBody = z.output<typeof sendMessageBody>
@@ -77,6 +78,8 @@ export interface Sending {
   after?: string | null
   /** What an Idempotency-Key stands for, where it is not the native body. */
   hashed?: unknown
+  /** The path does not name the agent, so that its limits have not been asked yet. */
+  agentInBody?: true
   /** The kind of the message where the body says none. */
   kind?: string
 }
@@ -94,6 +97,8 @@ export interface Begun {
 export async function begin(context: SendContext, sending: Sending): Promise<Begun> {
   const { services, prefer } = context
   const start = services.clock.monotonic()
+  if (sending.agentInBody === true)
+    await takeFromAgent(services.rates, authorityOf(services, context.caller), context.params.id, context.background)
   const opened = await accept(context, sending)
   const { answer } = opened
   const slice = sending.executes ? runIt(context, opened, start, sending.streams ? null : prefer.waitMs) : null

@@ -93,7 +93,13 @@ async function create(context: CreateContext): Promise<Response> {
       ...(target.previous === null ? {} : { onBusy: 'reject' as const }),
     },
   }
-  const begun = await begin(sending, { executes: !background, streams, after: target.previous?.id ?? null, hashed: body })
+  const begun = await begin(sending, {
+    executes: !background,
+    streams,
+    agentInBody: true,
+    after: target.previous?.id ?? null,
+    hashed: body,
+  })
   const { answer } = begun.opened
   const { run } = answer
   const previousRunId = target.mayHavePast

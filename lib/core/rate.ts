@@ -65,9 +65,15 @@ export function requestRates(who: RateCaller, limits: TenantLimits, of: { messag
   }
   if (tenant !== null) {
     add('tenant', `${tenant}:tenant`, limits['tenant'] ?? {})
-    if (of.agent !== null && of.message) add('agent', `${tenant}:agent:${of.agent}`, valuesOf(limits, 'agent', of.agent))
+    if (of.agent !== null && of.message) rates.push(...agentRates(tenant, limits, of.agent))
   }
   return rates
+}
+
+/** The count that a message to an agent is taken from, where one is set. */
+export function agentRates(tenant: string | null, limits: TenantLimits, agent: string): RateLimit[] {
+  if (tenant === null) return []
+  return rate('agent-messages', `${tenant}:agent:${agent}:messages`, valuesOf(limits, 'agent', agent).messagesPerMinute)
 }
 
 /** The count that a call of a tool is taken from, where one is set. */
@@ -107,6 +113,8 @@ export interface RequestVerdict {
 export interface RateLimits {
   /** Takes a request from its counts, before the database is asked. */
   request(authority: Authority, of: { message: boolean; agent: string | null }): Promise<RequestVerdict>
+  /** Takes a message whose agent only its body names from that agent's count; the caller's own were taken by `request`. */
+  agent(authority: Authority, agent: string): Promise<RequestVerdict>
   tool(tenantId: string, name: string): Promise<RateVerdict>
   /** `tokens` is the worst case of the call. */
   model(tenantId: string, model: string, tokens: number): Promise<RateVerdict>

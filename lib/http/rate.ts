@@ -1,6 +1,7 @@
 import { BatonError } from '#lib/core/errors'
 import type { RateVerdict } from '#lib/core/ports'
-import type { RateLimits } from '#lib/core/rate'
+import type { RateLimits, RequestVerdict } from '#lib/core/rate'
+import type { Authority } from '#lib/core/store'
 import type { Caller } from '#lib/http/caller'
 import type { Endpoint } from '#lib/http/endpoint'
 
@@ -30,7 +31,21 @@ export async function takeFromLimits({
   if (endpoint.access === 'open' || endpoint.access === 'status') return {}
   const message = endpoint.counts === 'message'
   const authority = { environment, credential: caller.credential, requestId: caller.requestId }
-  const { verdict, beside } = await rates.request(authority, { message, agent: message ? (id ?? null) : null })
+  return allowed(await rates.request(authority, { message, agent: message ? (id ?? null) : null }), background)
+}
+
+/** Takes a message whose agent only its body names from that agent's limits. Throws as `takeFromLimits` does. */
+export async function takeFromAgent(
+  rates: Pick<RateLimits, 'agent'>,
+  authority: Authority,
+  agent: string,
+  background: (work: Promise<unknown>) => void,
+): Promise<void> {
+  allowed(await rates.agent(authority, agent), background)
+}
+
+/** The headers of a verdict that lets the request pass; throws BatonError rate_limited for one that does not. */
+function allowed({ verdict, beside }: RequestVerdict, background: (work: Promise<unknown>) => void): Record<string, string> {
   if (beside !== null) background(beside)
   const headers = rateHeaders(verdict)
   if (verdict.allowed || verdict.which === null) return headers

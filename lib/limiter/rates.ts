@@ -1,6 +1,16 @@
 import type { Config } from '#lib/core/config'
 import type { Clock, Ids, Log, Metrics, RateLimit, RateVerdict } from '#lib/core/ports'
-import { modelRates, requestRates, toolRates, type RateLimits } from '#lib/core/rate'
+import {
+  agentRates,
+  modelRates,
+  requestRates,
+  toolRates,
+  type RateCaller,
+  type RateLimits,
+  type RequestVerdict,
+  type TenantLimits,
+} from '#lib/core/rate'
+import type { Authority } from '#lib/core/store'
 import { createLimiter } from '#lib/limiter/limiter'
 import type { RedisCounts } from '#lib/limiter/redis'
 import { createRefusals, type TellRefusals } from '#lib/limiter/refusals'
@@ -66,17 +76,21 @@ export function createRates({ redis, local, clock, ids, log, source, tell, metri
     return limiter.check(changed)
   }
 
+  /** What a caller is taken from; its refusal is told to the audit log. */
+  async function ofCaller(authority: Authority, from: (who: RateCaller, limits: TenantLimits) => RateLimit[]): Promise<RequestVerdict> {
+    let name = ''
+    const verdict = await decide(async () => {
+      const { who, limits } = await settings.of(authority)
+      name = `${who.tenant}:${who.caller ?? who.keyHash}`
+      return from(who, limits)
+    })
+    if (verdict.allowed) return { verdict, beside: verdict.which === null ? listenBeside() : null }
+    return { verdict, beside: refusals.note(authority, name, verdict) }
+  }
+
   return {
-    async request(authority, of) {
-      let name = ''
-      const verdict = await decide(async () => {
-        const { who, limits } = await settings.of(authority)
-        name = `${who.tenant}:${who.caller ?? who.keyHash}`
-        return requestRates(who, limits, of)
-      })
-      if (verdict.allowed) return { verdict, beside: verdict.which === null ? listenBeside() : null }
-      return { verdict, beside: refusals.note(authority, name, verdict) }
-    },
+    request: (authority, of) => ofCaller(authority, (who, limits) => requestRates(who, limits, of)),
+    agent: (authority, agent) => ofCaller(authority, ({ tenant }, limits) => agentRates(tenant, limits, agent)),
     tool: (tenantId, name) => decide(async () => toolRates(tenantId, await settings.ofTenant(tenantId), name)),
     model: (tenantId, model, tokens) => decide(async () => modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens)),
     unused(tenantId, model, tokens) {

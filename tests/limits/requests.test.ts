@@ -54,6 +54,26 @@ test('A64: with one message a minute the second is refused before anything is sp
   expect((await world.send('a64', script({ text: 'two' }), { prefer: 'wait=25' })).status).toBe(200)
 })
 
+test('a dialect whose body names the agent is held to the limit of its messages, in its own words', async () => {
+  await put('agent:dialects', { messagesPerMinute: 1 })
+  const chat = (id: string) =>
+    world.http('POST', '/api/chat', {
+      id,
+      template: 'scripted',
+      messages: [{ id: `m-${Math.random()}`, role: 'user', parts: [{ type: 'text', text: 'x' }] }],
+    })
+  const responses = (conversation: string) => world.http('POST', '/v1/responses', { model: 'scripted', input: 'x', conversation })
+  expect((await chat('dialects')).status).toBe(200)
+  const before = await sum('dialects')
+  const [chatted, responded] = [await chat('dialects'), await responses('dialects')]
+  expect(chatted).toMatchObject({ status: 429, body: { text: expect.stringContaining('rate_limited: The limit agent-messages of 1') } })
+  expect(responded).toMatchObject({ status: 429, body: { error: { type: 'rate_limit_error', code: 'rate_limit_exceeded' } } })
+  for (const { headers } of [chatted, responded]) expect(Number(headers.get('retry-after'))).toBeGreaterThan(40)
+  expect((await world.send('dialects', script({ text: 'x' }))).status).toBe(429)
+  expect(await sum('dialects')).toEqual(before)
+  expect((await chat('dialects-other')).status).toBe(200)
+})
+
 test('two server processes share a limit: of 20 messages over both at once exactly 10 pass', async () => {
   await put('agent:*', { messagesPerMinute: 10 }, 1)
   const replies = await Promise.all(
