@@ -178,11 +178,11 @@ export async function stop(
   return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
 }
 
-/** Retries one ended run as `newRunId`, under which a repeat finds it; a refusal says why not. */
+/** Retries one ended run as `newRunId`, under which a repeat finds it, as it does under the caller's key; a refusal says why not. */
 export async function retryOne(
   services: Services,
   authority: Authority,
-  run: { runId: string; newRunId: RunId },
+  run: { runId: string; newRunId: RunId; idempotency?: { key: string; hash: string } | null },
 ): Promise<OpenAnswer | Refusal> {
   const { templates, store } = services
   const request = { ...run, versions: templates.versions, settings: null }
@@ -197,11 +197,13 @@ export const retryRun = endpoint({
   path: '/api/runs/{id}/retry',
   summary: 'Go on from the committed history of an ended run',
   params: idParams,
-  async handler({ services, params, caller }) {
+  async handler({ services, params, caller, idempotencyKey }) {
     const newRunId: RunId = services.ids.make('run')
-    const answer = await retryOne(services, authorityOf(services, caller), { runId: params.id, newRunId })
+    const idempotency = idempotencyKey === null ? null : { key: idempotencyKey, hash: sha256Hex(`POST /api/runs/${params.id}/retry`) }
+    const answer = await retryOne(services, authorityOf(services, caller), { runId: params.id, newRunId, idempotency })
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
-    return json(202, runBody(answer.run), { location: `/api/runs/${answer.run.id}` })
+    const headers = { location: `/api/runs/${answer.run.id}` }
+    return json(202, runBody(answer.run), answer.replayed ? { ...headers, 'idempotent-replayed': 'true' } : headers)
   },
 })

@@ -175,7 +175,14 @@ export interface Store
   ): Promise<{ ok: true; halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
   retry(
     authority: Authority,
-    request: { runId: string; newRunId: RunId; versions: Record<string, string>; settings: AgentSettings | null },
+    request: {
+      runId: string
+      newRunId: RunId
+      /** The caller's own key; without one the new run's id alone finds a repeat. */
+      idempotency?: { key: string; hash: string } | null
+      versions: Record<string, string>
+      settings: AgentSettings | null
+    },
   ): Promise<OpenAnswer | Refusal>
   sweep(request: {
     environment: string

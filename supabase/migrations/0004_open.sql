@@ -236,25 +236,27 @@ begin
 end $$;
 
 -- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).
-create or replace function baton.open(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+-- Null where the key is new, else the answer that a repeat gets.
+create or replace function baton.take_key(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   k baton.idempotency;
   w baton.work;
-  answer json;
 begin
-  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.open_message(p); end if;
   insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
   on conflict do nothing;
-  if not found then
-    select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
-    if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
-    select a into w.a from baton.agents a where a.agent_uid = k.agent_uid and a.environment = p ->> 'environment';
-    if not found then return baton.refuse('agent_not_found'); end if;
-    -- The same process asks again because the reply was lost: it gets its lease. Anybody else gets the run's present state.
-    if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_message(p); end if;
-    return baton.open_answer(w, k.run_id, replayed => true);
-  end if;
-  answer := baton.open_message(p);
+  if found then return null; end if;
+  select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+  if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
+  select a into w.a from baton.agents a where a.agent_uid = k.agent_uid and a.environment = p ->> 'environment';
+  if not found then return baton.refuse('agent_not_found'); end if;
+  -- The same process asks again because the reply was lost: it gets its lease. Anybody else gets the run's present state.
+  if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_message(p); end if;
+  return baton.open_answer(w, k.run_id, replayed => true);
+end $$;
+
+-- A refusal leaves no key behind, so that the same request may be made again when its cause is gone.
+create or replace function baton.keep_key(p jsonb, answer json) returns json language plpgsql set search_path = '' as $$
+begin
   if not (answer ->> 'ok')::boolean then
     delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
   else
@@ -262,4 +264,10 @@ begin
     where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
   end if;
   return answer;
+end $$;
+
+create or replace function baton.open(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+begin
+  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.open_message(p); end if;
+  return coalesce(baton.take_key(p), baton.keep_key(p, baton.open_message(p)));
 end $$;

@@ -73,7 +73,7 @@ begin
 end $$;
 
 -- A new run from the committed history of an ended one, refused while the cause stands.
-create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.retry_ended(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   w baton.work;
   old baton.runs;
@@ -119,6 +119,12 @@ begin
   end if;
   w := baton.finish(w);
   return baton.open_answer(w, p ->> 'newRunId');
+end $$;
+
+create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+begin
+  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.retry_ended(p); end if;
+  return coalesce(baton.take_key(p), baton.keep_key(p, baton.retry_ended(p)));
 end $$;
 
 create or replace function baton.get_run(p jsonb) returns json language plpgsql stable set search_path = '' as $$

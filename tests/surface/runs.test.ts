@@ -217,6 +217,23 @@ test('interrupt: 404 to a run of another agent; an ended run is left alone and a
   expect(await world.ended(later)).toMatchObject({ state: 'completed' })
 })
 
+test('retry with an Idempotency-Key: a double click makes one run, another run under the same key is refused, a refusal keeps no key', async () => {
+  const fails = script({ error: { status: 401 } })
+  const [failed, other] = await Promise.all(['r-retry-twice', 'r-retry-other'].map((agent) => world.send(agent, fails)))
+  const retry = (run: unknown, key: string) => world.http('POST', `/api/runs/${String(run)}/retry`, undefined, { 'idempotency-key': key })
+  const clicks = await Promise.all([retry(failed?.body['runId'], 'click'), retry(failed?.body['runId'], 'click')])
+  expect(clicks.map(({ status }) => status)).toEqual([202, 202])
+  expect(clicks.filter(({ headers }) => headers.get('idempotent-replayed') === 'true')).toHaveLength(1)
+  expect(new Set(clicks.map(({ body }) => body['id'])).size).toBe(1)
+  expect(await world.sql(`select run_id from baton.runs where retry_of = $1`, [failed?.body['runId']])).toHaveLength(1)
+  expect(await retry(other?.body['runId'], 'click')).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } })
+  const open = String((await world.send('r-retry-open', script({ delayMs: 20_000 }), { prefer: 'respond-async' })).body['runId'])
+  expect(await retry(open, 'later')).toMatchObject({ status: 409, body: { code: 'run_open' } })
+  await world.http('POST', `/api/runs/${open}/cancel`)
+  await world.ended(open)
+  expect((await retry(open, 'later')).status).toBe(202)
+})
+
 test('retry: 202 with a new run from the history; 409 while the old one is open', async () => {
   const failed = await world.send('r-retry', script({ error: { status: 401 } }))
   const reply = await world.http('POST', `/api/runs/${String(failed.body['runId'])}/retry`)

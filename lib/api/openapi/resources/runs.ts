@@ -43,8 +43,8 @@ export const runs: Resource = {
     }),
     retryRun: operation(
       retryRun,
-      { 202: json(run, 'The new run', { ...exampleRun, state: 'queued', retryOf: runId }, ['Location']) },
-      { problems: ['run_not_found', 'agent_not_found', 'conflict', ...kept] },
+      { 202: json(run, 'The new run', { ...exampleRun, state: 'queued', retryOf: runId }, ['Location', 'Idempotent-Replayed']) },
+      { problems: ['run_not_found', 'agent_not_found', 'conflict', 'idempotency_mismatch', ...kept], headers: ['Idempotency-Key'] },
     ),
     retryRuns: operation(
       retryRuns,
