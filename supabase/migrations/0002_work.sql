@@ -10,6 +10,10 @@ do $$ begin
     max_per_call_micros bigint);
 exception when duplicate_object then null;
 end $$;
+do $$ begin
+  create type baton.counter_change as (key text, spent bigint, reserved bigint, tokens bigint, reserved_tokens bigint, calls bigint);
+exception when duplicate_object then null;
+end $$;
 -- money: what budget counters must still be told (book_money). held: a reservation that they must still agree to, with the limits it is under
 -- and the least it can be lowered to (close_books). refused: tool calls that a budget did not let start.
 do $$ begin

@@ -35,6 +35,28 @@ create table if not exists baton.budget_counters (
 ) with (fillfactor = 50);
 create index if not exists budget_counters_age on baton.budget_counters using brin (period_start);
 
+-- What stands in a counter beside its row, where many runs share it: far from its limit each backend adds to a part, so that no two wait for each
+-- other (docs/decisions/0021). Parts are made with their counter, all of them, or those who lock them would not see one that is new.
+create table if not exists baton.budget_parts (
+  key text not null references baton.budget_counters on delete cascade,
+  part integer not null,
+  spent_micros bigint not null default 0,
+  reserved_micros bigint not null default 0,
+  tokens bigint not null default 0,
+  reserved_tokens bigint not null default 0,
+  calls bigint not null default 0,
+  primary key (key, part)
+) with (fillfactor = 50);
+
+-- Counters with their parts, in the shape of a counter.
+create or replace view baton.budget_totals as
+select c.key, c.environment, c.tenant_id, c.scope, c.period, c.period_start, c.limit_micros, c.limit_tokens, c.limit_calls, c.spent_micros + p.spent as spent_micros,
+  c.reserved_micros + p.reserved as reserved_micros, c.tokens + p.tokens as tokens, c.reserved_tokens + p.reserved_tokens as reserved_tokens, c.calls + p.calls as calls, c.told
+from baton.budget_counters c cross join lateral (
+  select coalesce(sum(x.spent_micros), 0)::bigint as spent, coalesce(sum(x.reserved_micros), 0)::bigint as reserved, coalesce(sum(x.tokens), 0)::bigint as tokens,
+    coalesce(sum(x.reserved_tokens), 0)::bigint as reserved_tokens, coalesce(sum(x.calls), 0)::bigint as calls
+  from baton.budget_parts x where x.key = c.key) p;
+
 -- charges: the counters that the reservation stands in, so that its settlement adjusts exactly those, also after a period has turned.
 alter table baton.reservations add column if not exists tokens bigint not null default 0;
 alter table baton.reservations add column if not exists lowered boolean not null default false;
@@ -96,6 +118,32 @@ begin
   return coalesce(found_limits, '{}');
 end $$;
 
+create or replace function baton.make_parts(of_key text, of_scope text) returns void language plpgsql set search_path = '' as $$
+begin
+  if not baton.is_shared(of_scope) then return; end if;
+  insert into baton.budget_parts (key, part) select of_key, n from generate_series(0, 7) n on conflict do nothing;
+end $$;
+
+-- Alone with a counter: waits for all who add to its parts, and puts what they hold into its row. All null where there is none.
+create or replace function baton.lock_counter(of_key text) returns baton.budget_counters language plpgsql set search_path = '' as $$
+declare
+  c baton.budget_counters;
+begin
+  perform from baton.budget_parts p where p.key = of_key order by p.part for update;
+  if found then
+    with held as (
+      select sum(p.spent_micros)::bigint as spent, sum(p.reserved_micros)::bigint as reserved, sum(p.tokens)::bigint as tokens, sum(p.reserved_tokens)::bigint as reserved_tokens,
+        sum(p.calls)::bigint as calls, bool_or((p.spent_micros, p.reserved_micros, p.tokens, p.reserved_tokens, p.calls) <> (0, 0, 0, 0, 0)) as any_held from baton.budget_parts p where p.key = of_key
+    ), emptied as (
+      update baton.budget_parts p set spent_micros = 0, reserved_micros = 0, tokens = 0, reserved_tokens = 0, calls = 0 from held h where p.key = of_key and h.any_held
+    )
+    update baton.budget_counters x set spent_micros = x.spent_micros + h.spent, reserved_micros = x.reserved_micros + h.reserved, tokens = x.tokens + h.tokens,
+      reserved_tokens = x.reserved_tokens + h.reserved_tokens, calls = x.calls + h.calls from held h where x.key = of_key and h.any_held;
+  end if;
+  select * into c from baton.budget_counters x where x.key = of_key for update;
+  return c;
+end $$;
+
 -- What stands in the counter of a limit; with `lock` the row is made if need be and locked.
 create or replace function baton.counted(w baton.work, b baton.budget_limit, lock boolean) returns baton.budget_counters language plpgsql volatile set search_path = '' as $$
 declare
@@ -108,18 +156,19 @@ begin
     c.calls := case when b.scope like 'tool:%' then (select count(*) from baton.tool_calls t where t.agent_uid = (w.a).agent_uid
       and t.run_id = (w.r).run_id and t.name = substr(b.scope, 6) and t.attempts > 0) else coalesce((w.r).model_calls, 0) end;
   elsif lock then
-    select * into c from baton.budget_counters x where x.key = b.key for update;
-    if not found then
+    c := baton.lock_counter(b.key);
+    if c.key is null then
       insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start)
       values (b.key, (w.a).environment, b.tenant_id, b.scope, b.period, baton.period_start(b.period)) on conflict do nothing;
-      select * into c from baton.budget_counters x where x.key = b.key for update;
+      if found then perform baton.make_parts(b.key, b.scope); end if;
+      c := baton.lock_counter(b.key);
     end if;
     -- The limits stand beside what they limit: booking tells of thresholds without looking for them again.
     if (c.limit_micros, c.limit_tokens, c.limit_calls) is distinct from (b.limit_micros, b.limit_tokens, b.limit_calls) then
       update baton.budget_counters x set limit_micros = b.limit_micros, limit_tokens = b.limit_tokens, limit_calls = b.limit_calls where x.key = b.key;
     end if;
   else
-    select * into c from baton.budget_counters x where x.key = b.key;
+    select * into c from baton.budget_totals x where x.key = b.key;
   end if;
   c.spent_micros := coalesce(c.spent_micros, 0);
   c.reserved_micros := coalesce(c.reserved_micros, 0);
@@ -245,56 +294,4 @@ begin
   perform baton.audit_run(w, jsonb_build_object('action', 'model.call', 'decision', 'refused', 'code', 'budget_exceeded', 'scope', refusal -> 'scope',
     'estimateMicros', estimate, 'totalMicros', (w.r).cost_micros, 'data', refusal));
   perform baton.count_refusal((w.a).environment, refusal); return jsonb_build_object('reserved', 'refused', 'refusal', refusal);
-end $$;
-
--- The last act of a transaction: tells the counters what was settled, and asks each whether it has room for what was reserved, in their order; all
--- agree, or it is taken back. Rows stay locked from here to the end of the transaction only. verdict null: it stands as it was told.
-create or replace function baton.close_books(inout w baton.work, out verdict jsonb) language plpgsql set search_path = '' as $$
-declare
-  v baton.reservations;
-  b baton.budget_limit;
-  f record;
-  amount bigint;
-  amount_tokens bigint;
-  refusal jsonb;
-begin
-  if w.money is not null then w := baton.book_money(w); end if;
-  if w.held is null then return; end if;
-  select * into v from baton.reservations x where x.id = w.held;
-  amount := v.micros;
-  amount_tokens := v.tokens;
-  if cardinality(v.charges) = 1 then
-    -- One counter with room, whose limits stand as they did: one statement. Otherwise the long way finds out why not.
-    update baton.budget_counters c set reserved_micros = c.reserved_micros + amount, reserved_tokens = c.reserved_tokens + amount_tokens, calls = c.calls + 1
-    from unnest(w.limits) l where c.key = v.charges[1] and l.key = c.key and l.max_per_call_micros is null
-      and (c.limit_micros, c.limit_tokens, c.limit_calls) is not distinct from (l.limit_micros, l.limit_tokens, l.limit_calls)
-      and coalesce(c.spent_micros + c.reserved_micros + amount <= c.limit_micros, true) and coalesce(c.tokens + c.reserved_tokens + amount_tokens <= c.limit_tokens, true)
-      and coalesce(c.calls + 1 <= c.limit_calls, true);
-    w.held := case when found then null else w.held end;
-    if w.held is null then return; end if;
-  end if;
-  foreach b in array w.limits loop
-    if b.key is null then continue; end if;
-    select * into f from baton.fit(b, baton.counted(w, b, true), w.lowest, amount, amount_tokens);
-    refusal := f.refusal;
-    exit when refusal is not null;
-    amount := f.micros;
-    amount_tokens := f.tokens;
-  end loop;
-  w.held := null;
-  if refusal is not null then
-    delete from baton.reservations x where x.id = v.id;
-    verdict := baton.tell_refusal(w, refusal, v.micros);
-    amount := 0;
-  else
-    update baton.budget_counters c set reserved_micros = c.reserved_micros + amount, reserved_tokens = c.reserved_tokens + amount_tokens, calls = c.calls + 1
-    where c.key = any (v.charges);
-    if amount < v.micros or amount_tokens < v.tokens then
-      update baton.reservations x set micros = amount, tokens = amount_tokens, lowered = true where x.id = v.id;
-      verdict := jsonb_build_object('reserved', 'granted', 'granted', jsonb_build_object('micros', amount, 'tokens', amount_tokens));
-    end if;
-  end if;
-  if verdict is null then return; end if;
-  w.r.reserved_micros := (w.r).reserved_micros - v.micros + amount;
-  update baton.runs r set reserved_micros = (w.r).reserved_micros where r.run_id = (w.r).run_id;
 end $$;

@@ -107,7 +107,7 @@ begin
   ), used as (
     select split_part(c.scope, ':', 1) as scope, c.period, max(greatest((c.spent_micros + c.reserved_micros)::numeric / nullif(c.limit_micros, 0), (c.tokens + c.reserved_tokens)::numeric / nullif(c.limit_tokens, 0),
       c.calls::numeric / nullif(c.limit_calls, 0))) as ratio
-    from baton.budget_counters c where c.environment = env and c.period_start = baton.period_start(c.period) group by 1, 2
+    from baton.budget_totals c where c.environment = env and c.period_start = baton.period_start(c.period) group by 1, 2
   ), samples (name, labels, value) as (
     select 'baton_agents', jsonb_build_object('state', s.state), case s.state when 'ready' then (select n from every) - coalesce((select sum(n) from busy), 0) else coalesce((select n from busy b where b.state = s.state), 0) end::double precision
       from (values ('ready'), ('working'), ('paused')) s(state)

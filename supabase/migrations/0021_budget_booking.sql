@@ -110,18 +110,68 @@ begin
   return case when used >= 1 then 100 when used >= 0.8 then 80 else 0 end;
 end $$;
 
+-- What each counter is to be told, of money noted and of a reservation that it must still agree to, in the order of counters.
+create or replace function baton.told_counters(money jsonb, held baton.reservations)
+returns setof baton.counter_change language plpgsql stable set search_path = '' as $$
+begin
+  return query select n.key, sum(n.spent)::bigint, sum(n.reserved)::bigint, sum(n.tokens)::bigint, sum(n.reserved_tokens)::bigint, sum(n.calls)::bigint from (
+    select k.key, (m.value ->> 'spent')::bigint as spent, (m.value ->> 'reserved')::bigint as reserved, (m.value ->> 'tokens')::bigint as tokens,
+      (m.value ->> 'reservedTokens')::bigint as reserved_tokens, (m.value ->> 'calls')::bigint as calls
+    from jsonb_array_elements(coalesce(money, '[]')) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key)
+    union all select c.key, 0, held.micros, 0, held.tokens, 1 from unnest(held.charges) c(key)) n
+  group by n.key order by n.key;
+end $$;
+
+-- Counters that many runs change at once have parts.
+create or replace function baton.is_shared(scope text) returns boolean language plpgsql immutable set search_path = '' as $$
+begin
+  return scope in ('tenant', 'global') or scope like 'key:%';
+end $$;
+
+-- Whether so much more of something fits and passes no threshold that must be told. In a shared counter each of the 8 parts may have one addition under
+-- way that nobody else sees, each of at most a 64th of the limit: an eighth of it must stay free.
+create or replace function baton.far_from(most bigint, used bigint, spent bigint, more bigint, more_spent bigint, told integer, shared boolean) returns boolean language plpgsql immutable set search_path = '' as $$
+declare
+  free bigint := case when shared then most / 8 else 0 end;
+begin
+  return most is null or (not shared or greatest(more, more_spent) <= most / 64) and used + greatest(more, 0) + free <= most
+    and (told >= 100 or spent + greatest(more_spent, 0) + free < most * case when told < 80 then 0.8 else 1 end);
+end $$;
+
+create or replace function baton.roomy(c baton.budget_counters, spent bigint, reserved bigint, tokens bigint, reserved_tokens bigint, calls bigint) returns boolean language plpgsql immutable set search_path = '' as $$
+declare
+  shared boolean := baton.is_shared(c.scope);
+begin
+  return baton.far_from(c.limit_micros, c.spent_micros + c.reserved_micros, c.spent_micros, spent + reserved, spent, c.told, shared)
+    and (c.limit_tokens is null or baton.far_from(c.limit_tokens, c.tokens + c.reserved_tokens, c.tokens, tokens + reserved_tokens, tokens, c.told, shared))
+    and (c.limit_calls is null or baton.far_from(c.limit_calls, c.calls, c.calls, calls, calls, c.told, shared));
+end $$;
+
+-- Adds to this backend's part of a counter, or to the row of one that few share; false where that is not far from its limits.
+create or replace function baton.add_to_counter(d baton.counter_change) returns boolean language plpgsql set search_path = '' as $$
+begin
+  update baton.budget_parts p set spent_micros = p.spent_micros + d.spent, reserved_micros = p.reserved_micros + d.reserved, tokens = p.tokens + d.tokens,
+    reserved_tokens = p.reserved_tokens + d.reserved_tokens, calls = p.calls + d.calls
+  where p.key = d.key and p.part = pg_backend_pid() % 8 and exists (select from baton.budget_totals t where t.key = d.key
+    and baton.roomy(row(t.*)::baton.budget_counters, d.spent, d.reserved, d.tokens, d.reserved_tokens, d.calls));
+  if found then return true; end if;
+  update baton.budget_counters c set spent_micros = c.spent_micros + d.spent, reserved_micros = c.reserved_micros + d.reserved, tokens = c.tokens + d.tokens,
+    reserved_tokens = c.reserved_tokens + d.reserved_tokens, calls = c.calls + d.calls
+  where c.key = d.key and not baton.is_shared(c.scope) and baton.roomy(c, d.spent, d.reserved, d.tokens, d.reserved_tokens, d.calls);
+  return found;
+end $$;
+
 -- Tells the counters what was noted, one after the other in their order. Each threshold is told once, as an event and a webhook.
 create or replace function baton.book_money(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 declare
-  d record;
+  d baton.counter_change;
   c baton.budget_counters;
   notice jsonb;
   run baton.runs;
 begin
-  for d in select k.key, sum((m.value ->> 'spent')::bigint) as spent, sum((m.value ->> 'reserved')::bigint) as reserved, sum((m.value ->> 'tokens')::bigint) as tokens,
-      sum((m.value ->> 'reservedTokens')::bigint) as reserved_tokens, sum((m.value ->> 'calls')::bigint) as calls
-    from jsonb_array_elements(w.money) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key) group by k.key order by k.key
-  loop
+  for d in select * from baton.told_counters(w.money, null) loop
+    continue when baton.add_to_counter(d);
+    perform baton.lock_counter(d.key);
     update baton.budget_counters x set spent_micros = x.spent_micros + d.spent, reserved_micros = x.reserved_micros + d.reserved, tokens = x.tokens + d.tokens,
       reserved_tokens = x.reserved_tokens + d.reserved_tokens, calls = x.calls + d.calls where x.key = d.key returning x.* into c;
     if found and baton.threshold(c) > c.told then
@@ -167,37 +217,80 @@ begin
   return rows;
 end $$;
 
--- Whether a new message has room in the budgets: for its first call where that is known and comes at once, else whether one is used up.
--- The run's own limit is no matter of the message: it ends the run, by name.
-create or replace function baton.budget_refusal(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
+-- Tells what was noted and reserves, where every counter is far from its limits: then nobody waits for long. A shared counter is looked at again when
+-- the part is ours: what others have added meanwhile is seen then, and where a limit has come near all begins anew, on the other road.
+create or replace function baton.add_to_counters(w baton.work, v baton.reservations) returns boolean language plpgsql set search_path = '' as $$
 declare
-  b baton.budget_limit;
-  c baton.budget_counters;
-  call jsonb;
-  free boolean := (w.a).settings -> 'price' ->> 'inputMicrosPerMillion' = '0' and (w.a).settings -> 'price' ->> 'outputMicrosPerMillion' = '0';
-  refusal jsonb;
+  d baton.counter_change;
+  added boolean;
+  told boolean := false;
 begin
-  w.r := null;
-  w.r.created_by := p ->> 'caller';
-  if (w.a).active_run is null and nullif(p -> 'execute', 'null') is not null then
-    w.a.window_tokens := (w.a).window_tokens + (p -> 'message' ->> 'estTokens')::bigint;
-    call := baton.first_reservation(w, p -> 'execute' -> 'reserve');
+  if exists (select from unnest(v.charges) k(key) left join unnest(w.limits) l on l.key = k.key left join baton.budget_counters c on c.key = k.key
+    where l.key is null or c.key is null or l.max_per_call_micros is not null
+      or (c.limit_micros, c.limit_tokens, c.limit_calls) is distinct from (l.limit_micros, l.limit_tokens, l.limit_calls)) then return false; end if;
+  if w.money is not null or cardinality(v.charges) > 1 then
+    if exists (select from baton.told_counters(w.money, v) t left join baton.budget_totals c on c.key = t.key
+      where c.key is null or not baton.roomy(row(c.*)::baton.budget_counters, t.spent, t.reserved, t.tokens, t.reserved_tokens, t.calls)) then return false; end if;
   end if;
-  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r)) loop
-    if call is not null and num_nonnulls(b.key, b.limit_tokens, b.limit_calls, b.max_per_call_micros) = 1 and b.limit_micros >= (call ->> 'micros')::bigint
-      + coalesce((select x.spent_micros + x.reserved_micros from baton.budget_counters x where x.key = b.key), 0) then continue; end if;
-    c := baton.counted(w, b, false);
-    if call is not null then
-      refusal := (baton.fit(b, c, nullif(call -> 'least', 'null'), (call ->> 'micros')::bigint, coalesce((call ->> 'tokens')::bigint, 0))).refusal;
-    elsif not free and c.spent_micros >= b.limit_micros then
-      refusal := baton.refused_by(b, c, 'micros', null);
-    elsif c.tokens >= b.limit_tokens or c.calls >= b.limit_calls then
-      refusal := baton.refused_by(b, c, case when c.tokens >= b.limit_tokens then 'tokens' else 'calls' end, null);
-    end if;
-    if refusal is not null then
-      perform baton.count_refusal((w.a).environment, refusal);
-      return baton.refuse('budget_exceeded', refusal);
+  for d in select * from baton.told_counters(w.money, v) loop
+    added := baton.add_to_counter(d);
+    if not (added or told) then return false; end if;
+    told := true;
+    if not added or not exists (select from baton.budget_totals t where t.key = d.key and baton.roomy(row(t.*)::baton.budget_counters, 0, 0, 0, 0, 0)) then
+      raise exception 'a budget came near its limit while it was asked' using errcode = '40001';
     end if;
   end loop;
-  return null;
+  return true;
+end $$;
+
+-- The last act of a transaction: tells the counters what was settled, and asks each whether it has room for what was reserved, in their order; all
+-- agree, or it is taken back. Rows stay locked from here to the end of the transaction only. verdict null: it stands as it was told.
+create or replace function baton.close_books(inout w baton.work, out verdict jsonb) language plpgsql set search_path = '' as $$
+declare
+  v baton.reservations;
+  b baton.budget_limit;
+  f record;
+  amount bigint;
+  amount_tokens bigint;
+  refusal jsonb;
+begin
+  if w.held is null then
+    if w.money is not null then w := baton.book_money(w); end if;
+    return;
+  end if;
+  select * into v from baton.reservations x where x.id = w.held;
+  amount := v.micros;
+  amount_tokens := v.tokens;
+  if baton.add_to_counters(w, v) then
+    w.money := null;
+    w.held := null;
+    return;
+  end if;
+  -- Alone with all of them, in their order, before the first is told.
+  perform baton.lock_counter(d.key) from baton.told_counters(w.money, v) d;
+  if w.money is not null then w := baton.book_money(w); end if;
+  foreach b in array w.limits loop
+    if b.key is null then continue; end if;
+    select * into f from baton.fit(b, baton.counted(w, b, true), w.lowest, amount, amount_tokens);
+    refusal := f.refusal;
+    exit when refusal is not null;
+    amount := f.micros;
+    amount_tokens := f.tokens;
+  end loop;
+  w.held := null;
+  if refusal is not null then
+    delete from baton.reservations x where x.id = v.id;
+    verdict := baton.tell_refusal(w, refusal, v.micros);
+    amount := 0;
+  else
+    update baton.budget_counters c set reserved_micros = c.reserved_micros + amount, reserved_tokens = c.reserved_tokens + amount_tokens, calls = c.calls + 1
+    where c.key = any (v.charges);
+    if amount < v.micros or amount_tokens < v.tokens then
+      update baton.reservations x set micros = amount, tokens = amount_tokens, lowered = true where x.id = v.id;
+      verdict := jsonb_build_object('reserved', 'granted', 'granted', jsonb_build_object('micros', amount, 'tokens', amount_tokens));
+    end if;
+  end if;
+  if verdict is null then return; end if;
+  w.r.reserved_micros := (w.r).reserved_micros - v.micros + amount;
+  update baton.runs r set reserved_micros = (w.r).reserved_micros where r.run_id = (w.r).run_id;
 end $$;

@@ -16,6 +16,8 @@ declare
   since timestamptz := baton.period_start(span);
 begin
   if span = 'run' then return; end if;
+  perform baton.lock_counter(c.key) from (select x.key from baton.budget_counters x where x.environment = env and x.tenant_id = tenant and x.period = span and x.period_start = since
+    and (x.scope = target or target = kind || ':*' and x.scope like kind || ':%') order by x.key) c;
   insert into baton.budget_counters as c (key, environment, tenant_id, scope, period, period_start, spent_micros, reserved_micros, tokens, reserved_tokens, calls)
   select baton.counter_key(env, tenant, s.scope, span), env, tenant, s.scope, span, since, sum(s.spent), sum(s.reserved), sum(s.tokens), sum(s.reserved_tokens), sum(s.calls)
   from (select baton.ledger_scope(v, kind) as scope, case when v.state = 'reserved' then 0 else v.cost_micros end as spent, case when v.state = 'reserved' then v.micros else 0 end as reserved,
@@ -28,6 +30,7 @@ begin
   on conflict (key) do update set spent_micros = case when span = 'lifetime' then greatest(c.spent_micros, excluded.spent_micros) else excluded.spent_micros end,
     reserved_micros = excluded.reserved_micros, tokens = case when span = 'lifetime' then greatest(c.tokens, excluded.tokens) else excluded.tokens end,
     reserved_tokens = excluded.reserved_tokens, calls = greatest(c.calls, excluded.calls);
+  perform baton.make_parts(c.key, c.scope) from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since and c.scope = target;
   update baton.reservations v set charges = v.charges || baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span)
   where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since and v.state = 'reserved'
     and (baton.ledger_scope(v, kind) = target or target = kind || ':*' and baton.ledger_scope(v, kind) is not null)
@@ -189,4 +192,39 @@ begin
   delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
     and c.period_start < before limit most for update skip locked));
   return gone;
+end $$;
+
+-- Whether a new message has room in the budgets: for its first call where that is known and comes at once, else whether one is used up.
+-- The run's own limit is no matter of the message: it ends the run, by name.
+create or replace function baton.budget_refusal(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  b baton.budget_limit;
+  c baton.budget_counters;
+  call jsonb;
+  free boolean := (w.a).settings -> 'price' ->> 'inputMicrosPerMillion' = '0' and (w.a).settings -> 'price' ->> 'outputMicrosPerMillion' = '0';
+  refusal jsonb;
+begin
+  w.r := null;
+  w.r.created_by := p ->> 'caller';
+  if (w.a).active_run is null and nullif(p -> 'execute', 'null') is not null then
+    w.a.window_tokens := (w.a).window_tokens + (p -> 'message' ->> 'estTokens')::bigint;
+    call := baton.first_reservation(w, p -> 'execute' -> 'reserve');
+  end if;
+  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r)) loop
+    if call is not null and num_nonnulls(b.key, b.limit_tokens, b.limit_calls, b.max_per_call_micros) = 1 and b.limit_micros >= (call ->> 'micros')::bigint
+      + coalesce((select x.spent_micros + x.reserved_micros from baton.budget_totals x where x.key = b.key), 0) then continue; end if;
+    c := baton.counted(w, b, false);
+    if call is not null then
+      refusal := (baton.fit(b, c, nullif(call -> 'least', 'null'), (call ->> 'micros')::bigint, coalesce((call ->> 'tokens')::bigint, 0))).refusal;
+    elsif not free and c.spent_micros >= b.limit_micros then
+      refusal := baton.refused_by(b, c, 'micros', null);
+    elsif c.tokens >= b.limit_tokens or c.calls >= b.limit_calls then
+      refusal := baton.refused_by(b, c, case when c.tokens >= b.limit_tokens then 'tokens' else 'calls' end, null);
+    end if;
+    if refusal is not null then
+      perform baton.count_refusal((w.a).environment, refusal);
+      return baton.refuse('budget_exceeded', refusal);
+    end if;
+  end loop;
+  return null;
 end $$;

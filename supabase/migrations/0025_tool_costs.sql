@@ -62,7 +62,7 @@ begin
     union select jsonb_array_elements_text(m.value -> 'keys') from jsonb_array_elements(coalesce(w.money, '[]')) m order by 1
   loop
     select l.key, l.tenant_id, l.scope, l.period, l.limit_micros, l.limit_tokens, l.limit_calls, l.max_per_call_micros into b from unnest(limits) l where l.key = k;
-    if found then perform baton.counted(w, b, true); else perform from baton.budget_counters x where x.key = k for update; end if;
+    if found then perform baton.counted(w, b, true); else perform baton.lock_counter(k); end if;
   end loop;
   return case when w.money is null then w else baton.book_money(w) end;
 end $$;

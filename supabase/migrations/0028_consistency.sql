@@ -154,7 +154,7 @@ end $$;
 -- The counters of budgets in their present period against the ledger, entry by entry as rebuild_counters counts it.
 create or replace function baton.budget_findings(env text, tenant text) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
-  return (with counters as (select * from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period_start = baton.period_start(c.period)),
+  return (with counters as (select * from baton.budget_totals c where c.environment = env and c.tenant_id = tenant and c.period_start = baton.period_start(c.period)),
     ledger as (select k.period, l.* from (select distinct split_part(c.scope, ':', 1) as kind, c.period, c.period_start from counters c) k cross join lateral (
       select baton.ledger_scope(v, k.kind) as scope, sum(case when v.state = 'reserved' then 0 else v.cost_micros end) as spent,
         sum(case when v.state = 'reserved' then v.micros else 0 end) as reserved
@@ -220,6 +220,8 @@ begin
       budgets := budgets || f;
       if mend then
         lock table baton.reservations in share row exclusive mode;
+        perform baton.lock_counter(k.key) from (select baton.counter_key(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period') as key
+          from jsonb_array_elements(f) d order by 1) k;
         -- Where the ledger has nothing, nothing would be written.
         update baton.budget_counters c set spent_micros = case when c.period = 'lifetime' then c.spent_micros else 0 end, reserved_micros = 0, reserved_tokens = 0
         from jsonb_array_elements(f) d where c.key = baton.counter_key(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period');

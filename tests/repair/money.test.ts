@@ -51,7 +51,7 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   // The test above has planted an entry that no counter was told of.
   expect(codes((await fsck(true)).budgets)).toEqual(['budget_drift'])
   expect((await fsck()).budgets).toEqual([])
-  const before = await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_counters order by key`)
+  const before = await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_totals order by key`)
   expect(before.length).toBeGreaterThan(0)
   await kit.sql('update baton.budget_counters set spent_micros = spent_micros + 5000, reserved_micros = 77')
   const drift = (await fsck()).budgets
@@ -60,7 +60,7 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   ])
   await fsck(true)
   expect((await fsck()).budgets).toEqual([])
-  expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_counters order by key`)).toEqual(before)
+  expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_totals order by key`)).toEqual(before)
   const key = await kit.sql<{ key: string }>(`select baton.counter_key('test', 'one', 'user:x', 'day') as key`)
   await kit.sql(
     `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5)`,

@@ -94,7 +94,7 @@ test('a settlement adjusts the period that it was reserved in, also after midnig
   await kit.store.settle({ agentUid: held.agentUid, runId: held.runId, settle: [paid(await first(held), 3_000)] })
   expect(await budget('agent:night')).toMatchObject({ spentMicros: 0 })
   const days = await kit.sql(
-    `select spent_micros::int as spent, reserved_micros::int as reserved from baton.budget_counters where scope = 'agent:night'`,
+    `select spent_micros::int as spent, reserved_micros::int as reserved from baton.budget_totals where scope = 'agent:night'`,
   )
   expect(days).toEqual([{ spent: 3_000, reserved: 0 }])
 })

@@ -155,7 +155,7 @@ test(
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect((await deadlocks()) - before).toBe(0)
     const faults =
-      await kit.sql(`select c.key, c.reserved_micros, c.spent_micros, l.reserved, l.spent from baton.budget_counters c cross join lateral (
+      await kit.sql(`select c.key, c.reserved_micros, c.spent_micros, l.reserved, l.spent from baton.budget_totals c cross join lateral (
       select coalesce(sum(v.micros) filter (where v.state = 'reserved'), 0) as reserved, coalesce(sum(v.cost_micros) filter (where v.state <> 'reserved'), 0) as spent
       from baton.reservations v where c.key = any (v.charges)) l
     where c.reserved_micros <> l.reserved or c.spent_micros <> l.spent`)

@@ -26,7 +26,7 @@ const faults = `with ledger as (
     select s.scope, sum(case when v.state = 'reserved' then 0 else v.cost_micros end) as spent, sum(case when v.state = 'reserved' then v.micros else 0 end) as reserved,
       count(*) filter (where v.model = s.scope and v.cost_micros > 0) as calls
     from baton.reservations v cross join lateral (values ('tenant'), ('agent:' || v.agent_id), (case when v.model like 'tool:%' then v.model end)) s(scope) group by s.scope)
-  select c.scope, c.limit_micros, c.spent_micros, c.reserved_micros, c.calls, l.spent, l.reserved, l.calls as paid from baton.budget_counters c
+  select c.scope, c.limit_micros, c.spent_micros, c.reserved_micros, c.calls, l.spent, l.reserved, l.calls as paid from baton.budget_totals c
     left join ledger l using (scope)
   where c.period = 'lifetime' and (coalesce(l.spent, 0) + coalesce(l.reserved, 0) > c.limit_micros or c.spent_micros <> coalesce(l.spent, 0)
     or c.reserved_micros <> coalesce(l.reserved, 0) or c.scope = 'tool:echo' and (c.calls > c.limit_calls or c.calls <> coalesce(l.calls, 0)))`
