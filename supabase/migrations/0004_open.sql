@@ -1,9 +1,9 @@
 -- open: accept a message durably, and where the agent is free and the caller wants it, hand out the lease with all that the first step needs.
 
-create or replace function baton.message_json(m baton.messages) returns json language plpgsql stable set search_path = '' as $$
-begin
-  return json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at);
-end $$;
+-- Without a search_path of its own, so that the planner puts it in place: a window calls it hundreds of times. It names everything in full.
+create or replace function baton.message_json(m baton.messages) returns json language sql stable as $$
+  select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
+$$;
 
 -- Where the loaded window begins: at the first user message from which on there is at most 1 MB, so never between a call and its
 -- result; the last user message always stays.
