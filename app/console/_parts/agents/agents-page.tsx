@@ -6,10 +6,11 @@ import { useState } from 'react'
 import type { AgentView } from '#lib/core/pages'
 import { useCosts } from '#app/console/_parts/agents/use-costs'
 import { query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
 import { Field } from '#app/console/_parts/dialog.tsx'
 import { count, money } from '#app/console/_parts/format'
 import { useSession } from '#app/console/_parts/session.tsx'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 const StartDialog = dynamic(() => import('#app/console/_parts/agents/start-dialog.tsx'), { ssr: false })
@@ -65,8 +66,10 @@ export function AgentsPage() {
         </Field>
       </div>
       <section className="card" aria-label="Agents">
-        <ListState
+        <PagedTable
           list={list}
+          pages={pages}
+          columns={['Agent', 'State', 'Template', ['Steps', 'num'], ['Queued', 'num'], ['Cost', 'num'], ['Changed', 'num']]}
           empty={
             filtered ? (
               <Empty title="No agent fits these filters" />
@@ -76,56 +79,37 @@ export function AgentsPage() {
               </Empty>
             )
           }
-        />
-        {list.data !== null && list.data.data.length > 0 && (
-          <div className="table-wrap">
-            <table className="cards">
-              <thead>
-                <tr>
-                  <th>Agent</th>
-                  <th>State</th>
-                  <th>Template</th>
-                  <th className="num">Steps</th>
-                  <th className="num">Queued</th>
-                  <th className="num">Cost</th>
-                  <th className="num">Changed</th>
-                </tr>
-              </thead>
-              <tbody>
-                {list.data.data.map((agent) => (
-                  <tr key={agent.agentUid}>
-                    <td className="head">
-                      <Link className="strong mono" href={`/console/agents/${encodeURIComponent(agent.id)}`} prefetch={false}>
-                        {agent.id}
-                      </Link>
-                    </td>
-                    <td data-label="State">
-                      <State name={agent.state} />
-                    </td>
-                    <td data-label="Template">
-                      <span>
-                        {agent.template} <small className="muted nowrap">{agent.model}</small>
-                      </span>
-                    </td>
-                    <td data-label="Steps" className="num">
-                      {count(agent.steps)}
-                    </td>
-                    <td data-label="Queued" className="num">
-                      {count(agent.queued)}
-                    </td>
-                    <td data-label="Cost" className="num">
-                      {money(costs.get(agent.agentUid))}
-                    </td>
-                    <td data-label="Changed" className="num nowrap muted">
-                      <Ago at={agent.updatedAt} now={now} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-        {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+        >
+          {(agent) => (
+            <tr key={agent.agentUid}>
+              <td className="head">
+                <Link className="strong mono" href={`/console/agents/${encodeURIComponent(agent.id)}`} prefetch={false}>
+                  {agent.id}
+                </Link>
+              </td>
+              <td data-label="State">
+                <State name={agent.state} />
+              </td>
+              <td data-label="Template">
+                <span>
+                  {agent.template} <small className="muted nowrap">{agent.model}</small>
+                </span>
+              </td>
+              <td data-label="Steps" className="num">
+                {count(agent.steps)}
+              </td>
+              <td data-label="Queued" className="num">
+                {count(agent.queued)}
+              </td>
+              <td data-label="Cost" className="num">
+                {money(costs.get(agent.agentUid))}
+              </td>
+              <td data-label="Changed" className="num nowrap muted">
+                <Ago at={agent.updatedAt} now={now} />
+              </td>
+            </tr>
+          )}
+        </PagedTable>
       </section>
       {starting && <StartDialog close={() => setStarting(false)} />}
     </>

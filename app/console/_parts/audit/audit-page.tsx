@@ -3,9 +3,10 @@
 import { useState } from 'react'
 import type { AuditEntry } from '#lib/core/audit'
 import { query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
 import { Field } from '#app/console/_parts/dialog.tsx'
 import { money, shown } from '#app/console/_parts/format'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 const noFilter = { agent: '', actor: '', action: '', decision: '' }
@@ -47,27 +48,14 @@ export function AuditPage() {
         </Field>
       </div>
       <section className="card" aria-label="Audit log">
-        <ListState list={list} empty={<Empty title="No entry fits" />} />
-        {list.data !== null && list.data.data.length > 0 && (
-          <table className="cards">
-            <thead>
-              <tr>
-                <th>When</th>
-                <th>Action</th>
-                <th>Decision</th>
-                <th>Actor</th>
-                <th>About</th>
-                <th className="num">Cost</th>
-              </tr>
-            </thead>
-            <tbody>
-              {list.data.data.map((entry) => (
-                <Entry key={entry.id} entry={entry} now={now} />
-              ))}
-            </tbody>
-          </table>
-        )}
-        {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+        <PagedTable
+          list={list}
+          pages={pages}
+          columns={['When', 'Action', 'Decision', 'Actor', 'About', ['Cost', 'num']]}
+          empty={<Empty title="No entry fits" />}
+        >
+          {(entry) => <Entry key={entry.id} entry={entry} now={now} />}
+        </PagedTable>
       </section>
     </>
   )

@@ -3,8 +3,9 @@
 import { useState } from 'react'
 import type { KeyView } from '#lib/core/keys'
 import { call, query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton, Field, FormDialog, SecretDialog } from '#app/console/_parts/dialog.tsx'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 const rights = [
@@ -34,64 +35,48 @@ export function KeysPage() {
         </button>
       </PageHead>
       <section className="card" aria-label="Keys">
-        <ListState
+        <PagedTable
           list={list}
+          pages={pages}
+          columns={['Name', 'State', 'Rights', 'Last used', 'Ends', ['Actions', 'acts']]}
           empty={<Empty title="No keys yet">Make one for each program that calls, with no more rights than it needs.</Empty>}
-        />
-        {list.data !== null && list.data.data.length > 0 && (
-          <table className="cards">
-            <thead>
-              <tr>
-                <th>Name</th>
-                <th>State</th>
-                <th>Rights</th>
-                <th>Last used</th>
-                <th>Ends</th>
-                <th>
-                  <span className="hidden-text">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {list.data.data.map((key) => (
-                <tr key={key.id}>
-                  <td className="head">
-                    <span className="strong">{key.name}</span> <small className="mono muted">{key.prefix}…</small>
-                  </td>
-                  <td data-label="State">
-                    <State name={stateOf(key)} />
-                  </td>
-                  <td data-label="Rights" className="muted">
-                    {key.scopes.join(', ')}
-                  </td>
-                  <td data-label="Last used" className="muted nowrap">
-                    {key.lastUsedAt === null ? 'never' : <Ago at={key.lastUsedAt} now={now} />}
-                  </td>
-                  <td data-label="Ends" className="muted nowrap">
-                    {key.expiresAt === null ? 'never' : <Ago at={key.expiresAt} now={now} />}
-                  </td>
-                  <td className="acts">
-                    {key.active && (
-                      <AskButton
-                        label="Revoke"
-                        title={`Revoke ${key.name}`}
-                        submit="Revoke"
-                        className="button small quiet-danger"
-                        work={async () => {
-                          await call('DELETE', `/api/keys/${key.id}`)
-                          list.refresh()
-                        }}
-                      >
-                        <p>The next request with this key is refused, in every process. This cannot be taken back.</p>
-                      </AskButton>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        )}
-        {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+        >
+          {(key) => (
+            <tr key={key.id}>
+              <td className="head">
+                <span className="strong">{key.name}</span> <small className="mono muted">{key.prefix}…</small>
+              </td>
+              <td data-label="State">
+                <State name={stateOf(key)} />
+              </td>
+              <td data-label="Rights" className="muted">
+                {key.scopes.join(', ')}
+              </td>
+              <td data-label="Last used" className="muted nowrap">
+                {key.lastUsedAt === null ? 'never' : <Ago at={key.lastUsedAt} now={now} />}
+              </td>
+              <td data-label="Ends" className="muted nowrap">
+                {key.expiresAt === null ? 'never' : <Ago at={key.expiresAt} now={now} />}
+              </td>
+              <td className="acts">
+                {key.active && (
+                  <AskButton
+                    label="Revoke"
+                    title={`Revoke ${key.name}`}
+                    submit="Revoke"
+                    className="button small quiet-danger"
+                    work={async () => {
+                      await call('DELETE', `/api/keys/${key.id}`)
+                      list.refresh()
+                    }}
+                  >
+                    <p>The next request with this key is refused, in every process. This cannot be taken back.</p>
+                  </AskButton>
+                )}
+              </td>
+            </tr>
+          )}
+        </PagedTable>
       </section>
       {making && (
         <FormDialog

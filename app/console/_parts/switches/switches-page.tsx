@@ -4,8 +4,9 @@ import { useState } from 'react'
 import type { SwitchView } from '#lib/core/switches'
 import { StopModes } from '#app/console/_parts/agent/agent-actions.tsx'
 import { call, query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton, Field, FormDialog } from '#app/console/_parts/dialog.tsx'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 const wide = ['tenant', 'global']
@@ -24,65 +25,52 @@ export function SwitchesPage() {
         </button>
       </PageHead>
       <section className="card" aria-label="Kills and holds">
-        <ListState list={list} empty={<Empty title="Nothing is killed or held">Agents run as their templates and budgets allow.</Empty>} />
-        {list.data !== null && list.data.data.length > 0 && (
-          <table className="cards">
-            <thead>
-              <tr>
-                <th>Scope</th>
-                <th>Mode</th>
-                <th>Reason</th>
-                <th>Set by</th>
-                <th>When</th>
-                <th>
-                  <span className="hidden-text">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {list.data.data.map((one) => (
-                <tr key={one.scope}>
-                  <td className="head">
-                    <span className="strong mono">{one.scope}</span>
-                  </td>
-                  <td data-label="Mode">
-                    <State name={one.mode} />
-                  </td>
-                  <td data-label="Reason">{one.reason}</td>
-                  <td data-label="Set by" className="mono muted">
-                    {one.actor}
-                  </td>
-                  <td data-label="When" className="muted nowrap">
-                    <Ago at={one.createdAt} now={now} />
-                  </td>
-                  <td className="acts">
-                    <AskButton
-                      label="Lift"
-                      title={`Lift the ${one.mode} of ${one.scope}`}
-                      submit="Lift"
-                      tone="primary"
-                      work={async (field) => {
-                        const path = `/api/kill/${encodeURIComponent(one.scope)}${query({ reason: field('reason') })}`
-                        await call('DELETE', path)
-                        list.refresh()
-                      }}
-                    >
-                      <p>
-                        {one.mode === 'hold'
-                          ? 'What was held goes on where it stands.'
-                          : 'Messages are taken again. Runs that were killed stay ended; they can be retried one by one.'}
-                      </p>
-                      <Field label="Reason">
-                        <input name="reason" maxLength={500} />
-                      </Field>
-                    </AskButton>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        )}
-        {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+        <PagedTable
+          list={list}
+          pages={pages}
+          columns={['Scope', 'Mode', 'Reason', 'Set by', 'When', ['Actions', 'acts']]}
+          empty={<Empty title="Nothing is killed or held">Agents run as their templates and budgets allow.</Empty>}
+        >
+          {(one) => (
+            <tr key={one.scope}>
+              <td className="head">
+                <span className="strong mono">{one.scope}</span>
+              </td>
+              <td data-label="Mode">
+                <State name={one.mode} />
+              </td>
+              <td data-label="Reason">{one.reason}</td>
+              <td data-label="Set by" className="mono muted">
+                {one.actor}
+              </td>
+              <td data-label="When" className="muted nowrap">
+                <Ago at={one.createdAt} now={now} />
+              </td>
+              <td className="acts">
+                <AskButton
+                  label="Lift"
+                  title={`Lift the ${one.mode} of ${one.scope}`}
+                  submit="Lift"
+                  tone="primary"
+                  work={async (field) => {
+                    const path = `/api/kill/${encodeURIComponent(one.scope)}${query({ reason: field('reason') })}`
+                    await call('DELETE', path)
+                    list.refresh()
+                  }}
+                >
+                  <p>
+                    {one.mode === 'hold'
+                      ? 'What was held goes on where it stands.'
+                      : 'Messages are taken again. Runs that were killed stay ended; they can be retried one by one.'}
+                  </p>
+                  <Field label="Reason">
+                    <input name="reason" maxLength={500} />
+                  </Field>
+                </AskButton>
+              </td>
+            </tr>
+          )}
+        </PagedTable>
       </section>
       {open && <SwitchDialog close={() => setOpen(false)} done={list.refresh} />}
     </>

@@ -5,9 +5,10 @@ import { useParams, useRouter } from 'next/navigation'
 import { useState } from 'react'
 import type { WebhookDelivery, WebhookEndpoint } from '#lib/core/webhooks'
 import { call, query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, Failure, ListState, PageHead, Pager, Rows, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, Failure, PageHead, Rows, State, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton, Field, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { DeliveryRow } from '#app/console/_parts/webhooks/delivery-row.tsx'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useAction, useCursor, useResource } from '#app/console/_parts/use-resource'
 
 /** One endpoint: what was sent to it, what it answered, and the way to send again. */
@@ -120,28 +121,14 @@ export function WebhookPage() {
               </Field>
             </div>
           </header>
-          <ListState list={list} empty={<Empty title="Nothing sent yet">Send a test, or wait for a run to end.</Empty>} />
-          {list.data !== null && list.data.data.length > 0 && (
-            <table className="cards">
-              <thead>
-                <tr>
-                  <th>Event</th>
-                  <th>State</th>
-                  <th className="num">Attempts</th>
-                  <th>Made</th>
-                  <th>
-                    <span className="hidden-text">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {list.data.data.map((delivery) => (
-                  <DeliveryRow key={delivery.id} base={base} delivery={delivery} now={now} done={list.refresh} />
-                ))}
-              </tbody>
-            </table>
-          )}
-          {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+          <PagedTable
+            list={list}
+            pages={pages}
+            columns={['Event', 'State', ['Attempts', 'num'], 'Made', ['Actions', 'acts']]}
+            empty={<Empty title="Nothing sent yet">Send a test, or wait for a run to end.</Empty>}
+          >
+            {(delivery) => <DeliveryRow key={delivery.id} base={base} delivery={delivery} now={now} done={list.refresh} />}
+          </PagedTable>
         </section>
       </div>
       {secret !== null && (

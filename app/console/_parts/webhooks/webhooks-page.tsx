@@ -4,10 +4,11 @@ import Link from 'next/link'
 import { useState } from 'react'
 import type { WebhookEndpoint } from '#lib/core/webhooks'
 import { call, query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, State, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
 import { Field, FormDialog, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { count } from '#app/console/_parts/format'
 import { eventNames } from '#app/console/_parts/webhooks/event-names'
+import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 /** Who is told of what happens. */
@@ -25,48 +26,35 @@ export function WebhooksPage() {
         </button>
       </PageHead>
       <section className="card" aria-label="Webhook endpoints">
-        <ListState
+        <PagedTable
           list={list}
+          pages={pages}
+          columns={['Address', 'State', 'Events', ['Failures in a row', 'num'], 'Added']}
           empty={<Empty title="No endpoint yet">Add one to be told when runs end, need approval or near a budget.</Empty>}
-        />
-        {list.data !== null && list.data.data.length > 0 && (
-          <table className="cards">
-            <thead>
-              <tr>
-                <th>Address</th>
-                <th>State</th>
-                <th>Events</th>
-                <th className="num">Failures in a row</th>
-                <th>Added</th>
-              </tr>
-            </thead>
-            <tbody>
-              {list.data.data.map((one) => (
-                <tr key={one.id}>
-                  <td className="head">
-                    <Link className="strong mono" href={`/console/webhooks/${one.id}`} prefetch={false}>
-                      {one.url}
-                    </Link>
-                    {one.description !== null && <div className="muted">{one.description}</div>}
-                  </td>
-                  <td data-label="State">
-                    <State name={one.enabled ? 'enabled' : 'disabled'} />
-                  </td>
-                  <td data-label="Events" className="muted">
-                    {one.events === null || one.events.length === 0 ? 'all usual ones' : one.events.join(', ')}
-                  </td>
-                  <td data-label="Failures in a row" className="num">
-                    {count(one.failures)}
-                  </td>
-                  <td data-label="Added" className="muted nowrap">
-                    <Ago at={one.createdAt} now={now} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        )}
-        {list.data !== null && <Pager {...pages} next={list.data.nextCursor} />}
+        >
+          {(one) => (
+            <tr key={one.id}>
+              <td className="head">
+                <Link className="strong mono" href={`/console/webhooks/${one.id}`} prefetch={false}>
+                  {one.url}
+                </Link>
+                {one.description !== null && <div className="muted">{one.description}</div>}
+              </td>
+              <td data-label="State">
+                <State name={one.enabled ? 'enabled' : 'disabled'} />
+              </td>
+              <td data-label="Events" className="muted">
+                {one.events === null || one.events.length === 0 ? 'all usual ones' : one.events.join(', ')}
+              </td>
+              <td data-label="Failures in a row" className="num">
+                {count(one.failures)}
+              </td>
+              <td data-label="Added" className="muted nowrap">
+                <Ago at={one.createdAt} now={now} />
+              </td>
+            </tr>
+          )}
+        </PagedTable>
       </section>
       {adding && (
         <FormDialog
