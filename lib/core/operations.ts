@@ -1,3 +1,4 @@
+import type { ProviderFault } from '#lib/core/health'
 import type { AgentUid } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Authority, Refusal } from '#lib/core/store'
@@ -107,6 +108,7 @@ export interface DoctorFacts {
   lastSweepAgeMs: number | null
   prunedAgeMs: number | null
   oldestUnsentMs: number | null
+  providers: ProviderFault[]
   oldestDueMs: number | null
 }
 

@@ -39,10 +39,16 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
         'database_unavailable',
         'The database is not reachable. What was answered with 2xx is kept; send the request again.',
         { retryAfterMs: 2_000 },
-        { cause: new Error(`${name}: ${status} ${error.message}`) },
+        { cause: new Error(`${name}: ${status === 0 ? '' : `${status} `}${error.message}${networkCause(error.details)}`) },
       )
     }
   }
+}
+
+/** Which socket failed and how: the client puts it behind a page of its own. */
+function networkCause(details: unknown): string {
+  const found = typeof details === 'string' ? /Caused by: (?:\w+: )?([^\n]{1,200})/.exec(details) : null
+  return found === null ? '' : ` (${found[1]})`
 }
 
 /** What JSON.stringify writes for a character that Postgres cannot store: NUL and lone surrogates, which it escapes. */

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { Config } from '#lib/core/config'
-import { BatonError } from '#lib/core/errors'
+import { BatonError, reasonOf } from '#lib/core/errors'
 import type { DoctorFacts } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { openSecret } from '#lib/webhooks/seal'
@@ -54,7 +54,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
 
 /** Why the first call failed: the project's address, its key, or a database without Baton's functions. */
 async function unreachable(store: Store, config: Config, error: unknown): Promise<Finding> {
-  const says = lineOf(error)
+  const says = reasonOf(error)
   if (/PGRST202|42883|Could not find the function/.test(says)) {
     const older = await store.hasKeys(config.environment).then(
       () => true,
@@ -79,6 +79,12 @@ async function unreachable(store: Store, config: Config, error: unknown): Promis
     return fail(
       `the key may not call Baton's functions: ${says}`,
       'Use the secret key, not the publishable one; then run in the SQL editor: select baton.apply_grants();',
+    )
+  // Its gateway answers although the database behind it does not.
+  if (/: 5\d\d /.test(says))
+    return fail(
+      `Supabase answers at ${config.supabase.url} and its database does not: ${says}`,
+      "Look at the project in the Supabase dashboard: paused, restarting, out of disk or connections; and at Supabase's status.",
     )
   return fail(
     `the database is not reachable at ${config.supabase.url}: ${says}`,

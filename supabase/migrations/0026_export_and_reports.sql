@@ -193,8 +193,8 @@ begin
     'answered', (select x.answered from baton.probes x where x.environment = env),
     'tenants', (select count(*) from baton.tenants t where t.environment = env),
     'keys', (select count(*) from baton.api_keys k where k.environment = env and baton.key_live(k)),
-    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.last_at) from baton.sweeps s where s.environment = env and s.last_at > 'epoch'),
+    -- Of the clock alone: sweeps beside requests would hide that it is dead.
+    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.cron_at) from baton.sweeps s where s.environment = env), 'providers', baton.failing_providers(env),
     'prunedAgeMs', (select baton.millis(baton.clock() - s.pruned_at) from baton.sweeps s where s.environment = env),
-    'oldestUnsentMs', (select baton.millis(baton.clock() - min(o.due_at)) from baton.outbox o where o.environment = env and o.sent_at is null and o.due_at <= baton.clock()),
-    'oldestDueMs', (select baton.millis(baton.clock() - min(r.due_at)) from baton.runs r where r.environment = env and r.due_at <= baton.clock()));
+    'oldestUnsentMs', baton.oldest_outbox(env), 'oldestDueMs', baton.oldest_due(env));
 end $$;

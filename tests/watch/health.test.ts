@@ -131,17 +131,17 @@ test('a full budget, a disabled endpoint and a poisoned run are told, once each'
   for (let n = 0; n < 2; n++) await world.send('spender', script({ text: 'x', usage: { input: 0, output: 666 } }), wait)
   expect(await told(/budget of agent:spender .*day.* is used up/)).toBe(true)
   expect(await told(/webhook endpoint .* is disabled \(gone\)/)).toBe(true)
-  for (const agent of ['poison-1', 'poison-2']) {
-    const { body } = await world.http('POST', '/api/local/crash', { at: 'before', call: 'model', nth: 1, times: 2 }, operator)
-    expect(body).not.toHaveProperty('code')
-    const reply = await world.send(agent, script({ text: 'never' }), { prefer: 'respond-async', headers: operator })
-    const runId = String(reply.body['runId'])
-    const crashed = async () =>
-      (await world.sql(`select 1 from baton.runs where run_id = $1 and stop_reason = 'step_crashed'`, [runId])).length === 1
-    expect(await poll(crashed, { everyMs: 200, forMs: 60_000 })).toBe(true)
-    await world.stack.waitReady('server-0')
-  }
+  const { body } = await world.http('POST', '/api/local/crash', { at: 'before', call: 'model', nth: 1, times: 2 }, operator)
+  expect(body).not.toHaveProperty('code')
+  const poison = await world.send('poison', script({ text: 'never' }), { prefer: 'respond-async', headers: operator })
+  const crashed = async () =>
+    (await world.sql(`select 1 from baton.runs where run_id = $1 and stop_reason = 'step_crashed'`, [poison.body['runId']])).length === 1
+  expect(await poll(crashed, { everyMs: 200, forMs: 60_000 })).toBe(true)
+  await world.stack.waitReady('server-0')
   expect(await told(/run of template scripted was given up/)).toBe(true)
+  // The same cause again: known, and not to be told.
+  await world.sql(`select baton.raise_alert('local', 'poisoned:scripted', 'another run')`)
+  expect(await world.sql(`select pending from baton.alerts where cause = 'poisoned:scripted'`)).toEqual([{ pending: false }])
   for (const part of ['spender', 'is disabled', 'given up'])
     expect([part, lines.filter((line) => line.includes(part)).length]).toEqual([part, 1])
 })
