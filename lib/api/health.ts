@@ -92,7 +92,7 @@ export const ready = endpoint({
   async handler({ services, caller }) {
     const { database, why, details } = await askDatabase(services, caller)
     const missing = missingMigrations({ database, expected: services.config.migrations })
-    const isReady = database !== null && missing.length === 0 && !services.ending()
+    const isReady = database !== null && database.readOnly !== true && missing.length === 0 && !services.ending()
     const more = details ? { database: { connected: database !== null, why }, migrations: { missing }, ending: services.ending() } : {}
     return json(isReady ? 200 : 503, { ready: isReady, ...more }, isReady ? {} : again)
   },

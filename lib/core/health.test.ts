@@ -23,6 +23,7 @@ const queue = (changes: Partial<typeof database> | object): HealthFacts => ({ ..
 test.each<[string, HealthFacts, string, RegExp | null]>([
   ['all is well', well, 'healthy', null],
   ['a database that is away', { ...well, database: null, why: 'no answer within 2 s' }, 'unhealthy', /Postgres.*no answer within 2 s/],
+  ['a database without room', queue({ readOnly: true }), 'unhealthy', /takes no writes.*disk/],
   ['Redis away', { ...well, redis: { connected: false, latencyMs: null } }, 'degraded', /Redis/],
   ['no Redis at all', { ...well, redis: null }, 'healthy', null],
   ['a sweep of exactly 2 periods', queue({ lastSweepAgeMs: 600_000 }), 'healthy', null],

@@ -13,6 +13,8 @@ export interface DatabaseHealth {
   /** Names of the migrations that were applied; null where there is no ledger. */
   migrations: readonly string[] | null
   auditFailures: number
+  /** Nothing can be written; an older schema does not tell. */
+  readOnly?: boolean
   /** Model providers whose last calls failed, of the last ten minutes; an older schema does not tell. */
   providers?: readonly ProviderFault[]
 }
@@ -73,6 +75,10 @@ export function judge(facts: HealthFacts): Health {
   if (database === null)
     bad.push(
       `Postgres does not answer (${facts.why ?? 'no reason is known'}): nothing can be accepted or committed, nothing is lost. Look at Supabase's status and whether the project is paused.`,
+    )
+  if (database?.readOnly === true)
+    bad.push(
+      'Postgres takes no writes (it is read-only): nothing can be accepted or committed, nothing is lost. Look at its disk first: Supabase makes a project with a full one read-only.',
     )
   if (missing.length > 0) bad.push(`${missing.length} migrations of this build are not applied (${missing[0]} first): run npm run migrate.`)
   if (redis !== null && !redis.connected)

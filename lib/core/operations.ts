@@ -102,6 +102,9 @@ export interface DoctorFacts {
   migrations: Record<string, string>
   openTables: string[]
   openFunctions: string[]
+  /** Of everything, or of a tenant. */
+  switches: { scope: string; tenant: string; mode: string }[]
+  disabledEndpoints: number
   answered: string | null
   tenants: number
   keys: number

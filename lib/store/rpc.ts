@@ -8,6 +8,8 @@ export type Rpc = (name: string, argument: object) => Promise<unknown>
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
 const timeoutMs = 8_000
 const lockTimeout = '55P03'
+/** Supabase makes a project whose disk is full read-only; PostgREST answers 405 then. */
+const readOnly = '25006'
 /** Deadlock and serialisation failure: nothing was done, the call is made again like one whose reply was lost. */
 const repeatable = new Set(['40P01', '40001'])
 
@@ -27,7 +29,7 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
         await options.clock.sleep(20 * 2 ** attempt)
         continue
       }
-      const away = status === 0 || status >= 500
+      const away = status === 0 || status >= 500 || error.code === readOnly
       if (!away)
         throw new BatonError(
           'internal_error',

@@ -18,7 +18,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
   } catch (error) {
     return { findings: [await unreachable(store, config, error)], facts: null }
   }
-  const findings = [ok(`PostgreSQL ${facts.version.split(' ')[0]} answers over the REST API and a row was written`)]
+  const findings = [ok(`PostgreSQL ${facts.version.split(' ')[0]} answers at ${config.supabase.url} and a row was written`)]
   const missing: string[] = []
   for (const { name, checksum } of await readMigrations()) if (facts.migrations[name] !== checksum) missing.push(name)
   findings.push(
@@ -41,6 +41,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
       ),
     )
   if (facts.openTables.length + facts.openFunctions.length === 0) findings.push(ok('nobody but the secret key may call or write'))
+  findings.push(...whatIsStopped(facts))
   findings.push(...(await tenantFindings(store, config, facts)))
   if (facts.oldestDueMs !== null && facts.oldestDueMs > 10 * minuteMs)
     findings.push(
@@ -80,6 +81,11 @@ async function unreachable(store: Store, config: Config, error: unknown): Promis
       `the key may not call Baton's functions: ${says}`,
       'Use the secret key, not the publishable one; then run in the SQL editor: select baton.apply_grants();',
     )
+  if (/read-only transaction/.test(says))
+    return fail(
+      `the database takes no writes: ${says}`,
+      'Look at its disk: Supabase makes a project with a full one read-only. Enlarge it, or delete agents and wait for vacuum (docs/runbook.md).',
+    )
   // Its gateway answers although the database behind it does not.
   if (/: 5\d\d /.test(says))
     return fail(
@@ -90,6 +96,24 @@ async function unreachable(store: Store, config: Config, error: unknown): Promis
     `the database is not reachable at ${config.supabase.url}: ${says}`,
     'Check SUPABASE_URL, and whether the project is paused in the Supabase dashboard.',
   )
+}
+
+/** What somebody has stopped on purpose, and perhaps forgotten. */
+function whatIsStopped({ switches, disabledEndpoints }: DoctorFacts): Finding[] {
+  const findings = switches.map(({ scope, tenant, mode }) =>
+    warn(
+      `a ${mode} of scope ${scope}${tenant === '' ? '' : ` stands for ${tenant}`}: ${mode === 'kill' ? 'new messages are 423' : 'runs wait'}`,
+      `GET /api/kill says who set it and why; DELETE /api/kill/${scope} lifts it.`,
+    ),
+  )
+  if (disabledEndpoints > 0)
+    findings.push(
+      warn(
+        `${disabledEndpoints} webhook endpoints are disabled`,
+        'GET /api/webhooks says why; PATCH /api/webhooks/{id} with {"enabled": true}.',
+      ),
+    )
+  return findings
 }
 
 async function tenantFindings(store: Store, config: Config, facts: DoctorFacts): Promise<Finding[]> {

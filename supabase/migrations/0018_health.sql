@@ -129,7 +129,7 @@ begin
     'oldestOutboxAgeMs', baton.oldest_outbox(env), 'migrations', (select json_agg(m.name order by m.name) from baton.migrations m),
     'details', exists (select from baton.api_keys k where k.hash = p ->> 'keyHash' and k.environment = env and k.tenant_id = p ->> 'ownTenant' and baton.key_live(k) and 'admin' = any (k.scopes)),
     'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0),
-    'providers', baton.failing_providers(env));
+    'providers', baton.failing_providers(env), 'readOnly', current_setting('transaction_read_only') = 'on');
 end $$;
 
 -- What stands in the tables now, as samples [name, labels, part, value].

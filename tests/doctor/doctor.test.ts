@@ -23,7 +23,7 @@ test('a stack that is well: every part is named, an event makes its round, exit 
   for (const part of ['configuration', 'versions', 'postgres', 'redis', 'inngest', 'models', 'webhooks'])
     expect(out).toMatch(new RegExp(`^(ok  |warn) ${part} `, 'm'))
   expect(out).toContain('an event made the round trip')
-  expect(out).toContain('a row was written')
+  expect(out).toContain(`answers at ${String(commands.environment['SUPABASE_URL'])} and a row was written`)
   expect(out).toContain('was written, read and removed')
 })
 
@@ -94,6 +94,21 @@ test('a migration that is missing, and all of them: both are named', async () =>
   await world.sql('alter function public.doctor_away(jsonb) rename to baton_doctor')
   await world.sql('alter function public.keys_away(jsonb) rename to baton_has_keys')
   expect(gone.fails.join('\n')).toMatch(/postgres .*no functions of Baton.*npm run migrate/)
+})
+
+test('what somebody has stopped on purpose is told: a forgotten kill, a disabled endpoint', async () => {
+  const operator = { authorization: `Bearer ${adminKey}` }
+  expect((await world.http('POST', '/api/kill', { scope: 'tenant', mode: 'hold', reason: 'a test' }, operator)).status).toBeLessThan(300)
+  const hook = await world.http('POST', '/api/webhooks', { url: 'http://127.0.0.1:9/hook' }, operator)
+  await world.http('PATCH', `/api/webhooks/${String(hook.body['id'])}`, { enabled: false }, operator)
+  const { code, out } = await doctor({}, '30')
+  await world.http('DELETE', '/api/kill/tenant', undefined, operator)
+  await world.http('DELETE', `/api/webhooks/${String(hook.body['id'])}`, undefined, operator)
+  expect({ code, out }).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/warn postgres .*a hold of scope tenant stands for ten_local: runs wait .*DELETE \/api\/kill\/tenant/),
+  })
+  expect(out).toMatch(/warn postgres .*1 webhook endpoints are disabled/)
 })
 
 test('rights that somebody has widened are named', async () => {

@@ -138,6 +138,26 @@ test('the network to the model cut: the provider is named, not Baton; one answer
   expect((await scrape(world, { headers: bearer(metricsToken) })).of('baton_model_provider_failures')).toBe(0)
 })
 
+test('Postgres takes no writes, as at Supabase with a full disk: that is said, and callers are told to come again', async () => {
+  const alter = (mode: 'on' | 'off') =>
+    world.sql(
+      `set transaction read write; alter database ${String(world.stack.info.databaseUrl).split('/').at(-1)} set default_transaction_read_only = ${mode};
+      select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+    )
+  const disk = { stop: async () => void (await alter('on')), start: async () => void (await alter('off')) }
+  const refused = async () => {
+    const reply = await say('read-only')
+    expect([reply.status, reply.body['code'], reply.headers.get('retry-after')]).toEqual([503, 'database_unavailable', '2'])
+    expect((await fetch(`${world.base()}/ready`)).status).toBe(503)
+  }
+  const read = await stopped(disk, refused, 'unhealthy')
+  expect(read.causes).toEqual([expect.stringMatching(/^Postgres takes no writes.*disk/)])
+  expect(read.causes.join(' ')).toMatch(cure)
+  expect(parts(read.metrics)).toMatchObject({ postgres: 0, redis: 1 })
+  expect(read.lines.join('\n')).toMatch(/read-only transaction/)
+  expect(read.fails[0]).toMatch(/^FAIL postgres .*takes no writes.*->.*disk/)
+})
+
 test('Postgres stopped: named by all four, the metrics too, and no counter looks as if it had begun anew', async () => {
   const read = await stopped(
     ofStack('postgres'),
