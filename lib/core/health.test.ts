@@ -23,6 +23,12 @@ const queue = (changes: Partial<typeof database> | object): HealthFacts => ({ ..
 test.each<[string, HealthFacts, string, RegExp | null]>([
   ['all is well', well, 'healthy', null],
   ['a database that is away', { ...well, database: null, why: 'no answer within 2 s' }, 'unhealthy', /Postgres.*no answer within 2 s/],
+  [
+    'a database without any migration',
+    { ...well, database: null, why: 'baton_health: Could not find the function public.baton_health(p) in the schema cache' },
+    'unhealthy',
+    /^The migrations of this build are not applied.*npm run migrate/,
+  ],
   ['a database without room', queue({ readOnly: true }), 'unhealthy', /takes no writes.*disk/],
   ['Redis away', { ...well, redis: { connected: false, latencyMs: null } }, 'degraded', /Redis/],
   ['no Redis at all', { ...well, redis: null }, 'healthy', null],

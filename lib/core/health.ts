@@ -72,7 +72,10 @@ export function judge(facts: HealthFacts): Health {
   const missing = missingMigrations(facts)
   const bad: string[] = []
   const late: string[] = []
-  if (database === null)
+  // Its functions are missing, not the database.
+  if (database === null && /Could not find the function/.test(facts.why ?? ''))
+    bad.push(`The migrations of this build are not applied (${facts.why}): run npm run migrate.`)
+  else if (database === null)
     bad.push(
       `Postgres does not answer (${facts.why ?? 'no reason is known'}): nothing can be accepted or committed, nothing is lost. Look at Supabase's status and whether the project is paused.`,
     )

@@ -8,6 +8,8 @@ export type Rpc = (name: string, argument: object) => Promise<unknown>
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
 const timeoutMs = 8_000
 const lockTimeout = '55P03'
+/** PostgREST knows no function of that name: the code is newer than the schema. */
+const noFunction = 'PGRST202'
 /** Supabase makes a project whose disk is full read-only; PostgREST answers 405 then. */
 const readOnly = '25006'
 /** Deadlock and serialisation failure: nothing was done, the call is made again like one whose reply was lost. */
@@ -29,6 +31,13 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
         await options.clock.sleep(20 * 2 ** attempt)
         continue
       }
+      if (error.code === noFunction)
+        throw new BatonError(
+          'not_configured',
+          'The database lacks a function of this build: its migrations are not applied. Run npm run migrate; what was answered with 2xx is kept.',
+          {},
+          { cause: new Error(`${name}: ${error.message}`) },
+        )
       const away = status === 0 || status >= 500 || error.code === readOnly
       if (!away)
         throw new BatonError(

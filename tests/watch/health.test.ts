@@ -119,6 +119,15 @@ test('a migration of this build that is missing: not ready, not started, unhealt
   expect(await Promise.all(['/ready', '/startup', '/health', '/live'].map(statusOf))).toEqual([503, 503, 503, 200])
   expect((await health()).body).toMatchObject({ checks: { migrations: { upToDate: false, missing: [last?.name] } } })
   await world.sql(`update baton.migrations set name = $1 where name = 'x'`, [last?.name])
+  // Newer code on an older schema: what it lacks is said, to callers too, and does not look like a fault of Postgres.
+  await world.sql('alter function public.baton_open(jsonb) rename to open_away')
+  const early = await world.send('early', script({ text: 'x' }), { headers: bearer(adminKey) })
+  await world.sql('alter function public.open_away(jsonb) rename to baton_open')
+  expect(early).toMatchObject({ status: 503, body: { code: 'not_configured', detail: expect.stringMatching(/npm run migrate/) } })
+  await world.sql('alter function public.baton_health(jsonb) rename to health_away')
+  expect(await Promise.all(['/ready', '/startup', '/health', '/live'].map(statusOf))).toEqual([503, 503, 503, 200])
+  expect((await health()).body['causes']).toEqual([expect.stringMatching(/^The migrations of this build are not applied/)])
+  await world.sql('alter function public.health_away(jsonb) rename to baton_health')
   expect(await Promise.all(['/ready', '/startup', '/health'].map(statusOf))).toEqual([200, 200, 200])
 })
 
