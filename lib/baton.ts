@@ -2,6 +2,7 @@ import { createAccess } from '#lib/access/access'
 import { makeKey } from '#lib/access/keys'
 import { agents } from '#lib/agents/index'
 import type { Config } from '#lib/core/config'
+import { reasonOf } from '#lib/core/errors'
 import type { OutboxRow } from '#lib/core/ports'
 import { createRedactor } from '#lib/core/redact'
 import { deployTemplates } from '#lib/engine/templates'
@@ -101,7 +102,7 @@ async function compose(config: Config): Promise<Services> {
       .then(() => store.outboxSent(rows.map((row) => row.id)))
       // The rows are committed: the sweeper sends them again.
       .catch((error: unknown) =>
-        log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: String(error) }),
+        log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: reasonOf(error) }),
       )
       .finally(() => inFlight.delete(work))
     inFlight.add(work)

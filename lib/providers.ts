@@ -58,6 +58,10 @@ export const providers: Record<string, ProviderEntry> = {
     providerOptions: { anthropic: { includePings: true } },
     anthropicCache: true,
     prices: claude,
+    probe: ({ apiKey = '', baseUrl = 'https://api.anthropic.com/v1' }) => ({
+      url: `${baseUrl}/models`,
+      headers: { 'x-api-key': apiKey, 'anthropic-version': '2023-06-01' },
+    }),
     load: async ({ apiKey, baseUrl }) => {
       const { createAnthropic } = await import('@ai-sdk/anthropic')
       return createAnthropic({ ...(apiKey && { apiKey }), ...(baseUrl && { baseURL: baseUrl }) })
@@ -69,6 +73,10 @@ export const providers: Record<string, ProviderEntry> = {
     // A conversation outlives what OpenAI stores, so nothing may refer to it.
     providerOptions: { openai: { store: false } },
     prices: gpt,
+    probe: ({ apiKey = '', baseUrl = 'https://api.openai.com/v1' }) => ({
+      url: `${baseUrl}/models`,
+      headers: { authorization: `Bearer ${apiKey}` },
+    }),
     load: async ({ apiKey, baseUrl }) => {
       const { createOpenAI } = await import('@ai-sdk/openai')
       return createOpenAI({ ...(apiKey && { apiKey }), ...(baseUrl && { baseURL: baseUrl }) })
@@ -80,6 +88,7 @@ export const providers: Record<string, ProviderEntry> = {
     needs: 'OPENAI_COMPATIBLE_BASE_URL',
     baseUrlVariable: 'OPENAI_COMPATIBLE_BASE_URL',
     prices: {},
+    probe: ({ apiKey, baseUrl = '' }) => ({ url: `${baseUrl}/models`, headers: apiKey ? { authorization: `Bearer ${apiKey}` } : {} }),
     load: async ({ apiKey, baseUrl }) => {
       const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
       return createOpenAICompatible({ name: 'compatible', baseURL: baseUrl ?? '', includeUsage: true, ...(apiKey && { apiKey }) })

@@ -3,10 +3,11 @@ import { databaseUrl } from '#lib/env'
 import { supabaseRpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
 import { systemClock } from '#lib/system/clock'
-import { checkConfiguration, checkModels, checkVersions } from '#scripts/doctor/configuration'
+import { checkConfiguration, checkVersions } from '#scripts/doctor/configuration'
 import { checkDeployment } from '#scripts/doctor/deployment'
 import { lineOf, teller, type Finding } from '#scripts/doctor/finding'
 import { checkInngest } from '#scripts/doctor/inngest'
+import { checkModels } from '#scripts/doctor/models'
 import { checkDirect, checkPostgres } from '#scripts/doctor/postgres'
 import { checkRedis } from '#scripts/doctor/redis'
 import { operatorEnvironment } from '#scripts/operator/environment'
@@ -51,7 +52,7 @@ async function here(local: string | undefined, waitMs: number): Promise<boolean>
   isWell = tell(await checkDirect(databaseUrl(env))) && isWell
   if (config.redis !== null) isWell = tell(await checkRedis(config.redis)) && isWell
   isWell = tell(await checkInngest(store, config, postgres.facts, waitMs)) && isWell
-  isWell = tell(checkModels(env, config.local)) && isWell
+  isWell = tell(await checkModels(env, config.local, postgres.facts?.providers ?? [])) && isWell
   if (postgres.facts !== null) isWell = tell([clockSkew(postgres.facts.now, config.local)]) && isWell
   return isWell
 }

@@ -1,6 +1,7 @@
 import { judge, missingMigrations, type DatabaseHealth, type Health, type HealthFacts } from '#lib/core/health'
 import { json } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
+import { within } from '#lib/api/within'
 import type { Services } from '#lib/services'
 import type { Caller } from '#lib/http/caller'
 
@@ -8,21 +9,6 @@ import type { Caller } from '#lib/http/caller'
 const checkMs = 2_000
 /** A monitor that asks again sooner learns nothing new. */
 const again = { 'retry-after': '2' }
-
-/** The value, or the sentence why there was none in time. */
-async function within<Value>(services: Services, work: Promise<Value>): Promise<{ value: Value } | { why: string }> {
-  const done = new AbortController()
-  const late = services.clock.sleep(checkMs, done.signal).then(() => ({ why: `no answer within ${checkMs / 1_000} s` }))
-  const answered = work.then(
-    (value) => ({ value }),
-    (error: unknown) => ({ why: error instanceof Error ? error.message : String(error) }),
-  )
-  try {
-    return await Promise.race([answered, late])
-  } finally {
-    done.abort()
-  }
-}
 
 /** What the database says, and whether the caller may see it: the operator, or an admin key of the deployment's own tenant. */
 async function askDatabase(
@@ -32,7 +18,7 @@ async function askDatabase(
   const { clock, config, store, log } = services
   const from = clock.monotonic()
   const keyHash = caller.kind === 'key' && 'keyHash' in caller.credential ? caller.credential.keyHash : null
-  const asked = await within(services, store.health({ environment: config.environment, ownTenant: config.tenantId, keyHash }))
+  const asked = await within(clock, checkMs, store.health({ environment: config.environment, ownTenant: config.tenantId, keyHash }))
   const operator = caller.kind === 'operator'
   if ('why' in asked) {
     log.warn('the database does not answer', { error: asked.why })
@@ -42,9 +28,10 @@ async function askDatabase(
   return { database: { ...found, latencyMs: Math.round(clock.monotonic() - from) }, why: null, details: operator || details }
 }
 
-async function askRedis(services: Services): Promise<HealthFacts['redis']> {
+/** Asks Redis; null where there is none. */
+export async function askRedis(services: Services): Promise<HealthFacts['redis']> {
   if (services.config.redis === null) return null
-  const asked = await within(services, services.checkRedis())
+  const asked = await within(services.clock, checkMs, services.checkRedis())
   return 'why' in asked ? { connected: false, latencyMs: null } : asked.value
 }
 
@@ -56,13 +43,14 @@ async function look(services: Services, caller: Caller): Promise<{ facts: Health
 }
 
 function checksOf({ database, redis }: HealthFacts, { missing }: Health): Record<string, unknown> {
-  const { lastSweepAgeMs = null, oldestDueAgeMs = null, oldestOutboxAgeMs = null, auditFailures = null } = database ?? {}
+  const { lastSweepAgeMs = null, oldestDueAgeMs = null, oldestOutboxAgeMs = null, auditFailures = null, providers = null } = database ?? {}
   return {
     database: { connected: database !== null, latencyMs: database?.latencyMs ?? null },
     redis: redis === null ? { configured: false } : { configured: true, ...redis },
     queue: { lastSweepAgeMs, oldestDueAgeMs, oldestOutboxAgeMs },
     migrations: { upToDate: database === null ? null : missing.length === 0, missing },
     audit: { auditFailures },
+    models: { failing: providers },
   }
 }
 
@@ -104,7 +92,7 @@ export const ready = endpoint({
   async handler({ services, caller }) {
     const { database, why, details } = await askDatabase(services, caller)
     const missing = missingMigrations({ database, expected: services.config.migrations })
-    const isReady = database !== null && missing.length === 0 && !services.ending()
+    const isReady = database !== null && database.readOnly !== true && missing.length === 0 && !services.ending()
     const more = details ? { database: { connected: database !== null, why }, migrations: { missing }, ending: services.ending() } : {}
     return json(isReady ? 200 : 503, { ready: isReady, ...more }, isReady ? {} : again)
   },

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BatonError } from '#lib/core/errors'
+import { BatonError, reasonOf } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
 import type { Authority, OpenRequest } from '#lib/core/store'
 import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
@@ -183,7 +183,7 @@ function armDeadMan(services: Services, slice: Slice): void {
     const data = { tenantId: opened.tenantId, agentUid: opened.agentUid, runId: opened.run.id, epoch: opened.lease.epoch }
     const dueInMs = Math.max(0, deadlines.hardAt - services.clock.monotonic()) + opened.lease.leaseMs
     services.queue.send([{ id: `deadman_${opened.lease.sliceId}`, kind: 'continue', data, dueInMs }]).catch((error: unknown) => {
-      services.log.warn('the dead-man continuation was not sent; the sweeper covers it', { runId: opened.run.id, error: String(error) })
+      services.log.warn('the dead-man continuation was not sent; the sweeper covers it', { runId: opened.run.id, error: reasonOf(error) })
     })
   }, deadManAfterMs)
   timer.unref()

@@ -1,18 +1,46 @@
 import { metricsSummary, prometheusText } from '#lib/core/metrics-text'
 import type { Sample } from '#lib/core/metrics'
+import { BatonError } from '#lib/core/errors'
+import { latePeriods } from '#lib/core/health'
 import { json } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
+import { askRedis } from '#lib/api/health'
 import { authorityOf } from '#lib/api/scope'
+import { within } from '#lib/api/within'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
 
-/** What all processes have counted; this one's last seconds are told first. Throws BatonError forbidden for tenants that are not the deployment's own. */
-async function read(services: Services, caller: Caller): Promise<{ now: string; samples: readonly Sample[] }> {
-  await services.metrics.flush()
-  const answer = await services.store.readMetrics(authorityOf(services, caller), services.config.tenantId)
+/** A process that cannot tell its own counts in time is scraped without them: they come with the next scrape. */
+const flushMs = 2_000
+/** Prometheus gives a scrape up after 10 s. */
+const readMs = 6_000
+
+/**
+ * What all processes have counted, and which parts answer; this process's last seconds are told first. While Postgres is away an operator is told just that.
+ * Throws BatonError forbidden for tenants that are not the deployment's own.
+ */
+async function read(services: Services, caller: Caller): Promise<{ now: string; samples: readonly Sample[]; partial: boolean }> {
+  const { clock, config, store } = services
+  const counted = async () => {
+    await within(clock, flushMs, services.metrics.flush())
+    return store.readMetrics(authorityOf(services, caller), config.tenantId)
+  }
+  const [asked, redis] = await Promise.all([within(clock, readMs, counted()), askRedis(services)])
+  const up = (part: string, isUp: boolean): Sample => ['baton_part_up', { part }, '', isUp ? 1 : 0]
+  const parts = [up('postgres', 'value' in asked), ...(redis === null ? [] : [up('redis', redis.connected)])]
+  if ('why' in asked) {
+    // A database that answers with a fault is not away.
+    if (asked.error !== undefined && !(asked.error instanceof BatonError && asked.error.code === 'database_unavailable')) throw asked.error
+    services.log.warn('the database does not answer: metrics tell of the parts alone', { error: asked.why })
+    if (caller.kind === 'operator') return { now: new Date(clock.now()).toISOString(), samples: parts, partial: true }
+    throw new BatonError('database_unavailable', 'The database is not reachable: what was counted stands there.', { retryAfterMs: 2_000 })
+  }
+  const { value: answer } = asked
   if (!answer.ok) throw refusalError(answer)
-  return answer
+  const sweepAge = answer.samples.find(([name]) => name === 'baton_sweep_age_seconds')?.[3] ?? 0
+  if (config.cronEnabled) parts.push(up('inngest', sweepAge * 1_000 <= latePeriods * config.sweepEveryMs))
+  return { now: answer.now, samples: [...answer.samples, ...parts], partial: false }
 }
 
 /** GET /api/metrics: Prometheus's text format, true over all processes. */
@@ -22,8 +50,8 @@ export const metrics = endpoint({
   summary: 'Metrics as Prometheus reads them',
   access: 'monitoring',
   async handler({ services, caller }) {
-    const { samples } = await read(services, caller)
-    return new Response(prometheusText(samples), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } })
+    const { samples, partial } = await read(services, caller)
+    return new Response(prometheusText(samples, { partial }), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } })
   },
 })
 

@@ -144,3 +144,14 @@ const retryableProvider: ReadonlySet<ProviderCode> = new Set(['provider_rate_lim
 export function isRetryable(code: ProviderCode): boolean {
   return retryableProvider.has(code)
 }
+
+/** What is behind an error, in one line for those who operate: its causes, without the sentence that a caller is told. */
+export function reasonOf(error: unknown): string {
+  const says: string[] = []
+  for (let link = error; link instanceof Error && says.length < 4; link = link.cause) {
+    if (link instanceof BatonError && link.cause instanceof Error) continue
+    const inner = link instanceof AggregateError && link.message === '' ? link.errors.map(reasonOf).join('; ') : link.message
+    if (inner !== '' && !says.some((said) => said.includes(inner))) says.push(inner)
+  }
+  return (says.length === 0 ? String(error) : says.join(': ')).replaceAll(/\s+/g, ' ').slice(0, 300)
+}

@@ -8,6 +8,7 @@ const database = {
   oldestOutboxAgeMs: null,
   migrations: ['0001.sql', '0002.sql'],
   auditFailures: 0,
+  providers: [],
 }
 const well: HealthFacts = {
   database,
@@ -22,6 +23,13 @@ const queue = (changes: Partial<typeof database> | object): HealthFacts => ({ ..
 test.each<[string, HealthFacts, string, RegExp | null]>([
   ['all is well', well, 'healthy', null],
   ['a database that is away', { ...well, database: null, why: 'no answer within 2 s' }, 'unhealthy', /Postgres.*no answer within 2 s/],
+  [
+    'a database without any migration',
+    { ...well, database: null, why: 'baton_health: Could not find the function public.baton_health(p) in the schema cache' },
+    'unhealthy',
+    /^The migrations of this build are not applied.*npm run migrate/,
+  ],
+  ['a database without room', queue({ readOnly: true }), 'unhealthy', /takes no writes.*disk/],
   ['Redis away', { ...well, redis: { connected: false, latencyMs: null } }, 'degraded', /Redis/],
   ['no Redis at all', { ...well, redis: null }, 'healthy', null],
   ['a sweep of exactly 2 periods', queue({ lastSweepAgeMs: 600_000 }), 'healthy', null],
@@ -34,6 +42,24 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
   ['a migration that is missing', { ...well, expected: ['0001.sql', '0002.sql', '0003.sql'] }, 'unhealthy', /npm run migrate/],
   ['no ledger', queue({ migrations: null }), 'unhealthy', /2 migrations/],
   ['old code on a newer schema', { ...well, expected: ['0001.sql'] }, 'healthy', null],
+  [
+    'a provider that fails again and again',
+    queue({ providers: [{ provider: 'anthropic', code: 'provider_unavailable', failures: 3, sinceMs: 4_000 }] }),
+    'degraded',
+    /anthropic has failed 3 calls.*status page/,
+  ],
+  [
+    'a provider that failed twice',
+    queue({ providers: [{ provider: 'x', code: 'provider_timeout', failures: 2, sinceMs: 1 }] }),
+    'healthy',
+    null,
+  ],
+  [
+    'a key that is refused',
+    queue({ providers: [{ provider: 'x', code: 'provider_auth', failures: 1, sinceMs: 1 }] }),
+    'degraded',
+    /refuses the key/,
+  ],
   ['missing audit entries', queue({ auditFailures: 2 }), 'degraded', /2 audit entries/],
 ])('%s', (_name, facts, status, cause) => {
   const health = judge(facts)

@@ -13,6 +13,21 @@ export interface DatabaseHealth {
   /** Names of the migrations that were applied; null where there is no ledger. */
   migrations: readonly string[] | null
   auditFailures: number
+  /** Nothing can be written; an older schema does not tell. */
+  readOnly?: boolean
+  /** Model providers whose last calls failed, of the last ten minutes; an older schema does not tell. */
+  providers?: readonly ProviderFault[]
+}
+
+/** A model provider that has not answered since. */
+export interface ProviderFault {
+  provider: string
+  /** Of its last failure. */
+  code: string
+  /** Calls that failed since one was answered; at least. */
+  failures: number
+  /** Since the first of them. */
+  sinceMs: number
 }
 
 /** What the checks have found. */
@@ -36,8 +51,12 @@ export interface Health {
   missing: string[]
 }
 
+/** A provider that fails so often in a row is told; one that refuses the key or the account, at once. */
+const failedCalls = 3
+const accountCodes: ReadonlySet<string> = new Set(['provider_auth', 'provider_quota'])
+
 /** A sweep may be late by so many periods before it is told, and before the deployment counts as dead. */
-const latePeriods = 2
+export const latePeriods = 2
 const deadPeriods = 4
 
 /** The migrations of the build that the database does not have. What a newer build has added is no fault: old code runs on a new schema. */
@@ -53,23 +72,53 @@ export function judge(facts: HealthFacts): Health {
   const missing = missingMigrations(facts)
   const bad: string[] = []
   const late: string[] = []
-  if (database === null) bad.push(`Postgres does not answer (${facts.why ?? 'no reason is known'}): nothing can be accepted or committed.`)
-  if (missing.length > 0) bad.push(`${missing.length} migrations of this build are not applied: run npm run migrate.`)
-  if (redis !== null && !redis.connected) late.push('Redis does not answer: text arrives step by step, limits are counted in each process.')
+  // Its functions are missing, not the database.
+  if (database === null && /Could not find the function/.test(facts.why ?? ''))
+    bad.push(`The migrations of this build are not applied (${facts.why}): run npm run migrate.`)
+  else if (database === null)
+    bad.push(
+      `Postgres does not answer (${facts.why ?? 'no reason is known'}): nothing can be accepted or committed, nothing is lost. Look at Supabase's status and whether the project is paused.`,
+    )
+  if (database?.readOnly === true)
+    bad.push(
+      'Postgres takes no writes (it is read-only): nothing can be accepted or committed, nothing is lost. Look at its disk first: Supabase makes a project with a full one read-only.',
+    )
+  if (missing.length > 0) bad.push(`${missing.length} migrations of this build are not applied (${missing[0]} first): run npm run migrate.`)
+  if (redis !== null && !redis.connected)
+    late.push(
+      'Redis does not answer: text arrives step by step, limits are counted in each process, nothing is lost. Look at the database and the plan in the Upstash console.',
+    )
   if (database !== null) {
     const { lastSweepAgeMs, oldestDueAgeMs, oldestOutboxAgeMs } = database
     const silent = facts.clock ? (lastSweepAgeMs ?? 0) : 0
     if (silent > latePeriods * sweepEveryMs) {
-      const sentence = `The clock (Inngest) has not called for ${seconds(silent)} s and should every ${seconds(sweepEveryMs)} s: what waits is not continued.`
+      const sentence = `The clock (Inngest) has not called for ${seconds(silent)} s and should every ${seconds(sweepEveryMs)} s: what waits is not continued. Look at Inngest's status, the plan's executions and whether the app is synced (/api/inngest).`
       ;(silent > deadPeriods * sweepEveryMs ? bad : late).push(sentence)
     }
     if ((oldestDueAgeMs ?? 0) > latePeriods * sweepEveryMs)
-      late.push(`A run has been due for ${seconds(oldestDueAgeMs)} s and no executor has taken it.`)
+      late.push(
+        `A run has been due for ${seconds(oldestDueAgeMs)} s and no executor has taken it: look at Inngest's concurrency and its failed runs.`,
+      )
     if ((oldestOutboxAgeMs ?? 0) > latePeriods * sweepEveryMs)
-      late.push(`The outbox has not been sent for ${seconds(oldestOutboxAgeMs)} s: Inngest does not take events.`)
-    if (database.auditFailures > 0) late.push(`${database.auditFailures} audit entries could not be written.`)
+      late.push(
+        `The outbox has not been sent for ${seconds(oldestOutboxAgeMs)} s: Inngest does not take events. Look at its status and at INNGEST_EVENT_KEY.`,
+      )
+    if (database.auditFailures > 0)
+      late.push(`${database.auditFailures} audit entries could not be written: look at the disk of Postgres and at baton.audit_failures.`)
+    for (const fault of database.providers ?? [])
+      if (fault.failures >= failedCalls || accountCodes.has(fault.code)) late.push(providerSentence(fault))
   }
   return { status: bad.length > 0 ? 'unhealthy' : late.length > 0 ? 'degraded' : 'healthy', causes: [...bad, ...late], missing }
+}
+
+function providerSentence({ provider, code, failures, sinceMs }: ProviderFault): string {
+  const cure =
+    code === 'provider_auth'
+      ? 'It refuses the key: set a valid one and deploy.'
+      : code === 'provider_quota'
+        ? 'Its quota is used up: look at its billing.'
+        : 'Runs try three times, then the fallback models, then they end: look at its status page and at the way there (npm run doctor).'
+  return `The model provider ${provider} has failed ${failures} calls in a row for ${seconds(sinceMs)} s (${code}). ${cure} Afterwards POST /api/runs/retry.`
 }
 
 function seconds(ms: number | null): number {

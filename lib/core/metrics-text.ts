@@ -27,13 +27,17 @@ function cumulative(bounds: readonly string[], parts: Series['parts']): [bound: 
   return [...bounds, '+Inf'].map((bound) => [bound, (count += parts.get(bound) ?? 0)])
 }
 
-/** Prometheus's text format 0.0.4. A counter without labels that nobody has counted yet is told as 0, so that rates have a beginning. */
-export function prometheusText(samples: readonly Sample[]): string {
+/**
+ * Prometheus's text format 0.0.4. A counter without labels that nobody has counted yet is told as 0, so that rates have a beginning; unless the samples
+ * are only a part of all (`partial`): there a 0 would look as if the counter had begun anew.
+ */
+export function prometheusText(samples: readonly Sample[], { partial = false } = {}): string {
   const lines: string[] = []
   for (const [name, series] of seriesOf(samples)) {
     const definition: MetricDefinition = metricTable[name as keyof typeof metricTable]
     const { type, help, bounds = [] } = definition
-    const shown = series.length === 0 && definition.labels.length === 0 ? [{ labels: {}, parts: new Map<string, number>() }] : series
+    const shown =
+      series.length === 0 && definition.labels.length === 0 && !partial ? [{ labels: {}, parts: new Map<string, number>() }] : series
     if (shown.length === 0) continue
     lines.push(`# HELP ${name} ${help.replaceAll('\\', '\\\\')}`, `# TYPE ${name} ${type}`)
     for (const { labels, parts } of shown) {

@@ -22,6 +22,8 @@ const histogram = (bounds: readonly string[], help: string, ...labels: string[])
 
 /** Every metric of Baton. Those of the database are counted by supabase/migrations/0017_metrics.sql and 0018_health.sql. */
 export const metricTable = {
+  baton_part_up: gauge('1 while a part answers who asks for the metrics: postgres, redis, inngest', 'part'),
+  baton_model_provider_failures: gauge('Calls of a provider that failed in a row, of the last ten minutes', 'provider', 'code'),
   baton_http_requests_total: counter('Requests answered', 'route', 'method', 'status'),
   baton_http_request_duration_seconds: histogram(shortBounds, 'Seconds to the head of the answer; a stream goes on after it', 'route'),
   baton_errors_total: counter('Problems answered', 'code'),

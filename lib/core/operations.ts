@@ -1,3 +1,4 @@
+import type { ProviderFault } from '#lib/core/health'
 import type { AgentUid } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Authority, Refusal } from '#lib/core/store'
@@ -101,12 +102,16 @@ export interface DoctorFacts {
   migrations: Record<string, string>
   openTables: string[]
   openFunctions: string[]
+  /** Of everything, or of a tenant. */
+  switches: { scope: string; tenant: string; mode: string }[]
+  disabledEndpoints: number
   answered: string | null
   tenants: number
   keys: number
   lastSweepAgeMs: number | null
   prunedAgeMs: number | null
   oldestUnsentMs: number | null
+  providers: ProviderFault[]
   oldestDueMs: number | null
 }
 

@@ -184,7 +184,7 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
   // A 429 closes the gate of the model for all processes.
   if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
   const again = isRetryable(error.code) && retry <= maxRetries
-  tellFailure(session, request, { code: error.code, ms: model.ms, delayMs: again ? ms : null })
+  tellFailure(session, request, { error, ms: model.ms, delayMs: again ? ms : null })
   if (again) {
     happened.count = { attempt: retry }
     happened.events = [

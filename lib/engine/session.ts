@@ -1,7 +1,7 @@
 import type { Verdict } from '#lib/core/budget'
 import type { AgentDefinition } from '#lib/core/define'
 import type { ModelMessage } from 'ai'
-import { BatonError } from '#lib/core/errors'
+import { BatonError, reasonOf } from '#lib/core/errors'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
 import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/commit'
@@ -145,7 +145,7 @@ export function openSession(input: SessionInput): Session {
   function beat(): void {
     lastContact = clock.monotonic()
     const look = lookAtFlags()
-      .catch((error: unknown) => services.log.warn('heartbeat failed', { runId: opened.run.id, error: String(error) }))
+      .catch((error: unknown) => services.log.warn('heartbeat failed', { runId: opened.run.id, error: reasonOf(error) }))
       .finally(() => looks.delete(look))
     looks.add(look)
   }
@@ -178,7 +178,7 @@ export function openSession(input: SessionInput): Session {
         // What the database has refused so often it will refuse again: the run is ended for it, see advance.
         const refused = error instanceof BatonError && error.code === 'internal_error'
         if (error instanceof LeaseLost || (refused && attempt >= mostRefusals)) throw error
-        services.log.warn(`${what} got no answer`, { runId: opened.run.id, attempt, error: String(error) })
+        services.log.warn(`${what} got no answer`, { runId: opened.run.id, attempt, error: reasonOf(error) })
         await clock.sleep(Math.min(1_000, 50 * 2 ** attempt), guard.signal)
       }
     }

@@ -1,3 +1,4 @@
+import type { ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest, SpanInfo } from '#lib/core/ports'
 import type { Opened, ToolCall } from '#lib/core/run'
 import type { Advanced } from '#lib/engine/advance'
@@ -85,12 +86,21 @@ export function tellAnswer(session: Session, request: ModelRequest, { usage, fin
   if (config.log.lines.includes('cache')) log.info('cache', { ...about, cache_read_tokens, cache_write_tokens, input_tokens })
 }
 
+/** What a provider says of these may repeat what it was sent. */
+const quiet: ReadonlySet<string> = new Set(['bad_request', 'content_filtered', 'context_too_long'])
+
 /** The line of a model call that failed, where it is switched on. */
-export function tellFailure(session: Session, request: ModelRequest, told: { code: string; ms: number; delayMs: number | null }): void {
+export function tellFailure(
+  session: Session,
+  request: ModelRequest,
+  told: { error: ProviderError; ms: number; delayMs: number | null },
+): void {
   const { config, log } = session.services
   if (!config.log.lines.includes('retry')) return
-  const { code, ms, delayMs: delay_ms } = told
-  log.warn('a model call failed', { step: request.step, attempt: request.attempt, model: request.model, code, delay_ms, duration_ms: ms })
+  const { error, ms, delayMs: delay_ms } = told
+  const { code } = error
+  const about = { step: request.step, attempt: request.attempt, model: request.model, code, delay_ms, duration_ms: ms }
+  log.warn('a model call failed', quiet.has(code) ? about : { ...about, error: error.message })
 }
 
 /** One execution of a tool. */

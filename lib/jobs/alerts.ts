@@ -1,4 +1,5 @@
 import type { Config } from '#lib/core/config'
+import { reasonOf } from '#lib/core/errors'
 import type { Health, HealthStatus } from '#lib/core/health'
 import type { Store } from '#lib/core/pages'
 import type { Clock, Ids, Log } from '#lib/core/ports'
@@ -48,7 +49,7 @@ export function createAlerts({ config, store, clock, ids, log }: Needs): Alerts 
       const before = toldAlone.get(status)
       if (before !== undefined && clock.monotonic() - before < quietMs) return false
       toldAlone.set(status, clock.monotonic())
-      log.warn('a change of health is told without the database', { status, error: String(error) })
+      log.warn('a change of health is told without the database', { status, error: reasonOf(error) })
       return true
     }
   }

@@ -1,3 +1,4 @@
+import { reasonOf } from '#lib/core/errors'
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import type { Services } from '#lib/services'
 import { continueRun } from '#lib/engine/slices'
@@ -30,7 +31,7 @@ export async function continueSlice(services: Services, agentUid: string, goesOn
   await services.settled()
   if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code, more }
   const { advanced } = result
-  await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: String(error) }))
+  await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: reasonOf(error) }))
   await services.settled()
   return advanced.kind === 'lease_lost'
     ? { outcome: 'lease_lost', more }

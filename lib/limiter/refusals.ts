@@ -1,3 +1,4 @@
+import { reasonOf } from '#lib/core/errors'
 import type { Clock, Log, RateVerdict } from '#lib/core/ports'
 import type { Authority } from '#lib/core/store'
 
@@ -34,7 +35,7 @@ export function createRefusals(tell: TellRefusals, clock: Pick<Clock, 'monotonic
       callers.set(caller, { toldAt: now, count: 0 })
       return tell({ authority, limit: which?.name ?? '', perWindow: which?.limit ?? 0, count }).then(
         () => undefined,
-        (error: unknown) => log.warn('refused requests were not written to the audit log', { caller, count, error: String(error) }),
+        (error: unknown) => log.warn('refused requests were not written to the audit log', { caller, count, error: reasonOf(error) }),
       )
     },
   }

@@ -1,3 +1,4 @@
+import { reasonOf } from '#lib/core/errors'
 import type { Clock, Log } from '#lib/core/ports'
 import type { RateCaller, TenantLimits } from '#lib/core/rate'
 import type { Authority, Credential } from '#lib/core/store'
@@ -55,7 +56,7 @@ export function createLimitSettings(source: LimitsSource, clock: Pick<Clock, 'mo
     try {
       return await question()
     } catch (error) {
-      log.warn('limits could not be read; what was known before holds', { error: String(error) })
+      log.warn('limits could not be read; what was known before holds', { error: reasonOf(error) })
       return null
     }
   }

@@ -2,6 +2,7 @@ import type { Redis } from '@upstash/redis'
 import type { Config } from '#lib/core/config'
 import type { Clock, Log } from '#lib/core/ports'
 import { createBreaker, type Outcome } from '#lib/core/breaker'
+import { reasonOf } from '#lib/core/errors'
 
 /** Where Redis is and what all keys begin with. */
 export type RedisSettings = NonNullable<Config['redis']>
@@ -57,5 +58,6 @@ async function load(settings: RedisSettings): Promise<Redis> {
 /** The error for the log, without the command that the client appends: it holds what the model wrote. */
 export function describe(error: unknown): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : 'unknown error'
-  return (text.split(', command was')[0] ?? text).slice(0, 200)
+  const behind = error instanceof Error && error.cause !== undefined ? ` (${reasonOf(error.cause)})` : ''
+  return `${text.split(', command was')[0] ?? text}${behind}`.slice(0, 200)
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock, Log } from '#lib/core/ports'
 import { type Connection, describe, type RedisSettings } from '#lib/live/connection'
 import { readChannel } from '#lib/live/subscription'
@@ -45,6 +46,8 @@ export function createSignals({ settings, connection, clock, log, processId, onS
   let releasedAt = -Infinity
   let cursor: string | null = null
   let listening: Promise<void> | null = null
+  // Its log lines are not those of the request that happened to open it.
+  const outside = AsyncLocalStorage.snapshot()
 
   const wanted = () => !stop.signal.aborted && (holders.size > 0 || clock.monotonic() - releasedAt < lingerMs)
 
@@ -141,7 +144,7 @@ export function createSignals({ settings, connection, clock, log, processId, onS
     hold() {
       const holder = { since: clock.monotonic() }
       holders.add(holder)
-      listening ??= listen()
+      listening ??= outside(listen)
       return () => {
         if (holders.delete(holder)) releasedAt = clock.monotonic()
       }

@@ -23,6 +23,8 @@ export interface ProviderEntry {
   baseUrlVariable?: string
   /** Imports the provider's package and makes its model factory: called once, before the first call of a model. */
   load(settings: { apiKey?: string; baseUrl?: string }): Promise<ModelFactory>
+  /** A free request that shows whether the provider is reachable and takes the key: the doctor makes it. */
+  probe?(settings: { apiKey?: string; baseUrl?: string }): { url: string; headers: Record<string, string> }
   /** Options of every call, below those of the template. */
   providerOptions?: ProviderOptions
   /** Marks the instructions and the last messages for Anthropic's prompt cache. */

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Inngest } from 'inngest'
 import type { Config } from '#lib/core/config'
+import { reasonOf } from '#lib/core/errors'
 import type { Log, OutboxRow, Queue } from '#lib/core/ports'
 import { type ContinueData, eventData, type EventName, eventNames, type WebhookData } from '#lib/queue/events'
 
@@ -97,7 +98,11 @@ async function within<Value>(ms: number, deadline: AsyncLocalStorage<AbortSignal
 
 /** A logger for the SDK, whose own would write to the console past the redaction. */
 export function sdkLogger(log: Pick<Log, 'warn' | 'error'>) {
-  const text = (first: unknown, second: unknown) => [first, second].filter((part) => typeof part === 'string').join(' ')
+  const text = (...parts: unknown[]) =>
+    parts
+      .map(said)
+      .filter((part) => part !== '')
+      .join(' ')
   return {
     // Its debug and info lines tell nothing that Baton does not log itself.
     debug: () => undefined,
@@ -107,10 +112,20 @@ export function sdkLogger(log: Pick<Log, 'warn' | 'error'>) {
   }
 }
 
+/** What a part of the SDK's line says: of an object only its error. */
+function said(part: unknown): string {
+  if (typeof part === 'string') return part
+  if (part instanceof Error) return reasonOf(part)
+  const inner =
+    typeof part === 'object' && part !== null ? ('err' in part ? part.err : 'error' in part ? part.error : undefined) : undefined
+  return inner === undefined || inner === part ? '' : said(inner)
+}
+
 /** The first line of what happened, without the pages of advice the SDK adds. */
 function reason(cause: unknown): string {
   const line = cause instanceof Error ? cause.message.split('\n')[0] : undefined
-  return (line ?? 'unknown error').slice(0, 200)
+  const behind = cause instanceof Error && cause.cause !== undefined ? ` (${reasonOf(cause.cause)})` : ''
+  return `${line ?? 'unknown error'}${behind}`.slice(0, 200)
 }
 
 function isUrl(text: string): boolean {

@@ -8,6 +8,10 @@ export type Rpc = (name: string, argument: object) => Promise<unknown>
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
 const timeoutMs = 8_000
 const lockTimeout = '55P03'
+/** PostgREST knows no function of that name: the code is newer than the schema. */
+const noFunction = 'PGRST202'
+/** Supabase makes a project whose disk is full read-only; PostgREST answers 405 then. */
+const readOnly = '25006'
 /** Deadlock and serialisation failure: nothing was done, the call is made again like one whose reply was lost. */
 const repeatable = new Set(['40P01', '40001'])
 
@@ -27,7 +31,14 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
         await options.clock.sleep(20 * 2 ** attempt)
         continue
       }
-      const away = status === 0 || status >= 500
+      if (error.code === noFunction)
+        throw new BatonError(
+          'not_configured',
+          'The database lacks a function of this build: its migrations are not applied. Run npm run migrate; what was answered with 2xx is kept.',
+          {},
+          { cause: new Error(`${name}: ${error.message}`) },
+        )
+      const away = status === 0 || status >= 500 || error.code === readOnly
       if (!away)
         throw new BatonError(
           'internal_error',
@@ -39,10 +50,16 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
         'database_unavailable',
         'The database is not reachable. What was answered with 2xx is kept; send the request again.',
         { retryAfterMs: 2_000 },
-        { cause: new Error(`${name}: ${status} ${error.message}`) },
+        { cause: new Error(`${name}: ${status === 0 ? '' : `${status} `}${error.message}${networkCause(error.details)}`) },
       )
     }
   }
+}
+
+/** Which socket failed and how: the client puts it behind a page of its own. */
+function networkCause(details: unknown): string {
+  const found = typeof details === 'string' ? /Caused by: (?:\w+: )?([^\n]{1,200})/.exec(details) : null
+  return found === null ? '' : ` (${found[1]})`
 }
 
 /** What JSON.stringify writes for a character that Postgres cannot store: NUL and lone surrogates, which it escapes. */

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { reasonOf } from '#lib/core/errors'
 import { observation, together, type Labels, type Sample } from '#lib/core/metrics'
 import type { Clock, Ids, Log, Metrics } from '#lib/core/ports'
 
@@ -24,6 +26,8 @@ export function createMetrics({ send, everyMs, clock, ids, log }: Needs): Metric
   let lastFlush = clock.monotonic()
   let timer: NodeJS.Timeout | undefined
   let flushing: Promise<void> | null = null
+  // Not under the request whose count happened to start the timer.
+  const outside = AsyncLocalStorage.snapshot()
 
   function add(sample: Sample): void {
     const [name, labels, part, value] = sample
@@ -31,7 +35,7 @@ export function createMetrics({ send, everyMs, clock, ids, log }: Needs): Metric
     const known = counted.get(key)
     counted.set(key, [name, labels, part, known === undefined ? value : together(part, known[3], value)])
     // Where requests come often they flush; where none comes any more this does. On serverless it waits for the next request.
-    timer ??= setTimeout(() => void flush(), everyMs).unref()
+    timer ??= outside(() => setTimeout(() => void flush(), everyMs).unref())
   }
 
   async function flushNow(): Promise<void> {
@@ -51,8 +55,8 @@ export function createMetrics({ send, everyMs, clock, ids, log }: Needs): Metric
       await send(unsent.id, unsent.counts)
       unsent = null
     } catch (error) {
-      log.warn('counts of this process were not written; they are tried again', { error: String(error) })
-      timer ??= setTimeout(() => void flush(), everyMs).unref()
+      log.warn('counts of this process were not written; they are tried again', { error: reasonOf(error) })
+      timer ??= outside(() => setTimeout(() => void flush(), everyMs).unref())
     }
   }
 

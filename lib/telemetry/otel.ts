@@ -1,3 +1,4 @@
+import { reasonOf } from '#lib/core/errors'
 import type { Log, SpanInfo } from '#lib/core/ports'
 import { readTraceparent, writeTraceparent } from '#lib/core/traceparent'
 import type { Recorder } from '#lib/telemetry/telemetry'
@@ -48,7 +49,7 @@ export async function otelRecorder(log: Pick<Log, 'warn'>): Promise<Recorder> {
       try {
         await provider.forceFlush({ timeoutMillis: sendMs })
       } catch (error) {
-        log.warn('spans were not sent', { error: String(error) })
+        log.warn('spans were not sent', { error: reasonOf(error) })
       }
     },
   }

@@ -1,9 +1,6 @@
-import { agents } from '#lib/agents/index'
 import type { Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { readConfig, type ConfigProblem, type Environment } from '#lib/env'
-import { missingKey, priceOf, splitModel } from '#lib/models/registry'
-import { providers } from '#lib/providers'
 import { lineOf, teller, type Finding } from '#scripts/doctor/finding'
 
 const { ok, warn, fail } = teller('configuration')
@@ -46,32 +43,4 @@ export function checkVersions(node: string = process.versions.node): Finding[] {
       'Use Node 22.18 or newer: on Vercel choose 24.x in Settings, Build and Deployment; here run npm ci, which brings it.',
     ),
   ]
-}
-
-/** For each template the key of its provider and the price of its models. */
-export function checkModels(env: Environment, local: boolean): Finding[] {
-  const tell = teller('models')
-  const findings: Finding[] = []
-  for (const { id, model, fallback } of agents) {
-    for (const name of [model, ...(Array.isArray(fallback) ? fallback : fallback === undefined ? [] : [fallback])] as string[]) {
-      const missing = missingKey(providers, (variable) => env[variable], name)
-      if (!Object.hasOwn(providers, splitModel(name).provider)) {
-        findings.push(tell.fail(`${id}: no provider is registered for ${name}`, 'Register it in lib/providers.ts.'))
-      } else if (missing !== null && !local) {
-        findings.push(tell.fail(`${id}: ${name} has no key`, `Set ${missing}.`))
-      } else if (missing !== null) {
-        findings.push(
-          tell.warn(`${id}: ${name} has no key and is answered by the scripted model`, `Set ${missing} and start with --real models.`),
-        )
-      } else findings.push(tell.ok(`${id}: ${name} has a key`))
-      if (priceOf(providers, name) === null && (env['BATON_PRICE_CEILING'] ?? '') === '')
-        findings.push(
-          tell.fail(
-            `${id}: ${name} has no price, its calls are refused (price_unknown)`,
-            'Add its price to lib/providers.ts, or set BATON_PRICE_CEILING.',
-          ),
-        )
-    }
-  }
-  return findings.length > 0 ? findings : [tell.warn('no template is registered', 'Add yours to lib/agents/index.ts.')]
 }

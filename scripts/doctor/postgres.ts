@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { Config } from '#lib/core/config'
-import { BatonError } from '#lib/core/errors'
+import { BatonError, reasonOf } from '#lib/core/errors'
 import type { DoctorFacts } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { openSecret } from '#lib/webhooks/seal'
@@ -18,7 +18,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
   } catch (error) {
     return { findings: [await unreachable(store, config, error)], facts: null }
   }
-  const findings = [ok(`PostgreSQL ${facts.version.split(' ')[0]} answers over the REST API and a row was written`)]
+  const findings = [ok(`PostgreSQL ${facts.version.split(' ')[0]} answers at ${config.supabase.url} and a row was written`)]
   const missing: string[] = []
   for (const { name, checksum } of await readMigrations()) if (facts.migrations[name] !== checksum) missing.push(name)
   findings.push(
@@ -41,6 +41,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
       ),
     )
   if (facts.openTables.length + facts.openFunctions.length === 0) findings.push(ok('nobody but the secret key may call or write'))
+  findings.push(...whatIsStopped(facts))
   findings.push(...(await tenantFindings(store, config, facts)))
   if (facts.oldestDueMs !== null && facts.oldestDueMs > 10 * minuteMs)
     findings.push(
@@ -54,7 +55,7 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
 
 /** Why the first call failed: the project's address, its key, or a database without Baton's functions. */
 async function unreachable(store: Store, config: Config, error: unknown): Promise<Finding> {
-  const says = lineOf(error)
+  const says = reasonOf(error)
   if (/PGRST202|42883|Could not find the function/.test(says)) {
     const older = await store.hasKeys(config.environment).then(
       () => true,
@@ -80,10 +81,39 @@ async function unreachable(store: Store, config: Config, error: unknown): Promis
       `the key may not call Baton's functions: ${says}`,
       'Use the secret key, not the publishable one; then run in the SQL editor: select baton.apply_grants();',
     )
+  if (/read-only transaction/.test(says))
+    return fail(
+      `the database takes no writes: ${says}`,
+      'Look at its disk: Supabase makes a project with a full one read-only. Enlarge it, or delete agents and wait for vacuum (docs/runbook.md).',
+    )
+  // Its gateway answers although the database behind it does not.
+  if (/: 5\d\d /.test(says))
+    return fail(
+      `Supabase answers at ${config.supabase.url} and its database does not: ${says}`,
+      "Look at the project in the Supabase dashboard: paused, restarting, out of disk or connections; and at Supabase's status.",
+    )
   return fail(
     `the database is not reachable at ${config.supabase.url}: ${says}`,
     'Check SUPABASE_URL, and whether the project is paused in the Supabase dashboard.',
   )
+}
+
+/** What somebody has stopped on purpose, and perhaps forgotten. */
+function whatIsStopped({ switches, disabledEndpoints }: DoctorFacts): Finding[] {
+  const findings = switches.map(({ scope, tenant, mode }) =>
+    warn(
+      `a ${mode} of scope ${scope}${tenant === '' ? '' : ` stands for ${tenant}`}: ${mode === 'kill' ? 'new messages are 423' : 'runs wait'}`,
+      `GET /api/kill says who set it and why; DELETE /api/kill/${scope} lifts it.`,
+    ),
+  )
+  if (disabledEndpoints > 0)
+    findings.push(
+      warn(
+        `${disabledEndpoints} webhook endpoints are disabled`,
+        'GET /api/webhooks says why; PATCH /api/webhooks/{id} with {"enabled": true}.',
+      ),
+    )
+  return findings
 }
 
 async function tenantFindings(store: Store, config: Config, facts: DoctorFacts): Promise<Finding[]> {

@@ -37,7 +37,10 @@ export async function checkRedis(redis: NonNullable<Config['redis']>): Promise<F
     const read = objectOf((await command('GET', key)).text)['result']
     await command('DEL', key)
     if (read !== 'written') return [fail('Redis does not give back what was written', 'Look at the database in the Upstash console.')]
-    return [ok(`Redis answers and a key under ${redis.prefix} was written, read and removed`), await eviction(command)]
+    return [
+      ok(`Redis answers at ${new URL(redis.url).host} and a key under ${redis.prefix} was written, read and removed`),
+      await eviction(command),
+    ]
   } catch (error) {
     return [
       fail(

@@ -201,6 +201,7 @@ begin
     'granted', verdict -> 'granted', 'refusal', verdict -> 'refusal', 'refusedCalls', w.refused, 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
   w.counts := coalesce(w.counts, '[]') || baton.commit_counts(w, coalesce(p -> 'happened', '{}'));
+  if p -> 'happened' ? 'model' then perform baton.note_provider((w.a).environment, p -> 'happened' -> 'model'); end if;
   w := baton.save_work(w);
   answer := baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
   -- Counters are touched last, for whoever else of the tenant waits for them; that they object is rare.

@@ -53,6 +53,51 @@ begin
   return json_build_object('ok', true, 'send', found);
 end $$;
 
+-- Model providers whose last call failed, one row each while they do: a call that is answered removes it.
+create table if not exists baton.model_faults (
+  environment text not null,
+  provider text not null,
+  code text not null,
+  failures integer not null,
+  since timestamptz not null,
+  last_at timestamptz not null,
+  primary key (environment, provider)
+);
+
+-- What a commit tells of its model call. Nobody waits for anybody here: of failures at the same instant one may go uncounted.
+create or replace function baton.note_provider(env text, m jsonb) returns void language plpgsql set search_path = '' as $$
+declare
+  of_provider text := split_part(m ->> 'name', '/', 1);
+  now_at timestamptz := baton.clock();
+  f baton.model_faults;
+begin
+  if m ->> 'outcome' not in ('provider_unavailable', 'provider_timeout', 'provider_rate_limited', 'provider_auth', 'provider_quota') then
+    if exists (select from baton.model_faults x where x.environment = env and x.provider = of_provider) then
+      delete from baton.model_faults d where d.ctid = any (array(select x.ctid from baton.model_faults x where x.environment = env and x.provider = of_provider for update skip locked));
+    end if;
+    return;
+  end if;
+  select * into f from baton.model_faults x where x.environment = env and x.provider = of_provider for update skip locked;
+  if found then
+    -- A failure of long ago is no beginning of this one.
+    update baton.model_faults x set code = m ->> 'outcome', last_at = now_at, failures = case when f.last_at < now_at - baton.fault_time() then 1 else f.failures + 1 end,
+      since = case when f.last_at < now_at - baton.fault_time() then now_at else f.since end where x.environment = env and x.provider = of_provider;
+  elsif not exists (select from baton.model_faults x where x.environment = env and x.provider = of_provider) then
+    insert into baton.model_faults (environment, provider, code, failures, since, last_at) values (env, of_provider, m ->> 'outcome', 1, now_at, now_at) on conflict do nothing;
+  end if;
+end $$;
+
+-- What has not been tried for so long is not known.
+create or replace function baton.fault_time() returns interval language sql immutable set search_path = '' as $$ select interval '10 minutes' $$;
+
+create or replace function baton.failing_providers(env text) returns json language plpgsql volatile set search_path = '' as $$
+declare
+  now_at timestamptz := baton.clock();
+begin
+  return (select coalesce(json_agg(json_build_object('provider', f.provider, 'code', f.code, 'failures', f.failures, 'sinceMs', baton.millis(now_at - f.since)) order by f.provider), '[]')
+    from baton.model_faults f where f.environment = env and f.last_at > now_at - baton.fault_time());
+end $$;
+
 -- Milliseconds since the oldest due run was due and nobody was at it; null when none is.
 create or replace function baton.oldest_due(env text) returns bigint language plpgsql stable set search_path = '' as $$
 declare
@@ -83,7 +128,8 @@ begin
   return json_build_object('ok', true, 'now', baton.clock(), 'lastSweepAgeMs', baton.sweep_age(env), 'oldestDueAgeMs', baton.oldest_due(env),
     'oldestOutboxAgeMs', baton.oldest_outbox(env), 'migrations', (select json_agg(m.name order by m.name) from baton.migrations m),
     'details', exists (select from baton.api_keys k where k.hash = p ->> 'keyHash' and k.environment = env and k.tenant_id = p ->> 'ownTenant' and baton.key_live(k) and 'admin' = any (k.scopes)),
-    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0));
+    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0),
+    'providers', baton.failing_providers(env), 'readOnly', current_setting('transaction_read_only') = 'on');
 end $$;
 
 -- What stands in the tables now, as samples [name, labels, part, value].
@@ -118,6 +164,8 @@ begin
     union all select 'baton_sweep_age_seconds', '{}', baton.sweep_age(env) / 1000.0
     union all select 'baton_budget_utilization_ratio', jsonb_build_object('scope', u.scope, 'period', u.period), u.ratio from used u where u.ratio is not null
     union all select 'baton_switches', jsonb_build_object('mode', s.mode), (select count(*) from baton.switches x where x.environment = env and x.mode = s.mode) from (values ('kill'), ('hold')) s(mode)
+    union all select 'baton_model_provider_failures', jsonb_build_object('provider', f.provider, 'code', f.code), f.failures from baton.model_faults f
+      where f.environment = env and f.last_at > now_at - baton.fault_time()
     union all select 'baton_webhook_endpoints', jsonb_build_object('state', s.state), (select count(*) from baton.webhook_endpoints e where e.environment = env and e.enabled = (s.state = 'enabled')) from (values ('enabled'), ('disabled')) s(state)
     union all select 'baton_audit_failures_total', '{}', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0)
     union all select 'baton_table_bytes', jsonb_build_object('table', c.relname), pg_catalog.pg_total_relation_size(c.oid)

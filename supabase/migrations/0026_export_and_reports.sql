@@ -190,11 +190,14 @@ begin
       where n.nspname = 'baton' and c.relkind = 'r' and not c.relrowsecurity),
     'openFunctions', (select coalesce(json_agg(f.proname), '[]') from pg_catalog.pg_proc f join pg_catalog.pg_namespace n on n.oid = f.pronamespace
       where n.nspname = 'public' and f.proname like 'baton\_%' and f.prokind = 'f' and pg_catalog.has_function_privilege('anon', f.oid, 'execute')),
+    'switches', (select coalesce(json_agg(json_build_object('scope', s.scope, 'tenant', s.tenant_id, 'mode', s.mode) order by s.created_at), '[]')
+      from baton.switches s where s.environment = env and s.scope in ('global', 'tenant')),
+    'disabledEndpoints', (select count(*) from baton.webhook_endpoints e where e.environment = env and not e.enabled),
     'answered', (select x.answered from baton.probes x where x.environment = env),
     'tenants', (select count(*) from baton.tenants t where t.environment = env),
     'keys', (select count(*) from baton.api_keys k where k.environment = env and baton.key_live(k)),
-    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.last_at) from baton.sweeps s where s.environment = env and s.last_at > 'epoch'),
+    -- Of the clock alone: sweeps beside requests would hide that it is dead.
+    'lastSweepAgeMs', (select baton.millis(baton.clock() - s.cron_at) from baton.sweeps s where s.environment = env), 'providers', baton.failing_providers(env),
     'prunedAgeMs', (select baton.millis(baton.clock() - s.pruned_at) from baton.sweeps s where s.environment = env),
-    'oldestUnsentMs', (select baton.millis(baton.clock() - min(o.due_at)) from baton.outbox o where o.environment = env and o.sent_at is null and o.due_at <= baton.clock()),
-    'oldestDueMs', (select baton.millis(baton.clock() - min(r.due_at)) from baton.runs r where r.environment = env and r.due_at <= baton.clock()));
+    'oldestUnsentMs', baton.oldest_outbox(env), 'oldestDueMs', baton.oldest_due(env));
 end $$;

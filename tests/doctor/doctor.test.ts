@@ -1,55 +1,21 @@
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, databaseUrlFor, dropDatabase } from '#local/database'
-import { localKeys } from '#local/keys'
 import { adminKey, startGuarded } from '#tests/access/kit'
+import { commandsFor, type Commands } from '#tests/doctor/kit'
 import type { World } from '#tests/world'
 
-/* The doctor against the embedded stack, whose parts are broken one after the other: it names the part, and says the cure. */
+/* The doctor against the embedded stack, whose parts are broken one after the other: it names the part, and says the cure. Parts that are stopped: tests/watch/on-call.test.ts. */
 
 let world: World
-let environment: NodeJS.ProcessEnv
+let commands: Commands
 beforeAll(async () => {
   world = await startGuarded({ ownCluster: true })
-  const keys = await localKeys(world.dataDir)
-  const { supabaseUrl, redisUrl, inngestUrl, databaseUrl } = world.stack.info
-  environment = {
-    NODE_ENV: 'production',
-    PATH: String(process.env['PATH']),
-    BATON_LOCAL: '1',
-    BATON_LOCAL_SECRET: 'of-a-test-of-the-doctor',
-    BATON_ENV: 'local',
-    BATON_BASE_URL: world.base(),
-    BATON_ENCRYPTION_KEY: keys.encryptionKey,
-    SUPABASE_URL: String(supabaseUrl),
-    SUPABASE_SECRET_KEY: keys.secretKey,
-    DATABASE_URL: String(databaseUrl),
-    UPSTASH_REDIS_REST_URL: String(redisUrl),
-    UPSTASH_REDIS_REST_TOKEN: keys.redisToken,
-    INNGEST_DEV: String(inngestUrl),
-    INNGEST_EVENT_KEY: keys.inngestEventKey,
-    INNGEST_SIGNING_KEY: keys.inngestSigningKey,
-  }
+  commands = await commandsFor(world)
 })
 afterAll(() => world.close())
 
-/** Runs a command of package.json's; `lines` are those that begin with FAIL. */
-function run(
-  script: string,
-  parameters: string[] = [],
-  changes: Record<string, string> = {},
-): Promise<{ code: number; out: string; fails: string[] }> {
-  return new Promise((resolve) => {
-    const options = { env: { ...environment, ...changes }, timeout: 110_000 }
-    execFile(process.execPath, [join('scripts', script), ...parameters], options, (error, stdout, stderr) => {
-      const out = `${stdout}${stderr}`
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
-      resolve({ code, out, fails: out.split('\n').filter((line) => line.startsWith('FAIL')) })
-    })
-  })
-}
-const doctor = (changes: Record<string, string> = {}, wait = '3') => run('doctor.ts', ['--wait', wait], changes)
+const run: Commands['run'] = (...parameters) => commands.run(...parameters)
+const doctor: Commands['doctor'] = (...parameters) => commands.doctor(...parameters)
 
 test('a stack that is well: every part is named, an event makes its round, exit code 0', async () => {
   const { code, out, fails } = await doctor({}, '30')
@@ -57,7 +23,7 @@ test('a stack that is well: every part is named, an event makes its round, exit 
   for (const part of ['configuration', 'versions', 'postgres', 'redis', 'inngest', 'models', 'webhooks'])
     expect(out).toMatch(new RegExp(`^(ok  |warn) ${part} `, 'm'))
   expect(out).toContain('an event made the round trip')
-  expect(out).toContain('a row was written')
+  expect(out).toContain(`answers at ${String(commands.environment['SUPABASE_URL'])} and a row was written`)
   expect(out).toContain('was written, read and removed')
 })
 
@@ -91,29 +57,13 @@ test.each<[string, Record<string, string>, string, RegExp, string[]]>([
   await world.http('POST', '/api/agents', { template: 'scripted' }, { authorization: `Bearer ${adminKey}` })
   const changes = { ...given }
   if (changes['DATABASE_URL'] === 'wrong') {
-    const url = new URL(String(environment['DATABASE_URL']))
+    const url = new URL(String(commands.environment['DATABASE_URL']))
     url.password = 'not-the-password'
     changes['DATABASE_URL'] = url.toString()
   }
   const { code, out, fails } = await doctor(changes, wait)
   expect({ code, out }).toMatchObject({ code: 1, out: expect.stringMatching(expected) })
   expect([...new Set(fails.map((line) => line.split(/\s+/)[1]))]).toEqual(areas)
-})
-
-test('Redis stopped: it is named, and everything else is well', async () => {
-  await world.stack.halt('redis')
-  const { code, fails } = await doctor({}, '30')
-  world.stack.resume('redis')
-  await world.stack.waitReady('redis')
-  expect({ code, fails }).toMatchObject({ code: 1, fails: [expect.stringMatching(/redis .*not reachable.*->/)] })
-})
-
-test('the executor stopped: Inngest takes no events', async () => {
-  await world.stack.halt('executor')
-  const { code, fails } = await doctor()
-  world.stack.resume('executor')
-  await world.stack.waitReady('executor')
-  expect({ code, fails }).toMatchObject({ code: 1, fails: [expect.stringMatching(/inngest .*does not take events.*->/)] })
 })
 
 test('events that come to no function: the app is not registered', async () => {
@@ -134,9 +84,9 @@ test('a migration that is missing, and all of them: both are named', async () =>
     expect.stringMatching(/1 migrations are to apply/),
   ])
 
-  const empty = await createDatabase(String(environment['DATABASE_URL']), 'doctor_empty')
+  const empty = await createDatabase(String(commands.environment['DATABASE_URL']), 'doctor_empty')
   const none = await doctor({ DATABASE_URL: empty }, '30')
-  await dropDatabase(databaseUrlFor(String(environment['DATABASE_URL']), 'postgres'), 'doctor_empty')
+  await dropDatabase(databaseUrlFor(String(commands.environment['DATABASE_URL']), 'postgres'), 'doctor_empty')
   expect(none.fails).toMatchObject([expect.stringMatching(/postgres .*\d+ migrations are to apply.*npm run migrate/)])
   await world.sql('alter function public.baton_doctor(jsonb) rename to doctor_away')
   await world.sql('alter function public.baton_has_keys(jsonb) rename to keys_away')
@@ -144,6 +94,21 @@ test('a migration that is missing, and all of them: both are named', async () =>
   await world.sql('alter function public.doctor_away(jsonb) rename to baton_doctor')
   await world.sql('alter function public.keys_away(jsonb) rename to baton_has_keys')
   expect(gone.fails.join('\n')).toMatch(/postgres .*no functions of Baton.*npm run migrate/)
+})
+
+test('what somebody has stopped on purpose is told: a forgotten kill, a disabled endpoint', async () => {
+  const operator = { authorization: `Bearer ${adminKey}` }
+  expect((await world.http('POST', '/api/kill', { scope: 'tenant', mode: 'hold', reason: 'a test' }, operator)).status).toBeLessThan(300)
+  const hook = await world.http('POST', '/api/webhooks', { url: 'http://127.0.0.1:9/hook' }, operator)
+  await world.http('PATCH', `/api/webhooks/${String(hook.body['id'])}`, { enabled: false }, operator)
+  const { code, out } = await doctor({}, '30')
+  await world.http('DELETE', '/api/kill/tenant', undefined, operator)
+  await world.http('DELETE', `/api/webhooks/${String(hook.body['id'])}`, undefined, operator)
+  expect({ code, out }).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/warn postgres .*a hold of scope tenant stands for ten_local: runs wait .*DELETE \/api\/kill\/tenant/),
+  })
+  expect(out).toMatch(/warn postgres .*1 webhook endpoints are disabled/)
 })
 
 test('rights that somebody has widened are named', async () => {

@@ -67,6 +67,7 @@ export async function startFakeProvider(): Promise<FakeProvider> {
   const requests: FakeProvider['requests'] = []
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? ''
+    if (request.method === 'GET') return void response.writeHead(path === '/v1/models' ? 200 : 404).end('{"data":[]}')
     const body: unknown = JSON.parse(await text(request))
     requests.push({ path, headers: request.headers, body })
     const script = scriptOf(body)

@@ -28,7 +28,8 @@ describe('the runbook', () => {
         if (typeof value === 'object' && value !== null && 'path' in value && 'method' in value)
           served.add(`${String(value.method)} ${String(value.path)}`)
     }
-    const named = [...runbook.matchAll(/\b(GET|POST|PUT|PATCH|DELETE) (\/api\/[a-zA-Z{}/-]+)/g)].map(
+    const pages = runbook + readFileSync('docs/troubleshooting.md', 'utf8') + readFileSync('docs/monitoring.md', 'utf8')
+    const named = [...pages.matchAll(/\b(GET|POST|PUT|PATCH|DELETE) (\/api\/[a-zA-Z{}/-]+)/g)].map(
       ([, method, path]) => `${method} ${path}`,
     )
     expect(named.length).toBeGreaterThan(30)

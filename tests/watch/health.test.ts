@@ -119,6 +119,15 @@ test('a migration of this build that is missing: not ready, not started, unhealt
   expect(await Promise.all(['/ready', '/startup', '/health', '/live'].map(statusOf))).toEqual([503, 503, 503, 200])
   expect((await health()).body).toMatchObject({ checks: { migrations: { upToDate: false, missing: [last?.name] } } })
   await world.sql(`update baton.migrations set name = $1 where name = 'x'`, [last?.name])
+  // Newer code on an older schema: what it lacks is said, to callers too, and does not look like a fault of Postgres.
+  await world.sql('alter function public.baton_open(jsonb) rename to open_away')
+  const early = await world.send('early', script({ text: 'x' }), { headers: bearer(adminKey) })
+  await world.sql('alter function public.open_away(jsonb) rename to baton_open')
+  expect(early).toMatchObject({ status: 503, body: { code: 'not_configured', detail: expect.stringMatching(/npm run migrate/) } })
+  await world.sql('alter function public.baton_health(jsonb) rename to health_away')
+  expect(await Promise.all(['/ready', '/startup', '/health', '/live'].map(statusOf))).toEqual([503, 503, 503, 200])
+  expect((await health()).body['causes']).toEqual([expect.stringMatching(/^The migrations of this build are not applied/)])
+  await world.sql('alter function public.health_away(jsonb) rename to baton_health')
   expect(await Promise.all(['/ready', '/startup', '/health'].map(statusOf))).toEqual([200, 200, 200])
 })
 
@@ -131,17 +140,17 @@ test('a full budget, a disabled endpoint and a poisoned run are told, once each'
   for (let n = 0; n < 2; n++) await world.send('spender', script({ text: 'x', usage: { input: 0, output: 666 } }), wait)
   expect(await told(/budget of agent:spender .*day.* is used up/)).toBe(true)
   expect(await told(/webhook endpoint .* is disabled \(gone\)/)).toBe(true)
-  for (const agent of ['poison-1', 'poison-2']) {
-    const { body } = await world.http('POST', '/api/local/crash', { at: 'before', call: 'model', nth: 1, times: 2 }, operator)
-    expect(body).not.toHaveProperty('code')
-    const reply = await world.send(agent, script({ text: 'never' }), { prefer: 'respond-async', headers: operator })
-    const runId = String(reply.body['runId'])
-    const crashed = async () =>
-      (await world.sql(`select 1 from baton.runs where run_id = $1 and stop_reason = 'step_crashed'`, [runId])).length === 1
-    expect(await poll(crashed, { everyMs: 200, forMs: 60_000 })).toBe(true)
-    await world.stack.waitReady('server-0')
-  }
+  const { body } = await world.http('POST', '/api/local/crash', { at: 'before', call: 'model', nth: 1, times: 2 }, operator)
+  expect(body).not.toHaveProperty('code')
+  const poison = await world.send('poison', script({ text: 'never' }), { prefer: 'respond-async', headers: operator })
+  const crashed = async () =>
+    (await world.sql(`select 1 from baton.runs where run_id = $1 and stop_reason = 'step_crashed'`, [poison.body['runId']])).length === 1
+  expect(await poll(crashed, { everyMs: 200, forMs: 60_000 })).toBe(true)
+  await world.stack.waitReady('server-0')
   expect(await told(/run of template scripted was given up/)).toBe(true)
+  // The same cause again: known, and not to be told.
+  await world.sql(`select baton.raise_alert('local', 'poisoned:scripted', 'another run')`)
+  expect(await world.sql(`select pending from baton.alerts where cause = 'poisoned:scripted'`)).toEqual([{ pending: false }])
   for (const part of ['spender', 'is disabled', 'given up'])
     expect([part, lines.filter((line) => line.includes(part)).length]).toEqual([part, 1])
 })

@@ -17,6 +17,9 @@ export const health = z
         queue: z.object({ lastSweepAgeMs: ms, oldestDueAgeMs: ms, oldestOutboxAgeMs: ms }),
         migrations: migrations.extend({ upToDate: z.boolean().nullable() }),
         audit: z.object({ auditFailures: ms }),
+        models: z.object({
+          failing: z.array(z.object({ provider: z.string(), code: z.string(), failures: z.int(), sinceMs: z.int() })).nullable(),
+        }),
       })
       .optional()
       .meta({ description: 'Only for who may operate: an admin key of the own tenant, the admin key, or the metrics token' }),
@@ -72,6 +75,7 @@ export const exampleHealth: z.input<typeof health> = {
     queue: { lastSweepAgeMs: 120_400, oldestDueAgeMs: null, oldestOutboxAgeMs: null },
     migrations: { upToDate: true, missing: [] },
     audit: { auditFailures: 0 },
+    models: { failing: [] },
   },
   causes: [],
   checkedAt,
