@@ -91,6 +91,17 @@ export const engineMutations: readonly Mutation[] = [
     },
   },
   {
+    name: 'steps-start-past-the-slice-deadline',
+    breaks: 'I6 A44',
+    file: 'lib/engine/session.ts',
+    text: `    pastSlice: () => clock.monotonic() >= deadlines.sliceAt,`,
+    replacement: `    pastSlice: () => clock.monotonic() >= deadlines.hardAt,`,
+    test: {
+      file: engine,
+      name: 'invariant 6: past the slice deadline no step starts; the answer in hand, the release and the continuation are one commit',
+    },
+  },
+  {
     name: 'stream-repeats-its-last-event',
     breaks: 'I8 A16',
     file: 'lib/api/reader.ts',
@@ -186,7 +197,7 @@ export const engineMutations: readonly Mutation[] = [
   },
   {
     name: 'once-starts-without-room',
-    breaks: 'I4',
+    breaks: 'I4 I6',
     file: 'lib/engine/settle.ts',
     text: `  return call.effect !== 'once' || roomFor(session, call.name) <= session.leftMs()`,
     replacement: `  return call.effect !== 'once' || roomFor(session, call.name) >= 0`,

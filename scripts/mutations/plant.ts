@@ -15,7 +15,7 @@ export interface Copy {
 /** What became of a fault. `misfit`: its text no longer stands once in the file. `broken`: the test did not run at all. */
 export type Outcome = 'caught' | 'survived' | 'misfit' | 'broken'
 
-const longestTestMs = 300_000
+const longestTestMs = 1_200_000
 const longestBuildMs = 600_000
 const keptOutput = 4_000
 

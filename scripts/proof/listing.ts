@@ -27,7 +27,11 @@ export async function listTests(): Promise<Listed[]> {
       timeout: limitMs,
     })
     const found = listing.parse(JSON.parse(await readFile(file, 'utf8')))
-    return found.map(({ name, file: path }) => ({ name, file: relative(root, path).split(sep).join('/') }))
+    // Names come as the source writes them: a quote in a quoted name still has its backslash.
+    return found.map(({ name, file: path }) => ({
+      name: name.replaceAll(/\\(['"`])/g, '$1'),
+      file: relative(root, path).split(sep).join('/'),
+    }))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -57,6 +57,7 @@ export function startExecutor(
   over: {
     clock?: Clock
     leaseMs?: number
+    sliceMs?: number
     store?: Partial<EngineStore>
     model?: Partial<ModelPort>
     onEffect?: EngineServices['onEffect']
@@ -66,7 +67,7 @@ export function startExecutor(
   const none = (): void => undefined
   const frames: LiveFrame[] = []
   const effects: string[] = []
-  const deadlines = () => ({ sliceAt: clock.monotonic() + hourMs, hardAt: clock.monotonic() + hourMs })
+  const deadlines = () => ({ sliceAt: clock.monotonic() + (over.sliceMs ?? hourMs), hardAt: clock.monotonic() + hourMs })
   const services: EngineServices = {
     config: {
       environment: 'test',

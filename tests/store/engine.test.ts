@@ -114,18 +114,36 @@ test('invariant 2: the lease is looked at immediately before a tool begins', asy
 })
 
 test('invariant 2: a tool that works longer than the lease keeps it by its heartbeats', async () => {
-  const leaseMs = 900
+  const leaseMs = 6_000
+  const clock = movedClock()
+  let renewals = 0
   const refused: unknown[] = []
-  act = async ({ signal }) => {
-    const until = performance.now() + 2 * leaseMs
-    await poll(() => performance.now() >= until || signal.aborted, { everyMs: 20, forMs: 10_000 })
+  act = async () => {
+    for (let third = 0; third < 4; third++) {
+      const before = renewals
+      // Time passes for both; the heartbeat has until the lease is over, and needs half a second.
+      clock.forward({ monotonic: leaseMs / 3, wall: leaseMs / 3 })
+      await kit.advance(leaseMs / 3)
+      await poll(() => renewals > before, { everyMs: 20, forMs: leaseMs / 2 })
+    }
     const rival = await kit.store.claim(claimRequest(await agentUid('long'), { versions: executor.services.templates.versions }))
     if (!rival.ok) refused.push(rival.code)
     return 'done'
   }
-  const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], { leaseMs })
+  const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], {
+    clock,
+    leaseMs,
+    store: {
+      async renew(request) {
+        const answer = await kit.store.renew(request)
+        renewals += 1
+        return answer
+      },
+    },
+  })
   expect(await executor.send('long')).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(refused).toEqual(['lease_live'])
+  expect(renewals).toBeGreaterThanOrEqual(4)
   expect(await runOf('long')).toMatchObject({ slices: 1, crashes: 0 })
 })
 
@@ -167,4 +185,33 @@ test('invariant 3: a commit whose reply is lost is made again under its id until
   const { data } = await kit.store.listMessages({ agentUid: await agentUid('lost'), limit: 10 })
   expect(data.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant'])
   expect(executor.effects).toEqual(['model', 'pay', 'model'])
+})
+
+test('invariant 6: past the slice deadline no step starts; the answer in hand, the release and the continuation are one commit', async () => {
+  const clock = movedClock()
+  act = () => 'done'
+  const commits: unknown[] = []
+  const executor = startExecutor(kit, plain, oneCall, {
+    clock,
+    sliceMs: 10_000,
+    leaseMs: 60_000,
+    onEffect: () => clock.forward({ monotonic: 10_001 }),
+    store: {
+      commit(request) {
+        commits.push(request.intends)
+        return kit.store.commit(request)
+      },
+    },
+  })
+  expect(await executor.send('handed')).toMatchObject({ kind: 'handed_over', state: 'running' })
+  expect(executor.effects).toEqual(['model'])
+  expect(commits).toEqual([{ release: 'slice_deadline' }])
+  expect(await callsOf('handed')).toEqual([{ name: 'pay', state: 'pending', attempts: 0 }])
+  const uid = await agentUid('handed')
+  expect(await kit.sql(`select data ->> 'runId' as id from baton.outbox where agent_uid = $1 and kind = 'continue'`, [uid])).toEqual([
+    { id: (await runOf('handed')).id },
+  ])
+  const next = startExecutor(kit, plain, [{ text: 'bye' }])
+  expect(await next.goOn(uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(next.effects).toEqual(['pay', 'model'])
 })
