@@ -1,11 +1,11 @@
-/** What the tests of live share: the real gateway over the embedded engine, processes, an executor, a reader. */
+/** What the tests of live share: the real gateway over an engine, processes, an executor, a reader. */
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createRedisServer } from 'js-redis-server'
 import { afterEach, onTestFinished } from 'vitest'
 import type { RunId } from '#lib/core/ids'
 import type { Clock, LiveFrame, Log } from '#lib/core/ports'
 import { createLive, type LiveWithStatus } from '#lib/live/live'
+import { startEngine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
 /** A clock that runs this many times as fast; the time-outs of requests stay as they are. */
@@ -50,12 +50,12 @@ export async function stop(server: Server) {
 }
 
 // One engine for the file, ended with it: its close() waits for connections that the gateway keeps. Tests differ by prefix.
-const engine = createRedisServer({ port: 0, logger: console })
+const engine = startEngine()
 
-/** The real gateway over the embedded engine; it can be stopped, and started again on the same port. */
+/** The real gateway over the engine; it can be stopped, and started again on the same port. */
 export async function startRedis() {
-  const { host, port: enginePort } = await engine
-  const make = () => createGateway({ redisUrl: `redis://${host}:${enginePort}`, token })
+  const { url: redisUrl } = await engine
+  const make = () => createGateway({ redisUrl, token })
   let server = make()
   const port = await listen(server)
   prefix = `baton:test-${port}:`

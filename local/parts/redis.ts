@@ -1,13 +1,12 @@
-import { createRedisServer } from 'js-redis-server'
 import { endWithSupervisor, listen, required } from '#local/parts/part'
+import { startEngine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
-/** A Redis for this stack alone: the real one of REDIS_URL, or the embedded engine, which forgets at its end. */
+/** A Redis for this stack alone: the real one of REDIS_URL, or an engine that forgets at its end. */
 async function redisUrl(): Promise<string> {
   const given = process.env['REDIS_URL']
   if (given !== undefined && given !== '') return given
-  const { host, port } = await createRedisServer({ port: 0, logger: console })
-  return `redis://${host}:${port}`
+  return (await startEngine()).url
 }
 
 async function main(): Promise<void> {

@@ -1,9 +1,9 @@
 import type { Server } from 'node:http'
 import { Redis } from '@upstash/redis'
-import { createRedisServer } from 'js-redis-server'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { listen } from '#local/parts/part'
 import { poll } from '#local/poll'
+import { startEngine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
 const given = process.env['REDIS_URL']
@@ -17,9 +17,9 @@ let redis: Redis
 beforeAll(async () => {
   let redisUrl = given ?? ''
   if (redisUrl === '') {
-    const engine = await createRedisServer({ port: 0 })
+    const engine = await startEngine()
     closeEngine = () => engine.close()
-    redisUrl = `redis://${engine.host}:${engine.port}`
+    redisUrl = engine.url
   }
   server = createGateway({ redisUrl, token: 'right' })
   await listen(server, 0)

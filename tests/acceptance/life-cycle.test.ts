@@ -210,3 +210,33 @@ test('A9: messages sent while the model is called wait their turn and are proces
   expect(messages.map((message) => (message as { runId?: string }).runId)).toEqual(runIds.flatMap((id) => [id, id]))
   for (const runId of runIds) expect((await world.effects({ runId })).filter(({ kind }) => kind === 'model')).toHaveLength(1)
 })
+
+test('A44: at the slice deadline in a model call the caller gets 202, the continuation finishes, and effects and charges are made once', async () => {
+  const usage = { input: 1_000, output: 100 }
+  const sent = await world.send(
+    'a44',
+    script(
+      { delayMs: 2_000, text: 'x', usage, tools: [{ name: 'charge', input: { key: 'a44', cents: 1 } }] },
+      { delayMs: 300, text: 'at last', usage },
+    ),
+    { prefer: 'wait=1' },
+  )
+  expect([sent.status, sent.body['status']]).toEqual([202, 'processing'])
+  const runId = String(sent.body['runId'])
+  // The call in hand is not cut off and not made again: its answer is committed by the slice that has made it.
+  expect(await world.effects({ runId })).toHaveLength(1)
+  const run = await world.ended(runId)
+  expect(run).toMatchObject({ state: 'completed', output: 'at last', slices: 2, crashes: 0, modelCalls: 2, toolCalls: 1 })
+  expect((await world.effects({ runId })).map(({ kind, name }) => (kind === 'model' ? kind : name))).toEqual(['model', 'charge', 'model'])
+  expect((await world.events('a44')).filter(({ type }) => type === 'handed_off')).toMatchObject([{ reason: 'slice_deadline' }])
+  // Two calls of 1,000 and 100 tokens at $3 and $15 a million.
+  expect(run.costMicros).toBe(2 * (1_000 * 3 + 100 * 15))
+  const ledger = await world.sql(
+    'select state, cost_micros::integer as cost from baton.reservations where run_id = $1 and cost_micros > 0',
+    [runId],
+  )
+  expect(ledger).toEqual([
+    { state: 'settled', cost: 4_500 },
+    { state: 'settled', cost: 4_500 },
+  ])
+})

@@ -35,6 +35,50 @@ test('A4: after the server process was killed, a new one continues the same hist
   expect((await world.events('a4')).map(({ seq }) => seq)).toEqual(Array.from({ length: after.lastSeq }, (_, index) => index + 1))
 })
 
+test('A18: while the database refuses events for two seconds nothing is lost: done, tool ends and decisions are there in order, once', async () => {
+  await world.http('POST', '/api/agents', { id: 'a18', template: 'scripted', permission: { ask: ['charge'] } })
+  // A sequence counts also what is rolled back.
+  await world.sql('create sequence baton.refused')
+  await world.sql(
+    `create function baton.refuse_events() returns trigger language plpgsql security definer as $$ begin perform nextval('baton.refused'); raise exception 'no events' using errcode = '53100'; end $$`,
+  )
+  await world.sql(
+    `create trigger refuse before insert on baton.events for each row when (new.type in ('tool_end', 'approval_decided', 'done')) execute function baton.refuse_events()`,
+  )
+  const refused = async (): Promise<number> =>
+    Number((await world.sql<{ n: string }>('select last_value as n from baton.refused'))[0]?.n ?? 0)
+
+  const tools = [
+    { name: 'wait', input: { ms: 100 } },
+    { name: 'charge', input: { key: 'a18', cents: 1 } },
+  ]
+  const sent = await world.send('a18', script({ text: 'x', tools }, { text: 'over' }), { prefer: 'wait=0' })
+  const runId = String(sent.body['runId'])
+  await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(1)
+  const until = performance.now() + 2_000
+  const [approval] = (await world.http('GET', `/api/approvals?run=${runId}`)).body['data'] as { id: string }[]
+  const decide = (): Promise<Reply> => world.http('POST', `/api/approvals/${approval?.id}`, { decision: 'allow' })
+  expect((await decide()).status).toBe(503)
+  await expect.poll(() => performance.now() > until, { timeout: 20_000 }).toBe(true)
+  expect(await world.effects({ key: 'a18' })).toEqual([])
+  await world.sql('drop trigger refuse on baton.events')
+
+  expect((await decide()).status).toBe(200)
+  const run = await world.ended(runId)
+  expect(run).toMatchObject({ state: 'completed', output: 'over' })
+  const events = await world.events('a18')
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_event, index) => index + 1))
+  const told = events.flatMap((event) => {
+    if (event.type === 'tool_end') return [`end of ${(event['call'] as { name: string }).name}`]
+    return ['approval_required', 'approval_decided', 'done'].includes(event.type) ? [event.type] : []
+  })
+  expect(told).toHaveLength(5)
+  expect(told.toSorted()).toEqual(['approval_decided', 'approval_required', 'done', 'end of charge', 'end of wait'])
+  expect(told[0]).toBe('approval_required')
+  expect(told.slice(-2)).toEqual(['end of charge', 'done'])
+  expect(await world.effects({ key: 'a18' })).toHaveLength(1)
+})
+
 for (const part of ['supabase', 'postgres'] as const) {
   test(`A51: with ${part} down each request is 503 with Retry-After, and works again without a restart`, async () => {
     const pid = world.stack.info.pids.servers[0]

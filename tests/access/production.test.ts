@@ -5,6 +5,7 @@ import { localKeys } from '#local/keys'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
 import { bearer } from '#tests/access/kit'
+import { checkAnswers } from '#tests/answers'
 import { startWorld, type World } from '#tests/world'
 
 /*
@@ -16,6 +17,7 @@ let world: World
 let environment: NodeJS.ProcessEnv
 let server: ChildProcess
 let base = ''
+let endChecks: () => void = () => undefined
 beforeAll(async () => {
   world = await startWorld()
   const keys = await localKeys(world.dataDir)
@@ -31,6 +33,7 @@ beforeAll(async () => {
   }
   const port = await claims.take(0)
   base = `http://127.0.0.1:${port}`
+  endChecks = checkAnswers(() => [base])
   const inngest = { INNGEST_DEV: String(inngestUrl), INNGEST_EVENT_KEY: keys.inngestEventKey, INNGEST_SIGNING_KEY: keys.inngestSigningKey }
   server = spawn(process.execPath, [join('local', 'parts', 'server.ts')], {
     env: { ...environment, ...inngest, SERVER_MODE: 'start', PORT: String(port), NEXT_TELEMETRY_DISABLED: '1' },
@@ -48,6 +51,7 @@ afterAll(async () => {
   server.kill('SIGKILL')
   await world.close()
   claims.release()
+  endChecks()
 })
 
 async function get(

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http'
-import { createRedisServer } from 'js-redis-server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { RateLimit } from '#lib/core/ports'
 import { createRedisCounts } from '#lib/limiter/redis'
 import { listen } from '#local/parts/part'
 import { poll } from '#local/poll'
+import { startEngine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
 /** Counts what the client sends before it reaches the gateway. */
@@ -20,9 +20,9 @@ const portOf = (server: Server): number => {
 }
 
 beforeAll(async () => {
-  const engine = await createRedisServer({ port: 0 })
+  const engine = await startEngine()
   close = () => engine.close()
-  gateway = createGateway({ redisUrl: `redis://${engine.host}:${engine.port}`, token: 'right' })
+  gateway = createGateway({ redisUrl: engine.url, token: 'right' })
   await listen(gateway, 0)
   const behind = `http://127.0.0.1:${portOf(gateway)}`
   const ask = async (path: string, body: string) =>

@@ -88,3 +88,26 @@ test('a limit that is set while others reserve counts all of them', async () => 
   )
   expect(budget?.reservedMicros).toBe(ledger?.reserved)
 })
+
+test('invariant 9: a limit that is set beside an open reservation counts it', async () => {
+  const of = await freshTenant('beside')
+  const run = await hold(kit, 'beside', { ...of, execute: execution(0) })
+  const client = new pg.Client({ connectionString: kit.databaseUrl, query_timeout: 20_000 })
+  await client.connect()
+  try {
+    // The limit stands, and nobody sees it yet.
+    await client.query('begin')
+    const limit = JSON.stringify({ ...of, scope: 'tenant', period: 'lifetime', limitMicros: 8_000 })
+    await client.query('select public.baton_put_budget($1::jsonb)', [limit])
+    const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 1_000, tokens: 10 }
+    const reserved = kit.store.renew({ ...run, leaseMs: 30_000, reserve })
+    const blocked = `select 1 from pg_locks where not granted and pid <> pg_backend_pid()`
+    expect(await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 5_000 })).toBe(true)
+    await client.query('commit')
+    expect(ok(await reserved).reserved).toBe('granted')
+  } finally {
+    await client.end()
+  }
+  const [budget] = ok(await kit.store.getBudget(of, { scope: 'tenant', period: 'lifetime' })).budgets
+  expect(budget).toMatchObject({ reservedMicros: 1_000 })
+})

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { afterEach, expect, test } from 'vitest'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
+import { checkAnswers } from '#tests/answers'
 
 /** A server with exactly the variables given, as somebody deploys it who has set only half of them. */
 interface Half {
@@ -13,6 +14,7 @@ interface Half {
 
 const children: ChildProcess[] = []
 const claims = portClaims()
+const endChecks: (() => void)[] = []
 afterEach(async () => {
   for (const child of children.splice(0)) {
     const ended = once(child, 'exit')
@@ -20,6 +22,7 @@ afterEach(async () => {
     await ended
   }
   claims.release()
+  for (const end of endChecks.splice(0)) end()
 })
 
 async function startServer(variables: Record<string, string>): Promise<Half> {
@@ -35,6 +38,7 @@ async function startServer(variables: Record<string, string>): Promise<Half> {
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-50_000)))
   const base = `http://127.0.0.1:${port}`
+  endChecks.push(checkAnswers(() => [base]))
   const up = await poll(
     async () =>
       fetch(`${base}/api/health/live`, { signal: AbortSignal.timeout(5_000) }).then(

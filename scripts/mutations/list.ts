@@ -1,0 +1,10 @@
+import { accessMutations } from '#scripts/mutations/access'
+import { engineMutations } from '#scripts/mutations/engine'
+import { moneyMutations } from '#scripts/mutations/money'
+import type { Mutation } from '#scripts/mutations/mutation'
+import { storeMutations } from '#scripts/mutations/store'
+
+/** Every planted fault. Those that need a build stand last: a build is not made anew for the sources as they are. */
+export const mutations: readonly Mutation[] = [...storeMutations, ...moneyMutations, ...accessMutations, ...engineMutations].toSorted(
+  (a, b) => Number(a.build ?? false) - Number(b.build ?? false),
+)

@@ -1,0 +1,148 @@
+import type { AgentDefinition } from '#lib/core/define'
+import type { Clock, LiveFrame, ModelPort } from '#lib/core/ports'
+import type { ModelPrice } from '#lib/core/prices'
+import { noRates } from '#lib/core/rate'
+import { redact } from '#lib/core/redact'
+import type { EngineStore } from '#lib/core/store'
+import type { Advanced } from '#lib/engine/advance'
+import { openMessage } from '#lib/engine/open'
+import type { EngineServices } from '#lib/engine/services'
+import { continueRun, startSlice } from '#lib/engine/slices'
+import { deployTemplates } from '#lib/engine/templates'
+import { systemClock } from '#lib/system/clock'
+import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
+import { authority, ids, type StoreKit } from '#tests/store/kit'
+
+/** The executor's own two clocks, which a test sets forward; they differ from each other as after a suspended machine. */
+export interface MovedClock extends Clock {
+  forward(by: { monotonic?: number; wall?: number }): void
+}
+
+/** A clock of the machine that can be set forward. */
+export function movedClock(): MovedClock {
+  const real = systemClock()
+  const by = { monotonic: 0, wall: 0 }
+  return {
+    ...real,
+    monotonic: () => real.monotonic() + by.monotonic,
+    now: () => real.now() + by.wall,
+    forward({ monotonic = 0, wall = 0 }) {
+      by.monotonic += monotonic
+      by.wall += wall
+    },
+  }
+}
+
+/** The engine of one process on the real store, with a model that plays a script. */
+export interface Executor {
+  services: EngineServices
+  /** What went to watchers. */
+  frames: LiveFrame[]
+  /** The effects that were begun, as the local mode would log them. */
+  effects: string[]
+  /** Sends a message and runs its slice in this process. */
+  send(agent: string, text?: string): Promise<Advanced>
+  /** Takes over an agent and runs one slice. */
+  goOn(agentUid: string): Promise<Advanced | string>
+}
+
+const price = (): ModelPrice => ({ inputMicrosPerMillion: 1_000_000, outputMicrosPerMillion: 1_000_000 })
+const hourMs = 3_600_000
+
+/** An executor of its own clock and script; `over` replaces parts of it, such as a store whose replies are lost. */
+export function startExecutor(
+  kit: StoreKit,
+  definition: AgentDefinition,
+  script: readonly ScriptedAnswer[],
+  over: {
+    clock?: Clock
+    leaseMs?: number
+    sliceMs?: number
+    store?: Partial<EngineStore>
+    model?: Partial<ModelPort>
+    onEffect?: EngineServices['onEffect']
+  } = {},
+): Executor {
+  const { clock = systemClock(), leaseMs = 30_000 } = over
+  const none = (): void => undefined
+  const frames: LiveFrame[] = []
+  const effects: string[] = []
+  const deadlines = () => ({ sliceAt: clock.monotonic() + (over.sliceMs ?? hourMs), hardAt: clock.monotonic() + hourMs })
+  const services: EngineServices = {
+    config: {
+      environment: 'test',
+      leaseMs,
+      haste: 1,
+      maxStepCrashes: 3,
+      maxResultBytes: 65_536,
+      toolTimeoutMs: 60_000,
+      maxDurationMs: hourMs,
+      hardMarginMs: 1_000,
+      log: { format: 'json', lines: [] },
+    },
+    store: { ...kit.store, ...over.store },
+    model: { ...scriptedAnswers(script).model, ...over.model },
+    live: {
+      emit: (frame) => void frames.push(frame),
+      watch: () => none,
+      onWatcher: () => none,
+      halt: () => Promise.resolve(),
+      haltAll: () => Promise.resolve(),
+      onHalt: () => none,
+      close: () => Promise.resolve(),
+    },
+    clock,
+    ids,
+    log: { info: none, warn: none, error: none },
+    telemetry: {
+      within: (_fields, work) => work(),
+      span: (_info, work) => work({ set: none, fail: none }),
+      traceparent: () => null,
+      flush: () => Promise.resolve(),
+    },
+    redact,
+    templates: deployTemplates([definition], price),
+    price,
+    async onEffect(effect) {
+      await over.onEffect?.(effect)
+      effects.push(effect.kind === 'model' ? 'model' : String(effect.name))
+    },
+    rates: noRates,
+    dispatch: none,
+  }
+  return {
+    services,
+    frames,
+    effects,
+    async send(agent, text = 'hello') {
+      const { answer, asked, reserve } = await openMessage(
+        services,
+        {
+          authority,
+          agentName: agent,
+          template: definition.id,
+          mustExist: false,
+          content: text,
+          kind: 'message',
+          metadata: {},
+          onBusy: null,
+          limits: null,
+          narrowed: null,
+          webhook: null,
+          traceparent: null,
+          idempotency: null,
+          execute: true,
+        },
+        () => Promise.resolve(false),
+      )
+      const { opened, gates = {}, opening = null } = answer
+      if (opened === undefined) throw new Error('the agent was busy')
+      const reserved = reserve === null ? null : { entry: reserve, verdict: answer }
+      return startSlice(services, { opened, gates, opening }, { asked, deadlines: deadlines(), reserve: reserved }).done
+    },
+    async goOn(agentUid) {
+      const result = await continueRun(services, agentUid, deadlines())
+      return 'advanced' in result ? result.advanced : result.refused.code
+    },
+  }
+}

@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { poll } from '#local/poll'
+import { movedClock, startExecutor } from '#tests/store/engine-kit'
+import { authority, claimRequest, ok, startStore, type StoreKit } from '#tests/store/kit'
+
+/* The engine in this process on the real store: rules that need an executor whose clocks, replies and effects the test can reach. */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+/** What tools do in the test at hand. */
+let act: (context: ToolContext) => unknown = () => 'done'
+const tool = <Name extends string>(name: Name, effect: 'pure' | 'idempotent' | 'once') =>
+  defineTool({ name, description: name, input: z.object({}), effect, run: (_input, context) => act(context) })
+const plain = defineAgent({
+  id: 'plain',
+  model: 'test/model',
+  instructions: 'Answer.',
+  tools: [tool('first', 'pure'), tool('pay', 'once')],
+})
+const oneCall = [{ tools: [{ name: 'pay' }] }, { text: 'bye' }]
+
+const agentUid = async (agent: string): Promise<string> => ok(await kit.store.getAgent(authority, agent)).agent.agentUid
+const runOf = async (agent: string) => {
+  const [run] = await kit.store.listRuns(authority, { agent, limit: 1, after: null })
+  if (run === undefined) throw new Error(`${agent} has no run`)
+  return run
+}
+const callsOf = (agent: string) =>
+  kit.sql<{ name: string; state: string; attempts: number }>(
+    `select c.name, c.state, c.attempts from baton.tool_calls c join baton.agents a using (agent_uid) where a.id = $1 order by c.step, c.index`,
+    [agent],
+  )
+
+test('invariant 4: when a tool begins, Postgres says already that it executes', async () => {
+  let seen: unknown
+  act = async () => {
+    seen = await callsOf('intent')
+    return 'done'
+  }
+  const executor = startExecutor(kit, plain, oneCall)
+  expect(await executor.send('intent')).toMatchObject({ kind: 'ended', state: 'completed' })
+  expect(seen).toEqual([{ name: 'pay', state: 'executing', attempts: 1 }])
+})
+
+test.each([
+  ['monotonic clock', { monotonic: 25_000 }],
+  ['wall clock, as after a machine that slept', { wall: 25_000 }],
+])('invariant 2: past four fifths of its lease by its %s an executor begins no call and emits nothing', async (name, by) => {
+  const agent = `fence-${name.slice(0, 4)}`
+  const clock = movedClock()
+  act = () => 'done'
+  const executor = startExecutor(kit, plain, [{ text: 'never', tools: [{ name: 'pay' }] }], {
+    clock,
+    onEffect: (effect) => {
+      // The model was asked in time; its answer comes too late.
+      if (effect.kind === 'model') clock.forward(by)
+    },
+  })
+  expect(await executor.send(agent)).toEqual({ kind: 'lease_lost' })
+  expect(executor.effects).toEqual(['model'])
+  expect(executor.frames).toEqual([])
+  expect(await callsOf(agent)).toEqual([])
+  expect(await runOf(agent)).toMatchObject({ state: 'running' })
+})
+
+test('invariant 2: an executor whose lease is over shows nothing of the text that still comes', async () => {
+  const clock = movedClock()
+  const { model } = startExecutor(kit, plain, [{ text: 'in time, too late' }]).services
+  const executor = startExecutor(kit, plain, [], {
+    clock,
+    model: {
+      call(request, onDelta, signal) {
+        onDelta({ kind: 'text', part: 0, text: 'in time' })
+        clock.forward({ monotonic: 25_000 })
+        onDelta({ kind: 'text', part: 0, text: ', too late' })
+        return model.call(request, onDelta, signal)
+      },
+    },
+  })
+  expect(await executor.send('silent')).toEqual({ kind: 'lease_lost' })
+  expect(executor.frames.map(({ body }) => (body.type === 'delta' ? body.text : body.type))).toEqual(['in time'])
+})
+
+test('invariant 2: the lease is looked at immediately before a tool begins', async () => {
+  const clock = movedClock()
+  let began = 0
+  act = () => (began += 1)
+  const executor = startExecutor(kit, plain, oneCall, {
+    clock,
+    store: {
+      async commit(request) {
+        const answer = await kit.store.commit(request)
+        // The reply that allows the call to start is read long after it was asked for.
+        if (request.intends.start !== undefined) clock.forward({ monotonic: 25_000 })
+        return answer
+      },
+    },
+  })
+  expect(await executor.send('late-start')).toEqual({ kind: 'lease_lost' })
+  expect(began).toBe(0)
+  expect(executor.effects).toEqual(['model'])
+  // It may have happened, as far as Postgres knows: who takes over seals it and does not repeat it.
+  await kit.advance(31_000)
+  const next = startExecutor(kit, plain, [{ text: 'checked' }])
+  expect(await next.goOn(await agentUid('late-start'))).toMatchObject({ kind: 'ended', output: 'checked' })
+  expect(began).toBe(0)
+  expect(await callsOf('late-start')).toEqual([{ name: 'pay', state: 'sealed', attempts: 1 }])
+})
+
+test('invariant 2: a tool that works longer than the lease keeps it by its heartbeats', async () => {
+  const leaseMs = 6_000
+  const clock = movedClock()
+  let renewals = 0
+  const refused: unknown[] = []
+  act = async () => {
+    for (let third = 0; third < 4; third++) {
+      const before = renewals
+      // Time passes for both; the heartbeat has until the lease is over, and needs half a second.
+      clock.forward({ monotonic: leaseMs / 3, wall: leaseMs / 3 })
+      await kit.advance(leaseMs / 3)
+      await poll(() => renewals > before, { everyMs: 20, forMs: leaseMs / 2 })
+    }
+    const rival = await kit.store.claim(claimRequest(await agentUid('long'), { versions: executor.services.templates.versions }))
+    if (!rival.ok) refused.push(rival.code)
+    return 'done'
+  }
+  const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], {
+    clock,
+    leaseMs,
+    store: {
+      async renew(request) {
+        const answer = await kit.store.renew(request)
+        renewals += 1
+        return answer
+      },
+    },
+  })
+  expect(await executor.send('long')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(refused).toEqual(['lease_live'])
+  expect(renewals).toBeGreaterThanOrEqual(4)
+  expect(await runOf('long')).toMatchObject({ slices: 1, crashes: 0 })
+})
+
+test('invariant 9: an executor that was overtaken in its model call still says what the call has cost', async () => {
+  const rival = startExecutor(kit, plain, [{ text: 'by another' }])
+  const executor = startExecutor(kit, plain, [{ text: 'too late' }], {
+    async onEffect() {
+      await kit.advance(31_000)
+      expect(await rival.goOn(await agentUid('overtaken'))).toMatchObject({ kind: 'ended', output: 'by another' })
+    },
+  })
+  expect(await executor.send('overtaken')).toEqual({ kind: 'lease_lost' })
+  const { id, output } = await runOf('overtaken')
+  expect(output).toBe('by another')
+  const ledger = await kit.sql<{ state: string; cost: number }>(
+    'select state, cost_micros::integer as cost from baton.reservations where run_id = $1 order by created_at, id',
+    [id],
+  )
+  // Both calls were made and both are paid at what they cost; nothing stands as an estimate.
+  expect(ledger.map(({ state }) => state)).toEqual(['settled', 'settled'])
+  expect((await runOf('overtaken')).costMicros).toBe(ledger.reduce((sum, { cost }) => sum + cost, 0))
+})
+
+test('invariant 3: a commit whose reply is lost is made again under its id until the lease is over, and counts once', async () => {
+  const seen: string[] = []
+  act = () => 'done'
+  const executor = startExecutor(kit, plain, oneCall, {
+    store: {
+      async commit(request) {
+        const answer = await kit.store.commit(request)
+        seen.push(request.commitId)
+        if (seen.filter((id) => id === request.commitId).length < 3) throw new Error('the reply was lost')
+        return answer
+      },
+    },
+  })
+  expect(await executor.send('lost')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(seen.length).toBe(3 * new Set(seen).size)
+  const { data } = await kit.store.listMessages({ agentUid: await agentUid('lost'), limit: 10 })
+  expect(data.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant'])
+  expect(executor.effects).toEqual(['model', 'pay', 'model'])
+})
+
+test('invariant 6: past the slice deadline no step starts; the answer in hand, the release and the continuation are one commit', async () => {
+  const clock = movedClock()
+  act = () => 'done'
+  const commits: unknown[] = []
+  const executor = startExecutor(kit, plain, oneCall, {
+    clock,
+    sliceMs: 10_000,
+    leaseMs: 60_000,
+    onEffect: () => clock.forward({ monotonic: 10_001 }),
+    store: {
+      commit(request) {
+        commits.push(request.intends)
+        return kit.store.commit(request)
+      },
+    },
+  })
+  expect(await executor.send('handed')).toMatchObject({ kind: 'handed_over', state: 'running' })
+  expect(executor.effects).toEqual(['model'])
+  expect(commits).toEqual([{ release: 'slice_deadline' }])
+  expect(await callsOf('handed')).toEqual([{ name: 'pay', state: 'pending', attempts: 0 }])
+  const uid = await agentUid('handed')
+  expect(await kit.sql(`select data ->> 'runId' as id from baton.outbox where agent_uid = $1 and kind = 'continue'`, [uid])).toEqual([
+    { id: (await runOf('handed')).id },
+  ])
+  const next = startExecutor(kit, plain, [{ text: 'bye' }])
+  expect(await next.goOn(uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(next.effects).toEqual(['pay', 'model'])
+})
