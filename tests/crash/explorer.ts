@@ -2,7 +2,7 @@ import { poll } from '#local/poll'
 import type { CrashPoint } from '#local/crash'
 import type { RunView } from '#lib/core/store'
 import { violations } from '#scripts/chaos/violations'
-import type { Receiver } from '#tests/crash/receiver'
+import type { Receiver } from '#scripts/chaos/receiver'
 import { bodyOf, type Scenario } from '#tests/crash/scenarios'
 import type { World } from '#tests/world'
 
