@@ -1,11 +1,12 @@
 import { poll } from '#local/poll'
-import type { Sql } from '#scripts/chaos/violations'
+import type { Sql } from '#scripts/chaos/checks/evidence'
 
 /** Time for what is still open when the last fault is over, in milliseconds. */
 const calmMs = 180_000
 
-/** Waits until nothing is open and nothing is unsent; what is open after that is a violation, found by the checks. */
-export async function calm(sql: Sql): Promise<void> {
+/** Waits until nothing is open and nothing is unsent, and says after how many seconds; what is open after three minutes is found by the checks. */
+export async function calm(sql: Sql): Promise<number> {
+  const from = performance.now()
   await poll(
     async () => {
       const [row] =
@@ -15,4 +16,5 @@ export async function calm(sql: Sql): Promise<void> {
     },
     { everyMs: 250, forMs: calmMs },
   )
+  return (performance.now() - from) / 1_000
 }

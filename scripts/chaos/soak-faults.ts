@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Stack } from '#local/stack'
+import { killServer } from '#scripts/chaos/faults'
 import type { Chance } from '#scripts/chaos/random'
 
 /** Parts that go away and come back while messages arrive. */
@@ -7,13 +8,6 @@ export interface SoakFaults {
   counts: Record<string, number>
   /** Ends the last fault and leaves every part running. */
   stop(): Promise<void>
-}
-
-/** Kills a server and starts it at once, without the supervisor's growing pause: a platform has another instance ready. */
-export async function killServer(stack: Stack, server: number): Promise<void> {
-  await stack.kill(`server-${server}`, 'SIGKILL')
-  await stack.halt(`server-${server}`)
-  stack.resume(`server-${server}`)
 }
 
 /** One fault after the other until it is stopped; `kills` says whether server processes die, too. */

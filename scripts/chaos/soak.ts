@@ -5,6 +5,8 @@ import pg from 'pg'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
 import { calm } from '#scripts/chaos/calm'
 import { readEffects } from '#scripts/chaos/effects'
+import { wrongEnds } from '#scripts/chaos/ends'
+import type { Sent } from '#scripts/chaos/load'
 import { sampleMemory, type Lifetime } from '#scripts/chaos/memory'
 import { startPeople } from '#scripts/chaos/people'
 import { chanceFrom } from '#scripts/chaos/random'
@@ -12,7 +14,7 @@ import { startReceiver, type Receiver } from '#scripts/chaos/receiver'
 import { sendTurn } from '#scripts/chaos/send'
 import { startFaults } from '#scripts/chaos/soak-faults'
 import { measureTables, retain, type Tables } from '#scripts/chaos/tables'
-import { agentFor, chaosTemplates, turnFrom, type Turn } from '#scripts/chaos/turns'
+import { agentFor, chaosTemplates, turnFrom } from '#scripts/chaos/turns'
 import { violations, type Sql } from '#scripts/chaos/violations'
 import { watchRuns, type RunWatch } from '#scripts/chaos/watch-runs'
 
@@ -57,13 +59,6 @@ export interface SoakReport {
   effects: number
   sealed: number
   elapsedSeconds: number
-}
-
-interface Sent {
-  agent: string
-  key: string
-  runId: string
-  turn: Turn
 }
 
 /** A run that has not ended so long after its message was answered is written down as such, in milliseconds. */
@@ -122,8 +117,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       effectsEnd = end
       for (const { turn } of sent) report.byShape[turn.shape] = (report.byShape[turn.shape] ?? 0) + 1
       const agents = [...new Set(sent.map(({ agent }) => agent))]
-      const found = await violations(sql, effects, agents)
-      const wrongEnds = await checkEnds(sql, sent, receiver)
+      const found = await violations({ sql, effects, agents })
+      const wrong = await wrongEnds(sql, sent, receiver.all())
       const [sealed] = await sql(
         `select count(*)::int as n from baton.tool_calls c join baton.agents a using (agent_uid) where a.id = any($1) and c.state = 'sealed'`,
         [agents],
@@ -138,7 +133,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
         seconds,
         kills: hasKills(round, rounds),
         faults: faults.counts,
-        wrongEnds,
+        wrongEnds: wrong,
         violations: found,
         overdue,
         tables,
@@ -214,24 +209,6 @@ async function playRound({ options, round, indexes, bases, receiver, watch, answ
   }
   await Promise.all(Array.from({ length: options.callers }, caller))
   return sent
-}
-
-/** Runs that ended otherwise than their script says, are lost, or told their webhook not exactly one event. */
-async function checkEnds(sql: Sql, sent: readonly Sent[], receiver: Receiver): Promise<string[]> {
-  const rows = await sql(`select run_id, state, stop_reason, output, error from baton.runs where run_id = any($1)`, [
-    sent.map(({ runId }) => runId),
-  ])
-  const runs = new Map(rows.map((row) => [row['run_id'], row]))
-  return sent.flatMap(({ runId, key, turn }) => {
-    const run = runs.get(runId)
-    const where = `${key} (${turn.shape}) ${runId}`
-    if (run === undefined) return [`${where}: lost`]
-    const { state, stopReason, output } = turn.ends
-    const hooks = receiver.ids(runId).length
-    if (run['state'] !== state || run['stop_reason'] !== stopReason || (output !== null && run['output'] !== output))
-      return [`${where}: ${JSON.stringify(run)}`]
-    return turn.hooked && hooks !== 1 ? [`${where}: ${hooks} webhook events`] : []
-  })
 }
 
 /** Lets days pass and retention work. */

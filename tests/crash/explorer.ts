@@ -113,7 +113,7 @@ export async function crashAt(
   playedAt = performance.now()
   const reached = await watching
   for (const server of servers) await arm(world, server, null).catch(() => undefined)
-  const problems = await violations((text, values) => world.sql(text, values ?? []), await effectsOf(world), [agent])
+  const problems = await violations({ sql: world.sql, effects: await effectsOf(world), agents: [agent] })
   if (hooked)
     for (const id of ids)
       if (receiver.ids(id).length !== 1) problems.push(`webhook event ids of ${id}: ${JSON.stringify(receiver.ids(id))}`)
