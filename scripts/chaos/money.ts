@@ -9,6 +9,11 @@ const faults = `with ledger as (
   where c.period = 'lifetime' and (coalesce(l.spent, 0) + coalesce(l.reserved, 0) > c.limit_micros
     or c.spent_micros <> coalesce(l.spent, 0) or c.reserved_micros <> coalesce(l.reserved, 0))`
 
+/** What is wrong with the books at this instant. */
+export async function bookFaults(sql: Sql): Promise<Record<string, unknown>[]> {
+  return sql(faults)
+}
+
 /** Somebody who looks at the books all the time. */
 export interface Auditor {
   passed: Record<string, unknown>[]
@@ -22,7 +27,7 @@ export function startAuditor(sql: Sql, everyMs = 100): Auditor {
   let looking = true
   const working = (async () => {
     while (looking) {
-      const rows = await sql(faults).catch(() => null) // the database is away
+      const rows = await bookFaults(sql).catch(() => null) // the database is away
       if (rows !== null) looks += 1
       if (passed.length < 100) passed.push(...(rows ?? []))
       await sleep(everyMs)
