@@ -1,4 +1,4 @@
-import { lifetimeFacts } from '#scripts/chaos/memory'
+import { lifetimeFacts, slope } from '#scripts/chaos/memory'
 import type { SoakReport } from '#scripts/chaos/soak'
 import type { Tables } from '#scripts/chaos/tables'
 
@@ -8,15 +8,32 @@ const mostWrong = 0.001
 const mostGrowth = 1.25
 /** Tables under these rows say nothing. */
 const fewRows = 200
-/** Megabytes of a server for each thousand messages, over a lifetime of a thousand or more. */
-const mostSlopeMb = 2
+/** Megabytes in use for each thousand messages, in a process that was asked at the end of `fewAsked` rounds or more. */
+const mostSlopeMb = 1
+const fewAsked = 6
 
 const largest = (rounds: readonly { tables: Tables }[], name: string, what: 'rows' | 'bytes'): number =>
   Math.max(...rounds.map(({ tables }) => tables[name]?.[what] ?? 0))
 
+/** What was in use on the heap of each server at the end of its rounds, in megabytes, and by how much it rises for a thousand messages. */
+function heapSlopes({ rounds }: SoakReport): { pid: string; mbPerThousand: number; asked: number[] }[] {
+  const pids = [...new Set(rounds.flatMap(({ heaps }) => Object.keys(heaps)))]
+  return pids.map((pid) => {
+    let runs = 0
+    const points = rounds.flatMap((round): [number, number][] => {
+      runs += round.runs
+      const mb = round.heaps[Number(pid)]
+      return mb === undefined ? [] : [[runs, mb]]
+    })
+    // The first third is warming up: code is compiled, pools fill.
+    const warm = points.slice(Math.ceil(points.length / 3))
+    return { pid, mbPerThousand: (slope(warm) ?? 0) * 1_000, asked: points.map(([, mb]) => Math.round(mb * 10) / 10) }
+  })
+}
+
 /** Everything that speaks against the report; empty when the soak has passed. */
 export function soakVerdict(report: SoakReport): string[] {
-  const { rounds, runs, lifetimes } = report
+  const { rounds, runs } = report
   const wrong = rounds.flatMap((round) => round.wrongEnds)
   const faults = rounds.flatMap((round) => [...round.violations, ...round.wrongEnds.filter((end) => end.endsWith('lost'))])
   if (wrong.length >= mostWrong * runs) faults.push(`${wrong.length} of ${runs} runs ended otherwise than their script says`, ...wrong)
@@ -32,9 +49,8 @@ export function soakVerdict(report: SoakReport): string[] {
         faults.push(`${name} grows: ${what} ${before}, then ${after}`)
     }
   }
-  for (const facts of lifetimes.map(lifetimeFacts))
-    if (Number(facts['messages']) >= 1_000 && Number(facts['mbPerThousandMessages']) > mostSlopeMb)
-      faults.push(`memory of ${String(facts['part'])} rises: ${JSON.stringify(facts)}`)
+  for (const { pid, mbPerThousand, asked } of heapSlopes(report))
+    if (asked.length >= fewAsked && mbPerThousand > mostSlopeMb) faults.push(`the heap of process ${pid} grows: ${asked.join(', ')} MB`)
   return faults
 }
 
@@ -56,6 +72,10 @@ export function soakText(report: SoakReport): string {
       .map(lifetimeFacts)
       .filter((facts) => Number(facts['messages']) >= 1_000)
       .map((facts) => `  ${JSON.stringify(facts)}`),
+    'megabytes in use after a collection of garbage, at the end of each round of a process that saw several:',
+    ...heapSlopes(report)
+      .filter(({ asked }) => asked.length > 2)
+      .map(({ pid, mbPerThousand, asked }) => `  ${pid}: ${asked.join(', ')}; ${mbPerThousand.toFixed(2)} for a thousand messages`),
     `tables after retention, rows (megabytes), at rounds ${at.map((round) => round?.round).join(', ')}:`,
     ...shown.map(
       ([name]) =>

@@ -7,6 +7,7 @@ import { calm } from '#scripts/chaos/calm'
 import { readEffects } from '#scripts/chaos/effects'
 import { wrongEnds } from '#scripts/chaos/ends'
 import type { Sent } from '#scripts/chaos/load'
+import { heapProbe, heapsInUse } from '#scripts/chaos/heap'
 import { sampleMemory, type Lifetime } from '#scripts/chaos/memory'
 import { startPeople } from '#scripts/chaos/people'
 import { chanceFrom } from '#scripts/chaos/random'
@@ -47,6 +48,8 @@ export interface SoakRound {
   /** Rows that retention should have taken and did not. */
   overdue: number
   tables: Tables
+  /** Megabytes in use after a collection of garbage, by process id of a server. */
+  heaps: Record<number, number>
 }
 
 export interface SoakReport {
@@ -78,7 +81,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const dataDir = await mkdtemp(join(tmpdir(), 'baton-soak-'))
   const env = {
     ...chaosTemplates,
-    NODE_OPTIONS: `--max-old-space-size=${options.heapMb}`,
+    NODE_OPTIONS: `--max-old-space-size=${options.heapMb} ${heapProbe}`,
   }
   const stack = await startStack({ built: true, port: 0, quiet: true, env, ...options.stack, servers, dataDir })
   const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 3 })
@@ -110,8 +113,12 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
         (_, index) => round * options.runsPerRound + index,
       )
       const bases = stack.info.baseUrls
-      const playing = playRound({ options, round, indexes, bases, receiver, watch, answered: () => answered++ })
-      const sent = await playing.finally(() => faults.stop())
+      let sent: Sent[]
+      try {
+        sent = await playRound({ options, round, indexes, bases, receiver, watch, answered: () => answered++ })
+      } finally {
+        await faults.stop()
+      }
       await calm(sql)
       const { effects, end } = await readEffects(dataDir, effectsEnd)
       effectsEnd = end
@@ -126,6 +133,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       const seconds = (performance.now() - since) / 1_000
       const overdue = await pass(stack, sql, options.daysPerRound)
       const tables = await measureTables(sql)
+      const heaps = await heapsInUse(dataDir, stack.info.pids.servers)
       kills += faults.counts['kill'] ?? 0
       report.rounds.push({
         round: round + 1,
@@ -137,6 +145,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
         violations: found,
         overdue,
         tables,
+        heaps,
       })
       report.runs += sent.length
       report.effects += effects.length
@@ -161,15 +170,17 @@ function progress({ rounds, runs, lifetimes }: SoakReport): string {
   const last = rounds.at(-1)
   const rows = Object.values(last?.tables ?? {}).reduce((sum, table) => sum + table.rows, 0)
   const bytes = Object.values(last?.tables ?? {}).reduce((sum, table) => sum + table.bytes, 0)
+  const heaps = Object.values(last?.heaps ?? {}).map((mb) => `${mb.toFixed(1)} MB`)
   const mb = lifetimes
     .filter((one) => one.part.startsWith('server-'))
     .slice(-2)
     .map((one) => `${one.part} ${Math.round(one.samples.at(-1)?.[1] ?? 0)} MB`)
   const wrong = [...(last?.wrongEnds ?? []), ...(last?.violations ?? [])]
   const facts = `round ${last?.round}: ${runs} runs, ${last?.seconds.toFixed(0)} s, faults ${JSON.stringify(last?.faults)}, wrong ${wrong.length}`
-  return [`${facts}, overdue ${last?.overdue}, ${rows} rows, ${(bytes / 1e6).toFixed(1)} MB, ${mb.join(', ')}`, ...wrong.slice(0, 5)].join(
-    '\n  ',
-  )
+  return [
+    `${facts}, overdue ${last?.overdue}, ${rows} rows, ${(bytes / 1e6).toFixed(1)} MB, ${mb.join(', ')}, heaps ${heaps.join(', ')}`,
+    ...wrong.slice(0, 5),
+  ].join('\n  ')
 }
 
 async function setRetention(stack: Stack, agentDays: number): Promise<void> {

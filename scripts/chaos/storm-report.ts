@@ -79,7 +79,10 @@ function line(sorted: readonly number[]): string {
 
 function table(title: string, seconds: ReadonlyMap<FaultKind, readonly number[]>): string[] {
   const all = [...seconds.values()].flat().toSorted((one, other) => one - other)
-  return [`${title}: ${line(all)}`, ...[...seconds].toSorted().map(([kind, list]) => `  ${kind}: ${line(list)}`)]
+  return [
+    `${title}: ${line(all)}`,
+    ...[...seconds].toSorted(([one], [other]) => one.localeCompare(other)).map(([kind, list]) => `  ${kind}: ${line(list)}`),
+  ]
 }
 
 /** The report in words. */

@@ -43,6 +43,8 @@ const restless: Turn = {
   ends: { state: 'completed', stopReason: 'end_turn', output: 'finished' },
 }
 
+const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
+
 export function startSwitching(options: {
   bases: readonly string[]
   chance: Chance
@@ -121,8 +123,8 @@ export function startSwitching(options: {
       for (const { end } of switches) {
         if (end === null) continue
         const [run] = await sql('select state, stop_reason from baton.runs where run_id = $1', [end.runId])
-        end.state = String(run?.['state'])
-        end.stopReason = run?.['stop_reason'] == null ? null : String(run['stop_reason'])
+        end.state = text(run?.['state']) ?? 'gone'
+        end.stopReason = text(run?.['stop_reason'])
       }
     },
   }
