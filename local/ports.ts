@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,6 +14,12 @@ export interface PortClaims {
 
 /** Folder of the claims, shared by all stacks of this user. */
 const claimsFolder = join(tmpdir(), `baton-ports-${process.getuid?.() ?? 'user'}`)
+
+/**
+ * Where "anywhere" is: below the ports that systems give to outgoing connections (Linux from 32768, macOS and Windows from 49152). From among those a
+ * client of any other stack could take a port in the moment between free and bound, or while its part is started again.
+ */
+const anywhere = { from: 12_000, to: 32_000 }
 
 /** Most places looked at before giving up. */
 const attempts = 50
@@ -93,8 +100,8 @@ export function portClaims(): PortClaims {
     take: async (usual, count = 1) => {
       if (usual > 0 && (await takeAll(usual, count))) return usual
       for (let attempt = 0; attempt < attempts; attempt += 1) {
-        const candidate = await bindable(0, '127.0.0.1')
-        if (candidate !== undefined && (await takeAll(candidate, count))) return candidate
+        const candidate = randomInt(anywhere.from, anywhere.to)
+        if (await takeAll(candidate, count)) return candidate
       }
       throw new Error(`No ${count} successive free ports were found.`)
     },

@@ -9,6 +9,7 @@ import type { RunView } from '#lib/core/store'
 import { poll } from '#local/poll'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
+import type { Effect } from '#scripts/chaos/effects'
 import { checkAnswers, checkEvent } from '#tests/answers'
 
 /** One answer of the scripted model, as a caller writes it. */
@@ -39,18 +40,7 @@ export interface SendOptions {
   server?: number
 }
 
-export interface EffectLine {
-  at: string
-  kind: 'tool' | 'model'
-  agentId: string
-  runId: string
-  step: number
-  callId?: string
-  name?: string
-  key?: string
-  idempotencyKey?: string
-  pid: number
-}
+export type EffectLine = Effect
 
 /** Text for the scripted model: the n-th answer is the n-th model call's. */
 export function script(...answers: Answer[]): string {

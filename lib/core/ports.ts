@@ -215,6 +215,8 @@ export interface EffectRecord {
   kind: 'tool' | 'model'
   agentId: string
   runId: RunId
+  /** Of the lease under which it is done. */
+  epoch: number
   step: number
   callId?: CallId
   name?: string

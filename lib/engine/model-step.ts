@@ -41,7 +41,8 @@ export async function modelStep(session: Session): Promise<void> {
   if (session.expired()) return
   session.signal.throwIfAborted()
   if (!session.guard.held()) throw new LeaseLost()
-  await services.onEffect({ kind: 'model', agentId: opened.agentName, runId: opened.run.id, step: request.step, name: request.model })
+  const { agentName: agentId, lease } = opened
+  await services.onEffect({ kind: 'model', agentId, runId: opened.run.id, epoch: lease.epoch, step: request.step, name: request.model })
   session.reservation.spent = true
   const stream = streamStep(session, request)
   const from = services.clock.monotonic()

@@ -212,6 +212,7 @@ async function execute(
       kind: 'tool',
       agentId: opened.agentName,
       runId: opened.run.id,
+      epoch: opened.lease.epoch,
       step: call.step,
       callId: call.callId,
       name: call.name,

@@ -1,38 +1,55 @@
-import type { EffectSeen, Sql } from '#scripts/chaos/violations'
+import type { Sql } from '#scripts/chaos/checks/evidence'
+import type { FaultKind } from '#scripts/chaos/plan'
 
-/** A server process that was killed, and when (milliseconds since the epoch). */
-export interface Kill {
-  pid: number
-  at: number
+/** A fault that happened: which slices held a lease when it came, and when it came and went (milliseconds since the epoch). */
+export interface Happened {
+  kind: FaultKind
+  from: number
+  to: number
+  /** [run, epoch] of all live leases just before. */
+  leases: [string, number][]
+  /** The run of the message that was sent when the fault came. */
+  probe: string | null
 }
 
-interface Effect extends EffectSeen {
-  at: string
-  pid: number
+/** The live leases of now; null while the database does not answer. */
+export async function liveLeases(sql: Sql): Promise<[string, number][] | null> {
+  const rows = await sql(
+    `select a.active_run, a.lease_epoch::int as epoch from baton.agents a where a.lease_owner is not null and a.active_run is not null`,
+  ).catch(() => null) // it is away
+  return rows?.map((row) => [String(row['active_run']), Number(row['epoch'])]) ?? null
 }
 
 /**
- * Seconds from each kill that took a slice with it to the moment when another executor held that run, sorted. Which kill it was is
- * known from the effects log; where the slice had done nothing yet, the first kill after the slice began is taken: never too short a time.
+ * Seconds from a fault that cost a slice its executor to the moment when another one held that run, sorted, by kind. Which fault it was: the last one
+ * before the take-over that found this run under the lower epoch.
  */
-export async function secondsToResume(sql: Sql, kills: readonly Kill[], effects: readonly Effect[]): Promise<number[]> {
-  const rows = await sql(`select run_id, type, at, data ->> 'strategy' as strategy, (data ->> 'crashes')::int as crashes from baton.events
-    where type in ('resumed', 'state_changed') order by agent_uid, seq`)
-  const killed = new Map(kills.map((kill) => [kill.pid, kill.at]))
-  const began = new Map<string, number>()
-  const seconds: number[] = []
+export async function secondsToResume(sql: Sql, happened: readonly Happened[]): Promise<Map<FaultKind, number[]>> {
+  const rows = await sql(`select run_id, at, (data ->> 'epoch')::int as epoch from baton.events
+    where type = 'resumed' and data ->> 'strategy' = 'crash' order by at`)
+  const seconds = new Map<FaultKind, number[]>()
   for (const row of rows) {
-    const run = String(row['run_id'])
     const at = new Date(String(row['at'])).getTime()
-    const since = began.get(run) ?? 0
-    if (row['type'] === 'resumed' && row['strategy'] === 'crash') {
-      const pid = effects.findLast((effect) => effect.runId === run && Date.parse(effect.at) >= since && Date.parse(effect.at) <= at)?.pid
-      const death = (pid === undefined ? undefined : killed.get(pid)) ?? kills.find((kill) => kill.at >= since && kill.at <= at)?.at
-      if (death !== undefined && death <= at) seconds.push((at - death) / 1_000)
-    }
-    began.set(run, at)
+    const cause = happened.findLast(
+      ({ from, leases }) => from <= at && leases.some(([run, epoch]) => run === row['run_id'] && epoch < Number(row['epoch'])),
+    )
+    if (cause !== undefined) seconds.set(cause.kind, [...(seconds.get(cause.kind) ?? []), (at - cause.from) / 1_000])
   }
-  return seconds.sort((one, other) => one - other)
+  for (const list of seconds.values()) list.sort((one, other) => one - other)
+  return seconds
+}
+
+/** Seconds from the beginning of each fault until a background run that was sent at that moment had ended, sorted, by kind. */
+export async function secondsToWork(sql: Sql, happened: readonly Happened[]): Promise<Map<FaultKind, number[]>> {
+  const seconds = new Map<FaultKind, number[]>()
+  for (const { kind, from, probe } of happened) {
+    if (probe === null) continue
+    const [run] = await sql('select ended_at from baton.runs where run_id = $1', [probe])
+    if (run?.['ended_at'] == null) continue
+    seconds.set(kind, [...(seconds.get(kind) ?? []), (new Date(String(run['ended_at'])).getTime() - from) / 1_000])
+  }
+  for (const list of seconds.values()) list.sort((one, other) => one - other)
+  return seconds
 }
 
 /** The value below which the share `p` (0 to 1) of the sorted values lies; null without values. */

@@ -1,143 +1,161 @@
-import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { poll } from '#local/poll'
-import { startStack, type StackOptions } from '#local/stack'
-import { startLoad } from '#scripts/chaos/load'
+import { startStack, type Stack, type StackOptions } from '#local/stack'
+import { calm } from '#scripts/chaos/calm'
+import { readEffects } from '#scripts/chaos/effects'
+import { wrongEnds } from '#scripts/chaos/ends'
+import { makeFaults, skewable } from '#scripts/chaos/faults'
+import { startFollowers } from '#scripts/chaos/follow'
+import { purses, startLoad } from '#scripts/chaos/load'
+import { limitAgents, startAuditor } from '#scripts/chaos/money'
+import { startPeople } from '#scripts/chaos/people'
+import { faultText, planFrom, type Fault } from '#scripts/chaos/plan'
 import { chanceFrom } from '#scripts/chaos/random'
-import { secondsToResume, type Kill } from '#scripts/chaos/resumes'
+import { startReceiver } from '#scripts/chaos/receiver'
+import { liveLeases, type Happened } from '#scripts/chaos/resumes'
+import { sendTurn } from '#scripts/chaos/send'
+import { makeReport, type StormReport } from '#scripts/chaos/storm-report'
+import { startSwitching } from '#scripts/chaos/switching'
+import { chaosTemplates, type Turn } from '#scripts/chaos/turns'
 import { violations, type Sql } from '#scripts/chaos/violations'
 
 /** How hard it blows. */
 export interface StormOptions {
-  kills: number
   seed: number
+  /** How long faults come, in milliseconds; the storm is longer by what is left to do then. */
+  lengthMs: number
+  /** Mean pause between two faults, in milliseconds. */
+  everyMs: number
   servers: number
   callers: number
   agents: number
-  /** Options of the stack beside these: tests lend their cluster. */
+  /** Options of the stack beside these. */
   stack?: StackOptions
   log: (line: string) => void
 }
 
-/** What was left after the storm. */
-export interface StormReport {
-  kills: number
-  messages: number
-  /** Runs by state, or by stop reason where they did not complete. */
-  ends: Record<string, number>
-  /** Slices that died with their process and were taken over. */
-  takeOvers: number
-  onceEffects: number
-  sealed: number
-  /** Sorted. */
-  resumeSeconds: number[]
-  elapsedSeconds: number
-  violations: string[]
+/** Room for ten calls or so. */
+const purseMicros = 50_000
+
+/** A background run that is sent when a fault comes: when it has ended, work flows again. */
+const probe: Turn = {
+  shape: 'probe',
+  template: 'scripted',
+  message: JSON.stringify({ script: [{ tools: [{ name: 'wait', input: { ms: 20 } }] }, { text: 'finished' }] }),
+  prefer: 'respond-async',
+  fields: {},
+  hooked: false,
+  ends: { state: 'completed', stopReason: 'end_turn', output: 'finished' },
 }
 
-/** Time for what is still open when the last kill is done, in milliseconds. */
-const calmMs = 180_000
-
 /**
- * Runs a load of scripted agents on a stack of its own, kills server processes at random, and checks the run contract over the
- * database and the effects log when all is calm. Throws when the stack does not start or a message is refused.
+ * Runs a load of scripted agents on a stack of its own, does the faults of the plan that follows from the seed, and checks the run contract over
+ * the database, the effects log and what was seen from outside when all is calm. Throws when the stack does not start or a message is refused.
  */
 export async function storm(options: StormOptions): Promise<StormReport> {
-  const { log } = options
+  const { log, seed, servers } = options
   const dataDir = await mkdtemp(join(tmpdir(), 'baton-chaos-'))
-  const stack = await startStack({ built: true, port: 0, quiet: true, ...options.stack, servers: options.servers, dataDir })
-  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 2 })
-  pool.on('error', (error) => log(`database: ${error.message}`))
+  const env = { ...chaosTemplates, ...skewable(dataDir), ...options.stack?.env }
+  const stack = await startStack({ built: true, port: 0, quiet: true, ...options.stack, env, servers, dataDir })
+  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 4, connectionTimeoutMillis: 2_000 })
+  pool.on('error', () => undefined) // PostgreSQL is stopped on purpose; the next query opens a new connection
   const sql: Sql = async (text, values = []) => (await pool.query<Record<string, unknown>>(text, values)).rows
+  const receiver = await startReceiver()
   const started = performance.now()
+  const stops: (() => Promise<unknown>)[] = []
   try {
-    const chance = chanceFrom(options.seed)
-    const load = startLoad({
-      bases: stack.info.baseUrls,
-      callers: options.callers,
-      agents: options.agents,
-      chance: chanceFrom(options.seed + 1),
-    })
-    const kills: Kill[] = []
-    while (kills.length < options.kills) {
-      await sleep(chance.whole(300, 3_000))
-      const server = chance.whole(0, options.servers - 1)
-      const pid = stack.info.pids.servers[server]
-      if (pid === null || pid === undefined) continue
-      kills.push({ pid, at: Date.now() })
-      await stack.kill(`server-${server}`, 'SIGKILL')
-      // At once, without the supervisor's growing pause: a platform has another instance ready.
-      await stack.halt(`server-${server}`)
-      stack.resume(`server-${server}`)
-      if (kills.length % 10 === 0) log(`${kills.length} kills, ${load.accepted.size} messages`)
-    }
+    const bases = stack.info.baseUrls
+    await limitAgents(bases, purses, purseMicros)
+    const people = startPeople({ bases, sql })
+    const auditor = startAuditor(sql)
+    const agents = [1, 2, 3].map((index) => `chaos-${index}`)
+    const followers = startFollowers({ bases, chance: chanceFrom(seed + 3), agents })
+    const switching = startSwitching({ bases, chance: chanceFrom(seed + 2), dataDir, sql, log })
+    const load = startLoad({ bases, callers: options.callers, agents: options.agents, seed, hook: receiver.url })
+    stops.push(
+      () => people.stop(),
+      () => auditor.stop(),
+      () => followers.stop(async () => 0, 0),
+      () => switching.stop(),
+      () => load.stop(),
+    )
+    const plan = planFrom(chanceFrom(seed), options)
+    for (const fault of plan) log(`plan: ${faultText(fault)}`)
+    const blown = await blow({ stack, dataDir, sql, plan, seed, log })
     await stack.waitReady()
     await load.stop()
-    await calm(sql)
-    const effectsFile = join(dataDir, 'effects.jsonl')
-    const effects = existsSync(effectsFile) ? parse(await readFile(effectsFile, 'utf8')) : []
-    const found = await violations(sql, effects)
-    found.push(...(await lostMessages(sql, load.accepted)))
-    const ends = await sql(
-      `select case when state = 'completed' then state else stop_reason end as how, count(*)::int as n from baton.runs group by 1`,
-    )
-    const [counts] =
-      await sql(`select (select count(*)::int from baton.events where type = 'resumed' and data ->> 'strategy' = 'crash') as overs,
-      (select count(*)::int from baton.tool_calls where effect = 'once' and state = 'sealed') as sealed`)
-    return {
-      kills: kills.length,
-      messages: load.accepted.size,
-      ends: Object.fromEntries(ends.map((row) => [String(row['how']), Number(row['n'])])),
-      takeOvers: Number(counts?.['overs']),
-      onceEffects: effects.filter((effect) => effect.name === 'charge').length,
-      sealed: Number(counts?.['sealed']),
-      resumeSeconds: await secondsToResume(sql, kills, effects),
-      elapsedSeconds: (performance.now() - started) / 1_000,
-      violations: found,
+    await switching.stop()
+    await limitAgents(bases, purses, null)
+    const calmSeconds = await calm(sql)
+    await switching.ends()
+    const lastSeq = async (agent: string): Promise<number> =>
+      Number((await sql('select last_event_seq::int as last from baton.agents where id = $1', [agent]))[0]?.['last'] ?? 0)
+    await followers.stop(lastSeq, 30_000)
+    await auditor.stop()
+    await people.stop()
+    stops.length = 0
+    const { effects } = await readEffects(dataDir)
+    const accepted = new Map([...load.sent.map(({ key, runId }) => [key, runId] as const), ...switching.accepted, ...blown.probes])
+    const evidence = {
+      sql,
+      effects,
+      agents: null,
+      accepted,
+      followed: followers.followed,
+      switches: switching.switches,
+      passedLimits: auditor.passed,
+      arrivals: receiver.all(),
     }
+    const found = await violations(evidence)
+    const wrong = await wrongEnds(sql, load.sent, receiver.all())
+    const elapsedSeconds = (performance.now() - started) / 1_000
+    const seen = { ...evidence, found, wrong, calmSeconds, elapsedSeconds, refused: load.refused, looks: auditor.looks() }
+    return await makeReport(seen, blown.happened)
   } finally {
+    await Promise.allSettled(stops.map((stop) => stop()))
     await pool.end()
     await stack.stop()
+    await receiver.close()
     await rm(dataDir, { recursive: true, force: true })
   }
 }
 
-/** Waits until nothing is open and nothing is unsent; what is open after that is a violation, found by the checks. */
-async function calm(sql: Sql): Promise<void> {
-  await poll(
-    async () => {
-      const [row] =
-        await sql(`select (select count(*) from baton.runs where baton.is_open(state)) + (select count(*) from baton.outbox where sent_at is null)
-        + (select count(*) from baton.agents where lease_owner is not null) as open`)
-      return Number(row?.['open']) === 0
-    },
-    { everyMs: 500, forMs: calmMs },
-  )
+interface Storm {
+  stack: Stack
+  dataDir: string
+  sql: Sql
+  plan: readonly Fault[]
+  seed: number
+  log: (line: string) => void
 }
 
-/** Messages that were answered with 2xx and have no run, and runs that nobody was told of. */
-async function lostMessages(sql: Sql, accepted: ReadonlyMap<string, string>): Promise<string[]> {
-  const runs = new Set((await sql(`select run_id from baton.runs`)).map((row) => row['run_id']))
-  const faults = [...accepted]
-    .filter(([, run]) => !runs.has(run))
-    .map(([key, run]) => `message ${key} was accepted as ${run}, which does not exist`)
-  if (runs.size !== accepted.size) faults.push(`${accepted.size} messages were accepted and ${runs.size} runs exist`)
-  return faults
-}
+/** Does the plan; each fault at its time, so that they overlap where they want different parts. */
+async function blow({ stack, dataDir, sql, plan, seed, log }: Storm): Promise<{ happened: Happened[]; probes: Map<string, string> }> {
+  const apply = makeFaults(stack, dataDir)
+  const bases = stack.info.baseUrls
+  const happened: Happened[] = []
+  const probes = new Map<string, string>()
+  const from = performance.now()
+  let leases: [string, number][] = []
 
-type Effect = Parameters<typeof secondsToResume>[2][number]
+  async function one(fault: Fault, index: number): Promise<void> {
+    await sleep(Math.max(0, fault.atMs - (performance.now() - from)))
+    leases = (await liveLeases(sql)) ?? leases
+    const entry: Happened = { kind: fault.kind, from: Date.now(), to: 0, leases, probe: null }
+    happened.push(entry)
+    const over = apply(fault).then(() => (entry.to = Date.now()))
+    const key = `probe-${index}`
+    entry.probe = await sendTurn({ bases, chance: chanceFrom(seed + index), agent: key, key, turn: probe })
+    probes.set(key, entry.probe)
+    await over
+  }
 
-/** Lines of the effects log; the last one may have been cut by a kill. */
-function parse(text: string): Effect[] {
-  return text.split('\n').flatMap((line) => {
-    try {
-      return line === '' ? [] : [JSON.parse(line) as Effect]
-    } catch {
-      return [] // a line that a kill has cut: its effect had not begun
-    }
-  })
+  const outcomes = await Promise.allSettled(plan.map((fault, index) => one(fault, index)))
+  for (const [index, outcome] of outcomes.entries()) if (outcome.status === 'rejected') log(`fault ${index}: ${String(outcome.reason)}`)
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return { happened, probes }
 }

@@ -65,5 +65,5 @@ test.each(points)('a server that dies %s %s (%i): decided once, run at most once
     everyMs: 100,
     forMs: 15_000,
   })
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), [agent])).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: [agent] })).toEqual([])
 })

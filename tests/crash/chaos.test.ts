@@ -1,21 +1,32 @@
-import { expect, inject, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { planFrom, faultKinds } from '#scripts/chaos/plan'
+import { chanceFrom } from '#scripts/chaos/random'
 import { percentile } from '#scripts/chaos/resumes'
 import { storm } from '#scripts/chaos/storm'
 
-test('invariants 1 to 9: a load of agents survives random kills of two servers', { timeout: 180_000 }, async () => {
+test('invariants 1 to 12: a load of agents survives every kind of fault, with two servers', { timeout: 120_000 }, async () => {
   const report = await storm({
-    kills: 5,
     seed: 7,
+    lengthMs: 1,
+    everyMs: 600,
     servers: 2,
     callers: 4,
     agents: 6,
-    stack: { postgresUrl: inject('clusterUrl'), template: inject('template') },
+    stack: { fsync: false },
     log: () => undefined,
   })
   expect(report.violations).toEqual([])
-  expect(report.kills).toBe(5)
-  expect(report.messages).toBeGreaterThan(5)
-  expect(report.ends['completed']).toBe(report.messages)
+  expect(report.wrongEnds).toEqual([])
+  expect(Object.keys(report.faults).toSorted()).toEqual(faultKinds.toSorted())
+  expect(report.messages).toBeGreaterThan(20)
+  expect(report.looks).toBeGreaterThan(20)
+})
+
+test('the same seed gives the same plan, with every kind in it', () => {
+  const plan = (seed: number) => planFrom(chanceFrom(seed), { lengthMs: 60_000, servers: 2, everyMs: 1_000 })
+  expect(plan(3)).toEqual(plan(3))
+  expect(plan(3)).not.toEqual(plan(4))
+  expect(new Set(plan(3).map(({ kind }) => kind)).size).toBe(faultKinds.length)
 })
 
 test('a percentile is the value below which the share lies', () => {

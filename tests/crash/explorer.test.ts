@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CrashPoint } from '#local/crash'
 import { crashAt } from '#tests/crash/explorer'
-import { startReceiver, type Receiver } from '#tests/crash/receiver'
+import { startReceiver, type Receiver } from '#scripts/chaos/receiver'
 import { allCalls, scenarios } from '#tests/crash/scenarios'
 import { startWorld, type World } from '#tests/world'
 

@@ -2,7 +2,7 @@ import { poll } from '#local/poll'
 import type { CrashPoint } from '#local/crash'
 import type { RunView } from '#lib/core/store'
 import { violations } from '#scripts/chaos/violations'
-import type { Receiver } from '#tests/crash/receiver'
+import type { Receiver } from '#scripts/chaos/receiver'
 import { bodyOf, type Scenario } from '#tests/crash/scenarios'
 import type { World } from '#tests/world'
 
@@ -113,7 +113,7 @@ export async function crashAt(
   playedAt = performance.now()
   const reached = await watching
   for (const server of servers) await arm(world, server, null).catch(() => undefined)
-  const problems = await violations((text, values) => world.sql(text, values ?? []), await effectsOf(world), [agent])
+  const problems = await violations({ sql: world.sql, effects: await effectsOf(world), agents: [agent] })
   if (hooked)
     for (const id of ids)
       if (receiver.ids(id).length !== 1) problems.push(`webhook event ids of ${id}: ${JSON.stringify(receiver.ids(id))}`)

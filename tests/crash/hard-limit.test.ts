@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => world.close())
 
 const check = async (...agents: string[]): Promise<void> => {
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 const reasons = async (agent: string): Promise<unknown[]> =>
   (await world.events(agent)).filter((event) => event.type === 'handed_off').map((event) => event['reason'])

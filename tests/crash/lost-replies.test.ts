@@ -20,7 +20,7 @@ afterAll(async () => {
 })
 
 const check = async (...agents: string[]): Promise<void> => {
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 
 /** The nth call of an RPC meets the fate, once. */

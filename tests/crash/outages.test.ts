@@ -44,7 +44,7 @@ async function check(...agents: string[]): Promise<void> {
       ])
     ).length === 0
   await poll(told, { everyMs: 100, forMs: 15_000 })
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 
 async function begun(runId: string): Promise<void> {

@@ -15,7 +15,7 @@ afterAll(() => world.close())
 beforeEach(() => world.stack.waitReady())
 
 const check = async (...agents: string[]): Promise<void> => {
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 
 interface Row {

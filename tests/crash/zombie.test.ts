@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => world.close())
 
 const check = async (...agents: string[]): Promise<void> => {
-  expect(await violations((text, values) => world.sql(text, values ?? []), await world.effects(), agents)).toEqual([])
+  expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 
 async function begun(runId: string, name: string): Promise<void> {

@@ -14,6 +14,8 @@ export interface Receiver {
   arrivals: Arrival[]
   /** Event ids that came for a run; copies count once. */
   ids(runId: string): string[]
+  /** The same for all runs. */
+  all(): Map<string, string[]>
   close(): Promise<void>
 }
 
@@ -33,6 +35,8 @@ export async function startReceiver(): Promise<Receiver> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     arrivals,
+    all: () =>
+      new Map([...Map.groupBy(arrivals, ({ runId }) => runId)].map(([runId, list]) => [runId, [...new Set(list.map(({ id }) => id))]])),
     ids: (runId) => [...new Set(arrivals.filter((arrival) => arrival.runId === runId).map((arrival) => arrival.id))],
     async close() {
       server.closeAllConnections()
