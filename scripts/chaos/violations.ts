@@ -95,7 +95,7 @@ function effectFaults(calls: readonly Record<string, unknown>[], effects: readon
     const where = `${String(name)} ${String(id)} of ${String(run)}`
     if (effect === 'once' && lines.length > 1) faults.push(`${where}: a once effect ${lines.length} times`)
     if (new Set(lines.map((line) => line.idempotencyKey)).size > 1) faults.push(`${where}: its idempotency key changed`)
-    if (state === 'completed' && lines.length === 0) faults.push(`${where}: completed and never executed`)
+    if (state === 'completed' && lines.length === 0 && effect !== 'external') faults.push(`${where}: completed and never executed`)
     if (lines.length > Number(attempts)) faults.push(`${where}: ${lines.length} effects in ${String(attempts)} attempts`)
     // A call whose effect was begun and has no other outcome must say that nobody knows.
     if (effect === 'once' && state === 'sealed' && lines.length > 0 && !/unknown/.test(JSON.stringify(output)))
