@@ -55,8 +55,7 @@ async function oneStep(session: Session): Promise<boolean> {
     const decision = decide(opened, rulesOf(session))
     if (decision.kind === 'end') {
       const { state, stopReason, output, error } = decision
-      const events = error === null ? [] : [{ channel: 'monitor' as const, type: 'run_error', data: { ...error } }]
-      await settle(session, { events, progress: false }, 0, { end: { state, stopReason, output, error } })
+      await settle(session, { progress: false }, 0, { end: { state, stopReason, output, error } })
     } else if (opened.flags.hold && !(decision.kind === 'tools' && decision.inHand.length > 0)) {
       // The commit gives the lease back, or finds that the hold has been lifted.
       await settle(session, { progress: false })
@@ -89,8 +88,7 @@ async function endRefused(session: Session, refusal: BatonError): Promise<void> 
   session.services.log.error('the database refused a step', { runId: run.id, step: run.step + 1, cause: String(refusal.cause) })
   const message = `The database refused to store step ${run.step + 1}; what had been committed before is kept. The cause is in the server's log.`
   const error = { code: 'internal_error', message }
-  const events = [{ channel: 'monitor' as const, type: 'run_error', data: error }]
-  await settle(session, { events, progress: false }, 0, { end: { state: 'failed', stopReason: 'internal_error', output: null, error } })
+  await settle(session, { progress: false }, 0, { end: { state: 'failed', stopReason: 'internal_error', output: null, error } })
 }
 
 /** A row of the window cannot be read: the runs of this one agent end by name until it is repaired, and nobody else notices. */
@@ -99,8 +97,7 @@ async function endCorrupted(session: Session, seq: number): Promise<void> {
   session.services.log.error('a stored message cannot be read', { runId: run.id, agentId: agentName, seq })
   const message = `Message ${seq} of agent ${agentName} cannot be read; everything is kept. See GET /api/agents/${agentName}/consistency, and repair it.`
   const error = { code: 'corrupted_data', message }
-  const events = [{ channel: 'monitor' as const, type: 'run_error', data: error }]
-  await settle(session, { events, progress: false }, 0, { end: { state: 'failed', stopReason: 'corrupted_data', output: null, error } })
+  await settle(session, { progress: false }, 0, { end: { state: 'failed', stopReason: 'corrupted_data', output: null, error } })
 }
 
 function atHardLimit(session: Session): boolean {

@@ -270,6 +270,5 @@ async function end(
   const error = { code: stopReason, message, ...(details === undefined ? {} : { details }) }
   const state = stopReason === 'budget_exceeded' ? 'budget_exceeded' : 'failed'
   const { lastError: _replaced, ...rest } = happened
-  const events = [...(rest.events ?? []), { channel: 'monitor' as const, type: 'run_error', data: error }]
-  await settle(session, { ...rest, events }, 0, { end: { state, stopReason, output: null, error } })
+  await settle(session, rest, 0, { end: { state, stopReason, output: null, error } })
 }

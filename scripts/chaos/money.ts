@@ -5,7 +5,7 @@ import type { Sql } from '#scripts/chaos/checks/evidence'
 const faults = `with ledger as (
     select s.scope, sum(case when v.state = 'reserved' then 0 else v.cost_micros end) as spent, sum(case when v.state = 'reserved' then v.micros else 0 end) as reserved
     from baton.reservations v cross join lateral (values ('tenant'), ('agent:' || v.agent_id)) s(scope) group by s.scope)
-  select c.scope, c.limit_micros, c.spent_micros, c.reserved_micros, l.spent, l.reserved from baton.budget_counters c left join ledger l using (scope)
+  select c.scope, c.limit_micros, c.spent_micros, c.reserved_micros, l.spent, l.reserved from baton.budget_totals c left join ledger l using (scope)
   where c.period = 'lifetime' and (coalesce(l.spent, 0) + coalesce(l.reserved, 0) > c.limit_micros
     or c.spent_micros <> coalesce(l.spent, 0) or c.reserved_micros <> coalesce(l.reserved, 0))`
 

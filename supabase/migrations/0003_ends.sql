@@ -64,6 +64,8 @@ end $$;
 create or replace function baton.end_run(w baton.work, state text, stop_reason text, output text, error jsonb) returns baton.work language plpgsql set search_path = '' as $$
 begin
   if not baton.is_open((w.r).state) then raise exception 'run % has ended already', (w.r).run_id; end if;
+  -- Here and not by the executor, for a run may end without one.
+  if end_run.error is not null then w := baton.append_event(w, 'monitor', 'run_error', end_run.error); end if;
   w := baton.seal_calls(w, stop_reason);
   w := baton.book_estimates(w);
   w.r.state := end_run.state;
@@ -102,9 +104,11 @@ begin
     return w;
   end if;
   w.a.lease_epoch := (w.a).lease_epoch + 1;
+  w.r.stop_requested := kind;
   w.r.stop_note := note;
+  -- In the words of an executor that is asked to stop (lib/core/decide).
   return baton.end_run(w, case when kind = 'killed' then 'killed' else 'cancelled' end, kind, null,
-    jsonb_build_object('code', kind, 'message', coalesce(note, 'The run was ' || kind || '.')));
+    jsonb_build_object('code', kind, 'message', format('The run was %s; what had been committed is kept.', kind)));
 end $$;
 
 -- A run that still waits in the queue ends without having begun: its message never enters the conversation.

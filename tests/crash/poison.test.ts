@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { expireLease, revive } from '#tests/crash/explorer'
+import { expireLease, revive } from '#tests/crash/processes'
 import { violations } from '#scripts/chaos/violations'
 import { poll } from '#local/poll'
 import { script, startWorld, type World } from '#tests/world'

@@ -1,0 +1,228 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { poll } from '#local/poll'
+import { violations } from '#scripts/chaos/violations'
+import type { Point } from '#tests/crash/life'
+import type { Scenario } from '#tests/crash/plays'
+import type { Receiver } from '#scripts/chaos/receiver'
+import { rowsOf, type Snapshot } from '#tests/crash/snapshot'
+import { Broken, type Stage } from '#tests/crash/stage'
+import { script, type Answer, type Reply, type SendOptions } from '#tests/world'
+
+/** What a scenario can do: it behaves like a good client, whatever dies. */
+export interface Play {
+  agent: string
+  /** Where webhooks go. */
+  hook: string
+  /** Sends a message under one Idempotency-Key until somebody answers. */
+  send(answers: readonly Answer[], options?: SendOptions): Promise<Reply>
+  /** Makes a request until somebody answers. */
+  act(method: string, path: string, body?: unknown): Promise<Reply>
+  until(what: string, question: () => Promise<boolean>): Promise<void>
+  /** Until the effects log shows this tool, or `model`, so often in different steps. */
+  effect(name: string, times: number): Promise<void>
+  /** Ids of the pending approvals, in the order of their calls. */
+  pending(): Promise<string[]>
+  /** States of the agent's runs, the oldest first. */
+  states(): Promise<string[]>
+  /** Id of the n-th run, from 1. */
+  runId(nth: number): Promise<string>
+  /** Path of the callback of the one call that waits outside. */
+  callback(): Promise<string>
+  allEnded(): Promise<void>
+  /** Until so many different webhooks have come. */
+  told(events: number): Promise<void>
+  /** Moves the clock of everybody. */
+  advance(ms: number): Promise<void>
+}
+
+/** What came of one performance. */
+export interface Outcome {
+  calls: string[]
+  /** False when the point was not reached. */
+  died: boolean
+  problems: string[]
+  left: Snapshot
+}
+
+const patience = { everyMs: 15, forMs: 30_000 }
+const netEveryMs = 60
+
+/** Performs a scenario with one death, or none, and takes what is left. `agent` is a name that nobody has used. */
+export async function perform(stage: Stage, receiver: Receiver, scenario: Scenario, agent: string, point: Point | null): Promise<Outcome> {
+  const { world } = stage
+  await stage.begin(point, agent)
+  const over = new AbortController()
+  const net = catchWhatFalls(stage, over.signal)
+  let died = false
+  try {
+    await scenario.play(acting(stage, receiver, agent))
+    await quiet(stage, agent)
+    died = await stage.end()
+  } finally {
+    over.abort()
+    await net
+  }
+  const [row] = await world.sql<{ uid: string }>('select agent_uid as uid from baton.agents where id = $1', [agent])
+  const rows = await rowsOf(world, row?.uid ?? '', agent)
+  const runs = new Set(rows['runs']?.map((run) => String(run['run_id'])))
+  const effects = (await stage.effects()).filter((line) => runs.has(line.runId))
+  const problems = await violations({ sql: world.sql, effects, agents: [agent] })
+  problems.push(...(await clientProblems(stage, agent, rows)))
+  const webhooks = receiver.arrivals
+    .filter(({ runId }) => runs.has(runId))
+    .map(({ id, text }) => ({ id, body: JSON.parse(text) as unknown }))
+  return { calls: [...stage.calls()], died, problems, left: { ...rows, effects: effects.map((line) => ({ ...line })), webhooks } }
+}
+
+async function catchWhatFalls(stage: Stage, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    await sleep(netEveryMs, undefined, { signal: over }).catch(() => undefined) // it is over
+    await stage.net()
+  }
+}
+
+async function must(what: string, question: () => Promise<boolean>, explain?: () => Promise<unknown>): Promise<void> {
+  if (!(await poll(question, patience)))
+    throw new Error(`not within ${patience.forMs} ms: ${what}; ${explain === undefined ? '' : JSON.stringify(await explain())}`)
+}
+
+const openWork = `select (select count(*) from baton.outbox o where o.agent_uid = a.agent_uid and o.sent_at is null)
+  + (select count(*) from baton.webhook_deliveries d where d.agent_uid = a.agent_uid and d.state = 'pending')
+  + (select count(*) from baton.runs r where r.agent_uid = a.agent_uid and r.ended_at is null) + (a.lease_owner is not null)::int as open
+  from baton.agents a where a.id = $1`
+
+/** Until nothing is left to do for the agent. */
+async function quiet({ world }: Stage, agent: string): Promise<void> {
+  await must(
+    `${agent} is quiet`,
+    async () => Number((await world.sql<{ open: string }>(openWork, [agent]))[0]?.open) === 0,
+    () =>
+      world.sql('select o.id, o.kind, o.due_at, o.sent_at from baton.outbox o join baton.agents a using (agent_uid) where a.id = $1', [
+        agent,
+      ]),
+  )
+}
+
+function acting(stage: Stage, receiver: Receiver, agent: string): Play {
+  const { world } = stage
+  let sends = 0
+  let turn = 0
+
+  async function request(method: string, path: string, body: unknown, headers: Record<string, string>): Promise<Reply> {
+    let last = ''
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const json = body === undefined ? {} : { body: JSON.stringify(body) }
+      try {
+        const asked = new Request(`${world.base()}${path}`, {
+          method,
+          headers: { 'content-type': 'application/json', ...headers },
+          ...json,
+        })
+        const answer = await stage.ask((turn + attempt) % 2, asked)
+        const text = await answer.text()
+        if (answer.status < 500)
+          return { status: answer.status, headers: answer.headers, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
+        last = `${answer.status} ${text}`
+        // The end of a run that failed for good is no fault of the server.
+        if (text.includes('"final":true'))
+          return { status: answer.status, headers: answer.headers, body: JSON.parse(text) as Record<string, unknown> }
+      } catch (error) {
+        if (!(error instanceof Broken)) throw error
+        last = error.message
+      }
+      await sleep(20)
+    }
+    throw new Error(`nobody answers ${method} ${path}: ${last}`)
+  }
+  const runs = (): Promise<{ run_id: string; state: string; ended_at: string | null }[]> =>
+    world.sql(
+      'select r.run_id, r.state, r.ended_at from baton.runs r join baton.agents a using (agent_uid) where a.id = $1 order by r.created_at, r.run_id',
+      [agent],
+    )
+
+  return {
+    agent,
+    hook: receiver.url,
+    async send(answers, { prefer = 'wait=20', template = 'scripted', ...body } = {}) {
+      const key = `${agent}-${(sends += 1)}`
+      const sent = await request(
+        'POST',
+        `/api/agents/${agent}/messages`,
+        { message: script(...answers), template, ...body },
+        { prefer, 'idempotency-key': key },
+      )
+      if (sent.status >= 400 && sent.body['final'] !== true) throw new Error(`${sent.status} ${JSON.stringify(sent.body)}`)
+      return sent
+    },
+    async act(method, path, body) {
+      turn += 1
+      const done = await request(method, path, body, { 'idempotency-key': `${agent}-act-${turn}` })
+      // Asked again after an answer was lost: it has been done.
+      const wasDone = done.body['code'] === 'already_decided' || done.body['code'] === 'switch_not_found'
+      if (done.status >= 300 && !wasDone) throw new Error(`${method} ${path}: ${done.status} ${JSON.stringify(done.body)}`)
+      return done
+    },
+    until: (what, question) => must(what, question, runs),
+    async effect(name, times) {
+      await must(`${name} ${times}`, async () => {
+        const ids = new Set((await runs()).map((run) => run.run_id))
+        const lines = (await stage.effects()).filter(
+          (line) => ids.has(line.runId) && (name === 'model' ? line.kind === name : line.name === name),
+        )
+        return new Set(lines.map((line) => `${line.runId} ${line.step} ${line.callId ?? ''}`)).size >= times
+      })
+    },
+    async pending() {
+      const rows = await world.sql<{ id: string }>(
+        `select v.id from baton.approvals v join baton.agents a using (agent_uid) join baton.tool_calls c on c.agent_uid = v.agent_uid and c.call_id = v.call_id
+        where a.id = $1 and v.state = 'pending' order by c.step, c.index`,
+        [agent],
+      )
+      return rows.map((row) => row.id)
+    },
+    states: async () => (await runs()).map((run) => run.state),
+    async runId(nth) {
+      const run = (await runs())[nth - 1]
+      if (run === undefined) throw new Error(`there is no run ${nth}`)
+      return run.run_id
+    },
+    async callback() {
+      const calls = await request('GET', `/api/agents/${agent}/tool-calls`, undefined, {})
+      const [url] = (calls.body['data'] as { callbackUrl?: string }[]).flatMap((call) => call.callbackUrl ?? [])
+      if (url === undefined) throw new Error('no call waits outside')
+      return url.slice(new URL(url).origin.length)
+    },
+    allEnded: () => must(`all runs of ${agent} have ended`, async () => (await runs()).every((run) => run.ended_at !== null), runs),
+    async told(events) {
+      await must(`${events} webhooks`, async () => {
+        const ids = new Set((await runs()).map((run) => run.run_id))
+        return new Set(receiver.arrivals.filter(({ runId }) => ids.has(runId)).map(({ id }) => id)).size >= events
+      })
+    },
+    advance: (ms) => stage.advance(ms),
+  }
+}
+
+/** What a client reads must be what the rows say. */
+async function clientProblems(stage: Stage, agent: string, rows: Snapshot): Promise<string[]> {
+  const read = async (what: string): Promise<Record<string, unknown>[]> => {
+    const answer = await stage.ask(
+      0,
+      new Request(`${stage.world.base()}/api/agents/${agent}/${what}`, { headers: { accept: 'application/json' } }),
+    )
+    return ((await answer.json()) as { data: Record<string, unknown>[] }).data
+  }
+  const [events, messages, calls] = await Promise.all([
+    read('events?after=0&limit=200'),
+    read('messages?limit=200'),
+    read('tool-calls?limit=200'),
+  ])
+  const told = (list: readonly Record<string, unknown>[]): string =>
+    list.map((one) => `${String(one['seq'])} ${String(one['type'])}`).join()
+  const [seen, kept] = [told(events), told(rows['events'] ?? [])]
+  const problems = seen === kept ? [] : [`a client reads the events ${seen}, the rows are ${kept}`]
+  if (messages.filter((message) => message['seq'] !== undefined).length !== rows['messages']?.length)
+    problems.push('a client reads other messages than the rows')
+  if (calls.length !== rows['tool_calls']?.length) problems.push('a client reads other calls than the rows')
+  return problems
+}

@@ -1,0 +1,27 @@
+import type { Point } from '#tests/crash/life'
+import type { EffectLine, World } from '#tests/world'
+
+/** What scenarios are performed on: two servers of which one dies, and is there again at once, as a platform would have it. */
+export interface Stage {
+  world: World
+  /** Begins a performance with one death, or none. */
+  begin(point: Point | null, agent: string): Promise<void>
+  /** A request to one of the servers. Rejects with Broken when it dies before the answer is out. */
+  ask(server: number, request: Request): Promise<Response>
+  /** What time and the sweeper would do some seconds after the death, now: leases of the dead run out, what is due is sent. */
+  net(): Promise<void>
+  /** Until the death has had its effects; false when there was none. */
+  end(): Promise<boolean>
+  /** Names of the outward calls so far; empty where nobody counts them. */
+  calls(): readonly string[]
+  effects(): Promise<EffectLine[]>
+  /** Moves the clock of everybody. */
+  advance(ms: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** Thrown to whoever talks to a process that dies: the connection broke. */
+export class Broken extends Error {}
+
+/** Servers of every stage: no sweep but those that the scenario makes or the net, and short waits before something is sent again. */
+export const stageEnv = { BATON_SWEEP_EVERY: '1h', BATON_HASTE: '100' } as const
