@@ -2,6 +2,10 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const budgets = 'tests/store/budgets.test.ts'
 const budgetRaces = 'tests/store/budget-races.test.ts'
+const sharedCounters = {
+  file: 'tests/store/shared-counters.test.ts',
+  name: 'invariant 9: reservations that come at once fill a limit that many share to its last part, and not more; each threshold is told once',
+}
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
 /** Faults in what is spent and told: budgets and webhooks; all in SQL. */
@@ -58,19 +62,27 @@ export const moneyMutations: readonly Mutation[] = [
     test: { file: budgets, name: 'a real cost above its reservation is booked in full, told, and stops what comes after' },
   },
   {
-    name: 'counters-not-locked',
+    name: 'parts-of-a-counter-not-locked',
     breaks: 'I9 A60',
     file: migration('0011_budgets'),
-    text: `    select * into c from baton.budget_counters x where x.key = b.key for update;\n    if not found then`,
-    replacement: `    select * into c from baton.budget_counters x where x.key = b.key;\n    if not found then`,
-    test: { file: budgetRaces, name: 'invariant 9: a reservation waits for one whose transaction is still open (%s)' },
+    text: `  perform from baton.budget_parts p where p.key = of_key order by p.part for update;`,
+    replacement: `  perform from baton.budget_parts p where p.key = of_key order by p.part;`,
+    test: sharedCounters,
   },
   {
-    name: 'lone-counter-not-asked-for-room',
+    name: 'no-eighth-of-a-shared-limit-left-free',
     breaks: 'I9 A60',
-    file: migration('0011_budgets'),
-    text: `      and coalesce(c.spent_micros + c.reserved_micros + amount <= c.limit_micros, true)`,
-    replacement: `      and true`,
+    file: migration('0021_budget_booking'),
+    text: `case when shared then most / 8 else 0 end`,
+    replacement: `0`,
+    test: sharedCounters,
+  },
+  {
+    name: 'counter-not-asked-for-room',
+    breaks: 'I9 A60',
+    file: migration('0021_budget_booking'),
+    text: ` and used + greatest(more, 0) + free <= most`,
+    replacement: ``,
     test: { file: budgetRaces, name: 'A60: of 24 that reserve at once under one limit of 10, ten are granted (%s)' },
   },
   {
@@ -100,7 +112,7 @@ export const moneyMutations: readonly Mutation[] = [
   {
     name: 'refused-reservation-counts-as-a-call',
     breaks: 'I9',
-    file: migration('0011_budgets'),
+    file: migration('0021_budget_booking'),
     text: `    delete from baton.reservations x where x.id = v.id;`,
     replacement: ``,
     test: { file: budgetRaces, name: 'A60: of 24 that reserve at once under one limit of 10, ten are granted (%s)' },

@@ -38,6 +38,7 @@ export const notCompared: Readonly<Record<string, string>> = {
   limits: 'no scenario sets limits',
   metric_deltas: 'told beside the work, at least once a process that ends in order',
   metric_totals: 'the same',
+  model_faults: 'model providers whose last call failed, for health',
   alerts: 'told at most once in ten minutes',
   probes: 'of doctor',
   repairs: 'of fsck',

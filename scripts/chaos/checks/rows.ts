@@ -10,7 +10,7 @@ const queries: readonly (readonly [number, string, string])[] = [
     'an accepted message is not in its conversation',
     `select r.run_id, r.opening_seq from baton.runs r join baton.agents a using (agent_uid) left join baton.messages m
       on m.agent_uid = r.agent_uid and m.seq = r.opening_seq and m.run_id = r.run_id and m.role = 'user'
-    where a.id = any(coalesce($1, array[a.id])) and r.opening_seq is not null and m.seq is null`,
+    where a.id = any(coalesce($1, array[a.id])) and r.opening_seq is not null and r.cause <> 'retry' and m.seq is null`,
   ],
   [
     1,
