@@ -2,10 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const budgets = 'tests/store/budgets.test.ts'
 const budgetRaces = 'tests/store/budget-races.test.ts'
-const sharedCounters = {
-  file: 'tests/store/shared-counters.test.ts',
-  name: 'invariant 9: reservations that come at once fill a limit that many share to its last part, and not more; each threshold is told once',
-}
+const parted = { file: budgetRaces, name: 'invariant 9: of a counter with parts %s waits' }
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
 /** Faults in what is spent and told: budgets and webhooks; all in SQL. */
@@ -67,7 +64,7 @@ export const moneyMutations: readonly Mutation[] = [
     file: migration('0011_budgets'),
     text: `  perform from baton.budget_parts p where p.key = of_key order by p.part for update;`,
     replacement: `  perform from baton.budget_parts p where p.key = of_key order by p.part;`,
-    test: sharedCounters,
+    test: parted,
   },
   {
     name: 'no-eighth-of-a-shared-limit-left-free',
@@ -75,7 +72,7 @@ export const moneyMutations: readonly Mutation[] = [
     file: migration('0021_budget_booking'),
     text: `case when shared then most / 8 else 0 end`,
     replacement: `0`,
-    test: sharedCounters,
+    test: parted,
   },
   {
     name: 'counter-not-asked-for-room',
@@ -83,7 +80,7 @@ export const moneyMutations: readonly Mutation[] = [
     file: migration('0021_budget_booking'),
     text: ` and used + greatest(more, 0) + free <= most`,
     replacement: ``,
-    test: { file: budgetRaces, name: 'A60: of 24 that reserve at once under one limit of 10, ten are granted (%s)' },
+    test: parted,
   },
   {
     name: 'limit-set-without-waiting-for-reservations',

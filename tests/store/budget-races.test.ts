@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Verdict } from '#lib/core/budget'
 import { poll } from '#local/poll'
-import { authority, execution, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, execution, hold, ids, ok, startStore, type Held, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -17,6 +17,23 @@ async function freshTenant(name: string): Promise<typeof authority> {
   ok(await kit.store.putBudget(of, { scope: 'tenant', period: 'day' }, { limitMicros: null }))
   return of
 }
+
+async function connected(): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: kit.databaseUrl, query_timeout: 20_000 })
+  await client.connect()
+  return client
+}
+
+/** Reserves in whatever transaction the client has open. */
+async function reserveBy(client: pg.Client, run: Held | undefined, micros: number): Promise<unknown> {
+  const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros, tokens: 10 }
+  const argument = JSON.stringify({ ...run, answer: null, leaseMs: 30_000, reserve })
+  const { rows } = await client.query<{ answer: Verdict }>('select public.baton_renew($1::jsonb) as answer', [argument])
+  return rows[0]?.answer.reserved
+}
+
+const blocked = async (): Promise<boolean> =>
+  (await kit.sql(`select 1 from pg_locks where not granted and pid <> pg_backend_pid()`)).length > 0
 
 test.each([
   ['one counter', 'solo', []],
@@ -50,26 +67,43 @@ test.each([
   for (const scope of more) ok(await kit.store.putBudget(of, { scope, period: 'month' }, { limitMicros: 1_000_000 }))
   const held = await Promise.all([1, 2].map((index) => hold(kit, `${tenant}-${index}`, { ...of, execute: execution(0) })))
   ok(await kit.store.putBudget(of, { scope: 'tenant', period: 'lifetime' }, { limitMicros: 1_000 }))
-  const clients = [1, 2].map(() => new pg.Client({ connectionString: kit.databaseUrl, query_timeout: 20_000 }))
-  for (const client of clients) await client.connect()
-  const renew = async (at: 0 | 1): Promise<unknown> => {
-    const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 1_000, tokens: 10 }
-    const argument = JSON.stringify({ ...held[at], answer: null, leaseMs: 30_000, reserve })
-    const { rows } = (await clients[at]?.query<{ answer: Verdict }>('select public.baton_renew($1::jsonb) as answer', [argument])) ?? {
-      rows: [],
-    }
-    return rows[0]?.answer.reserved
-  }
+  const clients = [await connected(), await connected()] as const
   try {
-    await clients[0]?.query('begin')
-    expect(await renew(0)).toBe('granted')
-    const second = renew(1)
-    const blocked = `select 1 from pg_locks where not granted and pid <> pg_backend_pid()`
-    await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 2_000 })
-    await clients[0]?.query('commit')
+    await clients[0].query('begin')
+    expect(await reserveBy(clients[0], held[0], 1_000)).toBe('granted')
+    const second = reserveBy(clients[1], held[1], 1_000)
+    await poll(blocked, { everyMs: 20, forMs: 2_000 })
+    await clients[0].query('commit')
     expect(await second).toBe('refused')
   } finally {
     for (const client of clients) await client.end()
+  }
+})
+
+test.each([
+  ['a large one for a small one that nobody sees yet', 'wait-large', 55_000, 9_000],
+  ['a small one near the limit for another in a different part', 'wait-near', 63_000, 1_000],
+])('invariant 9: of a counter with parts %s waits', async (_, tenant, used, micros) => {
+  const of = await freshTenant(tenant)
+  await hold(kit, `${tenant}-before`, { ...of, execute: execution(used) })
+  const held = await Promise.all([1, 2].map((index) => hold(kit, `${tenant}-${index}`, { ...of, execute: execution(0) })))
+  ok(await kit.store.putBudget(of, { scope: 'tenant', period: 'lifetime' }, { limitMicros: 64_000 }))
+  const first = await connected()
+  let second = await connected()
+  const partOf = async (client: pg.Client): Promise<unknown> => (await client.query('select pg_backend_pid() % 8 as part')).rows[0]
+  try {
+    while (JSON.stringify(await partOf(first)) === JSON.stringify(await partOf(second))) {
+      await second.end()
+      second = await connected()
+    }
+    await first.query('begin')
+    expect(await reserveBy(first, held[0], 1_000)).toBe('granted')
+    const answer = reserveBy(second, held[1], micros)
+    await poll(blocked, { everyMs: 20, forMs: 2_000 })
+    await first.query('commit')
+    expect(await answer).toBe('refused')
+  } finally {
+    for (const client of [first, second]) await client.end()
   }
 })
 
