@@ -1,5 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
+import { poll } from '#local/poll'
 import { authority, hold, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What watching and mending must never do to the work itself, seen in the database. */
@@ -70,6 +72,39 @@ test('an alert that a commit holds does not keep the sweep waiting', async () =>
   } finally {
     await holder.end()
   }
+})
+
+test('an agent that is made in the last moment of its tenant is deleted with the next piece', async () => {
+  const tenant = 'doomed'
+  await kit.store.ensureTenant({ id: tenant, environment: 'test', secret: 'sealed' })
+  const of: Authority = { ...authority, credential: { operator: { tenant, name: 'tester' } } }
+  const erase = () => kit.store.erase(of, { scope: 'tenant', confirm: tenant })
+  const maker = new pg.Client({ connectionString: kit.databaseUrl })
+  await maker.connect()
+  try {
+    await kit.sql(
+      `insert into baton.budgets (environment, tenant_id, scope, period, limit_micros) values ('test', $1, 'tenant', 'day', 1)`,
+      [tenant],
+    )
+    await maker.query('begin')
+    await maker.query(
+      `insert into baton.agents (agent_uid, tenant_id, environment, id, template, settings) values (gen_random_uuid(), $1, 'test', 'late', 'plain', '{}')`,
+      [tenant],
+    )
+    const erased = erase()
+    const waits = async () =>
+      (await kit.sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length > 0
+    expect(await poll(waits, { everyMs: 20, forMs: 20_000 })).toBe(true)
+    await maker.query('commit')
+    expect(await erased).toMatchObject({ ok: true, more: true })
+    // Nor is anything else of the tenant gone, above all no key that the next piece is asked for with.
+    expect(await kit.sql('select 1 from baton.budgets where tenant_id = $1', [tenant])).toHaveLength(1)
+  } finally {
+    await maker.end()
+  }
+  expect(await erase()).toMatchObject({ ok: true, more: true, agents: 1 })
+  expect(await erase()).toMatchObject({ ok: true, more: false })
+  expect(await kit.sql(`select 1 from baton.tenants where id = $1`, [tenant])).toEqual([])
 })
 
 test('analysts read the views of reports and can do nothing else', async () => {
