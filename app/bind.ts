@@ -40,14 +40,33 @@ export function bindNothing(shapeError: ShapeError): RouteMethods {
   return handle([], { services: baton, background, fallbackLog, shapeError })
 }
 
-/** A handler of a route that is not made of endpoints (Inngest's): what it throws, bad configuration above all, is answered as a problem. */
-export function guarded<Given extends Request>(handler: (request: Given, context: unknown) => Promise<Response>): typeof handler {
-  return async (request, context) => {
+/** A handler of a route that is not made of endpoints (Inngest's): what it throws, bad configuration above all, is answered as a problem; it is counted as all are. */
+export function guarded<Given extends Request>(
+  route: string,
+  handler: (request: Given, context: unknown) => Promise<Response>,
+): typeof handler {
+  const answer: typeof handler = async (request, context) => {
     try {
       return await handler(request, context)
     } catch (error) {
       fallbackLog.error('a request failed', { path: new URL(request.url).pathname, error: String(error) })
       return respondWithProblem(error, { request, requestId: `req_${randomUUID()}`, baseUrl: null, redact, log: fallbackLog })
     }
+  }
+  return async (request, context) => {
+    const from = performance.now()
+    const response = await answer(request, context)
+    const seconds = (performance.now() - from) / 1_000
+    // Without services there is nobody to tell, and the answer has said why.
+    const counted = baton().then(
+      ({ metrics }) => {
+        metrics.count('baton_http_requests_total', { route, method: request.method, status: String(response.status) })
+        metrics.observe('baton_http_request_duration_seconds', { route }, seconds)
+        return metrics.due() ? metrics.flush() : undefined
+      },
+      () => undefined,
+    )
+    background(counted)
+    return response
   }
 }

@@ -68,7 +68,8 @@ async function main(): Promise<void> {
     await shown(folder, 'vitest', 'run', '--project', 'system', ...(values.tests ?? defaultTests()))
     console.log(`\nThe code of ${ref} works on the schema that stands here.`)
   } finally {
-    await git('worktree', 'remove', '--force', folder)
+    await rm(folder, { recursive: true, force: true })
+    await git('worktree', 'prune')
   }
 }
 

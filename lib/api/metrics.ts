@@ -31,7 +31,8 @@ async function read(services: Services, caller: Caller): Promise<{ now: string; 
   const parts = [up('postgres', 'value' in asked), ...(redis === null ? [] : [up('redis', redis.connected)])]
   if ('why' in asked) {
     // A database that answers with a fault is not away.
-    if (asked.error !== undefined && !(asked.error instanceof BatonError && asked.error.code === 'database_unavailable')) throw asked.error
+    if (asked.error instanceof Error && !(asked.error instanceof BatonError && asked.error.code === 'database_unavailable'))
+      throw asked.error
     services.log.warn('the database does not answer: metrics tell of the parts alone', { error: asked.why })
     if (caller.kind === 'operator') return { now: new Date(clock.now()).toISOString(), samples: parts, partial: true }
     throw new BatonError('database_unavailable', 'The database is not reachable: what was counted stands there.', { retryAfterMs: 2_000 })

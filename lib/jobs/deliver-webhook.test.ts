@@ -11,6 +11,8 @@ import { deliverWebhook } from '#lib/jobs/deliver-webhook'
 import { mostAttempts } from '#lib/webhooks/schedule'
 import { sealSecret } from '#lib/webhooks/seal'
 import { makeWebhookSecret } from '#lib/webhooks/secret'
+import { createTelemetry } from '#lib/telemetry/telemetry'
+import { systemIds } from '#lib/system/ids'
 
 let server: Server
 let status = 204
@@ -53,7 +55,17 @@ function worker(over: Partial<TakenDelivery> = {}) {
     },
   } as unknown as Store
   const clock = { now: Date.now, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0 }
-  const services = { clock, config, log, store, dispatch: () => undefined, redact: createRedactor([]), settled: () => Promise.resolve() }
+  const telemetry = createTelemetry({ ids: systemIds(), recorder: null })
+  const services = {
+    clock,
+    config,
+    log,
+    store,
+    telemetry,
+    dispatch: () => undefined,
+    redact: createRedactor([]),
+    settled: () => Promise.resolve(),
+  }
   return { lines, config, records, run: () => deliverWebhook(services, 'dlv_1') }
 }
 

@@ -17,7 +17,7 @@ export interface AttemptReport {
 
 /** One attempt of one webhook delivery; the next one, where it is due, is a new outbox row (3-http-api, Webhooks). */
 export async function deliverWebhook(
-  services: Pick<Services, 'clock' | 'config' | 'store' | 'log' | 'redact' | 'dispatch' | 'settled'>,
+  services: Pick<Services, 'clock' | 'config' | 'store' | 'log' | 'redact' | 'dispatch' | 'settled' | 'telemetry'>,
   deliveryId: string,
 ): Promise<AttemptReport> {
   const { clock, config, store, log, redact } = services
@@ -63,13 +63,27 @@ export async function deliverWebhook(
   return { outcome: result.ok ? 'delivered' : retryInMs === null ? 'failed' : 'retry', status: result.status }
 }
 
+/** One attempt, a span of the trace of the run that it tells of; what the receiver does stands below it. */
 function attempt(
   taken: TakenDelivery,
   secrets: readonly string[],
-  { clock, config, redact }: Pick<Services, 'clock' | 'config' | 'redact'>,
+  { clock, config, redact, telemetry }: Pick<Services, 'clock' | 'config' | 'redact' | 'telemetry'>,
 ): Promise<DeliveryOutcome> {
-  const { url, eventId: id, payload, traceparent } = taken
-  return deliver({ url, secrets, id, timestamp: clock.now(), body: JSON.stringify(redact(payload)), traceparent, local: config.local })
+  const { url, eventId: id, payload, traceparent = null } = taken
+  const attributes = {
+    'http.request.method': 'POST',
+    'server.address': new URL(url).hostname,
+    'baton.delivery.id': taken.id,
+    'baton.attempt': taken.attempt,
+  }
+  return telemetry.span({ name: 'webhook', kind: 'client', parent: traceparent, attributes }, async (span) => {
+    const place = traceparent === null ? null : telemetry.traceparent()
+    const body = JSON.stringify(redact(payload))
+    const outcome = await deliver({ url, secrets, id, timestamp: clock.now(), body, traceparent: place, local: config.local })
+    if (outcome.status !== null) span.set({ 'http.response.status_code': outcome.status })
+    if (!outcome.ok) span.fail(outcome.status === null ? 'unreachable' : String(outcome.status))
+    return outcome
+  })
 }
 
 /** The secrets that open. After a change of BATON_ENCRYPTION_KEY an older one may not, while the newest does. */

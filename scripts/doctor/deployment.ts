@@ -100,17 +100,20 @@ async function realRuns(call: Call, named: string | null): Promise<Finding[]> {
       template = textOf(known[0])
       first = await send(template, 'wait=25')
     }
-    if (first.status !== 200 && first.status !== 202)
-      return [
-        ...findings,
-        fail(`a run of ${template} failed: ${describe(first)}`, 'See the code in docs/errors.md; name another template with --template.'),
-      ]
+    if (first.status !== 200 && first.status !== 202) {
+      const cure = 'See the code in docs/errors.md; name another template with --template.'
+      findings.push(fail(`a run of ${template} failed: ${describe(first)}`, cure))
+      return findings
+    }
     findings.push(ok(`a message to ${template} was answered with ${first.status}`))
     const second = await send(template, 'respond-async')
     const runId = objectOf(second.text)['runId']
-    if (second.status !== 202 || typeof runId !== 'string')
-      return [...findings, fail(`a message in the background was refused: ${describe(second)}`, 'See the code in docs/errors.md.')]
-    findings.push(await background(call, runId))
+    const isTaken = second.status === 202 && typeof runId === 'string'
+    findings.push(
+      isTaken
+        ? await background(call, runId)
+        : fail(`a message in the background was refused: ${describe(second)}`, 'See the code in docs/errors.md.'),
+    )
     return findings
   } finally {
     const deleted = await call('DELETE', path).catch(() => null) // told below

@@ -103,7 +103,8 @@ create table if not exists baton.runs (
   ended_at timestamptz,
   updated_at timestamptz not null default baton.clock()
 ) with (fillfactor = 80);
-create index if not exists runs_due on baton.runs (environment, due_at) where due_at is not null;
+drop index if exists baton.runs_due; -- of an earlier state of this repository
+create index if not exists runs_due_in_turn on baton.runs (environment, tenant_id, due_at) where due_at is not null;
 create index if not exists runs_of_agent on baton.runs (agent_uid, run_id);
 create index if not exists runs_of_tenant on baton.runs (tenant_id, run_id);
 
@@ -202,7 +203,8 @@ create table if not exists baton.outbox (
   created_at timestamptz not null default baton.clock(),
   sent_at timestamptz
 );
-create index if not exists outbox_unsent on baton.outbox (environment, due_at) where sent_at is null;
+drop index if exists baton.outbox_unsent;
+create index if not exists outbox_unsent_in_turn on baton.outbox (environment, tenant_id, due_at) where sent_at is null;
 create index if not exists outbox_of_agent on baton.outbox (agent_uid);
 create index if not exists outbox_age on baton.outbox using brin (created_at);
 

@@ -52,12 +52,15 @@ begin
   return '+Inf';
 end $$;
 
--- What counts come to: a raw duration (=) is one value in its bucket, and part of sum, min and max.
+-- What counts come to: a raw duration (=) is one value in its bucket, and part of sum, min and max. What is no count is passed over: the sweep folds
+-- them, and nothing that a process has miscounted may stop it.
 create or replace function baton.samples_of(counts jsonb) returns table (name text, labels jsonb, part text, value double precision) language sql immutable set search_path = '' as $$
-  select e ->> 0, e -> 1, x.part, x.value from jsonb_array_elements(counts) e cross join lateral (
-    select e ->> 2 as part, (e ->> 3)::double precision as value where e ->> 2 <> '='
-    union all select baton.bound_of((e ->> 3)::double precision), 1 where e ->> 2 = '='
-    union all select k.part, (e ->> 3)::double precision from (values ('sum'), ('min'), ('max')) k(part) where e ->> 2 = '=') x
+  select e ->> 0, e -> 1, x.part, x.value from jsonb_array_elements(case when jsonb_typeof(counts) = 'array' then counts else '[]' end) e cross join lateral (
+    select case when jsonb_typeof(e -> 3) = 'number' then (e ->> 3)::double precision end as value) n cross join lateral (
+    select e ->> 2 as part, n.value where e ->> 2 <> '='
+    union all select baton.bound_of(n.value), 1 where e ->> 2 = '='
+    union all select k.part, n.value from (values ('sum'), ('min'), ('max')) k(part) where e ->> 2 = '=') x
+  where n.value is not null and e ->> 0 is not null and jsonb_typeof(e -> 1) = 'object'
 $$;
 
 -- Calls whose results enter the history: each once, whoever has answered it. Names that only a model has said are no labels.

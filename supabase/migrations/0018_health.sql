@@ -25,8 +25,10 @@ end $$;
 create or replace function baton.take_alerts(env text) returns jsonb language plpgsql set search_path = '' as $$
 declare
   lines jsonb;
+  day_ago timestamptz := baton.clock() - interval '1 day';
 begin
-  delete from baton.alerts a where a.environment = env and a.raised_at < baton.clock() - interval '1 day' and a.cause <> 'health';
+  -- Nobody is waited for: a commit may hold one and wait for what the sweep holds.
+  delete from baton.alerts a where a.ctid = any (array(select x.ctid from baton.alerts x where x.environment = env and x.raised_at < day_ago and x.cause <> 'health' for update skip locked));
   with taken as (
     update baton.alerts a set pending = false, told_at = baton.clock() where (a.environment, a.cause) in (
       select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending order by x.raised_at limit 20 for update skip locked)
@@ -98,20 +100,34 @@ begin
     from baton.model_faults f where f.environment = env and f.last_at > now_at - baton.fault_time());
 end $$;
 
--- Milliseconds since the oldest due run was due and nobody was at it; null when none is.
+-- Milliseconds since the oldest due run was due and nobody was at it; null when none is. The first of each tenant: behind a dead clock a hundred thousand may wait.
 create or replace function baton.oldest_due(env text) returns bigint language plpgsql stable set search_path = '' as $$
 declare
   now_at timestamptz := baton.clock();
 begin
-  return (select baton.millis(now_at - min(r.due_at)) from baton.runs r join baton.agents a using (agent_uid)
-    where r.environment = env and r.due_at is not null and r.due_at <= now_at and baton.due(a, r));
+  return (
+    with recursive tenants as (
+      (select x.tenant_id from baton.runs x where x.environment = env and x.due_at is not null order by x.tenant_id limit 1)
+      union all
+      select (select x.tenant_id from baton.runs x where x.environment = env and x.due_at is not null and x.tenant_id > t.tenant_id order by x.tenant_id limit 1)
+      from tenants t where t.tenant_id is not null
+    ) select baton.millis(now_at - min(q.due_at)) from tenants t cross join lateral (select r.due_at from baton.runs r join baton.agents a using (agent_uid)
+      where r.environment = env and r.tenant_id = t.tenant_id and r.due_at is not null and r.due_at <= now_at and (a.lease_owner is null or a.lease_until <= now_at)
+      order by r.due_at limit 1) q);
 end $$;
 
 create or replace function baton.oldest_outbox(env text) returns bigint language plpgsql stable set search_path = '' as $$
 declare
   now_at timestamptz := baton.clock();
 begin
-  return (select baton.millis(now_at - min(greatest(o.due_at, o.created_at))) from baton.outbox o where o.environment = env and o.sent_at is null and o.due_at <= now_at);
+  return (
+    with recursive tenants as (
+      (select x.tenant_id from baton.outbox x where x.environment = env and x.sent_at is null order by x.tenant_id limit 1)
+      union all
+      select (select x.tenant_id from baton.outbox x where x.environment = env and x.sent_at is null and x.tenant_id > t.tenant_id order by x.tenant_id limit 1)
+      from tenants t where t.tenant_id is not null
+    ) select baton.millis(now_at - min(q.since)) from tenants t cross join lateral (select greatest(o.due_at, o.created_at) as since from baton.outbox o
+      where o.environment = env and o.tenant_id = t.tenant_id and o.sent_at is null and o.due_at <= now_at order by o.due_at limit 1) q);
 end $$;
 
 -- Milliseconds since the clock last swept; before its first time, since it was first due to.
@@ -132,6 +148,18 @@ begin
     'providers', baton.failing_providers(env), 'readOnly', current_setting('transaction_read_only') = 'on');
 end $$;
 
+-- How many agents an environment has: counted up to `most`, about as many as the planner takes them for beyond. Tenants belong to one environment, so that
+-- an index alone answers, and a preview never reads through the agents of production.
+create or replace function baton.agents_about(env text, most integer) returns bigint language plpgsql volatile set search_path = '' as $$
+declare
+  n bigint := (select count(*) from (select from baton.tenants t cross join lateral (select from baton.agents a where a.tenant_id = t.id limit most + 1) a where t.environment = env limit most + 1) x);
+  plan json;
+begin
+  if n <= most then return n; end if;
+  execute format('explain (format json) select from baton.agents a where a.environment = %L', env) into plan;
+  return greatest(n, (plan -> 0 -> 'Plan' ->> 'Plan Rows')::bigint);
+end $$;
+
 -- What stands in the tables now, as samples [name, labels, part, value].
 create or replace function baton.gauges(env text) returns jsonb language plpgsql stable set search_path = '' as $$
 declare
@@ -144,10 +172,10 @@ begin
   ), busy as (
     select a.state, count(*) as n from baton.agents a where a.agent_uid in (select o.agent_uid from open_runs o) and a.state <> 'ready' group by a.state
   ), every as (
-    select (select count(*) from baton.agents a where a.environment = env) as n
+    select baton.agents_about(env, 10000) as n
   ), depth (queue, n) as (
     select 'inbox', (select count(*) from open_runs o where o.state = 'queued')
-    union all select 'due', (select count(*) from open_runs o join baton.agents a using (agent_uid) where o.due_at <= now_at and not baton.lease_live(a))
+    union all select 'due', (select count(*) from open_runs o join baton.agents a using (agent_uid) where o.due_at <= now_at and (a.lease_owner is null or a.lease_until <= now_at))
     union all select 'outbox', (select count(*) from baton.outbox x where x.environment = env and x.sent_at is null and x.due_at <= now_at)
     union all select 'webhooks', (select count(*) from baton.webhook_deliveries d where d.environment = env and d.next_at is not null)
   ), used as (

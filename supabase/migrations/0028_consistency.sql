@@ -191,6 +191,8 @@ declare
   budgets jsonb := '[]';
   rows jsonb := '[]';
   a baton.agents;
+  -- Null where somebody else holds it.
+  held baton.agents;
   f jsonb;
   x record;
 begin
@@ -201,8 +203,8 @@ begin
     checked := checked + 1;
     select baton.findings(g) into f from baton.agents g where g.agent_uid = a.agent_uid;
     if f <> '[]' and mend then
-      select * into a from baton.agents g where g.agent_uid = a.agent_uid for update skip locked;
-      if a.agent_uid is not null and not baton.lease_live(a) then f := baton.repair_locked(a, 'fsck', null); else f := jsonb_build_object('findings', f, 'busy', true); end if;
+      select * into held from baton.agents g where g.agent_uid = a.agent_uid for update skip locked;
+      if held.agent_uid is not null and not baton.lease_live(held) then f := baton.repair_locked(held, 'fsck', null); else f := jsonb_build_object('findings', f, 'busy', true); end if;
       rows := rows || coalesce(f -> 'outbox', '[]');
     elsif f <> '[]' then
       f := jsonb_build_object('findings', f);

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
@@ -116,13 +117,50 @@ test('A52: SIGTERM with a running and an idle agent: exit 0 within 10 s, the run
   expect((await world.agent('idle')).state).toBe('ready')
 })
 
+/** One connection on which requests are written as they come; `text` is everything that was answered on it. */
+function connectionTo(base: string): { write: (head: string, body?: string) => void; text: () => string; closed: Promise<void> } {
+  const { hostname, port, host } = new URL(base)
+  const socket = connect(Number(port), hostname)
+  let text = ''
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  socket.on('error', () => undefined) // the server may cut it at its end
+  return {
+    write: (head, body = '') =>
+      void socket.write(
+        `${head}\r\nhost: ${host}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      ),
+    text: () => text,
+    closed: new Promise((resolve) => socket.once('close', () => resolve())),
+  }
+}
+
 test('a step that takes longer than the grace is cut and handed over: exit 0 within 10 s, and it is repeated elsewhere', async () => {
   const server = await startServer()
   const reply = post(server.base, 'long', script({ tools: [{ name: 'wait', input: { ms: 12_000 } }] }, { text: 'in the end' }), 'wait=40')
   const executing = async (): Promise<boolean> =>
     (await world.effects()).some((effect) => effect.agentId === 'long' && effect.kind === 'tool')
   expect(await poll(executing, { everyMs: 50, forMs: 10_000 })).toBe(true)
+  // A balancer's connection with a request under way: it may still ask, and nobody can open another.
+  const balancer = connectionTo(server.base)
+  balancer.write(
+    `POST /api/agents/balanced/messages HTTP/1.1`,
+    JSON.stringify({ message: script({ text: 'x', delayMs: 1_500 }), template: 'scripted' }),
+  )
+  const balanced = async () => (await world.effects()).some(({ agentId }) => agentId === 'balanced')
+  expect(await poll(balanced, { everyMs: 50, forMs: 10_000 })).toBe(true)
   server.child.kill('SIGTERM')
+  expect(await poll(() => Promise.resolve(server.log().includes('SIGTERM')), { everyMs: 10, forMs: 5_000 })).toBe(true)
+  balancer.write('GET /ready HTTP/1.1')
+  const refused = await fetch(`${server.base}/ready`).then(
+    () => 'answered',
+    () => 'refused',
+  )
+  await balancer.closed
+  expect(refused).toBe('refused')
+  // The request under way is answered, and then that this server takes no more.
+  expect([...balancer.text().matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)).toEqual(['200', '503'])
+  expect(balancer.text()).toContain('"ready":false')
+  expect(balancer.text()).toContain('"ending":true')
   const { code, ms } = await server.end
   expect([code, ms < 10_000]).toEqual([0, true])
   const { runId } = (await (await reply).json()) as { runId: string }

@@ -117,8 +117,8 @@ test('the sweeper uses the partial indexes, retention the ages; pages and deleti
   await kit.advance(11_000)
   const swept = await scans('sweep', { environment: 'test', everyMs: 0, resendMs: 1_000, limit: 100 })
   expect(swept.scans).toEqual([])
-  expect(plans.join('\n')).toContain('runs_due')
-  expect(plans.join('\n')).toContain('outbox_unsent')
+  expect(plans.join('\n')).toContain('runs_due_in_turn')
+  expect(plans.join('\n')).toContain('outbox_unsent_in_turn')
   // Retention walks over the agents from where it stopped: 500 of them by their key, and no more.
   const pruned = await scans('prune', { environment: 'test', limit: 500 })
   expect(pruned).toMatchObject({ answer: { more: true }, scans: [] })
@@ -189,3 +189,28 @@ async function counters(): Promise<Record<'agents' | 'runs', { updates: number; 
   }
   return { agents: of('agents'), runs: of('runs') }
 }
+
+test('behind a backlog the sweep and health read the first few rows of a tenant, however many wait', async () => {
+  await kit.sql(`update baton.runs r set state = 'running', ended_at = null, due_at = baton.clock() - interval '1 hour' from baton.agents a
+    where a.agent_uid = r.agent_uid and a.id like 'a1%' and r.run_id = (select min(x.run_id) from baton.runs x where x.agent_uid = r.agent_uid)`)
+  await kit.sql(
+    `update baton.outbox set sent_at = null, due_at = baton.clock() - interval '1 hour', created_at = baton.clock() - interval '1 hour'`,
+  )
+  await kit.sql('vacuum analyze')
+  const [due] = await kit.sql<{
+    runs: number
+    rows: number
+  }>(`select (select count(*)::integer from baton.runs where due_at is not null) as runs,
+    (select count(*)::integer from baton.outbox where sent_at is null) as rows`)
+  expect(due?.runs).toBeGreaterThan(1_000)
+  expect(due?.rows).toBeGreaterThan(5_000)
+  for (const [name, argument] of [
+    ['sweep', { environment: 'test', everyMs: 0, resendMs: 1_000, limit: 20 }],
+    ['health', { environment: 'test', ownTenant: 'one', keyHash: null }],
+  ] as const) {
+    expect((await scans(name, argument)).answer).toMatchObject({ ok: true })
+    const read = [...plans.join('\n').matchAll(/on (?:runs|agents|outbox)\b[^\n]*actual time=\S+ rows=(\d+)(?:\.\d+)? loops=(\d+)/g)]
+    expect(read.length).toBeGreaterThan(3)
+    expect(Math.max(...read.map(([, rows, loops]) => Number(rows) * Number(loops))), name).toBeLessThan(100)
+  }
+})

@@ -96,6 +96,9 @@ test('requests and errors by route, status and code; names that a model or a cal
   await world.send('inventive', script({ tools: [{ name: 'a-tool-that-is-not', input: {} }] }, { text: 'done' }), wait)
   const { of, text } = await scrape(world)
   expect(of('baton_http_requests_total', { route: '/api/agents/{id}', method: 'GET', status: '404' })).toBeGreaterThan(0)
+  // What Inngest calls counts as everything else does: the sweeper has called by now, or does soon.
+  const byInngest = async () => (await scrape(world)).of('baton_http_requests_total', { route: '/api/inngest', method: 'POST' })
+  expect(await poll(async () => (await byInngest()) > 0, { everyMs: 200, forMs: 10_000 })).toBe(true)
   expect(of('baton_errors_total', { code: 'agent_not_found' })).toBeGreaterThan(0)
   expect(of('baton_http_requests_total', { route: 'none', status: '404' })).toBeGreaterThan(0)
   expect(of('baton_tool_calls_total', { tool: 'none', state: 'failed' })).toBeGreaterThan(0)

@@ -88,7 +88,14 @@ test('one trace over all slices of a run, with the conventions for generative AI
   expect(receiver.raw.join('')).not.toMatch(/secret of the model|the end/)
   // The webhook of the run belongs to the trace, too.
   expect(await poll(() => Promise.resolve(receiver.hooks.length === 1), { everyMs: 100, forMs: 15_000 })).toBe(true)
-  expect(receiver.hooks[0]?.headers['traceparent']).toBe(`00-${trace}-${root?.spanId}-01`)
+  const delivery = () => receiver.spans.find((span) => span.name === 'webhook')
+  expect(await poll(() => Promise.resolve(delivery() !== undefined), { everyMs: 100, forMs: 15_000 })).toBe(true)
+  expect(delivery()).toMatchObject({
+    traceId: trace,
+    parent: root?.spanId,
+    attributes: { 'http.response.status_code': 200, 'baton.attempt': 1 },
+  })
+  expect(receiver.hooks[0]?.headers['traceparent']).toBe(`00-${trace}-${delivery()?.spanId}-01`)
 })
 
 test('log lines are JSON with one name for each thing, and those of model calls can be switched', async () => {

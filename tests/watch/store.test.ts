@@ -1,0 +1,119 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
+import { poll } from '#local/poll'
+import { authority, hold, startStore, type StoreKit } from '#tests/store/kit'
+
+/* What watching and mending must never do to the work itself, seen in the database. */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const sweep = () => kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 10, from: 'cron' })
+
+test('counts that are none stop neither the sweep nor a scrape, and the others are told', async () => {
+  const bad = [
+    '{}',
+    '[1]',
+    '[["a", {}, "", null]]',
+    '[["a", null, "", 1]]',
+    '[["a", {}, "", "many"]]',
+    '[[null, {}, "=", 1]]',
+    '[["baton_steps_total", {}, "", 3]]',
+  ]
+  for (const counts of bad)
+    await kit.sql(`insert into baton.metric_deltas (environment, counts, at) values ('test', $1, baton.clock() - interval '2 minutes')`, [
+      counts,
+    ])
+  expect((await sweep()).swept).toBe(true)
+  expect(
+    await kit.sql(`select 1 from baton.metric_deltas where environment = 'test' and at < baton.clock() - interval '1 minute'`),
+  ).toEqual([])
+  const answer = await kit.store.readMetrics(authority, 'one')
+  expect(answer).toMatchObject({ ok: true })
+  if (answer.ok) expect(answer.samples).toContainEqual(['baton_steps_total', {}, '', 3])
+})
+
+test('agents are counted up to a bound, and beyond it as the planner takes them; other environments are none of them', async () => {
+  for (const name of ['g1', 'g2', 'g3', 'g4', 'g5']) await hold(kit, name)
+  await kit.sql('analyze baton.agents')
+  const about = async (env: string, most: number): Promise<number> =>
+    Number((await kit.sql<{ n: string }>('select baton.agents_about($1, $2) as n', [env, most]))[0]?.n)
+  expect([await about('test', 10_000), await about('test', 2), await about('elsewhere', 10_000)]).toEqual([5, 5, 0])
+})
+
+test('fsck beside somebody who holds an agent says whose it is, and leaves it', async () => {
+  await kit.sql(`update baton.agents set queued = 7 where id = 'g1'`)
+  const holder = new pg.Client({ connectionString: kit.databaseUrl })
+  await holder.connect()
+  try {
+    await holder.query('begin')
+    await holder.query(`select from baton.agents where id = 'g1' for update`)
+    const { data } = await kit.store.fsck({ environment: 'test', after: null, repair: true })
+    expect(data).toMatchObject([{ tenant: 'one', agentId: 'g1', busy: true, findings: [{ code: 'counter_differs' }] }])
+  } finally {
+    await holder.end()
+  }
+})
+
+test('an alert that a commit holds does not keep the sweep waiting', async () => {
+  await kit.sql(
+    `insert into baton.alerts (environment, cause, text, raised_at) values ('test', 'poisoned:x', 'old', baton.clock() - interval '2 days')`,
+  )
+  const holder = new pg.Client({ connectionString: kit.databaseUrl })
+  await holder.connect()
+  try {
+    await holder.query('begin')
+    await holder.query(`select baton.raise_alert('test', 'poisoned:x', 'new')`)
+    await kit.sql(`set lock_timeout = '2s'; select baton.take_alerts('test')`)
+  } finally {
+    await holder.end()
+  }
+})
+
+test('an agent that is made in the last moment of its tenant is deleted with the next piece', async () => {
+  const tenant = 'doomed'
+  await kit.store.ensureTenant({ id: tenant, environment: 'test', secret: 'sealed' })
+  const of: Authority = { ...authority, credential: { operator: { tenant, name: 'tester' } } }
+  const erase = () => kit.store.erase(of, { scope: 'tenant', confirm: tenant })
+  const maker = new pg.Client({ connectionString: kit.databaseUrl })
+  await maker.connect()
+  try {
+    await kit.sql(
+      `insert into baton.budgets (environment, tenant_id, scope, period, limit_micros) values ('test', $1, 'tenant', 'day', 1)`,
+      [tenant],
+    )
+    await maker.query('begin')
+    await maker.query(
+      `insert into baton.agents (agent_uid, tenant_id, environment, id, template, settings) values (gen_random_uuid(), $1, 'test', 'late', 'plain', '{}')`,
+      [tenant],
+    )
+    const erased = erase()
+    const waits = async () =>
+      (await kit.sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length > 0
+    expect(await poll(waits, { everyMs: 20, forMs: 20_000 })).toBe(true)
+    await maker.query('commit')
+    expect(await erased).toMatchObject({ ok: true, more: true })
+    // Nor is anything else of the tenant gone, above all no key that the next piece is asked for with.
+    expect(await kit.sql('select 1 from baton.budgets where tenant_id = $1', [tenant])).toHaveLength(1)
+  } finally {
+    await maker.end()
+  }
+  expect(await erase()).toMatchObject({ ok: true, more: true, agents: 1 })
+  expect(await erase()).toMatchObject({ ok: true, more: false })
+  expect(await kit.sql(`select 1 from baton.tenants where id = $1`, [tenant])).toEqual([])
+})
+
+test('analysts read the views of reports and can do nothing else', async () => {
+  const roles = await kit.sql<{ functions: string; tables: string[] }>(`select
+    (select count(*) from pg_proc f join pg_namespace n on n.oid = f.pronamespace where n.nspname in ('baton', 'public') and f.proname !~ '^(gen_|uuid|armor|crypt|pgp|digest|hmac|dearmor)'
+      and (n.nspname = 'baton' or f.proname like 'baton%') and has_function_privilege('baton_analyst', f.oid, 'execute')) as functions,
+    (select coalesce(array_agg(c.relname::text order by c.relname), '{}') from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'baton' and c.relkind in ('r', 'v')
+      and has_table_privilege('baton_analyst', c.oid, 'select, insert, update, delete')) as tables`)
+  expect(roles).toEqual([
+    { functions: '0', tables: ['report_agents', 'report_messages', 'report_runs', 'report_tool_calls', 'report_usage_daily'] },
+  ])
+})
