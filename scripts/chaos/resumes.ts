@@ -44,9 +44,9 @@ export async function secondsToWork(sql: Sql, happened: readonly Happened[]): Pr
   const seconds = new Map<FaultKind, number[]>()
   for (const { kind, from, probe } of happened) {
     if (probe === null) continue
-    const [run] = await sql('select ended_at from baton.runs where run_id = $1', [probe])
-    if (run?.['ended_at'] == null) continue
-    seconds.set(kind, [...(seconds.get(kind) ?? []), (new Date(String(run['ended_at'])).getTime() - from) / 1_000])
+    const [run] = await sql('select (extract(epoch from ended_at) * 1000)::float8 as ended from baton.runs where run_id = $1', [probe])
+    if (run?.['ended'] == null) continue
+    seconds.set(kind, [...(seconds.get(kind) ?? []), (Number(run['ended']) - from) / 1_000])
   }
   for (const list of seconds.values()) list.sort((one, other) => one - other)
   return seconds
