@@ -7,7 +7,7 @@ import { stormText } from '#scripts/chaos/storm-report'
 const usage = `Usage: npm run chaos -- [options]     (needs npm run build)
   --seconds N    how long faults come (default 120); every kind comes at least once
   --seed N       plan and messages follow from it (default: from the clock)
-  --every N      milliseconds between two faults, on average (default 1500)
+  --every N      milliseconds between two faults, on average (default 3000)
   --servers N    server processes (default 2)
   --callers N    callers at a time (default 8)
   --agents N     agents they talk to (default 12)`
@@ -42,7 +42,7 @@ async function main(): Promise<number> {
   const report = await storm({
     seed,
     lengthMs: whole('seconds', values.seconds, 120) * 1_000,
-    everyMs: whole('every', values.every, 1_500),
+    everyMs: whole('every', values.every, 3_000),
     servers: whole('servers', values.servers, 2),
     callers: whole('callers', values.callers, 8),
     agents: whole('agents', values.agents, 12),

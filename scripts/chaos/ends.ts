@@ -7,12 +7,13 @@ export async function wrongEnds(sql: Sql, sent: readonly Sent[], arrivals: Reado
     sent.map(({ runId }) => runId),
   ])
   const runs = new Map(rows.map((row) => [row['run_id'], row]))
-  return sent.flatMap(({ runId, key, turn }) => {
+  return sent.flatMap(({ runId, key, turn, poor = false }) => {
     const run = runs.get(runId)
     const where = `${key} (${turn.shape}) ${runId}`
     if (run === undefined) return [`${where}: lost`]
     const { state, stopReason, output } = turn.ends
-    if (run['state'] !== state || run['stop_reason'] !== stopReason || (output !== null && run['output'] !== output))
+    const broke = poor && run['state'] === 'budget_exceeded'
+    if (!broke && (run['state'] !== state || run['stop_reason'] !== stopReason || (output !== null && run['output'] !== output)))
       return [`${where}: ${JSON.stringify(run)}`]
     const hooks = arrivals.get(runId) ?? []
     return turn.hooked && hooks.length !== 1 ? [`${where}: ${hooks.length} webhook events`] : []

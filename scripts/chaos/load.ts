@@ -9,6 +9,8 @@ export interface Sent {
   key: string
   runId: string
   turn: Turn
+  /** Its agent's own budget may end it before its script does. */
+  poor?: boolean
 }
 
 /** Callers that send messages as good clients do: with a key, and again until somebody answers. */
@@ -45,7 +47,7 @@ export function startLoad(options: { bases: readonly string[]; callers: number; 
     const name = chance.next() < 0.1 ? chance.pick(purses) : `chaos-${chance.whole(1, agents)}`
     const agent = agentFor(name, turn)
     try {
-      load.sent.push({ agent, key, turn, runId: await sendTurn({ bases, chance, agent, key, turn, hook }) })
+      load.sent.push({ agent, key, turn, poor: name.startsWith('purse'), runId: await sendTurn({ bases, chance, agent, key, turn, hook }) })
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 402) throw error
       load.refused += 1
@@ -56,7 +58,7 @@ export function startLoad(options: { bases: readonly string[]; callers: number; 
   const working = Array.from({ length: callers }, async () => {
     while (!stopping) {
       const chance = await one(count++)
-      await sleep(chance.whole(0, 300))
+      await sleep(chance.whole(0, 800))
     }
   })
   all = Promise.all(working)

@@ -4,14 +4,14 @@ import { readFile } from 'node:fs/promises'
 export interface Lifetime {
   part: string
   pid: number
-  /** [seconds since the soak began, resident megabytes, messages answered so far] */
+  /** [seconds since the soak began, megabytes of its own, messages answered so far] */
   samples: [number, number, number][]
 }
 
-/** Resident megabytes of a process; null where it is gone or the system has no /proc. */
-export async function residentMb(pid: number): Promise<number | null> {
+/** Megabytes of a process that are its own (pages of files can be given back); null where it is gone or the system has no /proc. */
+async function ownMb(pid: number): Promise<number | null> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '') // it has ended
-  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(text)?.[1]
+  const kilobytes = /^RssAnon:\s+(\d+) kB/m.exec(text)?.[1]
   return kilobytes === undefined ? null : Number(kilobytes) / 1024
 }
 
@@ -23,7 +23,7 @@ export async function sampleMemory(
   messages: number,
 ): Promise<void> {
   for (const [part, pid] of Object.entries(parts)) {
-    const mb = pid === null ? null : await residentMb(pid)
+    const mb = pid === null ? null : await ownMb(pid)
     if (pid === null || mb === null) continue
     let lifetime = lifetimes.findLast((one) => one.part === part)
     if (lifetime?.pid !== pid) lifetimes.push((lifetime = { part, pid, samples: [] }))

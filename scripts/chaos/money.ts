@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from '#scripts/chaos/checks/evidence'
 
-/** Every row is a limit that was passed, or a counter that is not the sum of the ledger of its scope: looked at in one snapshot. */
+/** Every row is a limit that was passed, or a counter of one that is not the sum of the ledger of its scope: looked at in one snapshot. */
 const faults = `with ledger as (
     select s.scope, sum(case when v.state = 'reserved' then 0 else v.cost_micros end) as spent, sum(case when v.state = 'reserved' then v.micros else 0 end) as reserved
     from baton.reservations v cross join lateral (values ('tenant'), ('agent:' || v.agent_id)) s(scope) group by s.scope)
   select c.scope, c.limit_micros, c.spent_micros, c.reserved_micros, l.spent, l.reserved from baton.budget_totals c left join ledger l using (scope)
-  where c.period = 'lifetime' and (coalesce(l.spent, 0) + coalesce(l.reserved, 0) > c.limit_micros
+  where c.period = 'lifetime' and c.limit_micros is not null and (coalesce(l.spent, 0) + coalesce(l.reserved, 0) > c.limit_micros
     or c.spent_micros <> coalesce(l.spent, 0) or c.reserved_micros <> coalesce(l.reserved, 0))`
 
 /** What is wrong with the books at this instant. */

@@ -20,9 +20,12 @@ export async function liveLeases(sql: Sql): Promise<[string, number][] | null> {
   return rows?.map((row) => [String(row['active_run']), Number(row['epoch'])]) ?? null
 }
 
+/** What can cost a slice its lease: the others leave executors and PostgreSQL alone. */
+const costly: ReadonlySet<FaultKind> = new Set(['kill', 'freeze', 'skew', 'postgres-restart', 'postgres-crash', 'gateway-kill'])
+
 /**
- * Seconds from a fault that cost a slice its executor to the moment when another one held that run, sorted, by kind. Which fault it was: the last one
- * before the take-over that found this run under the lower epoch.
+ * Seconds from a fault that cost a slice its executor to the moment when another one held that run, sorted, by kind. Which fault it was: the last
+ * of these before the take-over that found this run under the lower epoch.
  */
 export async function secondsToResume(sql: Sql, happened: readonly Happened[]): Promise<Map<FaultKind, number[]>> {
   const rows = await sql(`select run_id, at, (data ->> 'epoch')::int as epoch from baton.events
@@ -31,7 +34,8 @@ export async function secondsToResume(sql: Sql, happened: readonly Happened[]): 
   for (const row of rows) {
     const at = new Date(String(row['at'])).getTime()
     const cause = happened.findLast(
-      ({ from, leases }) => from <= at && leases.some(([run, epoch]) => run === row['run_id'] && epoch < Number(row['epoch'])),
+      ({ kind, from, leases }) =>
+        costly.has(kind) && from <= at && leases.some(([run, epoch]) => run === row['run_id'] && epoch < Number(row['epoch'])),
     )
     if (cause !== undefined) seconds.set(cause.kind, [...(seconds.get(cause.kind) ?? []), (at - cause.from) / 1_000])
   }
@@ -44,9 +48,9 @@ export async function secondsToWork(sql: Sql, happened: readonly Happened[]): Pr
   const seconds = new Map<FaultKind, number[]>()
   for (const { kind, from, probe } of happened) {
     if (probe === null) continue
-    const [run] = await sql('select ended_at from baton.runs where run_id = $1', [probe])
-    if (run?.['ended_at'] == null) continue
-    seconds.set(kind, [...(seconds.get(kind) ?? []), (new Date(String(run['ended_at'])).getTime() - from) / 1_000])
+    const [run] = await sql('select (extract(epoch from ended_at) * 1000)::float8 as ended from baton.runs where run_id = $1', [probe])
+    if (run?.['ended'] == null) continue
+    seconds.set(kind, [...(seconds.get(kind) ?? []), (Number(run['ended']) - from) / 1_000])
   }
   for (const list of seconds.values()) list.sort((one, other) => one - other)
   return seconds

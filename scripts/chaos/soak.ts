@@ -81,7 +81,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const dataDir = await mkdtemp(join(tmpdir(), 'baton-soak-'))
   const env = {
     ...chaosTemplates,
-    NODE_OPTIONS: `--max-old-space-size=${options.heapMb} ${heapProbe}`,
+    NODE_OPTIONS: `--max-old-space-size=${options.heapMb} --max-semi-space-size=8 ${heapProbe}`,
   }
   const stack = await startStack({ built: true, port: 0, quiet: true, env, ...options.stack, servers, dataDir })
   const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 3 })

@@ -59,8 +59,10 @@ const working = (chance: Chance, key: string, steps: number): object[] => [
   finished,
 ]
 
+const plain: Shape = (chance) => ({ script: [{ ...finished, chunks: chance.whole(1, 6), chunkDelayMs: chance.whole(0, 30) }] })
+
 const shapes: Readonly<Record<string, readonly [weight: number, Shape]>> = {
-  plain: [24, (chance) => ({ script: [{ ...finished, chunks: chance.whole(1, 6), chunkDelayMs: chance.whole(0, 30) }] })],
+  plain: [24, plain],
   tools: [22, (chance, key) => ({ script: working(chance, key, chance.whole(1, 2)) })],
   handOff: [
     12,
@@ -102,7 +104,7 @@ const total = Object.values(shapes).reduce((sum, [weight]) => sum + weight, 0)
 export function turnFrom(chance: Chance, key: string): Turn {
   let left = chance.next() * total
   const entries = Object.entries(shapes)
-  const [shape, [, make]] = entries.find(([, [weight]]) => (left -= weight) < 0) ?? (entries[0] as (typeof entries)[0])
+  const [shape, [, make]] = entries.find(([, [weight]]) => (left -= weight) < 0) ?? ['plain', [0, plain]]
   const { template = 'scripted', script, fields = {}, prefer, hooked = false, ends = done } = make(chance, key)
   return {
     shape,

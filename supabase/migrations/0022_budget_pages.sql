@@ -144,6 +144,10 @@ declare
 begin
   if refusal is not null then return refusal; end if;
   woken := baton.wake_budgets(p ->> 'environment', tenant);
+  -- A wider limit may apply from now on, and the row that goes may have counted nothing.
+  lock table baton.reservations in share row exclusive mode;
+  perform baton.rebuild_counters(b.environment, tenant, b.scope, b.period) from baton.budgets b
+  where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
   delete from baton.budgets b where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
   get diagnostics gone = row_count;
   if gone = 0 then return baton.refuse('not_found'); end if;

@@ -162,9 +162,11 @@ begin
     select coalesce(jsonb_agg(baton.finding('budget_drift', null, jsonb_build_object('scope', c.scope, 'period', c.period, 'tenant', c.tenant_id, 'spentMicros', c.spent_micros,
       'shouldBeSpent', coalesce(l.spent, 0), 'reservedMicros', c.reserved_micros, 'shouldBeReserved', coalesce(l.reserved, 0))) order by c.key), '[]')
     from counters c left join ledger l on l.period = c.period and l.scope = c.scope
-    where c.reserved_micros <> coalesce(l.reserved, 0)
+    where (c.reserved_micros <> coalesce(l.reserved, 0)
       -- The ledger is shorter than a lifetime.
-      or case when c.period = 'lifetime' then c.spent_micros < coalesce(l.spent, 0) else c.spent_micros <> coalesce(l.spent, 0) end);
+      or case when c.period = 'lifetime' then c.spent_micros < coalesce(l.spent, 0) else c.spent_micros <> coalesce(l.spent, 0) end)
+      -- Nothing is counted where a limit was lifted; when one applies again, the counter is made anew.
+      and exists (select from unnest(baton.limits_for(env, tenant, array[c.scope])) b where b.key = c.key));
 end $$;
 
 -- {agent} of an authorized request.

@@ -72,6 +72,33 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   expect(await kit.sql(`select code from baton.audit where action = 'budget.repair'`)).toHaveLength(3)
 })
 
+test('a limit that was lifted is not counted and no drift; what was spent meanwhile counts when a limit applies again', async () => {
+  const month = { scope: 'agent:lifted', period: 'month' } as const
+  const spent = async (): Promise<number | null | undefined> => ok(await kit.store.getBudget(authority, month)).budgets[0]?.spentMicros
+  const limited = async (limitMicros: number | null): Promise<void> => {
+    ok(await kit.store.putBudget(authority, month, { limitMicros, limitTokens: null, limitCalls: null, maxPerCallMicros: null }))
+  }
+  ok(
+    await kit.store.putBudget(
+      authority,
+      { ...month, scope: 'agent:*' },
+      { limitMicros: 900_000, limitTokens: null, limitCalls: null, maxPerCallMicros: null },
+    ),
+  )
+  await limited(500_000)
+  await worked(kit, 'lifted')
+  const once = await spent()
+  expect(once).toBeGreaterThan(0)
+  await limited(null)
+  const held = await hold(kit, 'lifted')
+  await commit(kit, held, answered('while it was lifted'), completed)
+  expect((await fsck()).budgets).toEqual([])
+  // The limit of all agents applies to this one again.
+  ok(await kit.store.deleteBudget(authority, month))
+  expect(await spent()).toBeGreaterThan(Number(once))
+  expect((await fsck()).budgets).toEqual([])
+})
+
 test('fsck walks all agents of its environment, repairs what is free and leaves what is at work', async () => {
   for (let n = 0; n < 30; n++) {
     const held = await hold(kit, `many-${n}`)
