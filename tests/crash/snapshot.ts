@@ -26,7 +26,6 @@ const compared: Readonly<Record<string, string>> = {
 
 /** Tables that no scenario's outcome stands in, and why. */
 export const notCompared: Readonly<Record<string, string>> = {
-  budget_parts: 'of counters that many agents share; those of one agent have none',
   tenants: 'of the whole tenant; no scenario changes it',
   gates: 'closed gates of models are waiting times of seconds',
   budget_parts: 'of counters that the whole tenant shares; those of agents have none',
