@@ -70,6 +70,7 @@ export async function perform(stage: Stage, receiver: Receiver, scenario: Scenar
   const effects = (await stage.effects()).filter((line) => runs.has(line.runId))
   const problems = await violations({ sql: world.sql, effects, agents: [agent] })
   problems.push(...(await clientProblems(stage, agent, rows)))
+  for (const row of await world.sql('select * from baton.audit_failures')) problems.push(`an audit entry failed: ${JSON.stringify(row)}`)
   const webhooks = receiver.arrivals
     .filter(({ runId }) => runs.has(runId))
     .map(({ id, text }) => ({ id, body: JSON.parse(text) as unknown }))
