@@ -1,8 +1,16 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './tests/order.ts'
+
+// The hundreds of processes of a run need not compile the same packages again: a third less of their start.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'compile')
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    // Most files wait for processes and clocks more than they compute: three share two cores.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [

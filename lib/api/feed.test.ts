@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import type { EventsPage, EventsQuery, StoredEvent } from '#lib/core/pages'
 import type { LiveFrame } from '#lib/core/ports'
 import { BatonError } from '#lib/core/errors'
@@ -77,22 +77,28 @@ function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) 
   return { events, sent, state, done, page, leave: () => closed.abort(), frame: (frame: LiveFrame) => onFrame(frame) }
 }
 
+afterEach(() => void vi.useRealTimers())
+
 test('an idle reader looks at the database rarely, and leaves nothing behind', async () => {
+  vi.useFakeTimers()
   const reader = start()
-  await new Promise((resolve) => setTimeout(resolve, 1_200))
-  expect(reader.state.reads).toBeLessThanOrEqual(4)
+  await vi.advanceTimersByTimeAsync(20_000)
+  expect(reader.state.reads).toBeGreaterThanOrEqual(10)
+  expect(reader.state.reads).toBeLessThanOrEqual(13)
   reader.leave()
   await reader.done
   expect(reader.state.watching).toBe(0)
 })
 
 test('a frame that claims events which do not exist costs one look, not an endless loop', async () => {
+  vi.useFakeTimers()
   const reader = start()
-  await expect.poll(() => reader.state.reads).toBeGreaterThan(0)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(reader.state.reads).toBe(1)
   reader.frame(delta(1_000))
-  await expect.poll(() => reader.state.reads).toBeGreaterThan(1)
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  expect(reader.state.reads).toBeLessThan(6)
+  await vi.advanceTimersByTimeAsync(200)
+  expect(reader.state.reads).toBeGreaterThan(1)
+  expect(reader.state.reads).toBeLessThan(4)
   expect(reader.sent).toEqual([])
   reader.leave()
   await reader.done
@@ -133,14 +139,16 @@ test('a database that is away for a moment is waited for; any other failure ends
 
 test('a reader that does not read holds a bounded number of frames', async () => {
   let open: () => void = () => undefined
+  vi.useFakeTimers()
   const reader = start({ room: () => new Promise((resolve) => (open = resolve)) })
   reader.events.push(event(1))
-  await expect.poll(() => reader.state.reads).toBe(1)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(reader.state.reads).toBe(1)
   for (let index = 0; index < 5_000; index++)
     reader.frame({ ...delta(0), body: { type: 'delta', kind: 'text', part: 0, offset: index, text: 'x' } })
   open()
-  await expect.poll(() => reader.sent.length).toBeGreaterThan(1)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(reader.sent.length).toBeGreaterThan(1)
   expect(reader.sent.length).toBeLessThanOrEqual(2_003)
   reader.leave()
   await reader.done

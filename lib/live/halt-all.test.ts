@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { RunId } from '#lib/core/ids'
-import { agentUid, runId, startProcess, startRedis, until } from './live.fixtures.ts'
+import { agentUid, clockAhead, runId, startProcess, startRedis, until } from './live.fixtures.ts'
 
 test('a halt of everybody reaches the executors of every process', async () => {
   const redis = await startRedis()
@@ -15,8 +15,8 @@ test('a halt of everybody reaches the executors of every process', async () => {
 })
 
 test('who begins to listen just after a halt is told it, once the caller has its way to end; later nobody is', async () => {
-  // Ten times as fast: the five seconds pass in a half.
-  const live = startProcess(null, { speed: 10 })
+  const clock = clockAhead()
+  const live = startProcess(null, { clock })
   const halts: (RunId | null)[] = []
   await live.halt({ agentUid, runId })
   await live.haltAll()
@@ -25,7 +25,7 @@ test('who begins to listen just after a halt is told it, once the caller has its
   expect(halts).toEqual([])
   await Promise.resolve()
   expect(halts).toEqual([runId, null, null])
-  await new Promise((resolve) => setTimeout(resolve, 600))
+  clock.forward(5_000)
   live.onHalt(agentUid, (run) => halts.push(run))
   await Promise.resolve()
   expect(halts).toHaveLength(3)

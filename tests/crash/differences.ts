@@ -1,7 +1,7 @@
 import { isObject } from '#tests/crash/normal'
 import { runAgain, sealed, sortedEffects, toldAgain } from '#tests/crash/of-effects'
 import { paidAgain, unused } from '#tests/crash/of-money'
-import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices } from '#tests/crash/of-slices'
+import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit } from '#tests/crash/of-slices'
 import type { Snapshot } from '#tests/crash/snapshot'
 
 /* What a crash may change, and nothing else. Everything that is not named here must equal the clean performance. */
@@ -58,8 +58,10 @@ export function compare(cleanSnapshot: Snapshot, crashedSnapshot: Snapshot): Com
   const clean = structuredClone(cleanSnapshot)
   const crashed = structuredClone(crashedSnapshot)
   const used = takeDocumented(clean, crashed)
-  sortedEffects(clean)
-  sortedEffects(crashed)
+  for (const snapshot of [clean, crashed]) {
+    sortedEffects(snapshot)
+    sortedAudit(snapshot)
+  }
   const undocumented: string[] = []
   differ('', clean, crashed, undocumented)
   return { undocumented, used }

@@ -69,6 +69,7 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
       lives = await Promise.all([begin(fate), begin(fate)])
     },
     ask: (server, request) => ask(lives[server] ?? caretaker, request),
+    look: (request) => ask(caretaker, request),
     async net() {
       if (fate.died === null) return
       const said = [...fate.died.said]

@@ -62,19 +62,19 @@ export function crashes(clean: Snapshot, crashed: Snapshot): number {
   if (moved === 1) {
     agent['lease_epoch'] = Number(agent['lease_epoch']) - 1
     times += 1
-    // It met the books before the run: the entries of both stand the other way round.
-    for (const snapshot of [clean, crashed]) {
-      snapshot['audit'] = rowsOf(snapshot, 'audit').toSorted((a, b) => order(a).localeCompare(order(b)))
-      for (const row of rowsOf(snapshot, 'audit'))
-        if ((row['action'] === 'run.interrupt' || row['action'] === 'message.accept') && isObject(row['data'])) delete row['data']['state']
-    }
+    for (const row of [...rowsOf(clean, 'audit'), ...rowsOf(crashed, 'audit')])
+      if ((row['action'] === 'run.interrupt' || row['action'] === 'message.accept') && isObject(row['data'])) delete row['data']['state']
     const answer = agent['last_answer']
     if (isObject(answer) && answer['released'] === false) agent['last_answer'] = before['last_answer'] = null
   }
   return times
 }
 
-const order = (row: Row): string => JSON.stringify([row['run_id'], row['action'], row['data']])
+/** Entries of those who act at the same time, a caller and an executor, stand in any order. */
+export function sortedAudit(snapshot: Snapshot): void {
+  const order = (row: Row): string => JSON.stringify([row['run_id'], row['action'], row['data']])
+  snapshot['audit'] = rowsOf(snapshot, 'audit').toSorted((a, b) => order(a).localeCompare(order(b)))
+}
 
 /** Audit entries that say the same as another one of a request that changed nothing, or of a reservation that was refused before. */
 export function askedAgain(clean: Snapshot, crashed: Snapshot): number {

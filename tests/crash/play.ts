@@ -54,10 +54,12 @@ export async function perform(stage: Stage, receiver: Receiver, scenario: Scenar
   const over = new AbortController()
   const net = catchWhatFalls(stage, over.signal)
   let died = false
+  let calls: string[] = []
   try {
     await scenario.play(acting(stage, receiver, agent))
     await quiet(stage, agent)
     died = await stage.end()
+    calls = [...stage.calls()]
   } finally {
     over.abort()
     await net
@@ -68,10 +70,11 @@ export async function perform(stage: Stage, receiver: Receiver, scenario: Scenar
   const effects = (await stage.effects()).filter((line) => runs.has(line.runId))
   const problems = await violations({ sql: world.sql, effects, agents: [agent] })
   problems.push(...(await clientProblems(stage, agent, rows)))
+  for (const row of await world.sql('select * from baton.audit_failures')) problems.push(`an audit entry failed: ${JSON.stringify(row)}`)
   const webhooks = receiver.arrivals
     .filter(({ runId }) => runs.has(runId))
     .map(({ id, text }) => ({ id, body: JSON.parse(text) as unknown }))
-  return { calls: [...stage.calls()], died, problems, left: { ...rows, effects: effects.map((line) => ({ ...line })), webhooks } }
+  return { calls, died, problems, left: { ...rows, effects: effects.map((line) => ({ ...line })), webhooks } }
 }
 
 async function catchWhatFalls(stage: Stage, over: AbortSignal): Promise<void> {
@@ -206,8 +209,7 @@ function acting(stage: Stage, receiver: Receiver, agent: string): Play {
 /** What a client reads must be what the rows say. */
 async function clientProblems(stage: Stage, agent: string, rows: Snapshot): Promise<string[]> {
   const read = async (what: string): Promise<Record<string, unknown>[]> => {
-    const answer = await stage.ask(
-      0,
+    const answer = await stage.look(
       new Request(`${stage.world.base()}/api/agents/${agent}/${what}`, { headers: { accept: 'application/json' } }),
     )
     return ((await answer.json()) as { data: Record<string, unknown>[] }).data

@@ -61,9 +61,12 @@ export const scenarios: readonly Scenario[] = [
     },
     points: [
       ['after', 'baton_commit', 1],
-      ['before', 'baton_decide', 2],
+      ['before', 'baton_decide', 1],
+      ['after', 'baton_decide', 1],
       ['after', 'baton_decide', 2],
+      ['after', 'baton_commit', 2],
       ['before', 'tool', 1],
+      ['after', 'baton_commit', 3],
     ],
   },
   {
@@ -126,7 +129,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'a message that steers',
     async play(play) {
-      const sent = play.send([tools({ name: 'wait', input: { ms: 400 } }), last])
+      const sent = play.send([tools({ name: 'wait', input: { ms: 1_000 } }), last])
       await play.effect('wait', 1)
       await play.send([last], { onBusy: 'steer', prefer: 'respond-async' })
       await play.allEnded()
@@ -224,7 +227,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a hold that is lifted',
     async play(play) {
       const scope = `agent:${play.agent}`
-      const sent = play.send([{ ...tools({ name: 'wait', input: { ms: 300 } }) }, last], { prefer: 'wait=0' })
+      const sent = play.send([{ ...tools({ name: 'wait', input: { ms: 1_000 } }) }, last], { prefer: 'wait=0' })
       await play.effect('wait', 1)
       await play.act('POST', '/api/kill', { scope, mode: 'hold', reason: 'a test' })
       await play.until('it is held', async () => (await play.states()).includes('waiting'))

@@ -39,6 +39,17 @@ export async function startProcesses(env: Record<string, string>): Promise<Stage
     await arm(victim, null)
     return true
   }
+  async function ask(server: number, request: Request): Promise<Response> {
+    const { method, headers } = request
+    const body = method === 'GET' ? null : await request.text()
+    const { pathname, search } = new URL(request.url)
+    try {
+      const answer = await fetch(world.base(server) + pathname + search, { method, headers, body, signal: AbortSignal.timeout(60_000) })
+      return new Response(answer.status === 204 ? null : await answer.text(), { status: answer.status, headers: answer.headers })
+    } catch (error) {
+      throw new Broken(String(error))
+    }
+  }
   let endsAt = Number.POSITIVE_INFINITY
   return {
     world,
@@ -50,17 +61,8 @@ export async function startProcesses(env: Record<string, string>): Promise<Stage
       for (const server of servers) await arm(server, point)
       buried = point !== null ? bury(agent, () => performance.now() > endsAt) : Promise.resolve(false)
     },
-    async ask(server, request) {
-      const { method, headers } = request
-      const body = method === 'GET' ? null : await request.text()
-      const { pathname, search } = new URL(request.url)
-      try {
-        const answer = await fetch(world.base(server) + pathname + search, { method, headers, body, signal: AbortSignal.timeout(60_000) })
-        return new Response(answer.status === 204 ? null : await answer.text(), { status: answer.status, headers: answer.headers })
-      } catch (error) {
-        throw new Broken(String(error))
-      }
-    },
+    ask,
+    look: (request) => ask(0, request),
     async net() {
       if (!fallen) return
       // A worker that died holds its delivery for a minute.

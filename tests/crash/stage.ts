@@ -8,6 +8,8 @@ export interface Stage {
   begin(point: Point | null, agent: string): Promise<void>
   /** A request to one of the servers. Rejects with Broken when it dies before the answer is out. */
   ask(server: number, request: Request): Promise<Response>
+  /** A request to a server that has no part in the performance, where there is one. */
+  look(request: Request): Promise<Response>
   /** What time and the sweeper would do some seconds after the death, now: leases of the dead run out, what is due is sent. */
   net(): Promise<void>
   /** Until the death has had its effects; false when there was none. */
