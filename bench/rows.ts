@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Peer } from '#bench/peers/peer'
+import { earlier } from '#bench/peers/texts'
 
 const schema = `create table if not exists turns (agent text, seq bigint generated always as identity, role text not null, content jsonb not null,
   at timestamptz not null default now(), primary key (agent, seq))`
@@ -22,8 +23,9 @@ export const peer: Peer = {
     return {
       async fill(agent, messages) {
         await pool.query(
-          `insert into turns (agent, role, content) select $1, case g % 2 when 1 then 'user' else 'assistant' end, to_jsonb(repeat('x', 1000)) from generate_series(1, $2::int) g`,
-          [agent, messages],
+          `insert into turns (agent, role, content) select $1, case g.at % 2 when 1 then 'user' else 'assistant' end, to_jsonb(g.text)
+          from unnest($2::text[]) with ordinality g (text, at)`,
+          [agent, Array.from({ length: messages }, (_, at) => earlier(at))],
         )
         await pool.query('vacuum analyze turns')
       },

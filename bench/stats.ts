@@ -26,3 +26,10 @@ export function short(value: number): string {
   const digits = size === 0 || size >= 100 ? 0 : size >= 10 ? 1 : 2
   return value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: size < 1 && size > 0 ? digits : 0 })
 }
+
+/** A table in Markdown; columns whose cells are all numbers stand to the right. */
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const numeric = heads.map((_, column) => rows.every((row) => /^[\d,.\s/+-]*$/.test(row[column] ?? '')))
+  return [line(heads), `|${numeric.map((right) => (right ? '---:' : '---')).join('|')}|`, ...rows.map(line)].join('\n')
+}

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Peer } from '#bench/peers/peer'
+import { earlier } from '#bench/peers/texts'
 
 interface Message {
   role: 'user' | 'assistant' | 'tool'
@@ -61,8 +62,10 @@ export const peer: Peer = {
     return {
       async fill(agent, count) {
         await agentRow(agent)
-        const text = 'x'.repeat(1_000)
-        const messages = Array.from({ length: count }, (_, at): Message => ({ role: at % 2 === 0 ? 'user' : 'assistant', content: text }))
+        const messages = Array.from({ length: count }, (_, at): Message => ({
+          role: at % 2 === 0 ? 'user' : 'assistant',
+          content: earlier(at),
+        }))
         await store.save('agent_messages', 'messages', agent, messages)
       },
       async turn(agent) {

@@ -5,6 +5,7 @@ import { ToolNode, toolsCondition } from '@langchain/langgraph/prebuilt'
 import { PostgresSaver } from '@langchain/langgraph-checkpoint-postgres'
 import { z } from 'zod'
 import type { Peer } from '#bench/peers/peer'
+import { earlier } from '#bench/peers/texts'
 
 const echo = tool(({ value }) => value, { name: 'echo', description: 'Answers with its input.', schema: z.object({ value: z.string() }) })
 
@@ -31,8 +32,9 @@ export const peer: Peer = {
     return {
       async fill(thread, messages) {
         if (messages === 0) return
-        const text = 'x'.repeat(1_000)
-        const history = Array.from({ length: messages }, (_, at) => (at % 2 === 0 ? new HumanMessage(text) : new AIMessage(text)))
+        const history = Array.from({ length: messages }, (_, at) =>
+          at % 2 === 0 ? new HumanMessage(earlier(at)) : new AIMessage(earlier(at)),
+        )
         await graph.updateState(on(thread), { messages: history }, 'model')
       },
       async turn(thread) {

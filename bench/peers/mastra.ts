@@ -7,6 +7,7 @@ import { PostgresStore } from '@mastra/pg'
 import pg from 'pg'
 import { z } from 'zod'
 import type { Peer } from '#bench/peers/peer'
+import { earlier } from '#bench/peers/texts'
 
 const echo = createTool({
   id: 'echo',
@@ -74,7 +75,6 @@ export const peer: Peer = {
     return {
       async fill(thread, messages) {
         await memory.createThread({ threadId: thread, resourceId: 'user' })
-        const text = 'x'.repeat(1_000)
         const from = Date.now() - messages * 1_000
         const history = Array.from({ length: messages }, (_, at) => ({
           id: randomUUID(),
@@ -83,7 +83,7 @@ export const peer: Peer = {
           role: at % 2 === 0 ? ('user' as const) : ('assistant' as const),
           type: 'text',
           createdAt: new Date(from + at * 1_000),
-          content: { format: 2 as const, parts: [{ type: 'text' as const, text }] },
+          content: { format: 2 as const, parts: [{ type: 'text' as const, text: earlier(at) }] },
         }))
         for (let at = 0; at < history.length; at += 500) await memory.saveMessages({ messages: history.slice(at, at + 500) })
       },

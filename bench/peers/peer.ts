@@ -16,6 +16,3 @@ export interface PeerSession {
   count: (thread: string) => Promise<number>
   close: () => Promise<void>
 }
-
-/** What users and assistants said before. */
-export const earlier = 'x'.repeat(1_000)
