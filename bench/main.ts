@@ -124,7 +124,7 @@ async function measure(): Promise<Results> {
     }
   } finally {
     await floor.stop()
-    await claims.release()
+    claims.release()
     await stand.close()
   }
 }

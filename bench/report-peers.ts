@@ -31,7 +31,7 @@ export function comparedReport({ compared, http, versions }: NonNullable<Results
     .map(({ label, turns }) => [
       label,
       ...turns.map((turn, at) => short(turn.ms.p50 / (baton?.turns[at]?.ms.p50 ?? Number.NaN))),
-      ...[short((turns.at(-1)?.walKb ?? Number.NaN) / (baton?.turns.at(-1)?.walKb ?? Number.NaN))],
+      short((turns.at(-1)?.walKb ?? Number.NaN) / (baton?.turns.at(-1)?.walKb ?? Number.NaN)),
     ])
   const heads = sizes.map((size) => size.toLocaleString('en-US'))
   const used = Object.entries(versions)
