@@ -10,7 +10,7 @@ import { plainTurn, toolTurn } from '#bench/scripts'
 import { short, summary } from '#bench/stats'
 
 /*
- * `node bench/profile.ts [--callers 16] [--turns 40] [--tool | --accept] [--sql | --statements] [--set name=value]`: where the time of a turn goes. Processor time by part,
+ * `node bench/profile.ts [--callers 16] [--turns 40] [--tool | --accept] [--sql | --statements | --wal] [--set name=value]`: where the time of a turn goes. Processor time by part,
  * the busiest functions of the server (sampled), and with --sql the time of each SQL function (which slows them all).
  */
 const { values } = parseArgs({
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     tool: { type: 'boolean', default: false },
     accept: { type: 'boolean', default: false },
     sql: { type: 'boolean', default: false },
+    wal: { type: 'boolean', default: false },
     statements: { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
     top: { type: 'string', default: '40' },
@@ -53,6 +54,13 @@ async function inspect(port: number) {
   }
   return { call, close: () => socket.close() }
 }
+
+/** Who wrote the log: each record's bytes, given to the table or index of its first block. */
+const walByTable = `
+select coalesce(c.relname, 'commits and the like') || ' ' || coalesce(min(b.record_type), '') as name, count(*) as records,
+  sum(b.record_length) as bytes, sum(coalesce(b.block_fpi_length, 0)) as image
+from pg_get_wal_block_info($1::pg_lsn, pg_current_wal_insert_lsn()) b left join pg_class c on pg_relation_filenode(c.oid) = b.relfilenode
+where b.block_id = 0 group by c.relname, b.record_type having sum(b.record_length) > 0 order by 3 desc limit 40`
 
 /** What the database's sessions wait for, looked at every few milliseconds until `stop`; shares of all looks at a session in a transaction. */
 function watchWaits(pool: pg.Pool): { stop: () => Promise<[name: string, share: number][]> } {
@@ -129,6 +137,8 @@ async function main(): Promise<void> {
       await pool.query('select pg_stat_reset()')
     }
     if (values.statements) await pool.query('select public.pg_stat_statements_reset()')
+    if (values.wal) await pool.query('create extension if not exists pg_walinspect')
+    const { rows: place } = await pool.query<{ at: string }>('select pg_current_wal_insert_lsn()::text as at')
     const { pids } = stack.info
     const parts = {
       server: pids.servers[0] ?? null,
@@ -157,6 +167,14 @@ async function main(): Promise<void> {
     console.log(`sessions of the database: ${waited.map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`).join(', ')}`)
     console.log('server, ms of itself per turn:')
     for (const { name, ms } of selfTimes(profile).slice(0, Number(values.top))) console.log(`  ${(ms / n).toFixed(3).padStart(8)}  ${name}`)
+    if (values.wal) {
+      const { rows } = await pool.query<{ name: string; records: string; bytes: string; image: string }>(walByTable, [place[0]?.at])
+      console.log('WAL per turn: records, bytes, of which whole pages')
+      for (const row of rows)
+        console.log(
+          `  ${(Number(row.records) / n).toFixed(2).padStart(7)} ${(Number(row.bytes) / n).toFixed(0).padStart(7)} ${(Number(row.image) / n).toFixed(0).padStart(7)}  ${row.name}`,
+        )
+    }
     if (values.statements) {
       const { rows } = await pool.query<{ query: string; calls: string; ms: number }>(
         `select query, calls, total_exec_time as ms from public.pg_stat_statements where calls > $1 order by 3 desc`,
