@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { createDatabase } from '#local/database'
+import { cpuMs } from '#bench/processes'
 import { median, summary, type Summary } from '#bench/stats'
 import { openWal, type Wal } from '#bench/wal'
 import { startWire } from '#bench/wire'
@@ -33,9 +34,18 @@ export interface Compared {
   id: string
   label: string
   turns: Turn[]
+  /** Processor time of a turn, by size: the process and Postgres. */
+  cpu: { process: number; postgres: number }[]
   /** From the start of a process to the end of its first turn, at the largest size. */
   coldMs: number
   rssMb: number
+}
+
+/** What was taken of one contender at one size: times of turns, and the processor time of all of them. */
+interface Times {
+  ms: number[]
+  process: number
+  postgres: number
 }
 
 /** One more way to take the same turn, timed among the workers: Baton over HTTP. */
@@ -118,11 +128,11 @@ const shareMs = 60
 /** Compares all on one cluster, each on a database of its own: first what is counted, then times, by turns. */
 export async function compare(
   clusterUrl: string,
-  options: { ids: readonly string[]; rounds: number; colds: number; guest: Guest; say: (line: string) => void },
+  options: { ids: readonly string[]; rounds: number; colds: number; postgres: number | null; guest: Guest; say: (line: string) => void },
 ): Promise<{ compared: Compared[]; guest: Turn['ms'][] }> {
   const wal = openWal(clusterUrl)
   const chosen = contenders.filter(({ id }) => options.ids.includes(id))
-  const running: { id: string; label: string; url: string; worker: Worker; turns: Omit<Turn, 'ms'>[]; times: Map<number, number[]> }[] = []
+  const running: { id: string; label: string; url: string; worker: Worker; turns: Omit<Turn, 'ms'>[]; times: Map<number, Times> }[] = []
   const guest = new Map<number, number[]>(sizes.map((size) => [size, []]))
   try {
     for (const { id, label } of chosen) {
@@ -135,24 +145,35 @@ export async function compare(
       for (const size of sizes) turns.push(await count(counted, wire, wal, size))
       await counted.stop()
       await wire.close()
-      running.push({ id, label, url, worker, turns, times: new Map(sizes.map((size) => [size, []])) })
+      running.push({ id, label, url, worker, turns, times: new Map(sizes.map((size) => [size, { ms: [], process: 0, postgres: 0 }])) })
       options.say(`${label}: ${turns.map((turn) => `${turn.size}: ${turn.trips} trips, ${turn.walKb.toFixed(1)} KB`).join('; ')}`)
+    }
+    for (const { worker } of running) {
+      await worker.ask({ do: 'fill', thread: 'warm', messages: 0 })
+      await worker.ask({ do: 'turn', thread: 'warm', times: 25 })
     }
     for (const size of sizes) {
       const rounds = size >= 5_000 ? Math.ceil(options.rounds / 2) : options.rounds
       for (let round = -1; round < rounds; round++) {
         for (const one of running) {
-          const known = one.times.get(size) ?? []
-          const times = known.length === 0 ? 1 : Math.max(1, Math.min(5, Math.floor(shareMs / median(known))))
-          const { ms } = await one.worker.ask({ do: 'turn', thread: threadOf(size), times })
-          if (round >= 0) known.push(...ms) // the first round warms
+          const known = one.times.get(size)
+          if (known === undefined) continue
+          const times = known.ms.length === 0 ? 1 : Math.max(1, Math.min(5, Math.floor(shareMs / median(known.ms))))
+          const before = cpuMs(options.postgres)
+          const told = await one.worker.ask({ do: 'turn', thread: threadOf(size), times })
+          if (round < 0) continue // the first round of a size warms
+          known.ms.push(...told.ms)
+          known.process += told.cpuMs
+          known.postgres += cpuMs(options.postgres) - before
         }
         for (let time = 0; time < 3; time++) {
           const ms = await options.guest.turn(size)
           if (round >= 0) guest.get(size)?.push(ms)
         }
       }
-      options.say(`${size} messages: ${running.map((one) => `${one.id} ${median(one.times.get(size) ?? []).toFixed(1)}`).join(', ')} ms`)
+      options.say(
+        `${size} messages: ${running.map((one) => `${one.id} ${median(one.times.get(size)?.ms ?? []).toFixed(1)}`).join(', ')} ms`,
+      )
     }
     const colds = new Map(running.map(({ id }) => [id, { ms: [] as number[], rss: [] as number[] }]))
     for (const one of running) await one.worker.stop()
@@ -167,7 +188,11 @@ export async function compare(
       compared: running.map(({ id, label, turns, times }) => ({
         id,
         label,
-        turns: turns.map((turn) => ({ ...turn, ms: summary(times.get(turn.size) ?? []) })),
+        turns: turns.map((turn) => ({ ...turn, ms: summary(times.get(turn.size)?.ms ?? []) })),
+        cpu: turns.map(({ size }) => {
+          const { ms, process, postgres } = times.get(size) ?? { ms: [], process: Number.NaN, postgres: Number.NaN }
+          return { process: process / ms.length, postgres: postgres / ms.length }
+        }),
         coldMs: median(colds.get(id)?.ms ?? []),
         rssMb: median(colds.get(id)?.rss ?? []),
       })),

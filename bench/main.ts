@@ -83,7 +83,7 @@ async function measure(): Promise<Results> {
   const claims = portClaims()
   const floor = await startFloor(stand.stack.info, await claims.take(0))
   try {
-    const { rows } = await stand.wal.pool.query<{ version: string }>('show server_version')
+    const { rows } = await stand.wal.pool.query<{ version: string }>(`select current_setting('server_version') as version`)
     say('requests by 1, 16 and 64 callers')
     const times = await timeRequests(stand, floor, few ? 1 : 5)
     say('turns by length of history')
@@ -96,6 +96,7 @@ async function measure(): Promise<Results> {
         ids: contenders.map(({ id }) => id),
         rounds: few ? 2 : 14,
         colds: few ? 1 : 3,
+        postgres: stand.stack.info.pids.postgres,
         guest: { turn: async (size) => stand.send(`guest-${size}`, toolTurn) },
         say,
       })

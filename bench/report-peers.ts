@@ -58,6 +58,13 @@ Times of Baton in process (p50; more than 1: the peer takes longer or writes mor
 
 ${table(['', ...heads, 'WAL at 5,000'], ratios)}
 
+Processor time of a turn in ms, the process and Postgres (clock ticks of 10 ms, so only sums over all rounds say something):
+
+${table(
+  ['', ...heads],
+  compared.map(({ label, cpu }) => [label, ...cpu.map(({ process, postgres }) => `${short(process)} + ${short(postgres)}`)]),
+)}
+
 What is compared with what:
 
 - All stand in one process each, with a connection pool to the same Postgres, and take the same turn: a user's message, an answer that calls \`echo\`, its result, the answer "done". They are timed by turns. Trips
@@ -68,6 +75,6 @@ What is compared with what:
 - **Mastra**: an Agent with Memory in PostgresStore at its defaults: it recalls the last 10 messages and saves at the end of the turn, so a process that dies in the middle loses the turn.
 - **JSONB document**: the store of the KODE guide for serverless, rewritten in bench/peers/jsonb.ts: messages and tool records of an agent are one document each, read whole at the start and written whole at each step.
 - **Floor**: a row for each message, the last 50 read at the start, a commit for each step. No lease, so two processes may run it at once; no events, budget, approvals, hand-off, audit.
-- Peers cannot be asked for what they do not do: Baton's turn also takes a lease, reserves and settles money, writes 15 events and two audit entries, and survives a kill at any point.
+- Peers cannot be asked for what they do not do: Baton's turn also takes a lease, reserves and settles money, writes ten events and three audit entries, and survives a kill at any point.
 - Versions: ${used.join(', ')}. langsmith, which LangChain's core wants in a version that the registry used here did not have, is held at 0.10.5; tracing is off.`
 }

@@ -14,9 +14,10 @@ export type Order =
   | { do: 'turn'; thread: string; times: number; uncounted?: boolean }
   | { do: 'close' }
 
-/** What it answers: milliseconds of each turn, and memory in MB. */
+/** What it answers: milliseconds of each turn, processor time of them all in this process, memory in MB. */
 export interface Report {
   ms: number[]
+  cpuMs: number
   rssMb: number
   error?: string
 }
@@ -27,6 +28,8 @@ const file = join(import.meta.dirname, own[name] ?? `peers/${name}.ts`)
 const { peer } = (await import(file)) as { peer: Peer }
 const session: PeerSession = await peer.open(databaseUrl, thread === undefined)
 
+let used = process.cpuUsage()
+
 async function obey(order: Order): Promise<number[]> {
   if (order.do === 'close') return []
   if (order.do === 'fill') {
@@ -36,17 +39,24 @@ async function obey(order: Order): Promise<number[]> {
   const kept = async (): Promise<number> => (order.uncounted === true ? 0 : session.count(order.thread))
   const before = await kept()
   const ms: number[] = []
+  used = process.cpuUsage()
   for (let time = 0; time < order.times; time++) {
     const from = performance.now()
     await session.turn(order.thread)
     ms.push(performance.now() - from)
   }
+  used = process.cpuUsage(used)
   const added = (await kept()) - before
   if (order.uncounted !== true && added < 2 * order.times) throw new Error(`${order.times} turns have kept ${added} rows`)
   return ms
 }
 
-const report = (ms: number[], error?: string): Report => ({ ms, rssMb: rssMb(process.pid), ...(error === undefined ? {} : { error }) })
+const report = (ms: number[], error?: string): Report => ({
+  ms,
+  cpuMs: (used.user + used.system) / 1_000,
+  rssMb: rssMb(process.pid),
+  ...(error === undefined ? {} : { error }),
+})
 
 if (thread !== undefined) {
   const from = performance.now()

@@ -33,7 +33,7 @@ const look = {
     labelColor: '#333',
     titleColor: '#333',
   },
-  legend: { labelFontSize: 12, labelLimit: 320, symbolStrokeWidth: 3, labelColor: '#333' },
+  legend: { labelFontSize: 12, labelLimit: 320, symbolStrokeWidth: 3, symbolOpacity: 1, symbolSize: 90, rowPadding: 6, labelColor: '#333' },
   title: { fontSize: 15, anchor: 'start', fontWeight: 600, subtitleFontSize: 12, subtitleColor: '#555', offset: 14 },
   view: { stroke: null },
 } as const
@@ -61,6 +61,9 @@ async function draw(name: string, spec: TopLevelSpec): Promise<void> {
   view.finalize()
 }
 
+/** Where the axis of milliseconds has lines. */
+const ticks = [1, 2, 5].flatMap((digit) => [1, 10, 100, 1_000, 10_000].map((power) => digit * power)).toSorted((a, b) => a - b)
+
 function lines(options: {
   title: string
   subtitle: string[]
@@ -87,7 +90,7 @@ function lines(options: {
     field,
     type: 'quantitative' as const,
     scale: { type: 'log' as const, nice: true },
-    axis: { title, format: '~s', tickCount: 6 },
+    axis: { title, format: ',', values: ticks },
   })
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
