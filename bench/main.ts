@@ -68,7 +68,8 @@ function machine(postgres: string): Results['machine'] {
 async function measure(): Promise<Results> {
   const few = values.quick
   const before = machine('')
-  if (!existsSync(join(root, '.next/BUILD_ID')))
+  // A build that is older than the code would be measured for it.
+  if (!few || !existsSync(join(root, '.next/BUILD_ID')))
     run(process.execPath, [createRequire(import.meta.url).resolve('next/dist/bin/next'), 'build'], root)
   buildFloor()
   if (values.peers) installPeers()

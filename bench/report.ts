@@ -31,7 +31,7 @@ are yours only when you have measured them.
   adds one way there and back, which is why trips are counted.
 - The model is scripted and answers at once: all that is shown is overhead.
 - Kinds that are compared are measured by turns, a few of each in every round. p50 and p95 are of all rounds.
-- Repeat: \`npm ci && npm run build && npm run bench -- --peers\` (Linux, nothing else running). Without \`--peers\` nothing is installed or written. \`node bench/profile.ts\` says where the
+- Repeat: \`npm ci && npm run bench -- --peers\` (Linux, nothing else running; it builds first). Without \`--peers\` nothing is installed or written. \`node bench/profile.ts\` says where the
   time of a turn goes.`
 }
 
