@@ -46,6 +46,14 @@ test('a log never holds more than twice its limit and keeps the newest lines', a
   expect(log.tail(1)).toBe('line 99')
 })
 
+test('what a process says after its data folder was removed is dropped, and ends nobody', async () => {
+  const log = boundedLog(join(folder, 'logs', 'part.log'), 100)
+  log.write('first\n')
+  await rm(folder, { recursive: true })
+  for (let line = 0; line < 10; line += 1) log.write('the last words of a part, after it has ended\n')
+  expect(log.tail(1)).toBe('')
+})
+
 test('the pause before a start doubles and has an upper bound', () => {
   expect([1, 2, 3, 20].map(pauseBefore)).toEqual([100, 200, 400, 5_000])
 })

@@ -17,6 +17,8 @@ export function boundedLog(file: string, limit: number = defaultLimit): BoundedL
   let size = existsSync(file) ? statSync(file).size : 0
   return {
     write: (chunk) => {
+      // The last words of a part may come after its end, when whoever stopped the stack has already removed the folder.
+      if (!existsSync(dirname(file))) return
       if (size > 0 && size + chunk.length > limit) {
         renameSync(file, `${file}.1`)
         size = 0

@@ -1,0 +1,24 @@
+import type { Compared } from '#bench/compare'
+import type { Import, StackStart } from '#bench/cold'
+import type { Counted } from '#bench/counts'
+import type { SliceMemory } from '#bench/slices'
+import type { Summary } from '#bench/stats'
+import type { Timed } from '#bench/times'
+import type { FanOut } from '#bench/watchers'
+
+/** Everything that one run of the script has measured; docs/benchmarks.json holds the last one that was written. */
+export interface Results {
+  date: string
+  machine: { processor: string; cores: number; memoryGb: number; system: string; node: string; postgres: string; busy: number }
+  commit: string
+  minutes: number
+  counts: Counted[]
+  times: Timed[]
+  histories: { messages: number; ms: Summary }[]
+  handOff: Summary
+  fanOut: FanOut
+  memory: SliceMemory
+  imports: Import[]
+  stack: StackStart
+  peers: { compared: Compared[]; http: Summary[]; versions: Record<string, string> } | null
+}
