@@ -89,6 +89,7 @@ export function startExecutor(
       halt: () => Promise.resolve(),
       haltAll: () => Promise.resolve(),
       onHalt: () => none,
+      forget: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
     clock,
