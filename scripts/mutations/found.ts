@@ -106,6 +106,17 @@ export const foundMutations: readonly Mutation[] = [
     test: { file: 'lib/limiter/limiter.test.ts', name: 'a refused count asks Redis for nothing but news, and zero allows nothing' },
   },
   {
+    name: 'no-second-asking-after-a-gap',
+    breaks: 'I8',
+    file: 'lib/live/follow.ts',
+    text: `      if (found === null) for (const agent of byAgent.values()) agent.join = true`,
+    replacement: ``,
+    test: {
+      file: 'lib/live/live.failure.test.ts',
+      name: 'frames that went while a reader could not reach Redis: it asks for the text again',
+    },
+  },
+  {
     name: 'text-outlives-its-agent',
     breaks: 'A7',
     file: 'lib/api/agents.ts',
