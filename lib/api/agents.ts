@@ -8,6 +8,7 @@ import { narrowingOf, overridesOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { forgetAgents } from '#lib/api/forget'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
 import { pointerToken } from '#lib/http/json'
@@ -163,7 +164,7 @@ export const deleteAgent = endpoint({
   async handler({ services, params, caller, background }) {
     const answer = await services.store.deleteAgent(authorityOf(services, caller), params.id)
     if (!answer.ok) throw refusalError(answer)
-    background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
+    background(forgetAgents(services, [answer.agentUid]))
     return new Response(null, { status: 204 })
   },
 })

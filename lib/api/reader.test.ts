@@ -119,6 +119,8 @@ describe('one by one', () => {
     merger.know({ epoch: 2, committedSeq: 3, lastSeq: 4 })
     expect(shape(merger.event(event(4, 'resumed')))).toEqual(['resumed', 'step_reset'])
     expect(merger.live(frame(6, ' more'))).toEqual([])
+    // Told again from its beginning, for somebody who joins late.
+    expect(merger.live(frame(0, 'zombie more', { afterSeq: 4 }))).toEqual([])
     expect(shape(merger.live(frame(0, 'right', { epoch: 2, afterSeq: 4 })))).toEqual(['text_start', 'text_delta:right'])
   })
 

@@ -130,6 +130,8 @@ export interface Live {
   /** Tells every executor of every process to look at its flags: a wide kill or hold. Waits 300 ms at most. */
   haltAll(): Promise<void>
   onHalt(agentUid: AgentUid, onHalt: (runId: RunId | null) => void): () => void
+  /** Removes the text that Redis keeps of deleted agents; without Redis there is none. Never throws, waits 300 ms at most. */
+  forget(agentUids: readonly AgentUid[]): Promise<void>
   /** Ends connections; for SIGTERM and tests. */
   close(): Promise<void>
 }

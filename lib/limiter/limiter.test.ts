@@ -11,7 +11,7 @@ function setUp(withRedis: boolean) {
   const clock = { now: () => time.now, monotonic: () => time.now, sleep: () => Promise.resolve(), random: () => 0 }
   const lines: string[] = []
   const log = { info() {}, error() {}, warn: (message: string) => void lines.push(message) }
-  const redis = { counts: createLocalCounts(clock), away: false, requests: 0, marker: null as string | null, backs: 0 }
+  const redis = { counts: createLocalCounts(clock), away: false, requests: 0, marker: null as string | null, backs: 0, taken: 0 }
   const answer = async <Value>(value: () => Value): Promise<Value> => {
     redis.requests += 1
     if (redis.away) throw new Error('away')
@@ -19,7 +19,11 @@ function setUp(withRedis: boolean) {
   }
   const counts: RedisCounts = {
     // As in Redis, each count is taken from by itself.
-    take: (limits) => answer(() => ({ states: limits.flatMap((limit) => redis.counts.take([limit])), marker: redis.marker })),
+    take: (limits) =>
+      answer(() => {
+        redis.taken += limits.length
+        return { states: limits.flatMap((limit) => redis.counts.take([limit])), marker: redis.marker }
+      }),
     giveBack: (limits) =>
       answer(() => {
         redis.backs += 1
@@ -82,7 +86,9 @@ test('a refused count asks Redis for nothing but news, and zero allows nothing',
   await Promise.all(Array.from({ length: 50 }, () => passes(rate('a', 1))))
   expect(redis.requests).toBe(1)
   expect(markers.at(-1)).toBe('changed')
+  redis.taken = 0
   expect(await passes(rate('zero', 0))).toBe(false)
+  expect(redis.taken).toBe(0)
 })
 
 test('with Redis away this process counts, tells it once and asks again after a while', async () => {

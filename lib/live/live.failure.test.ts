@@ -177,3 +177,24 @@ function pass(url: string, from: IncomingMessage, response?: ServerResponse) {
   response?.on('close', () => onward.destroy())
   from.pipe(onward)
 }
+
+test('frames that went while a reader could not reach Redis: it asks for the text again', async () => {
+  const [mine, theirs] = [await startRedis(), await startRedis()]
+  const keys = mine.prefix
+  const speaker = executor(startProcess(mine.url, { keys }))
+  const { state, onFrame } = reader()
+  startProcess(theirs.url, { keys }).watch(agentUid, onFrame)
+  await expect.poll(() => speaker.state.joins, until).toBeGreaterThan(0)
+  speaker.say('one ')
+  await expect.poll(() => state.text, until).toBe('one ')
+
+  await theirs.stop()
+  speaker.say('two ')
+  const stream = `${keys}live:${agentUid}`
+  await expect.poll(() => command(mine.url, ['XLEN', stream]), until).toBeGreaterThan(1)
+  expect(await command(mine.url, ['DEL', stream])).toBe(1)
+  await theirs.start()
+  speaker.say('three')
+  await expect.poll(() => state.text, until).toBe('one two three')
+  expect(state.faults).toBe(0)
+})

@@ -55,7 +55,7 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     const signals = createSignals({ settings, connection, clock, log, processId, onSignal })
     const forward = createForward({ connection, clock, processId, keyOf, onGap: (agentUid) => joins.send(agentUid, undefined) })
     const follow = createFollow({ connection, clock, processId, signals, keyOf, onFrame: (frame) => frames.send(frame.agentUid, frame) })
-    return { connection, watchers, signals, forward, follow }
+    return { connection, keyOf, watchers, signals, forward, follow }
   }
 
   const recent = new Map<AgentUid, { runId: RunId | null; at: number }>()
@@ -117,6 +117,11 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
     onHalt(agentUid, onHalt) {
       tellRecent(agentUid, onHalt)
       return bothEnd(halts.add(agentUid, onHalt), elsewhere?.signals.hold())
+    },
+    async forget(agentUids) {
+      if (elsewhere === null || agentUids.length === 0) return
+      const { connection, keyOf } = elsewhere
+      await connection.run((redis) => redis.del(...agentUids.map(keyOf)))
     },
     async close() {
       if (elsewhere === null) return

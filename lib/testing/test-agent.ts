@@ -203,6 +203,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
       halt: () => Promise.resolve(),
       haltAll: () => Promise.resolve(),
       onHalt: () => none,
+      forget: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
     clock: {

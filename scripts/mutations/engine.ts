@@ -142,7 +142,7 @@ export const engineMutations: readonly Mutation[] = [
     file: 'lib/webhooks/deliver.ts',
     text: `found.every((one) => mayCall(one, local))`,
     replacement: `found.some((one) => mayCall(one, local))`,
-    test: { file: 'lib/webhooks/deliver.test.ts', name: 'one private address among public ones is enough to refuse' },
+    test: { file: 'lib/webhooks/deliver.test.ts', name: 'one private address among public ones is enough to refuse (%s)' },
   },
   {
     name: 'events-not-redacted',

@@ -1,10 +1,15 @@
 import { accessMutations } from '#scripts/mutations/access'
 import { engineMutations } from '#scripts/mutations/engine'
+import { foundMutations } from '#scripts/mutations/found'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { storeMutations } from '#scripts/mutations/store'
 
 /** Every planted fault. Those that need a build stand last: a build is not made anew for the sources as they are. */
-export const mutations: readonly Mutation[] = [...storeMutations, ...moneyMutations, ...accessMutations, ...engineMutations].toSorted(
-  (a, b) => Number(a.build ?? false) - Number(b.build ?? false),
-)
+export const mutations: readonly Mutation[] = [
+  ...storeMutations,
+  ...moneyMutations,
+  ...accessMutations,
+  ...engineMutations,
+  ...foundMutations,
+].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

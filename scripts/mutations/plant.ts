@@ -65,6 +65,17 @@ async function run(
   return { code, output }
 }
 
+/** True when a test drives a built server; the others run the sources themselves. */
+export async function needsServer(file: string): Promise<boolean> {
+  return (await readFile(join(root, file), 'utf8')).includes('startWorld')
+}
+
+/** What the runner asks for before any system test, where none of the chosen ones drives a server. */
+export async function pretendBuild(copy: Copy): Promise<void> {
+  await mkdir(join(copy.folder, '.next'), { recursive: true })
+  await writeFile(join(copy.folder, '.next', 'BUILD_ID'), 'none')
+}
+
 /** Makes the production build of the copy. Throws with the end of its output. */
 export async function build(copy: Copy): Promise<void> {
   const { code, output } = await run(copy, ['next/dist/bin/next', 'build'], longestBuildMs, 'production')

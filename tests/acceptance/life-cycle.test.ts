@@ -6,7 +6,7 @@ import { script, startWorld, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startWorld({ servers: 2 })
 })
 afterAll(() => world.close())
 
@@ -76,9 +76,16 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   const { agentUid } = await world.agent('a7')
   // A run at work, one in the queue, and continuations that are kept back: nothing is idle when the agent goes.
   await world.chaos({ holdEvents: true })
-  const open = await world.send('a7', script({ delayMs: 30_000, text: 'never' }), { prefer: 'wait=1', key: 'a7-second' })
+  const watching = new AbortController()
+  void fetch(`${world.base(1)}/api/agents/a7/events`, { headers: { accept: 'text/event-stream' }, signal: watching.signal }).catch(
+    () => null,
+  )
+  const chunks = Array.from({ length: 300 }, () => 'never ')
+  const open = await world.send('a7', script({ chunks, chunkDelayMs: 100 }), { prefer: 'wait=1', key: 'a7-second' })
   const queued = await world.send('a7', script({ text: 'never' }), { prefer: 'respond-async' })
   expect([open.status, queued.status]).toEqual([202, 202])
+  // Somebody watches in another process, so the text goes through Redis.
+  await expect.poll(() => redisKeys(agentUid), { timeout: 20_000 }).toHaveLength(1)
   const before = await rowsOf(agentUid)
   for (const name of [
     'agents',
@@ -105,13 +112,16 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   expect(audit).toBe((before['audit'] ?? 0) + 2)
   expect(await world.sql(`select id from baton.reservations where agent_uid = $1 and state = 'reserved'`, [agentUid])).toEqual([])
   expect((await world.http('GET', `/api/runs/${String(open.body['runId'])}`)).status).toBe(404)
-  expect(await redisKeys(agentUid)).toEqual([])
+  await expect.poll(() => redisKeys(agentUid), { timeout: 10_000 }).toEqual([])
 
   await world.chaos({ holdEvents: false, releaseHeld: true })
   const eventId = await continueByHand({ tenantId: 'ten_local', agentUid, runId: String(open.body['runId']), epoch: 1 })
   await noOp(eventId)
   const { reservations: _kept, audit: _told, ...later } = await rowsOf(agentUid)
   expect(later).toEqual(after)
+  // Nor has the executor written more that stays, which it did until it heard.
+  await expect.poll(() => redisKeys(agentUid), { timeout: 10_000 }).toEqual([])
+  watching.abort()
   // The name is free again, and a new agent of that name has nothing of the old one.
   const again = await world.send('a7', script({ text: 'new' }), { key: 'a7-first' })
   expect(again.body).toMatchObject({ status: 'done', output: 'new' })

@@ -31,6 +31,11 @@ test('A81: GET /api/audit?agent= has one entry for each decision, with actor, co
     { actor: 'local', decision: 'refused', code: 'limit_above_template', requestId: 'req_refused', data: { limit: 'maxSteps' } },
   ])
   expect(told).toHaveLength(2)
+  // A paid call: what was expected of it, what it cost, and what the run has cost with it.
+  const { costMicros } = await world.run(runOf(reply))
+  const paid = (await entries('agent=told')).filter((entry) => entry['action'] === 'model.call')
+  expect(paid).toMatchObject([{ decision: 'allowed', runId: runOf(reply), costMicros, totalMicros: costMicros, traceId: trace }])
+  expect(paid[0]?.['estimateMicros']).toBeGreaterThanOrEqual(costMicros)
 })
 
 test('filters, order and cursor; what is no filter is refused with all problems', async () => {

@@ -40,6 +40,8 @@ export interface Executor {
   frames: LiveFrame[]
   /** The effects that were begun, as the local mode would log them. */
   effects: string[]
+  /** Somebody elsewhere begins to watch. */
+  join(): void
   /** Sends a message and runs its slice in this process. */
   send(agent: string, text?: string): Promise<Advanced>
   /** Takes over an agent and runs one slice. */
@@ -67,6 +69,7 @@ export function startExecutor(
   const none = (): void => undefined
   const frames: LiveFrame[] = []
   const effects: string[] = []
+  let joined: () => void = none
   const deadlines = () => ({ sliceAt: clock.monotonic() + (over.sliceMs ?? hourMs), hardAt: clock.monotonic() + hourMs })
   const services: EngineServices = {
     config: {
@@ -85,10 +88,14 @@ export function startExecutor(
     live: {
       emit: (frame) => void frames.push(frame),
       watch: () => none,
-      onWatcher: () => none,
+      onWatcher: (_agentUid, onJoin) => {
+        joined = onJoin
+        return none
+      },
       halt: () => Promise.resolve(),
       haltAll: () => Promise.resolve(),
       onHalt: () => none,
+      forget: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
     clock,
@@ -114,6 +121,7 @@ export function startExecutor(
     services,
     frames,
     effects,
+    join: () => joined(),
     async send(agent, text = 'hello') {
       const { answer, asked, reserve } = await openMessage(
         services,

@@ -37,15 +37,22 @@ const callsOf = (agent: string) =>
     [agent],
   )
 
+/** One call at a time: the outcome of the first starts the second. */
+const narrow = defineAgent({ ...plain, toolConcurrency: 1 })
+const twoCalls = [{ tools: [{ name: 'first' }, { name: 'pay' }] }, { text: 'bye' }]
+
 test('invariant 4: when a tool begins, Postgres says already that it executes', async () => {
-  let seen: unknown
-  act = async () => {
-    seen = await callsOf('intent')
+  const seen: unknown[] = []
+  act = async ({ callId }) => {
+    seen.push(...(await kit.sql('select name, state, attempts from baton.tool_calls where call_id = $1', [callId])))
     return 'done'
   }
-  const executor = startExecutor(kit, plain, oneCall)
+  const executor = startExecutor(kit, narrow, twoCalls)
   expect(await executor.send('intent')).toMatchObject({ kind: 'ended', state: 'completed' })
-  expect(seen).toEqual([{ name: 'pay', state: 'executing', attempts: 1 }])
+  expect(seen).toEqual([
+    { name: 'first', state: 'executing', attempts: 1 },
+    { name: 'pay', state: 'executing', attempts: 1 },
+  ])
 })
 
 test.each([
@@ -89,28 +96,29 @@ test('invariant 2: an executor whose lease is over shows nothing of the text tha
 
 test('invariant 2: the lease is looked at immediately before a tool begins', async () => {
   const clock = movedClock()
-  let began = 0
-  act = () => (began += 1)
-  const executor = startExecutor(kit, plain, oneCall, {
+  const began: string[] = []
+  act = () => 'done'
+  const executor = startExecutor(kit, narrow, twoCalls, {
     clock,
+    onEffect: (effect) => void began.push(String(effect.name)),
     store: {
       async commit(request) {
         const answer = await kit.store.commit(request)
-        // The reply that allows the call to start is read long after it was asked for.
-        if (request.intends.start !== undefined) clock.forward({ monotonic: 25_000 })
+        // The reply that allows the second call to start is read long after it was asked for.
+        if (request.intends.start !== undefined && began.includes('first')) clock.forward({ monotonic: 25_000 })
         return answer
       },
     },
   })
   expect(await executor.send('late-start')).toEqual({ kind: 'lease_lost' })
-  expect(began).toBe(0)
-  expect(executor.effects).toEqual(['model'])
+  expect(began).toEqual(['test/model', 'first'])
+  expect(await callsOf('late-start')).toMatchObject([{ state: 'completed' }, { name: 'pay', state: 'executing' }])
   // It may have happened, as far as Postgres knows: who takes over seals it and does not repeat it.
   await kit.advance(31_000)
-  const next = startExecutor(kit, plain, [{ text: 'checked' }])
+  const next = startExecutor(kit, narrow, [{ text: 'checked' }])
   expect(await next.goOn(await agentUid('late-start'))).toMatchObject({ kind: 'ended', output: 'checked' })
-  expect(began).toBe(0)
-  expect(await callsOf('late-start')).toEqual([{ name: 'pay', state: 'sealed', attempts: 1 }])
+  expect(next.effects).toEqual(['model'])
+  expect(await callsOf('late-start')).toMatchObject([{ state: 'completed' }, { name: 'pay', state: 'sealed', attempts: 1 }])
 })
 
 test('invariant 2: a tool that works longer than the lease keeps it by its heartbeats', async () => {

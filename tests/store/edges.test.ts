@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { noUsage } from '#lib/core/run'
+import {
+  answered,
+  authority,
+  claimRequest,
+  commit,
+  completed,
+  execution,
+  hold,
+  ok,
+  openRequest,
+  startStore,
+  take,
+  type Held,
+  type StoreKit,
+} from '#tests/store/kit'
+
+/* Rules of the database that no other test noticed when they were taken away (scripts/mutations). */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const ledger = (held: Held) =>
+  kit.sql<{ id: `res_${string}`; state: string; cost: number }>(
+    'select id, state, cost_micros::integer as cost from baton.reservations where run_id = $1',
+    [held.runId],
+  )
+
+test('invariant 9: a run settles its own reservations and no other', async () => {
+  const [one, other] = [await hold(kit, 'mine', { execute: execution(4_000) }), await hold(kit, 'theirs', { execute: execution(5_000) })]
+  const settle = (await ledger(other)).map(({ id }) => ({ id, costMicros: 1, usage: noUsage, estimated: false }))
+  await kit.store.settle({ agentUid: one.agentUid, runId: one.runId, settle })
+  await commit(kit, one, { settle, progress: false })
+  expect(await ledger(other)).toMatchObject([{ state: 'reserved' }])
+  for (const held of [one, other]) expect(ok(await kit.store.getRun(authority, held.runId)).run.costMicros).toBe(0)
+})
+
+test('a row that newer code has written is left to newer code, and nothing of it changes', async () => {
+  const opened = ok(await kit.store.open(openRequest('newer')))
+  const row = () =>
+    kit.sql('select lease_owner, lease_epoch, version, last_event_seq from baton.agents where agent_uid = $1', [opened.agentUid])
+  await kit.sql('update baton.runs set format = 2 where run_id = $1', [opened.run.id])
+  const before = await row()
+  expect(await kit.store.claim(claimRequest(opened.agentUid))).toMatchObject({ ok: false, code: 'format_newer' })
+  expect(await row()).toEqual(before)
+  expect(await kit.store.claim(claimRequest(opened.agentUid, { maxFormat: 2 }))).toMatchObject({ ok: true })
+})
+
+test('A77: a run waits for a retry no longer than its authority lasts', async () => {
+  const [row] = await kit.sql<{ at: Date }>(`select baton.clock() + interval '20 seconds' as at`)
+  const run = { ...openRequest('waits').run, narrowing: { expiresAt: row?.at.toISOString() ?? '' } }
+  const held = await hold(kit, 'waits', { run })
+  await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 3_600_000 } })
+  const [due] = await kit.sql<{ s: number }>(
+    'select extract(epoch from due_at - baton.clock())::float as s from baton.runs where run_id = $1',
+    [held.runId],
+  )
+  expect(due?.s).toBeGreaterThan(0)
+  expect(due?.s).toBeLessThanOrEqual(20)
+})
+
+test('a short 429 does not open a gate that a longer one has closed', async () => {
+  const held = await hold(kit, 'gated')
+  await commit(kit, held, { gate: { model: 'gated/model', ms: 60_000 }, progress: false })
+  const { gates } = await commit(kit, held, { gate: { model: 'gated/model', ms: 1_000 }, progress: false })
+  expect(gates['gated/model']).toBeGreaterThan(50_000)
+  await commit(kit, held, answered(), completed)
+  // Whoever opens or claims next is told of it.
+  const next = await take(kit, ok(await kit.store.open(openRequest('gated'))).agentUid)
+  expect(next.answer).toMatchObject({ gates: { 'gated/model': expect.any(Number) } })
+})
+
+test('what Postgres refuses because of a deadlock is asked for again, and anything else that it refuses is not', async () => {
+  await kit.sql('create sequence baton.asked')
+  const refusing = (name: string, code: string) =>
+    kit.sql(
+      `create function public.baton_${name}(p jsonb) returns json language plpgsql security definer set search_path = '' as $$ begin
+        if p ? 'once' and nextval('baton.asked') < 3 then raise exception 'refused' using errcode = '${code}'; end if;
+        return '{"ok": true}'; end $$`,
+    )
+  await refusing('deadlocked', '40P01')
+  await refusing('locked', '55P03')
+  await kit.sql('grant execute on function public.baton_deadlocked(jsonb), public.baton_locked(jsonb) to service_role')
+  await kit.sql('grant usage on sequence baton.asked to service_role')
+  await kit.sql(`notify pgrst, 'reload schema'`)
+  // PostgREST takes a moment to know a new function.
+  await expect.poll(() => kit.rpc('baton_locked', {}).catch(String), { timeout: 5_000 }).toEqual({ ok: true })
+  expect(await kit.rpc('baton_deadlocked', { once: true })).toEqual({ ok: true })
+  expect(await kit.sql('select last_value::integer as n from baton.asked')).toEqual([{ n: 3 }])
+  await kit.sql(`select setval('baton.asked', 1)`)
+  await expect(kit.rpc('baton_locked', { once: true })).rejects.toMatchObject({ code: 'idempotency_busy' })
+})
