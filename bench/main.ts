@@ -110,6 +110,7 @@ async function measure(): Promise<Results> {
     say('watchers')
     const watched = await fanOut(stand, few ? 100 : 1_000)
     return {
+      quick: few,
       date: new Date().toISOString().slice(0, 10),
       machine: { ...machine(`PostgreSQL ${rows[0]?.version ?? ''}`), busy: before.busy },
       commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(),

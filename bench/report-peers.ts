@@ -71,10 +71,12 @@ What is compared with what:
   are counted on the wire (how often the client speaks after the server), whatever the driver.
 - **Baton in process** is its engine with its own loop and SQL functions over \`pg\`, without HTTP, Redis and Inngest: the shape of the peers. **Baton over HTTP** is the whole road: route, validation,
   supabase-js, gateway. Its keeping is the same.
-- **LangGraph JS**: a StateGraph with ToolNode and PostgresSaver as documented, default durability. It loads and writes the whole state at each super-step, so it grows with the history.
-- **Mastra**: an Agent with Memory in PostgresStore at its defaults: it recalls the last 10 messages and saves at the end of the turn, so a process that dies in the middle loses the turn.
+- **LangGraph JS**: a StateGraph with ToolNode and PostgresSaver as documented, default durability (a step is written while the next one runs). It loads and writes the whole state at each super-step, so it grows with the history.
+- **Mastra**: an Agent with Memory in PostgresStore at its defaults: it recalls the last 10 messages and saves at the end of the turn.
 - **JSONB document**: the store of the KODE guide for serverless, rewritten in bench/peers/jsonb.ts: messages and tool records of an agent are one document each, read whole at the start and written whole at each step.
 - **Floor**: a row for each message, the last 50 read at the start, a commit for each step. No lease, so two processes may run it at once; no events, budget, approvals, hand-off, audit.
-- Peers cannot be asked for what they do not do: Baton's turn also takes a lease, reserves and settles money, writes ten events and three audit entries, and survives a kill at any point.
+- What a SIGKILL inside the tool leaves of the turn (tried once each, 21 November 2026, tool at once): Mastra nothing, not the user's message either; LangGraph nothing yet; the JSONB document the user's message and the
+  call. Baton keeps both and goes on by itself (tests/crash).
+- Peers cannot be asked for what they do not do: Baton's turn also takes a lease, reserves and settles money, writes ten events and three audit entries.
 - Versions: ${used.join(', ')}. langsmith, which LangChain's core wants in a version that the registry used here did not have, is held at 0.10.5; tracing is off.`
 }

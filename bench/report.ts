@@ -20,11 +20,11 @@ export function reportOf(results: Results): string {
     .trim()}\n`
 }
 
-function head({ date, machine, commit, minutes, peers }: Results): string {
+function head({ date, machine, commit, minutes, peers, quick }: Results): string {
   return `# Benchmarks
 
 Written by \`npm run bench -- --peers\` (bench/main.ts), ${date}, commit ${commit}, ${short(minutes)} minutes. Numbers of one machine: look at ratios, trips, bytes and WAL first; times
-are yours only when you have measured them.
+are yours only when you have measured them.${quick === true ? ' **This was a quick run to try the script, on a busy machine: its times mean nothing.**' : ''}
 
 - Machine: ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB, ${machine.system}, Node ${machine.node}, ${machine.postgres} with fsync on. Load before the start: ${short(machine.busy)}.
 - Everything runs on this machine and shares its cores: callers, server, gateway, Postgres, Redis, executor${peers === null ? '' : ', peers'}. The network costs nothing here; in production each trip
@@ -175,7 +175,7 @@ ${table(
   ],
 )}
 
-The hand-off is limited by the executor (Inngest in production adds its own queue, some 100 ms), the watchers by one process writing to every socket.`
+The hand-off is limited by the executor (in production Inngest's own queue comes on top, not measured), the watchers by one process writing to every socket.`
 }
 
 function cold({ imports, stack }: Results): string {
@@ -198,6 +198,6 @@ function limits(): string {
 
 - Supabase's own PostgREST and pooler, Upstash, Inngest and Vercel were not measured: no account. The gateway here is a Node process with a fast road for Baton's functions (local/supabase/rpc.ts).
 - In local mode the SQL clock is a table that tests move (local/database.ts), read some 30 times a turn; production reads the machine's clock.
-- Baton's figures are with its guarantees on: lease, intents before effects, events, audit, budgets (one tenant-wide counter), metrics. The floor has none of them, the peers have some.
+- Baton's figures are with its guarantees on: lease, intents before effects, events, audit, budgets, metrics. The floor has none of them, the peers have some.
 - One machine, one run of the script. docs/benchmarks.json holds the raw numbers of this page; earlier ones are in its history.`
 }

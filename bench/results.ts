@@ -9,6 +9,8 @@ import type { FanOut } from '#bench/watchers'
 /** Everything that one run of the script has measured; docs/benchmarks.json holds the last one that was written. */
 export interface Results {
   date: string
+  /** Few rounds, to try the script. */
+  quick?: boolean
   machine: { processor: string; cores: number; memoryGb: number; system: string; node: string; postgres: string; busy: number }
   commit: string
   minutes: number
