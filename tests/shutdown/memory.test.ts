@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { poll } from '#local/poll'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -26,21 +27,24 @@ test('50 agents at a time, with streams and 20 KB answers, in 192 MB of heap: no
   const turn = script({ tools: [{ name: 'echo', input: { value: text } }], delayMs: 100 }, { text, chunks: 20, chunkDelayMs: 20 })
   const agents = Array.from({ length: 50 }, (_, n) => `memory-${n}`)
   for (let round = 0; round < 3; round++) {
-    const replies = await Promise.all(
+    await Promise.all(
       agents.map((agent, n) =>
         n % 5 === 0
-          ? world
-              .stream(`/api/agents/${agent}/messages`, {
-                method: 'POST',
-                headers: { 'content-type': 'application/json' },
-                body: JSON.stringify({ message: turn, template: 'scripted' }),
-              })
-              .then((frames) => frames.at(-1)?.data['state'])
-          : world.send(agent, turn, { prefer: 'wait=50' }).then(({ body }) => (body['run'] as { state: string } | undefined)?.state),
+          ? world.stream(`/api/agents/${agent}/messages`, {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+              body: JSON.stringify({ message: turn, template: 'scripted' }),
+            })
+          : world.send(agent, turn, { prefer: 'wait=50' }),
       ),
     )
-    expect(replies.filter((state) => state !== 'completed')).toEqual([])
+    // On a busy machine a slice may have been handed over: the run is what counts.
+    const open = async () => (await world.sql('select 1 from baton.runs where ended_at is null limit 1')).length > 0
+    expect(await poll(async () => !(await open()), { everyMs: 100, forMs: 60_000 })).toBe(true)
   }
+  expect(await world.sql('select state, count(*)::integer as runs from baton.runs group by state')).toEqual([
+    { state: 'completed', runs: 150 },
+  ])
   expect(world.stack.info.pids.servers[0]).toBe(pid)
   const memory = memoryOf(pid)
   console.log('memory of the server in MB:', memory)
