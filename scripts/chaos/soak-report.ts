@@ -10,7 +10,7 @@ const mostGrowth = { rows: 1.25, bytes: 1.5 }
 const fewRows = 200
 /** Megabytes in use for each thousand messages, in a process that was asked at the end of `fewAsked` rounds or more. */
 const mostSlopeMb = 1
-const fewAsked = 6
+const fewAsked = 12
 
 const largest = (rounds: readonly { tables: Tables }[], name: string, what: 'rows' | 'bytes'): number =>
   Math.max(...rounds.map(({ tables }) => tables[name]?.[what] ?? 0))
