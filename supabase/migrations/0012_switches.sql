@@ -156,7 +156,8 @@ begin
   if dropped then w := baton.drop_queued(w, baton.mark_killed(queued, s), 'killed', s.reason); end if;
 end $$;
 
--- Ends what the switches kill of an agent (its row is locked) and lets go on what none holds any more. A live executor does it itself.
+-- Ends what the switches kill of an agent (its row is locked) and lets go on what none holds any more. A live executor ends its run itself, but the kill
+-- is noted on the run at once: it holds, too, where the switch is lifted before that executor has looked, or it is dead and its lease is not over.
 create or replace function baton.apply_switches(inout w baton.work, out ended integer, out resumed integer) language plpgsql set search_path = '' as $$
 declare
   s baton.switches;
@@ -170,13 +171,18 @@ begin
     w := x.w;
     ended := ended + x.dropped::integer;
   end loop;
-  if (w.a).active_run is not null and not baton.lease_live(w.a) then
+  if (w.a).active_run is not null then
     s := baton.switch_of(w.a, w.r);
-    if s.mode = 'kill' then
+    if s.mode = 'kill' and baton.lease_live(w.a) then
+      if (w.r).stop_requested is distinct from 'killed' then
+        w.r := baton.mark_killed(w.r, s);
+        perform baton.save_run(w.r);
+      end if;
+    elsif s.mode = 'kill' then
       w.r := baton.mark_killed(w.r, s);
       w := baton.stop_run(w, 'killed', s.reason);
       ended := ended + 1;
-    elsif s.mode is null and (w.r).wait_kind = 'hold' and (w.r).due_at is null then
+    elsif s.mode is null and not baton.lease_live(w.a) and (w.r).wait_kind = 'hold' and (w.r).due_at is null then
       w.r.due_at := baton.clock();
       resumed := 1;
     end if;

@@ -19,7 +19,7 @@ begin
     where r.environment = t.environment and r.ended_at is null and r.agent_uid > coalesce(t.cursor, '00000000-0000-0000-0000-000000000000')
       and r.tenant_id = any (case when t.tenant_id <> '' then array[t.tenant_id] else array(select n.id from baton.tenants n where n.environment = t.environment) end)
       and (t.scope in ('global', 'tenant') or t.scope = 'user:' || coalesce(r.owner_id, a.owner_id) or t.scope = r.created_by)
-      and (t.kind = 'lift' and r.wait_kind = 'hold' or t.kind = 'kill' and (r.state = 'queued' or a.lease_owner is null or a.lease_until <= now_at))
+      and (t.kind = 'lift' and r.wait_kind = 'hold' or t.kind = 'kill' and (r.state = 'queued' or r.stop_requested is distinct from 'killed' or a.lease_owner is null or a.lease_until <= now_at))
     order by r.agent_uid limit most);
 end $$;
 

@@ -8,7 +8,7 @@ test('invariants 1 to 12: a load of agents survives every kind of fault, with tw
   const report = await storm({
     seed: 7,
     lengthMs: 1,
-    everyMs: 600,
+    everyMs: 350,
     servers: 2,
     callers: 4,
     agents: 6,

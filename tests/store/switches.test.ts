@@ -50,6 +50,17 @@ describe('a kill', () => {
     expect(await kit.store.open(request)).toMatchObject({ ok: true })
   })
 
+  test('invariant 10: it ends what was at work, also where it is lifted before the executor has heard of it, or the executor is dead', async () => {
+    const [heard, dead] = [await hold(kit, 'brief'), await hold(kit, 'brief-dead')]
+    for (const agent of ['brief', 'brief-dead']) {
+      await set(`agent:${agent}`, 'kill', 'for a moment')
+      await lift(`agent:${agent}`)
+    }
+    expect((await commit(kit, heard, answered('too late'), completed)).flags.stop).toBe('killed')
+    await kit.sql(`update baton.agents set lease_until = baton.clock() where id = 'brief-dead'`)
+    expect(ok(await kit.store.claim(claimRequest(dead.agentUid))).opened.flags.stop).toBe('killed')
+  })
+
   test('the same again is a no-op that keeps the first reason; another mode is a change; each is audited', async () => {
     expect(await set('agent:same', 'hold', 'first')).toMatchObject({ changed: true, ended: 0, switch: { reason: 'first', mode: 'hold' } })
     expect(await set('agent:same', 'hold', 'second')).toMatchObject({ changed: false, switch: { reason: 'first' } })
