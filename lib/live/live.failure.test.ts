@@ -183,7 +183,8 @@ test('frames that went while a reader could not reach Redis: it asks for the tex
   const keys = mine.prefix
   const speaker = executor(startProcess(mine.url, { keys }))
   const { state, onFrame } = reader()
-  startProcess(theirs.url, { keys }).watch(agentUid, onFrame)
+  const far = startProcess(theirs.url, { keys })
+  far.watch(agentUid, onFrame)
   await expect.poll(() => speaker.state.joins, until).toBeGreaterThan(0)
   speaker.say('one ')
   await expect.poll(() => state.text, until).toBe('one ')
@@ -193,6 +194,7 @@ test('frames that went while a reader could not reach Redis: it asks for the tex
   const stream = `${keys}live:${agentUid}`
   await expect.poll(() => command(mine.url, ['XLEN', stream]), until).toBeGreaterThan(1)
   expect(await command(mine.url, ['DEL', stream])).toBe(1)
+  await expect.poll(() => far.status().redis, until).toBe('down')
   await theirs.start()
   speaker.say('three')
   await expect.poll(() => state.text, until).toBe('one two three')

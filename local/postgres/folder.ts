@@ -30,15 +30,24 @@ function ownerOf(folder: string, plainUser: SystemUser | undefined): SystemUser 
   return { name: String(found.uid), uid: found.uid, gid: found.gid }
 }
 
+/** So long a complete cluster without a postmaster is taken to be on its way, in milliseconds. */
+const freshMs = 600_000
+
 /** Removes clusters below /var/tmp whose data folder is gone or has new keys: nobody can use them any more. */
 async function removeAbandoned(keep: string, dataDir: string): Promise<void> {
   for (const name of readdirSync(elsewhere.folder)) {
     const folder = join(elsewhere.folder, name)
     const mark = join(folder, completeMark)
-    if (!name.startsWith(elsewhere.prefix) || folder === keep || !existsSync(mark)) continue
+    const made = statSync(mark, { throwIfNoEntry: false })?.mtimeMs
+    // One that has just been made is about to be started by somebody else.
+    if (!name.startsWith(elsewhere.prefix) || folder === keep || made === undefined || Date.now() - made < freshMs) continue
     const owner = readFileSync(mark, 'utf8').trim()
     const inUse = owner === '' || livePostmaster(folder) !== undefined || (owner !== dataDir && existsSync(join(owner, 'keys.json')))
-    if (!inUse) await rm(folder, { recursive: true, force: true })
+    if (inUse) continue
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 }).catch((error: NodeJS.ErrnoException) => {
+      // Another process removes it at the same moment.
+      if (error.code !== 'ENOTEMPTY') throw error
+    })
   }
 }
 
