@@ -40,6 +40,19 @@ export function bindNothing(shapeError: ShapeError): RouteMethods {
   return handle([], { services: baton, background, fallbackLog, shapeError })
 }
 
+async function count(route: string, method: string, status: number, seconds: number): Promise<void> {
+  let services: Services
+  try {
+    services = await baton()
+  } catch {
+    return // There is nobody to tell, and the answer has said why.
+  }
+  const { metrics } = services
+  metrics.count('baton_http_requests_total', { route, method, status: String(status) })
+  metrics.observe('baton_http_request_duration_seconds', { route }, seconds)
+  if (metrics.due()) await metrics.flush()
+}
+
 /** A handler of a route that is not made of endpoints (Inngest's): what it throws, bad configuration above all, is answered as a problem; it is counted as all are. */
 export function guarded<Given extends Request>(
   route: string,
@@ -56,17 +69,7 @@ export function guarded<Given extends Request>(
   return async (request, context) => {
     const from = performance.now()
     const response = await answer(request, context)
-    const seconds = (performance.now() - from) / 1_000
-    // Without services there is nobody to tell, and the answer has said why.
-    const counted = baton().then(
-      ({ metrics }) => {
-        metrics.count('baton_http_requests_total', { route, method: request.method, status: String(response.status) })
-        metrics.observe('baton_http_request_duration_seconds', { route }, seconds)
-        return metrics.due() ? metrics.flush() : undefined
-      },
-      () => undefined,
-    )
-    background(counted)
+    background(count(route, request.method, response.status, (performance.now() - from) / 1_000))
     return response
   }
 }
