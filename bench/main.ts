@@ -106,7 +106,7 @@ async function measure(): Promise<Results> {
     say('hand-off')
     const handOff = await handOffGap(stand, few ? 2 : 10)
     say('memory of slices')
-    const memory = await memoryPerSlice(stand, few ? 40 : 200)
+    const memory = await memoryPerSlice(stand, few ? 40 : 100)
     say('watchers')
     const watched = await fanOut(stand, few ? 100 : 1_000)
     return {

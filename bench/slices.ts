@@ -56,7 +56,7 @@ export async function memoryPerSlice(stand: Stand, slices: number): Promise<Slic
   }
   await sleep(1_000)
   const idleMb = rssMb(pid)
-  const message = JSON.stringify({ script: [waiting(12_000), { text: 'done', usage }] })
+  const message = JSON.stringify({ script: [waiting(20_000), { text: 'done', usage }] })
   const work = Promise.all(Array.from({ length: slices }, async (_, at) => stand.send(`slice-${at}`, message)))
   const all = await poll(
     async () => {
@@ -65,7 +65,7 @@ export async function memoryPerSlice(stand: Stand, slices: number): Promise<Slic
       )
       return Number(rows[0]?.many ?? 0) >= slices
     },
-    { everyMs: 100, forMs: 11_000 },
+    { everyMs: 100, forMs: 18_000 },
   )
   const busyMb = rssMb(pid)
   await work
