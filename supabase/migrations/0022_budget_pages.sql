@@ -30,7 +30,8 @@ begin
   on conflict (key) do update set spent_micros = case when span = 'lifetime' then greatest(c.spent_micros, excluded.spent_micros) else excluded.spent_micros end,
     reserved_micros = excluded.reserved_micros, tokens = case when span = 'lifetime' then greatest(c.tokens, excluded.tokens) else excluded.tokens end,
     reserved_tokens = excluded.reserved_tokens, calls = greatest(c.calls, excluded.calls);
-  perform baton.make_parts(c.key, c.scope) from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since and c.scope = target;
+  perform baton.make_parts(c.key, c.scope) from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since
+    and (c.scope = target or target = kind || ':*' and c.scope like kind || ':%');
   update baton.reservations v set charges = v.charges || baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span)
   where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since and v.state = 'reserved'
     and (baton.ledger_scope(v, kind) = target or target = kind || ':*' and baton.ledger_scope(v, kind) is not null)

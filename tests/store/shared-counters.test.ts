@@ -80,3 +80,13 @@ test('a limit that is set while runs are under way counts what stands in the par
   expect(await budget()).toMatchObject({ source: 'default', reservedMicros: 10 * amount })
   expect(ok(await kit.store.fsck({ environment: 'test', tenant: 'parted', after: null, repair: false })).budgets).toEqual([])
 })
+
+test('keys that have spent before `key:*` gets a limit have parts, too', async () => {
+  const other = { ...authority, credential: { operator: { tenant: 'keyed', name: 'tester' } } }
+  await kit.store.ensureTenant({ id: 'keyed', environment: 'test', secret: 'sealed' })
+  await hold(kit, 'by-key', { ...other, execute: execution(amount) })
+  await kit.sql(`update baton.reservations set created_by = 'key:shop' where tenant_id = 'keyed'`)
+  ok(await kit.store.putBudget(other, { scope: 'key:*', period: 'month' }, { limitMicros: limit }))
+  const parts = `select count(*)::int as n from baton.budget_parts p join baton.budget_counters c using (key) where c.tenant_id = 'keyed' and c.scope = 'key:shop'`
+  expect(await kit.sql(parts)).toEqual([{ n: 8 }])
+})
