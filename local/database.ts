@@ -27,17 +27,23 @@ create or replace function auth.jwt() returns jsonb language sql stable
   as $$ select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb $$;
 `
 
-/** Only in local mode: the one clock of all SQL gets an offset that tests move. */
+/**
+ * Only in local mode: the one clock of all SQL gets an offset that tests move. The offset stands in the function itself, as if it were
+ * production's: whoever changes the row writes the function anew, and the plans that hold it are made again.
+ */
 const clockSql = `
 create table if not exists baton.local_clock (
   single boolean primary key default true check (single),
   offset_ms bigint not null default 0
 );
-insert into baton.local_clock default values on conflict do nothing;
-create or replace function baton.clock() returns timestamptz language plpgsql volatile security definer set search_path = '' as $$
+create or replace function baton.move_clock() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  return clock_timestamp() + make_interval(secs => (select offset_ms from baton.local_clock) / 1000.0);
+  execute format('create or replace function baton.clock() returns timestamptz language sql volatile as %L',
+    format('select pg_catalog.clock_timestamp() + pg_catalog.interval %L', new.offset_ms || ' milliseconds'));
+  return new;
 end $$;
+create or replace trigger clock_is_moved after insert or update on baton.local_clock for each row execute function baton.move_clock();
+insert into baton.local_clock default values on conflict (single) do update set offset_ms = baton.local_clock.offset_ms;
 create or replace function public.baton_local_time(p jsonb) returns json language plpgsql security definer set search_path = '' as $$
 begin
   update baton.local_clock set offset_ms = offset_ms + coalesce((p ->> 'advanceMs')::bigint, 0);

@@ -57,8 +57,7 @@ end $$;
 
 create or replace function baton.millis(i interval) returns bigint language plpgsql immutable set search_path = '' as $$
 begin
-  return (
-    select ceil(extract(epoch from i) * 1000)::bigint);
+  return ceil(extract(epoch from i) * 1000)::bigint;
 end $$;
 
 create or replace function baton.duration(ms numeric) returns interval language plpgsql immutable set search_path = '' as $$
@@ -85,25 +84,32 @@ begin
   return baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', channel, 'type', type, 'data', data)));
 end $$;
 
+create or replace function baton.state_event(w baton.work) returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object('channel', 'monitor', 'type', 'state_changed', 'data', jsonb_strip_nulls(jsonb_build_object('state', (w.a).state, 'runState', (w.r).state,
+    'stopReason', (w.r).stop_reason, 'waitKind', (w.r).wait_kind, 'dueAt', case when (w.r).wait_kind is not null then (w.r).due_at end)));
+end $$;
+
 create or replace function baton.state_changed(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
-  return baton.append_event(w, 'monitor', 'state_changed', jsonb_strip_nulls(jsonb_build_object('state', (w.a).state, 'runState', (w.r).state,
-    'stopReason', (w.r).stop_reason, 'waitKind', (w.r).wait_kind, 'dueAt', case when (w.r).wait_kind is not null then (w.r).due_at end)));
+  return baton.append_events(w, jsonb_build_array(baton.state_event(w)));
 end $$;
 
 -- messages: [{role, kind?, content, bytes, estTokens}]. They get their numbers here, when they enter the conversation.
 create or replace function baton.append_messages(w baton.work, messages jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   n integer := coalesce(jsonb_array_length(messages), 0);
+  tokens bigint;
 begin
   if n = 0 then return w; end if;
-  insert into baton.messages (agent_uid, seq, tenant_id, owner_id, created_by, run_id, role, kind, content, bytes, est_tokens)
+  with entered as (insert into baton.messages (agent_uid, seq, tenant_id, owner_id, created_by, run_id, role, kind, content, bytes, est_tokens)
   select (w.a).agent_uid, (w.a).last_message_seq + m.ordinality, (w.a).tenant_id, (w.a).owner_id, (w.r).created_by, (w.r).run_id,
     m.value ->> 'role', coalesce(m.value ->> 'kind', 'message'), (m.value -> 'content')::json, (m.value ->> 'bytes')::integer, (m.value ->> 'estTokens')::integer
-  from jsonb_array_elements(messages) with ordinality m;
+  from jsonb_array_elements(messages) with ordinality m returning est_tokens)
+  select sum(e.est_tokens) into tokens from entered e;
   w.entered_from := coalesce(w.entered_from, (w.a).last_message_seq + 1);
   w.a.last_message_seq := (w.a).last_message_seq + n;
-  w.a.window_tokens := (w.a).window_tokens + (select sum((m ->> 'estTokens')::bigint) from jsonb_array_elements(messages) m);
+  w.a.window_tokens := (w.a).window_tokens + tokens;
   return w;
 end $$;
 
@@ -119,15 +125,13 @@ end $$;
 create or replace function baton.enter_results(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 declare
   results json;
+  pending boolean;
 begin
-  if exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered
-             and not baton.is_final_call(c.state)) then
-    return w;
-  end if;
-  select json_agg(json_build_object('type', 'tool-result', 'toolCallId', c.call_id, 'toolName', c.name, 'output', c.output) order by c.step, c.index)
-  into results
+  select json_agg(json_build_object('type', 'tool-result', 'toolCallId', c.call_id, 'toolName', c.name, 'output', c.output) order by c.step, c.index),
+    bool_or(not baton.is_final_call(c.state))
+  into results, pending
   from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
-  if results is null then return w; end if;
+  if results is null or pending then return w; end if;
   with entered as (update baton.tool_calls c set entered = true where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered returning c)
   select coalesce(w.counts, '[]') || baton.call_counts(array_agg(e.c)) into w.counts from entered e;
   return baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'tool', 'content', results::jsonb,
@@ -140,6 +144,7 @@ declare
   c baton.tool_calls;
   waited boolean;
 begin
+  if not baton.has_open_calls(w) then return w; end if;
   for c in
     select * from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.run_id = (w.r).run_id and not t.entered
       and not baton.is_final_call(t.state) order by t.step, t.index
@@ -161,8 +166,7 @@ end $$;
 
 create or replace function baton.has_open_calls(w baton.work) returns boolean language plpgsql stable set search_path = '' as $$
 begin
-  return (
-    select exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered));
+  return exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered);
 end $$;
 
 -- Steered messages enter the conversation; the caller has made sure that no call is open.
@@ -222,10 +226,10 @@ begin
     w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
   end if;
   if w.counts is not null then
-    perform baton.count((w.a).environment, w.counts);
+    insert into baton.metric_deltas (environment, counts) values ((w.a).environment, w.counts);
     w.counts := null;
   end if;
-  perform baton.save_run(w.r);
+  w.r := baton.save_run(w.r);
   update baton.agents a set (template, settings, metadata, overrides, webhook, state, active_run, queued, version, last_event_seq, last_message_seq,
     last_inbox, window_from, window_tokens, steps, lease_owner, lease_epoch, lease_until, last_commit, last_answer, continued_at, updated_at)
   = ((w.a).template, (w.a).settings, (w.a).metadata, (w.a).overrides, (w.a).webhook, (w.a).state, (w.a).active_run, (w.a).queued, (w.a).version,
@@ -235,13 +239,16 @@ begin
   return w;
 end $$;
 
-create or replace function baton.save_run(r baton.runs) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.save_run(baton.runs);
+create or replace function baton.save_run(r baton.runs) returns baton.runs language plpgsql set search_path = '' as $$
 begin
+  r.updated_at := baton.clock();
   update baton.runs t set (state, stop_reason, opening_seq, first_event_seq, wait_kind, due_at, step, model_calls, tool_calls, attempt, crashes, cuts, empty_answers,
     window_retries, model_index, slices, work_ms, usage, cost_micros, reserved_micros, stop_requested, stop_note, template_opened, template_last,
     output, error, started_at, ended_at, updated_at)
   = (r.state, r.stop_reason, r.opening_seq, r.first_event_seq, r.wait_kind, r.due_at, r.step, r.model_calls, r.tool_calls, r.attempt, r.crashes, r.cuts, r.empty_answers,
     r.window_retries, r.model_index, r.slices, r.work_ms, r.usage, r.cost_micros, r.reserved_micros, r.stop_requested, r.stop_note,
-    r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, baton.clock())
+    r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, r.updated_at)
   where t.run_id = r.run_id;
+  return r;
 end $$;

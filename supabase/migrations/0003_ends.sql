@@ -19,8 +19,8 @@ begin
   w.r.opening_seq := case when message is not null then (w.a).last_message_seq else (w.r).opening_seq end;
   w.r.first_event_seq := (w.a).last_event_seq + 1;
   w.r.state := 'running';
-  w.r.started_at := baton.clock();
-  w.r.due_at := baton.clock();
+  w.r.started_at := coalesce((w.r).started_at, baton.clock());
+  w.r.due_at := coalesce((w.r).due_at, baton.clock());
   w.a.active_run := (w.r).run_id;
   if baton.switch_mode(w.a, w.r) = 'hold' then return baton.hold_run(w); end if;
   w.a.state := 'working';
@@ -84,9 +84,8 @@ begin
       (w.a).environment, (w.a).template, (w.r).step + 1, (w.r).run_id));
   end if;
   if (w.r).state = 'killed' then w := baton.tell_killed(w); end if;
-  w := baton.state_changed(w);
-  w := baton.append_event(w, 'progress', 'done', jsonb_strip_nulls(jsonb_build_object('state', (w.r).state, 'stopReason', (w.r).stop_reason,
-    'output', (w.r).output, 'error', (w.r).error, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros)));
+  w := baton.append_events(w, jsonb_build_array(baton.state_event(w), jsonb_build_object('channel', 'progress', 'type', 'done', 'data', jsonb_strip_nulls(jsonb_build_object(
+    'state', (w.r).state, 'stopReason', (w.r).stop_reason, 'output', (w.r).output, 'error', (w.r).error, 'usage', (w.r).usage, 'costMicros', (w.r).cost_micros)))));
   w := baton.write_webhook(w, case when (w.r).state = 'completed' then 'run.completed' when (w.r).state = 'killed' then 'agent.killed'
     when (w.r).state = 'cancelled' then 'run.cancelled' else 'run.failed' end);
   return baton.start_next(w);

@@ -5,10 +5,21 @@ create or replace function baton.message_json(m baton.messages) returns json lan
   select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
 $$;
 
+-- What an executor reads of a message: nothing that it has no use for, a hundred times a turn.
+create or replace function baton.window_json(m baton.messages) returns json language sql stable as $$
+  select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'content', m.content, 'estTokens', m.est_tokens)
+$$;
+
 -- Where the loaded window begins: at the first user message from which on there is at most 1 MB, so never between a call and its
 -- result; the last user message always stays.
 create or replace function baton.window_start(uid uuid, from_seq bigint) returns bigint language plpgsql stable set search_path = '' as $$
+declare
+  bytes bigint;
+  first_seq bigint;
 begin
+  select sum(m.bytes), min(m.seq) filter (where m.role = 'user') into bytes, first_seq from baton.messages m where m.agent_uid = uid and m.seq >= from_seq;
+  -- Most windows are far smaller: then nobody adds up where the megabyte ends.
+  if bytes is null or bytes <= 1048576 then return coalesce(first_seq, from_seq); end if;
   return (
     select coalesce(min(y.seq) filter (where y.total <= 1048576), max(y.seq), from_seq) from (
     select m.seq, m.role, sum(m.bytes) over (order by m.seq desc) as total from baton.messages m where m.agent_uid = uid and m.seq >= from_seq) y
@@ -24,6 +35,9 @@ end $$;
 
 -- What an executor needs to decide and act: made by open and claim. Bounded by the window's own limits and by 1 MB.
 create or replace function baton.opened(w baton.work) returns json language plpgsql stable set search_path = '' as $$
+declare
+  -- Once, whatever the plan: in the query it would be asked for each row that is looked at.
+  from_seq bigint := baton.window_start((w.a).agent_uid, (w.a).window_from);
 begin
   return (
     select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
@@ -36,9 +50,9 @@ begin
     'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
     'flags', baton.flags(w.a, w.r),
     'gates', baton.closed_gates((w.a).environment),
-    'window', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
-      where m.agent_uid = (w.a).agent_uid and m.seq >= baton.window_start((w.a).agent_uid, (w.a).window_from)),
-    'kept', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m
+    'window', (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]') from baton.messages m
+      where m.agent_uid = (w.a).agent_uid and m.seq >= from_seq),
+    'kept', (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
     'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c
       where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered),
@@ -60,9 +74,9 @@ drop function if exists baton.open_answer(baton.work, text, json, text, boolean,
 create or replace function baton.open_answer(w baton.work, run_id text, opened json default null, verdict jsonb default null,
   replayed boolean default false, interrupted boolean default false) returns json language plpgsql set search_path = '' as $$
 declare
-  target baton.runs;
+  target baton.runs := w.r;
 begin
-  select * into target from baton.runs r where r.run_id = open_answer.run_id;
+  if target.run_id is distinct from open_answer.run_id then select * into target from baton.runs r where r.run_id = open_answer.run_id; end if;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
     'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
     'refusal', verdict -> 'refusal', 'replayed', replayed, 'halt', interrupted, 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
@@ -122,8 +136,9 @@ end $$;
 -- A limit of the message may only lower the template's.
 create or replace function baton.limit_above(settings jsonb, limits jsonb) returns text language plpgsql immutable set search_path = '' as $$
 begin
+  if nullif(limits, 'null') is null then return null; end if;
   return (
-    select l.key from jsonb_each(coalesce(nullif(limits, 'null'), '{}')) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1);
+    select l.key from jsonb_each(limits) l where l.value::numeric > (settings -> 'limits' ->> l.key)::numeric limit 1);
 end $$;
 
 -- A call whose reply was lost finds its run and, while the slice still holds it, its lease. A reservation that was refused stays so:
@@ -152,11 +167,13 @@ declare
   new_run text := p -> 'run' ->> 'id';
   message jsonb := p -> 'message';
   halt boolean := false;
+  fresh baton.runs;
+  last_run text;
   opened json;
   answer json;
   refusal json;
 begin
-  select * into x from baton.lock_agent(w, p);
+  x := baton.lock_agent(w, p);
   if x.refusal is not null then return x.refusal; end if;
   w := x.w;
   -- Looked at under the lock: a twin that is still in flight has committed by now, and its run is found.
@@ -167,8 +184,8 @@ begin
   if found then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
   -- Whoever names the run that the message follows is told, under the lock, when somebody else has gone on from it.
   if p -> 'agent' ->> 'after' is not null then
-    select max(r.run_id) as last into x from baton.runs r where r.agent_uid = (w.a).agent_uid;
-    if x.last is distinct from p -> 'agent' ->> 'after' then return baton.refuse('not_last_run', jsonb_build_object('lastRunId', x.last)); end if;
+    last_run := (select max(r.run_id) from baton.runs r where r.agent_uid = (w.a).agent_uid);
+    if last_run is distinct from p -> 'agent' ->> 'after' then return baton.refuse('not_last_run', jsonb_build_object('lastRunId', last_run)); end if;
   end if;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
     -- A refused first message leaves no agent behind.
@@ -185,9 +202,9 @@ begin
   busy := coalesce(busy, (w.a).settings ->> 'onBusy');
   -- It cannot steer a run that stands under other rules: it becomes the next one.
   if busy = 'steer' and p -> 'run' -> 'narrowing' is not null then busy := 'enqueue'; end if;
-  select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
-
+  w.r := null;
   if (w.a).active_run is not null then
+    select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
     if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)
       || case when (w.a).state = 'paused' then baton.waits_json((w.a).agent_uid, (w.a).active_run) else '{}' end); end if;
     if (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
@@ -206,25 +223,28 @@ begin
     values (p ->> 'tenant', 'baton:steered', new_run, '', (w.a).active_run, (w.a).agent_uid);
     new_run := (w.a).active_run;
   else
-    insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, limits, metadata, webhook, template_opened, traceparent)
-    values (new_run, (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'message', limits,
-      coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'), (w.a).settings ->> 'templateVersion', p -> 'run' ->> 'traceparent');
-    perform baton.narrow_run(new_run, p);
+    -- One that begins at once (begin_run, below) is written as it will be where an index looks: the row need not enter them twice.
+    insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, started_at, due_at, cause, limits, metadata, webhook, template_opened, traceparent)
+    values (new_run, (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', case when (w.a).active_run is null then 'running' else 'queued' end,
+      case when (w.a).active_run is null then baton.clock() end, case when (w.a).active_run is null then baton.clock() end, 'message', limits,
+      coalesce(p -> 'run' -> 'metadata', '{}'), nullif(p -> 'run' -> 'webhook', 'null'), (w.a).settings ->> 'templateVersion', p -> 'run' ->> 'traceparent')
+    returning * into fresh;
+    if p -> 'run' -> 'narrowing' is not null then fresh := baton.narrow_run(new_run, p); end if;
   end if;
 
   if (w.a).active_run is null then
-    select r into w.r from baton.runs r where r.run_id = new_run;
+    w.r := fresh;
     w := baton.begin_run(w, message);
     -- Held: the message is accepted, and nobody executes it.
     if p -> 'execute' is not null and p -> 'execute' <> 'null' and (w.r).due_at is not null then
       w := baton.grant_lease(w, p -> 'execute' ->> 'sliceId', (p -> 'execute' ->> 'leaseMs')::numeric);
-      select * into x from baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
+      x := baton.reserve(w, case when baton.own_model(w) then baton.first_reservation(w, p -> 'execute' -> 'reserve') end);
       w := baton.save_work(baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer));
       -- After the call was counted: what is left of the agent's rate is among the flags.
       opened := baton.opened(w);
       answer := baton.open_answer(w, new_run, opened, x.verdict);
       -- Counters are touched last, for whoever else of the tenant waits for them.
-      select * into x from baton.close_books(w);
+      x := baton.close_books(w);
       return case when x.verdict is null then answer else baton.open_answer(x.w, new_run, opened, x.verdict) end;
     end if;
   elsif busy = 'interrupt' then

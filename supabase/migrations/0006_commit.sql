@@ -68,20 +68,27 @@ end $$;
 -- The facts: settled money, messages, calls, events, values, counters.
 create or replace function baton.store_happened(w baton.work, h jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
-  s jsonb;
   c jsonb := coalesce(h -> 'count', '{}');
+  any_calls boolean := coalesce(jsonb_array_length(h -> 'calls'), 0) > 0;
 begin
-  for s in select * from jsonb_array_elements(coalesce(h -> 'settle', '[]')) loop w := baton.settle_one(w, s); end loop;
+  -- Each statement costs its start, also one that finds nothing to do: what most commits lack is not looked for (docs/decisions/0022).
+  for at in 0 .. coalesce(jsonb_array_length(h -> 'settle'), 0) - 1 loop w := baton.settle_one(w, h -> 'settle' -> at); end loop;
   w := baton.append_messages(w, coalesce(h -> 'messages', '[]'));
-  perform baton.write_calls(w, h -> 'calls');
-  perform baton.audit_limited(w, h -> 'calls');
-  if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
+  if any_calls then
+    perform baton.write_calls(w, h -> 'calls');
+    perform baton.audit_limited(w, h -> 'calls');
+    if h -> 'calls' @? '$[*].hook' then perform baton.audit_hooks(w, h -> 'calls'); end if;
+  end if;
   w := baton.append_events(w, coalesce(h -> 'events', '[]'));
-  w := baton.guard_calls(w, h -> 'calls');
-  if h -> 'calls' @? '$[*].unbegun' then w := baton.refund_calls(w, h -> 'calls'); end if;
-  w := baton.ended_calls_events(w, h -> 'calls');
-  insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(coalesce(h -> 'values', '{}')) e
-  on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
+  if any_calls then
+    w := baton.guard_calls(w, h -> 'calls');
+    if h -> 'calls' @? '$[*].unbegun' then w := baton.refund_calls(w, h -> 'calls'); end if;
+    w := baton.ended_calls_events(w, h -> 'calls');
+  end if;
+  if coalesce(h -> 'values', '{}') <> '{}' then
+    insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(h -> 'values') e
+    on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
+  end if;
   w.r.step := coalesce((c ->> 'step')::integer, (w.r).step);
   w.r.attempt := coalesce((c ->> 'attempt')::integer, (w.r).attempt);
   w.r.cuts := coalesce((c ->> 'cuts')::integer, (w.r).cuts);
@@ -132,6 +139,7 @@ declare
   answer json;
   first_seq bigint;
   pausing text;
+  failing boolean;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid for update;
   if not found then return baton.refuse('lease_lost'); end if;
@@ -140,7 +148,7 @@ begin
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   first_seq := (w.a).last_event_seq + 1;
   w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
-  select * into met from baton.meet_switch(w);
+  met := baton.meet_switch(w);
   w := met.w;
   allowed := (w.r).stop_requested is null or coalesce((w.r).stop_requested = i -> 'end' ->> 'stopReason', false);
   -- Authority that is over starts nothing more; an end needs none.
@@ -177,7 +185,7 @@ begin
     end if;
     pausing := case when allowed and (i ->> 'pause')::boolean then baton.waits_for(w, true) end;
     if allowed and i ->> 'reserve' is not null then
-      select * into x from baton.reserve(w, i -> 'reserve');
+      x := baton.reserve(w, i -> 'reserve');
       w := baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer);
       verdict := x.verdict;
     end if;
@@ -201,11 +209,11 @@ begin
     'granted', verdict -> 'granted', 'refusal', verdict -> 'refusal', 'refusedCalls', w.refused, 'enteredFrom', w.entered_from,
     'enteredTo', case when (w.a).lease_owner is not null then (w.a).last_message_seq end);
   w.counts := coalesce(w.counts, '[]') || baton.commit_counts(w, coalesce(p -> 'happened', '{}'));
-  if p -> 'happened' ? 'model' then perform baton.note_provider((w.a).environment, p -> 'happened' -> 'model'); end if;
+  if p -> 'happened' ? 'model' then failing := baton.note_provider((w.a).environment, p -> 'happened' -> 'model'); end if;
   w := baton.save_work(w);
   answer := baton.commit_answer(w, (w.a).last_answer || jsonb_build_object('outbox', coalesce(w.rows, '[]')), i -> 'waiting');
   -- Counters are touched last, for whoever else of the tenant waits for them; that they object is rare.
-  select * into x from baton.close_books(w);
+  x := baton.close_books(w);
   if x.verdict is null and (x.w).rows is not distinct from w.rows then return answer; end if;
   w := x.w;
   if x.verdict is not null then
@@ -219,16 +227,16 @@ end $$;
 drop function if exists baton.commit_answer(baton.work, jsonb);
 create or replace function baton.commit_answer(w baton.work, result jsonb, waiting jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
-  r baton.runs;
+  r baton.runs := w.r;
 begin
-  select * into r from baton.runs x where x.run_id = result ->> 'runId';
+  if r.run_id is distinct from result ->> 'runId' then select * into r from baton.runs x where x.run_id = result ->> 'runId'; end if;
   return json_build_object('ok', true, 'now', baton.clock(), 'firstSeq', result -> 'firstSeq', 'lastSeq', result -> 'lastSeq',
     'allowed', result -> 'allowed', 'released', result -> 'released', 'steered', result -> 'steered', 'reserved', result -> 'reserved',
     'granted', result -> 'granted', 'refusal', result -> 'refusal', 'refusedCalls', result -> 'refusedCalls',
     'flags', baton.flags(w.a, r), 'state', r.state, 'stopReason', r.stop_reason,
     'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
     'windowFrom', (w.a).window_from, 'gates', baton.closed_gates((w.a).environment),
-    'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]')
+    'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]')
       from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq between (result ->> 'enteredFrom')::bigint and (result ->> 'enteredTo')::bigint
         and m.role <> 'assistant') end,
     -- Of the calls that waited when the executor sent this: what has become of those that somebody has answered since.

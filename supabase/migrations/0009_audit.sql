@@ -52,8 +52,9 @@ create table if not exists baton.audit_failures (
 );
 
 -- {tenant, environment, actor, action, decision, code?, reason?, scope?, agentUid?, agentId?, runId?, callId?, estimateMicros?, costMicros?, totalMicros?,
--- requestId?, traceId?, data?, repeatKey?} A failing entry never stops what it tells of; it is counted.
-create or replace function baton.write_audit(e jsonb) returns void language plpgsql set search_path = '' as $$
+-- requestId?, traceId?, data?, repeatKey?} A failing entry never stops what it tells of; it is counted. True where it stands.
+drop function if exists baton.write_audit(jsonb);
+create or replace function baton.write_audit(e jsonb) returns boolean language plpgsql set search_path = '' as $$
 begin
   insert into baton.audit (tenant_id, environment, actor, action, decision, code, reason, scope, agent_uid, agent_id, run_id, call_id, estimate_micros, cost_micros,
     total_micros, request_id, trace_id, data, repeat_key)
@@ -61,9 +62,11 @@ begin
     (e ->> 'agentUid')::uuid, e ->> 'agentId', e ->> 'runId', e ->> 'callId', (e ->> 'estimateMicros')::bigint, (e ->> 'costMicros')::bigint,
     (e ->> 'totalMicros')::bigint, e ->> 'requestId', e ->> 'traceId', nullif(nullif(e -> 'data', 'null'), '{}'), e ->> 'repeatKey')
   on conflict do nothing;
+  return true;
 exception when others then
   insert into baton.audit_failures as f (environment, failures, last_at, last_error) values (coalesce(e ->> 'environment', ''), 1, baton.clock(), sqlerrm)
   on conflict (environment) do update set failures = f.failures + 1, last_at = excluded.last_at, last_error = excluded.last_error;
+  return false;
 end $$;
 
 -- An entry about a run, with what its rows say of it; e adds action, decision and the rest, and may name another actor.
@@ -74,14 +77,16 @@ begin
 end $$;
 
 -- An entry about what a caller asked for; p is an authorized request (see authorize).
-create or replace function baton.audit_request(p jsonb, e jsonb) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.audit_request(jsonb, jsonb);
+create or replace function baton.audit_request(p jsonb, e jsonb) returns boolean language plpgsql set search_path = '' as $$
 begin
-  perform baton.write_audit(jsonb_build_object('tenant', p ->> 'tenant', 'environment', p ->> 'environment', 'actor', p ->> 'caller', 'requestId', p ->> 'requestId') || e);
+  return baton.write_audit(jsonb_build_object('tenant', p ->> 'tenant', 'environment', p ->> 'environment', 'actor', p ->> 'caller', 'requestId', p ->> 'requestId') || e);
 end $$;
 
 -- The entry of a verb that callers reach, written by its wrapper (0030) in the same transaction: what was asked, by whom, and what became of it.
 -- Other verbs write theirs themselves. Answers that make the caller's process ask again at once with more are no decisions.
-create or replace function baton.audit_answer(verb text, p jsonb, answer json) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.audit_answer(text, jsonb, json);
+create or replace function baton.audit_answer(verb text, p jsonb, answer json) returns boolean language plpgsql set search_path = '' as $$
 declare
   action text := case verb when 'open' then 'message.accept' when 'create_agent' then 'agent.create' when 'patch_agent' then 'agent.patch'
     when 'delete_agent' then 'agent.delete' when 'retry' then 'run.retry'
@@ -90,20 +95,20 @@ declare
   granted boolean;
   entry jsonb;
 begin
-  if action is null then return; end if;
+  if action is null then return false; end if;
   granted := answer::text like '{"ok" : true%';
   entry := jsonb_build_object('action', action, 'decision', case when granted then 'allowed' else 'refused' end,
     'agentId', coalesce(p -> 'agent' ->> 'name', p ->> 'agent'), 'runId', p ->> 'runId', 'reason', p ->> 'note', 'traceId', substr(p -> 'run' ->> 'traceparent', 4, 32));
   if not granted then
-    if answer ->> 'code' in ('template_changed', 'tenant_missing') then return; end if;
-    perform baton.audit_request(p, entry || jsonb_build_object('code', answer ->> 'code', 'repeatKey', action || ' ' || (p -> 'run' ->> 'id') || ' ' || (answer ->> 'code'),
+    if answer ->> 'code' in ('template_changed', 'tenant_missing') then return false; end if;
+    return baton.audit_request(p, entry || jsonb_build_object('code', answer ->> 'code', 'repeatKey', action || ' ' || (p -> 'run' ->> 'id') || ' ' || (answer ->> 'code'),
       'scope', answer ->> 'scope', 'estimateMicros', answer -> 'estimateMicros', 'data', answer::jsonb - array['ok', 'code', 'scope', 'limits', 'settings', 'outbox']));
   elsif verb = 'open' then
-    perform baton.audit_accepted(p, entry);
+    return baton.audit_accepted(p, entry);
   elsif verb = 'create_agent' and not (answer ->> 'created')::boolean or verb = 'retry' and (answer ->> 'replayed')::boolean then
-    return; -- It was there already: nothing has been decided.
+    return false; -- It was there already: nothing has been decided.
   else
-    perform baton.audit_request(p, entry || jsonb_strip_nulls(jsonb_build_object(
+    return baton.audit_request(p, entry || jsonb_strip_nulls(jsonb_build_object(
       'agentUid', coalesce(answer -> 'agent' ->> 'agentUid', answer ->> 'agentUid'), 'agentId', coalesce(answer -> 'run' ->> 'agentId', entry ->> 'agentId'),
       'runId', coalesce(answer -> 'run' ->> 'id', entry ->> 'runId'),
       'traceId', (select substr(r.traceparent, 4, 32) from baton.runs r where r.run_id = answer -> 'run' ->> 'id'), 'data', case verb
@@ -116,7 +121,8 @@ end $$;
 
 -- An accepted message by the id its run was to get; a steered one has entered the run that it found. No row of that id: the key of an
 -- earlier request was repeated, and nothing was accepted.
-create or replace function baton.audit_accepted(p jsonb, entry jsonb) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.audit_accepted(jsonb, jsonb);
+create or replace function baton.audit_accepted(p jsonb, entry jsonb) returns boolean language plpgsql set search_path = '' as $$
 declare
   asked text := p -> 'run' ->> 'id';
   r record;
@@ -125,9 +131,9 @@ begin
   if not found then
     select i.agent_uid, i.run_id, null::text as state, 'steer' as mode into r from baton.idempotency i
     where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = asked;
-    if not found then return; end if;
+    if not found then return false; end if;
   end if;
-  perform baton.audit_request(p, entry || jsonb_build_object('agentUid', r.agent_uid, 'runId', r.run_id, 'repeatKey', 'message.accept ' || asked,
+  return baton.audit_request(p, entry || jsonb_build_object('agentUid', r.agent_uid, 'runId', r.run_id, 'repeatKey', 'message.accept ' || asked,
     'data', jsonb_strip_nulls(jsonb_build_object('state', r.state, 'mode', r.mode))));
 end $$;
 

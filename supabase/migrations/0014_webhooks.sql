@@ -85,16 +85,13 @@ drop function if exists baton.write_webhook(baton.work, text);
 create or replace function baton.write_webhook(w baton.work, type text, extra jsonb default '{}') returns baton.work language plpgsql set search_path = '' as $$
 declare
   d baton.webhook_deliveries;
-  t baton.tenants;
+  t record;
   target jsonb;
 begin
-  if baton.wants_event(null, type) then
-    select * into t from baton.tenants x where x.id = (w.a).tenant_id;
-    target := coalesce((w.r).webhook, (w.a).webhook, t.webhook);
-  end if;
-  if target is null and not exists (select from baton.webhook_endpoints e where e.tenant_id = (w.a).tenant_id and e.enabled and baton.wants_event(e.events, type)) then
-    return w;
-  end if;
+  select x.webhook, x.webhook_secret, exists (select from baton.webhook_endpoints e where e.tenant_id = x.id and e.enabled and baton.wants_event(e.events, type)) as others
+  into t from baton.tenants x where x.id = (w.a).tenant_id;
+  if baton.wants_event(null, type) then target := coalesce((w.r).webhook, (w.a).webhook, t.webhook); end if;
+  if target is null and not t.others then return w; end if;
   d.tenant_id := (w.a).tenant_id;
   d.environment := (w.a).environment;
   d.agent_uid := (w.a).agent_uid;

@@ -120,11 +120,14 @@ begin
 end $$;
 
 -- Writes what the message narrows onto its run, right after the run was made.
-create or replace function baton.narrow_run(run_id text, p jsonb) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.narrow_run(text, jsonb);
+create or replace function baton.narrow_run(of_run text, p jsonb) returns baton.runs language plpgsql set search_path = '' as $$
+declare
+  r baton.runs;
 begin
-  if p -> 'run' -> 'narrowing' is null then return; end if;
-  update baton.runs r set overrides = coalesce(p -> 'run' -> 'overrides', '{}'), narrowing = p -> 'run' -> 'narrowing', expires_at = baton.expiry_of(p -> 'run' -> 'narrowing')
-  where r.run_id = narrow_run.run_id;
+  update baton.runs x set overrides = coalesce(p -> 'run' -> 'overrides', '{}'), narrowing = p -> 'run' -> 'narrowing', expires_at = baton.expiry_of(p -> 'run' -> 'narrowing')
+  where x.run_id = of_run returning x.* into r;
+  return r;
 end $$;
 
 -- A retry has no more authority than the run that it goes on from.

@@ -93,19 +93,25 @@ declare
   model jsonb;
   counts jsonb := '[]';
   n integer := coalesce(jsonb_array_length(h -> 'settle'), 0);
+  field text;
+  tokens bigint;
 begin
   if m is not null then
     model := jsonb_build_object('provider', split_part(m ->> 'name', '/', 1), 'model', substr(m ->> 'name', strpos(m ->> 'name', '/') + 1));
     counts := jsonb_build_array(jsonb_build_array('baton_model_calls_total', model || jsonb_build_object('outcome', m -> 'outcome'), '', 1))
       || baton.observed('baton_model_call_duration_seconds', model, baton.duration((m ->> 'ms')::numeric));
     if h ->> 'usage' is not null then
-      counts := counts || (select jsonb_agg(jsonb_build_array('baton_model_tokens_total', model || jsonb_build_object('kind', k.kind), '', coalesce((h -> 'usage' ->> k.field)::bigint, 0)))
-        from (values ('input', 'inputTokens'), ('output', 'outputTokens'), ('cache_read', 'cacheReadTokens'), ('cache_write', 'cacheWriteTokens'), ('reasoning', 'reasoningTokens')) k(kind, field)
-        where coalesce((h -> 'usage' ->> k.field)::bigint, 0) > 0 or k.kind in ('input', 'output'));
+      foreach field in array array['input', 'output', 'cacheRead', 'cacheWrite', 'reasoning'] loop
+        tokens := coalesce((h -> 'usage' ->> field || 'Tokens')::bigint, 0);
+        if tokens > 0 or field in ('input', 'output') then
+          counts := counts || jsonb_build_array(jsonb_build_array('baton_model_tokens_total', model || jsonb_build_object('kind', case field when 'cacheRead' then 'cache_read'
+            when 'cacheWrite' then 'cache_write' else field end), '', tokens));
+        end if;
+      end loop;
     end if;
-    if n > 0 then
-      counts := counts || jsonb_build_array(jsonb_build_array('baton_model_cost_micros_total', model, '', (select coalesce(sum((s ->> 'costMicros')::bigint), 0) from jsonb_array_elements(h -> 'settle') s)));
-    end if;
+    for at in 0 .. n - 1 loop
+      counts := counts || jsonb_build_array(jsonb_build_array('baton_model_cost_micros_total', model, '', coalesce((h -> 'settle' -> at ->> 'costMicros')::bigint, 0)));
+    end loop;
   end if;
   if n > 0 then counts := counts || jsonb_build_array(jsonb_build_array('baton_budget_checks_total', '{"outcome": "granted"}'::jsonb, '', n)); end if;
   if coalesce((h -> 'count' ->> 'steps')::integer, 0) > 0 then

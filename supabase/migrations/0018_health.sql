@@ -67,7 +67,9 @@ create table if not exists baton.model_faults (
 );
 
 -- What a commit tells of its model call. Nobody waits for anybody here: of failures at the same instant one may go uncounted.
-create or replace function baton.note_provider(env text, m jsonb) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.note_provider(text, jsonb);
+-- True where it was noted as a failure.
+create or replace function baton.note_provider(env text, m jsonb) returns boolean language plpgsql set search_path = '' as $$
 declare
   of_provider text := split_part(m ->> 'name', '/', 1);
   now_at timestamptz := baton.clock();
@@ -77,7 +79,7 @@ begin
     if exists (select from baton.model_faults x where x.environment = env and x.provider = of_provider) then
       delete from baton.model_faults d where d.ctid = any (array(select x.ctid from baton.model_faults x where x.environment = env and x.provider = of_provider for update skip locked));
     end if;
-    return;
+    return false;
   end if;
   select * into f from baton.model_faults x where x.environment = env and x.provider = of_provider for update skip locked;
   if found then
@@ -87,6 +89,7 @@ begin
   elsif not exists (select from baton.model_faults x where x.environment = env and x.provider = of_provider) then
     insert into baton.model_faults (environment, provider, code, failures, since, last_at) values (env, of_provider, m ->> 'outcome', 1, now_at, now_at) on conflict do nothing;
   end if;
+  return true;
 end $$;
 
 -- What has not been tried for so long is not known.

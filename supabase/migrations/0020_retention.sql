@@ -162,6 +162,20 @@ begin
   return 1;
 end $$;
 
+-- All open runs of an agent that is about to be deleted.
+create or replace function baton.book_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  r baton.runs;
+begin
+  w.a := a;
+  for r in select x.* from baton.runs x where x.agent_uid = a.agent_uid and baton.is_open(x.state) loop
+    w.r := r;
+    w := baton.book_estimates(w);
+  end loop;
+  if w.money is not null then perform baton.book_money(w); end if;
+end $$;
+
 -- Complete: rows of every table go with the agent (its row is locked); a late continuation finds nothing and ends. What stays are ids and amounts:
 -- the ledger, and audit entries without their free text.
 create or replace function baton.remove_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$

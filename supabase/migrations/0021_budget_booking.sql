@@ -11,9 +11,10 @@ begin
 end $$;
 
 -- One entry for each paid call, with what was expected, what it cost and what the run has cost with it.
-create or replace function baton.audit_cost(w baton.work, v baton.reservations, cost bigint, code text, usage jsonb) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.audit_cost(baton.work, baton.reservations, bigint, text, jsonb);
+create or replace function baton.audit_cost(w baton.work, v baton.reservations, cost bigint, code text, usage jsonb) returns boolean language plpgsql set search_path = '' as $$
 begin
-  perform baton.write_audit(jsonb_build_object('tenant', v.tenant_id, 'environment', v.environment, 'actor', v.created_by, 'agentUid', v.agent_uid,
+  return baton.write_audit(jsonb_build_object('tenant', v.tenant_id, 'environment', v.environment, 'actor', v.created_by, 'agentUid', v.agent_uid,
     'agentId', v.agent_id, 'runId', v.run_id, 'traceId', substr((w.r).traceparent, 4, 32), 'action', 'model.call',
     'decision', 'allowed', 'code', code, 'estimateMicros', v.micros, 'costMicros', cost, 'totalMicros', (w.r).cost_micros,
     'data', jsonb_build_object('reservation', v.id, 'model', v.model, 'step', v.step, 'usage', usage)));
@@ -29,6 +30,7 @@ declare
   estimated boolean := coalesce((s ->> 'estimated')::boolean, false);
   made boolean;
   was_estimated boolean;
+  audited boolean;
 begin
   select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
   if not found or v.state = 'settled' then return w; end if;
@@ -47,7 +49,7 @@ begin
     w := baton.append_event(w, 'monitor', 'budget', jsonb_build_object('overrun', true, 'reservedMicros', v.micros, 'costMicros', cost, 'model', v.model));
   end if;
   if made then
-    perform baton.audit_cost(w, v, cost, case when estimated then 'estimated' when cost > v.micros then 'overrun' end, s -> 'usage');
+    audited := baton.audit_cost(w, v, cost, case when estimated then 'estimated' when cost > v.micros then 'overrun' end, s -> 'usage');
   end if;
   return w;
 end $$;
@@ -88,20 +90,6 @@ begin
   return w;
 end $$;
 
--- All open runs of an agent that is about to be deleted.
-create or replace function baton.book_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$
-declare
-  w baton.work;
-  r baton.runs;
-begin
-  w.a := a;
-  for r in select x.* from baton.runs x where x.agent_uid = a.agent_uid and baton.is_open(x.state) loop
-    w.r := r;
-    w := baton.book_estimates(w);
-  end loop;
-  if w.money is not null then perform baton.book_money(w); end if;
-end $$;
-
 -- How much of its limits a counter has used: 100, 80 or 0 (percent).
 create or replace function baton.threshold(c baton.budget_counters) returns integer language plpgsql immutable set search_path = '' as $$
 declare
@@ -120,6 +108,18 @@ begin
     from jsonb_array_elements(coalesce(money, '[]')) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key)
     union all select c.key, 0, held.micros, 0, held.tokens, 1 from unnest(held.charges) c(key)) n
   group by n.key order by n.key;
+end $$;
+
+-- The one change that this comes to, where it is one: of most turns, whose tenant has a limit a day and no other. Its key is null where it is not.
+create or replace function baton.only_change(money jsonb, held baton.reservations) returns baton.counter_change language plpgsql immutable set search_path = '' as $$
+declare
+  m jsonb := money -> 0;
+begin
+  if money is null and cardinality(held.charges) = 1 then return row(held.charges[1], 0, held.micros, 0, held.tokens, 1)::baton.counter_change; end if;
+  if jsonb_array_length(money) = 1 and jsonb_array_length(m -> 'keys') = 1 and coalesce(cardinality(held.charges), 0) = 0 then
+    return row(m -> 'keys' ->> 0, (m ->> 'spent')::bigint, (m ->> 'reserved')::bigint, (m ->> 'tokens')::bigint, (m ->> 'reservedTokens')::bigint, (m ->> 'calls')::bigint)::baton.counter_change;
+  end if;
+  return null;
 end $$;
 
 -- Counters that many runs change at once have parts.
@@ -169,6 +169,11 @@ declare
   notice jsonb;
   run baton.runs;
 begin
+  d := baton.only_change(w.money, null);
+  if d.key is not null and baton.add_to_counter(d) then
+    w.money := null;
+    return w;
+  end if;
   for d in select * from baton.told_counters(w.money, null) loop
     continue when baton.add_to_counter(d);
     perform baton.lock_counter(d.key);
@@ -197,24 +202,11 @@ begin
   return w;
 end $$;
 
--- What several agents have noted in one transaction, told in the order of the counters over all of them. Each threshold is told by an agent
--- that counts there.
-create or replace function baton.book_together(money jsonb) returns jsonb language plpgsql set search_path = '' as $$
-declare
-  w baton.work;
-  d record;
-  rows jsonb := '[]';
+-- True, or everything begins anew: a counter that had room until our part of it was ours.
+create or replace function baton.still_roomy(of_key text, added boolean) returns boolean language plpgsql volatile set search_path = '' as $$
 begin
-  for d in select k.key, jsonb_agg(m.value || jsonb_build_object('keys', jsonb_build_array(k.key))) as notes, min(m.value ->> 'agent') as agent
-    from jsonb_array_elements(money) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key) group by k.key order by k.key
-  loop
-    w := null;
-    select a into w.a from baton.agents a where a.agent_uid = d.agent::uuid;
-    w.money := d.notes;
-    w := baton.book_money(w);
-    rows := rows || coalesce(w.rows, '[]');
-  end loop;
-  return rows;
+  if added and exists (select from baton.budget_totals t where t.key = of_key and baton.roomy(row(t.*)::baton.budget_counters, 0, 0, 0, 0, 0)) then return true; end if;
+  raise exception 'a budget came near its limit while it was asked' using errcode = '40001';
 end $$;
 
 -- Tells what was noted and reserves, where every counter is far from its limits: then nobody waits for long. A shared counter is looked at again when
@@ -232,13 +224,15 @@ begin
     if exists (select from baton.told_counters(w.money, v) t left join baton.budget_totals c on c.key = t.key
       where c.key is null or not baton.roomy(row(c.*)::baton.budget_counters, t.spent, t.reserved, t.tokens, t.reserved_tokens, t.calls)) then return false; end if;
   end if;
+  d := baton.only_change(w.money, v);
+  if d.key is not null then
+    if not baton.add_to_counter(d) then return false; end if;
+    return baton.still_roomy(d.key, true);
+  end if;
   for d in select * from baton.told_counters(w.money, v) loop
     added := baton.add_to_counter(d);
     if not (added or told) then return false; end if;
-    told := true;
-    if not added or not exists (select from baton.budget_totals t where t.key = d.key and baton.roomy(row(t.*)::baton.budget_counters, 0, 0, 0, 0, 0)) then
-      raise exception 'a budget came near its limit while it was asked' using errcode = '40001';
-    end if;
+    told := baton.still_roomy(d.key, added);
   end loop;
   return true;
 end $$;

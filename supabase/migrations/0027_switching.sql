@@ -63,6 +63,26 @@ begin
   end if;
 end $$;
 
+-- What several agents have noted in one transaction, told in the order of the counters over all of them. Each threshold is told by an agent
+-- that counts there.
+create or replace function baton.book_together(money jsonb) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  d record;
+  rows jsonb := '[]';
+begin
+  for d in select k.key, jsonb_agg(m.value || jsonb_build_object('keys', jsonb_build_array(k.key))) as notes, min(m.value ->> 'agent') as agent
+    from jsonb_array_elements(money) m cross join lateral jsonb_array_elements_text(m.value -> 'keys') k(key) group by k.key order by k.key
+  loop
+    w := null;
+    select a into w.a from baton.agents a where a.agent_uid = d.agent::uuid;
+    w.money := d.notes;
+    w := baton.book_money(w);
+    rows := rows || coalesce(w.rows, '[]');
+  end loop;
+  return rows;
+end $$;
+
 -- {environment, limit} -> {ok, ended, resumed, more, outbox}: what switches have left to do, one batch. The sweeper's part, and the route's
 -- that has set a wide one.
 create or replace function baton.apply_switch_work(p jsonb) returns json language plpgsql set search_path = '' as $$
