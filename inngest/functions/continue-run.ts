@@ -3,10 +3,11 @@ import { baton } from '#lib/baton'
 import { continueSlice } from '#lib/jobs/continue-slice'
 import { continueData, eventNames } from '#lib/queue/events'
 
-/** After so many slices the function ends; the continuation that the last commit wrote starts a new one. */
-const mostSlices = 50
-
-/** Resumes a run and persists it, slice by slice, until it ends, waits, or is somebody else's (5-data, Inngest). */
+/**
+ * Resumes a run and persists it: one slice, until it ends, waits, is handed over or is somebody else's. What is left comes as the next event, from the
+ * outbox of the commit that handed it over. Without step.run: the database remembers what a slice has done, better than a memo could, so a slice is one
+ * execution of the plan and not two (docs/decisions/0023). A retry takes over where the last commit stands.
+ */
 export const continueRun = client.createFunction(
   {
     id: 'agent-continue',
@@ -16,11 +17,5 @@ export const continueRun = client.createFunction(
     concurrency: [{ limit: 5 }, { key: 'event.data.tenantId', limit: 4 }],
     checkpointing: false,
   },
-  async ({ event, step }) => {
-    const { agentUid } = continueData.parse(event.data)
-    for (let n = 1; ; n++) {
-      const report = await step.run(`slice-${n}`, async () => continueSlice(await baton(), agentUid, n < mostSlices))
-      if (!report.more || n >= mostSlices) return report
-    }
-  },
+  async ({ event }) => continueSlice(await baton(), continueData.parse(event.data).agentUid),
 )

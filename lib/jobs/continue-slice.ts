@@ -7,33 +7,22 @@ import { continueRun } from '#lib/engine/slices'
 export interface SliceReport {
   outcome: 'ended' | 'handed_over' | 'waiting' | 'paused' | 'lease_lost' | 'nothing_to_do'
   why?: string
-  /** True when the agent is due again at once: its run was handed over, or the next message of its queue was promoted. */
-  more: boolean
   state?: string
   lastSeq?: number
 }
 
 /**
- * One slice of a due agent in the background: takes it over, runs it, and sweeps beside. Throws when the database is away.
- * `goesOn`: the caller itself calls again while there is `more`, so the continuation that the commit wrote is not sent; the next
- * claim marks it, and if this process dies the sweeper sends it.
+ * One slice of a due agent in the background: takes it over, runs it, and sweeps beside. Where more is left, the continuation that the last commit
+ * wrote has been sent when this ends. Throws when the database is away.
  */
-export async function continueSlice(services: Services, agentUid: string, goesOn: boolean): Promise<SliceReport> {
+export async function continueSlice(services: Services, agentUid: string): Promise<SliceReport> {
   const { clock, config } = services
-  let more = false
-  const dispatch: Services['dispatch'] = (rows) => {
-    const own = goesOn ? rows.filter((row) => row.kind === 'continue' && row.dueInMs === 0 && row.data.agentUid === agentUid) : []
-    more ||= own.length > 0
-    services.dispatch(rows.filter((row) => !own.includes(row)))
-  }
   const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
-  const result = await continueRun({ ...services, dispatch }, agentUid, deadlines)
+  const result = await continueRun(services, agentUid, deadlines)
   await services.settled()
-  if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code, more }
+  if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code }
   const { advanced } = result
   await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: reasonOf(error) }))
   await services.settled()
-  return advanced.kind === 'lease_lost'
-    ? { outcome: 'lease_lost', more }
-    : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq, more }
+  return advanced.kind === 'lease_lost' ? { outcome: 'lease_lost' } : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq }
 }
