@@ -2,8 +2,6 @@ import { createAccess } from '#lib/access/access'
 import { makeKey } from '#lib/access/keys'
 import { agents } from '#lib/agents/index'
 import type { Config } from '#lib/core/config'
-import { reasonOf } from '#lib/core/errors'
-import type { OutboxRow } from '#lib/core/ports'
 import { createRedactor } from '#lib/core/redact'
 import { deployTemplates } from '#lib/engine/templates'
 import { handOverAll } from '#lib/engine/slices'
@@ -14,6 +12,7 @@ import { createRates } from '#lib/limiter/rates'
 import { createModels } from '#lib/models/create-models'
 import { priceOf } from '#lib/models/registry'
 import { providers } from '#lib/providers'
+import { createDispatcher } from '#lib/queue/dispatch'
 import { createQueue } from '#lib/queue/queue'
 import { supabaseRpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
@@ -94,19 +93,7 @@ async function compose(config: Config): Promise<Services> {
     metrics,
   })
 
-  const inFlight = new Set<Promise<void>>()
-  function dispatch(rows: readonly OutboxRow[]): void {
-    if (rows.length === 0) return
-    const work = queue
-      .send(rows)
-      .then(() => store.outboxSent(rows.map((row) => row.id)))
-      // The rows are committed: the sweeper sends them again.
-      .catch((error: unknown) =>
-        log.warn('outbox rows were not sent; the sweeper repeats them', { rows: rows.length, error: reasonOf(error) }),
-      )
-      .finally(() => inFlight.delete(work))
-    inFlight.add(work)
-  }
+  const { dispatch, settled } = createDispatcher({ queue, mark: async (ids) => store.outboxSent(ids), log })
 
   const services: Services = {
     config,
@@ -131,7 +118,7 @@ async function compose(config: Config): Promise<Services> {
     onEffect: (record) => plugin?.onEffect(record),
     dispatch,
     telemetry,
-    settled: async () => void (await Promise.allSettled([...inFlight, telemetry.flush()])),
+    settled: async () => void (await Promise.allSettled([settled(), telemetry.flush()])),
     sweep: createSweeper({ config, store, dispatch, alerts, clock, log }),
     alerts,
     metrics,

@@ -24,5 +24,7 @@ export async function continueSlice(services: Services, agentUid: string): Promi
   const { advanced } = result
   await services.sweep('beside').catch((error: unknown) => services.log.warn('the sweep beside a slice failed', { error: reasonOf(error) }))
   await services.settled()
-  return advanced.kind === 'lease_lost' ? { outcome: 'lease_lost' } : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq }
+  return advanced.kind === 'lease_lost'
+    ? { outcome: 'lease_lost' }
+    : { outcome: advanced.kind, state: advanced.state, lastSeq: advanced.lastSeq }
 }
