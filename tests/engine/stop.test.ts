@@ -15,12 +15,14 @@ async function cancel(runId: string, server = 0): Promise<{ status: number; run:
 
 describe.concurrent('cancel', () => {
   test('of a queued run: it ends without having begun and its message never enters the conversation', async () => {
-    const first = await begun(world, 'c1', [{ delayMs: 2_000, text: 'first' }])
+    const gate = world.gate()
+    const first = await begun(world, 'c1', [{ gate: gate.file, text: 'first' }])
     const second = runOf(await world.send('c1', 'second', { prefer: 'respond-async' }))
     const third = runOf(await world.send('c1', 'third', { prefer: 'respond-async' }))
     const stopped = await cancel(second)
     expect(stopped.status).toBe(200)
     expect(stopped.run).toMatchObject({ state: 'cancelled', stopReason: 'cancelled', stopNote: 'no longer needed', costMicros: 0 })
+    await gate.open()
     await world.ended(third)
     expect((await world.messages('c1')).filter((row) => row.role === 'user').map((row) => row.content)).not.toContain('second')
     expect((await world.events('c1')).filter((event) => event.runId === second && event.type === 'done')).toHaveLength(1)
