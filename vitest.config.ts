@@ -13,6 +13,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // A bound against hanging: the usual second is too short for a machine that is busy.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

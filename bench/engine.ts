@@ -52,7 +52,7 @@ function engineOver(pool: pg.Pool): { services: EngineServices; store: ReturnTyp
     },
     store,
     model: createScriptedModel({ clock }),
-    live: createLive({ redis: null, clock, log: quiet, processId: ids.make('proc') }),
+    live: createLive({ redis: null, commandTimeoutMs: 300, clock, log: quiet, processId: ids.make('proc') }),
     rates: noRates,
     clock,
     ids,

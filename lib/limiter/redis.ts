@@ -8,7 +8,7 @@ import { countName, type RateState } from '#lib/limiter/local'
  * Longest time one request to Redis may take (2-run-contract, One engine). In local mode everything shares the cores of one machine,
  * and tests want exact counts rather than fast ones.
  */
-const timeoutMs = { usual: 300, local: 1_000 }
+const timeoutMs = { usual: 300, local: 3_000 }
 /** Kinds of limits that are remembered; there are as many as different numbers have been set. */
 const mostLimiters = 1_000
 /** An announcement is remembered so long: far longer than any process keeps settings without asking. */

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest'
 import type { RunId } from '#lib/core/ids'
-import { agentUid, clockAhead, runId, startProcess, startRedis, until } from './live.fixtures.ts'
+import { agentUid, clockAhead, clockWithoutRounds, runId, startProcess, startRedis, until } from './live.fixtures.ts'
 
 test('a halt of everybody reaches the executors of every process', async () => {
   const redis = await startRedis()
-  const [one, two] = [startProcess(redis.url, { speed: 1 }), startProcess(redis.url)]
+  const [one, two] = [startProcess(redis.url, { clock: clockWithoutRounds() }), startProcess(redis.url)]
   const halts: string[] = []
   one.onHalt(agentUid, (run) => halts.push(`one ${run}`))
   one.onHalt('agent-2', (run) => halts.push(`one-2 ${run}`))
   two.onHalt('agent-3', (run) => halts.push(`two ${run}`))
   await two.haltAll()
   expect(halts).toEqual(['two null'])
-  await expect.poll(() => halts.toSorted(), { ...until, timeout: 3_000 }).toEqual(['one null', 'one-2 null', 'two null'])
+  await expect.poll(() => halts.toSorted(), until).toEqual(['one null', 'one-2 null', 'two null'])
 })
 
 test('who begins to listen just after a halt is told it, once the caller has its way to end; later nobody is', async () => {

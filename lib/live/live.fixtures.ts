@@ -26,6 +26,16 @@ export const clockAt = (speed: number): Clock => ({
     }),
 })
 
+/** A clock on which nothing comes round: who waits a second or longer waits until it is told. What arrives has come at once, however long that took. */
+export function clockWithoutRounds(): Clock {
+  const clock = clockAt(1)
+  return {
+    ...clock,
+    monotonic: () => clock.monotonic() / 1_000,
+    sleep: (ms, signal) => clock.sleep(ms < 1_000 ? ms : 2 ** 31 - 1, signal),
+  }
+}
+
 /** Such a clock that `forward` sets ahead: nothing that sleeps wakes sooner, and what is remembered grows old at once. */
 export function clockAhead(speed = 5): Clock & { forward(ms: number): void } {
   const clock = clockAt(speed)
@@ -82,9 +92,13 @@ export async function startRedis() {
 }
 
 /** One more process on the Redis of the test (null: without Redis). */
-export function startProcess(url: string | null, { keys = prefix, speed = 5, clock = clockAt(speed) } = {}): LiveWithStatus {
+export function startProcess(
+  url: string | null,
+  { keys = prefix, clock = clockAt(5), commandTimeoutMs = 15_000 }: { keys?: string; clock?: Clock; commandTimeoutMs?: number } = {},
+): LiveWithStatus {
   const live = createLive({
     redis: url === null ? null : { url, token, prefix: keys },
+    commandTimeoutMs,
     clock,
     log,
     processId: `process-${(processes += 1)}`,
@@ -136,8 +150,8 @@ export function executor(live: LiveWithStatus) {
   return { state, say, end: tell }
 }
 
-/** For polling: a bound, not a wait. On a machine that is much too busy commands time out, and Redis is left alone for a while. */
-export const until = { timeout: 15_000, interval: 10 }
+/** For polling: a bound, not a wait. */
+export const until = { timeout: 30_000, interval: 10 }
 
 /** One command over REST, as another client would send it. */
 export async function command(url: string, words: string[]): Promise<unknown> {

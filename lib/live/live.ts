@@ -1,7 +1,7 @@
 import type { Config } from '#lib/core/config'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
-import { commandTimeoutMs, createConnection, describe } from '#lib/live/connection'
+import { createConnection, describe } from '#lib/live/connection'
 import { createContinuity } from '#lib/live/continuity'
 import { createFollow } from '#lib/live/follow'
 import { createForward } from '#lib/live/forward'
@@ -18,6 +18,8 @@ const recentMs = 5_000
 interface Needs {
   /** Without it everything stays within the process. */
   redis: Config['redis']
+  /** How long one request to Redis may take, in milliseconds. */
+  commandTimeoutMs: number
   clock: Clock
   log: Log
   /** Different in each process and each start: a process skips what comes from itself. */
@@ -36,7 +38,7 @@ export type LiveWithStatus = Live & {
  * `onWatcher` also tells of watchers in this process, in a later turn: they, too, lack the text so far. Watchers see
  * each part's text from its beginning, once and without holes, and nothing of an older epoch.
  */
-export function createLive({ redis, clock, log, processId }: Needs): LiveWithStatus {
+export function createLive({ redis, commandTimeoutMs, clock, log, processId }: Needs): LiveWithStatus {
   const listenerFailed = (error: unknown) => log.error('A listener of live frames threw', { error: describe(error) })
   const frames = createHub<LiveFrame>(listenerFailed)
   const joins = createHub<void>(listenerFailed)
@@ -44,7 +46,7 @@ export function createLive({ redis, clock, log, processId }: Needs): LiveWithSta
   const elsewhere = redis === null ? null : connect(redis)
 
   function connect(settings: NonNullable<Config['redis']>) {
-    const connection = createConnection(settings, clock, log)
+    const connection = createConnection(settings, clock, log, commandTimeoutMs)
     const watchers = createWatchers(clock, watcherLifeMs)
     const keyOf = (agentUid: string) => `${settings.prefix}live:${agentUid}`
     function onSignal(received: Signal) {

@@ -10,7 +10,7 @@ import { poll } from '#local/poll'
 /** A real Inngest server to run the contract against, instead of the executor. */
 export const REAL_INNGEST = process.env['INNGEST_CONTRACT_URL']
 /** How long to wait for something to happen: a real Inngest retries after 15 to 45 s. */
-export const PATIENCE_MS = REAL_INNGEST === undefined ? 15_000 : 120_000
+export const PATIENCE_MS = REAL_INNGEST === undefined ? 40_000 : 120_000
 
 /** The keys of every world. */
 export const CONTRACT_KEYS = { event: 'contract-event-key', signing: 'signkey-test-0123456789abcdef0123456789abcdef' }

@@ -6,7 +6,7 @@ import { REAL_INNGEST, World } from '#local/executor/contract-world'
 const HOUR_MS = 3_600_000
 
 // What only the executor has: a clock to move, chaos, a state to look at, and refusals.
-describe.skipIf(REAL_INNGEST !== undefined)('the executor in local mode', { timeout: 40_000 }, () => {
+describe.skipIf(REAL_INNGEST !== undefined)('the executor in local mode', { timeout: 80_000 }, () => {
   const world = new World({ app: { EXTRA: 'daily' } })
   let offsetMs = 0
   beforeAll(() => world.start(), 40_000)
@@ -150,7 +150,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor in local mode', { time
   })
 })
 
-describe.skipIf(REAL_INNGEST !== undefined)('signatures', { timeout: 40_000 }, () => {
+describe.skipIf(REAL_INNGEST !== undefined)('signatures', { timeout: 80_000 }, () => {
   it('are what the SDK checks in cloud mode, where it refuses unsigned requests to register', async () => {
     const world = new World({ devMode: false })
     try {

@@ -10,7 +10,7 @@ import { poll } from '#local/poll'
 const ENTRY = join(import.meta.dirname, '..', 'parts', 'executor.ts')
 const PATH = process.env['PATH']
 
-describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 20_000 }, () => {
+describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 60_000 }, () => {
   it('listens without its database and without apps, and ends with its parent', async () => {
     const port = await freePort()
     const env = {
@@ -24,7 +24,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 2
     let output = ''
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const healthy = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(1000) })).ok
-    expect(await poll(() => healthy().catch(() => false), { everyMs: 50, forMs: 10_000 })).toBe(true)
+    expect(await poll(() => healthy().catch(() => false), { everyMs: 50, forMs: 40_000 })).toBe(true)
     expect(output).toContain('no stored offset')
     child.disconnect()
     expect(await once(child, 'exit')).toEqual([0, null])
@@ -43,9 +43,9 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 2
   })
 })
 
-describe.skipIf(REAL_INNGEST !== undefined)('its HTTP API', { timeout: 40_000 }, () => {
+describe.skipIf(REAL_INNGEST !== undefined)('its HTTP API', { timeout: 80_000 }, () => {
   const world = new World({ app: { INNGEST_STREAMING: 'true' } })
-  beforeAll(() => world.start(), 40_000)
+  beforeAll(() => world.start(), 80_000)
   afterAll(() => world.stop())
 
   async function post(
@@ -53,7 +53,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('its HTTP API', { timeout: 40_000 },
     body: unknown,
     headers: Record<string, string> = {},
   ): Promise<{ status: number; body: Record<string, unknown> }> {
-    const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, signal: AbortSignal.timeout(5000) }
+    const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, signal: AbortSignal.timeout(20_000) }
     const response = await fetch(`${world.inngestUrl}${path}`, { ...init, body: typeof body === 'string' ? body : JSON.stringify(body) })
     return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   }

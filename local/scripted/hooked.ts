@@ -12,13 +12,22 @@ export const hooksFile = 'hooks.jsonl'
 const gate: HookDefinition = defineHook({
   name: 'gate',
   timeoutMs: 2_000,
-  async preToolUse({ callId, name, input, attempt }, { signal }) {
+  async preToolUse({ callId, name, input }, { signal }) {
     const text = JSON.stringify(input)
     if (text.includes('blocked')) return { deny: 'the path is blocked' }
     if (text.includes('hook-throws')) throw new Error('the hook broke')
-    // Longer than the hook may take, but a process can be killed in it; the second attempt goes through.
-    if (text.includes('hook-waits') && attempt === 1) await sleep(60_000, undefined, { signal })
+    if (text.includes('hook-waits')) await sleep(60_000, undefined, { signal })
     if (text.includes('hook-nonsense')) return Object.assign({ input: null }, { callId, name })
+    return undefined
+  },
+})
+
+const hold: HookDefinition = defineHook({
+  name: 'hold',
+  timeoutMs: 60_000,
+  async preToolUse({ input, attempt }, { signal }) {
+    // A process can be killed in it, however long that takes to come; the second attempt goes through.
+    if (JSON.stringify(input).includes('hook-holds') && attempt === 1) await sleep(60_000, undefined, { signal })
     return undefined
   },
 })
@@ -70,6 +79,6 @@ export function hookedDefinition(dataDir: string): AgentDefinition {
     model: scriptedModelName,
     instructions: 'Play the script.',
     tools: scriptedTools,
-    hooks: [seen, gate, cache, mask, talk],
+    hooks: [seen, gate, hold, cache, mask, talk],
   })
 }

@@ -6,6 +6,7 @@ import { noUsage } from '#lib/core/run'
 import { classify } from '#lib/models/classify'
 import { estimateCall, tokensOfText } from '#lib/models/estimate'
 import { requestedCall } from '#lib/models/tools'
+import { passGate } from '#local/scripted/gate'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { answerAt, piecesOf } from '#local/scripted/script'
 
@@ -54,10 +55,12 @@ export function createScriptedModel(options: { clock: Clock }): ModelPort {
     const pieces = piecesOf(answer)
     const cutAt = request.attempt === 0 ? answer.cutAfterChunks : undefined
     await pause(clock, answer.delayMs, signal)
+    if (answer.error !== undefined || pieces.length === 0) await passGate(answer.gate, signal)
     failIfScripted(answer, request.attempt, clock.now())
     for (const [index, text] of pieces.entries()) {
       if (index > 0) await pause(clock, answer.chunkDelayMs, signal)
       if (index === cutAt) break
+      if (index === pieces.length - 1) await passGate(answer.gate, signal)
       onDelta({ kind: 'text', part: 0, text })
       // Lets the event loop turn, as a real stream does, so that aborts and readers get their chance.
       await new Promise((resolve) => setImmediate(resolve))

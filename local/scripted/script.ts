@@ -24,6 +24,8 @@ const answerSchema = z.strictObject({
     })
     .optional(),
   cutAfterChunks: z.int().nonnegative().optional(),
+  /** A file without which the last piece (or the error, or calls without text) does not come: tests write it when they have seen enough. */
+  gate: z.string().min(1).max(4_096).optional(),
 })
 export type ScriptedAnswer = z.infer<typeof answerSchema>
 

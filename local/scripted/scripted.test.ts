@@ -1,6 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ModelMessage } from 'ai'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { AnyTool, ToolContext } from '#lib/core/define'
 import { worstCaseMicros } from '#lib/core/prices'
 import type { Clock, ModelAnswer, ModelPort, ModelRequest } from '#lib/core/ports'
@@ -186,6 +189,31 @@ test('wait stops on its signal, stubborn does not', async () => {
   const started = performance.now()
   await run('stubborn', { ms: 30 }, { signal })
   expect(performance.now() - started).toBeGreaterThan(25)
+})
+
+test('a gate holds the last piece, an error and the tool wait until its file is there', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'baton-gate-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const gate = join(folder, 'gate')
+  const over: string[] = []
+  const pieces: string[] = []
+  const script = (answer: object): string => JSON.stringify({ script: [{ ...answer, gate }] })
+  const call = (answer: object, signal = new AbortController().signal) =>
+    model.call(requestFor(script(answer)), (delta) => pieces.push(delta.text), signal)
+  const held = [
+    call({ chunks: ['a', 'b', 'c'] }).then(() => over.push('text')),
+    call({ error: { status: 401 } }).catch(() => over.push('error')),
+    run('wait', { ms: 0, gate }, { signal: new AbortController().signal }).then(() => over.push('tool')),
+  ]
+  await expect(run('wait', { ms: 0, gate }, { signal: AbortSignal.timeout(50) })).rejects.toThrow()
+  await expect(call({ text: 'x' }, AbortSignal.timeout(50))).rejects.toThrow()
+  expect([pieces, over]).toEqual([['a', 'b'], []])
+  await writeFile(gate, '')
+  await Promise.all(held)
+  expect([pieces, over.toSorted()]).toEqual([
+    ['a', 'b', 'c'],
+    ['error', 'text', 'tool'],
+  ])
 })
 
 test('a template whose provider has no key is answered by the scripted model, with one warning', async () => {

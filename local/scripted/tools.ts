@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { AnyTool } from '#lib/core/define'
 import { defineTool } from '#lib/core/define'
+import { passGate } from '#local/scripted/gate'
 
 /** Longest time that `wait` and `stubborn` take, in milliseconds. */
 const milliseconds = z.number().min(0).max(3_600_000)
@@ -16,11 +17,12 @@ const echo = defineTool({
 
 const wait = defineTool({
   name: 'wait',
-  description: 'Waits and stops on its signal',
-  input: z.object({ ms: milliseconds }),
+  description: 'Waits, also for a file, and stops on its signal',
+  input: z.object({ ms: milliseconds, gate: z.string().min(1).max(4_096).optional() }),
   effect: 'pure',
-  run: async ({ ms }, context) => {
+  run: async ({ ms, gate }, context) => {
     await sleep(ms, undefined, { signal: context.signal })
+    await passGate(gate, context.signal)
     return { waited: ms }
   },
 })

@@ -51,13 +51,14 @@ test('A13: a repeat gets the same run and the same body, and nothing runs again'
 })
 
 test('A13: a repeat while the first is running waits for the same run', async () => {
-  const message = script({ delayMs: 1_500, text: 'slow' })
+  const gate = world.gate()
+  const message = script({ gate: gate.file, text: 'slow' })
   const first = world.send('a13-running', message, { key: 'a13-running-key' })
   await working('a13-running')
-  const [now, later] = await Promise.all([
-    world.send('a13-running', message, { key: 'a13-running-key', prefer: 'respond-async' }),
-    world.send('a13-running', message, { key: 'a13-running-key', prefer: 'wait=20' }),
-  ])
+  const waits = world.send('a13-running', message, { key: 'a13-running-key', prefer: 'wait=20' })
+  const now = await world.send('a13-running', message, { key: 'a13-running-key', prefer: 'respond-async' })
+  await gate.open()
+  const later = await waits
   const { status, body } = await first
   expect([status, now.status, later.status]).toEqual([200, 202, 200])
   expect([now.body['runId'], later.body['runId']]).toEqual([body['runId'], body['runId']])

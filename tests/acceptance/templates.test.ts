@@ -46,13 +46,15 @@ test('A48: a new message to an agent whose template is gone is 409 and leaves no
 test('A48: an open run waits while its template is gone, says so, and goes on when it is back', async () => {
   // The slice ends inside the model call, so the second call belongs to another slice, which the executor is kept from.
   await world.chaos({ holdEvents: true })
+  const gate = world.gate()
   const open = await world.send(
     'a48-open',
-    script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'at last' }),
+    script({ gate: gate.file, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'at last' }),
     { prefer: 'wait=1' },
   )
   expect(open.status).toBe(202)
   const runId = String(open.body['runId'])
+  await gate.open()
   await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
   await deploy({ absent: true }, 0, 1)
   await world.chaos({ holdEvents: false, releaseHeld: true })
@@ -73,12 +75,14 @@ test('A48: an open run waits while its template is gone, says so, and goes on wh
 
 test('A48: a changed template is used by the next step, and both versions are recorded', async () => {
   await world.chaos({ holdEvents: true })
+  const gate = world.gate()
   const open = await world.send(
     'a48-changed',
-    script({ delayMs: 1_500, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'new' }),
-    { prefer: 'wait=1' },
+    script({ gate: gate.file, text: 'x', tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'new' }),
+    { prefer: 'wait=2' },
   )
   const runId = String(open.body['runId'])
+  await gate.open()
   await expect.poll(async () => (await world.run(runId)).lease, { timeout: 60_000 }).toBeNull()
   const before = await world.run(runId)
   await deploy({ instructions: 'Play the script, but better.', withoutTools: ['echo'] }, 0, 1)

@@ -165,8 +165,9 @@ describe.concurrent('a call that a person must decide', () => {
   })
 
   test('decided while the slice is still at work: it goes on without a pause', async () => {
+    const gate = world.gate()
     const tools = [
-      { name: 'wait', input: { ms: 2_500 } },
+      { name: 'wait', input: { ms: 0, gate: gate.file } },
       { name: 'charge', input: { key: 'early', cents: 1 } },
     ]
     const sent = world.send('early', script({ tools }, { text: 'one slice' }), { template: 'asks', prefer: 'wait=25' })
@@ -177,6 +178,7 @@ describe.concurrent('a call that a person must decide', () => {
       return id !== ''
     })
     expect((await decide(id, { decision: 'allow' }, 1)).status).toBe(200)
+    await gate.open()
     const reply = await sent
     expect(reply).toMatchObject({ status: 200, body: { output: 'one slice' } })
     expect(await world.run(runOf(reply))).toMatchObject({ slices: 1 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { begun, runOf, runsOf, until, waiting } from '#tests/engine/helpers'
-import { script, startWorld, type Reply, type World } from '#tests/world'
+import { script, startWorld, type Answer, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -10,7 +10,7 @@ afterAll(() => world.close())
 
 const put = (body: object): Promise<Reply> => world.http('PUT', '/api/budgets/tenant', body)
 const tenant = async (): Promise<Record<string, unknown>> => (await world.http('GET', '/api/budgets/tenant?period=month')).body
-const costing = (micros: number, delayMs = 0) => ({ text: 'paid', usage: { input: micros / 3, output: 0 }, delayMs })
+const costing = (micros: number, more: Answer = {}) => ({ text: 'paid', usage: { input: micros / 3, output: 0 }, ...more })
 
 test('by default a tenant has $100 for a UTC day', async () => {
   expect((await world.http('GET', '/api/budgets/tenant')).body).toMatchObject({
@@ -24,7 +24,9 @@ test('by default a tenant has $100 for a UTC day', async () => {
 test('A60: agents of one tenant on two processes share its budget', async () => {
   await put({ limitMicros: 10_000, period: 'month' })
   const replies = await Promise.all(
-    Array.from({ length: 8 }, (_, index) => world.send(`p${index}`, script(costing(6_000, 300)), { prefer: 'wait=25', server: index % 2 })),
+    Array.from({ length: 8 }, (_, index) =>
+      world.send(`p${index}`, script(costing(6_000, { delayMs: 300 })), { prefer: 'wait=25', server: index % 2 }),
+    ),
   )
   expect(replies.map((reply) => reply.status).toSorted((a, b) => a - b)).toEqual([200, ...Array.from({ length: 7 }, () => 402)])
   for (const { body } of replies.filter((reply) => reply.status === 402))
@@ -34,11 +36,13 @@ test('A60: agents of one tenant on two processes share its budget', async () => 
 
 test('a queue stands still while the budget that all share is used up, and goes on when the limit is raised', async () => {
   await put({ limitMicros: 16_000, period: 'month' })
-  const first = await begun(world, 'q', [costing(6_000, 1_500)])
+  const gate = world.gate()
+  const first = await begun(world, 'q', [costing(6_000, { gate: gate.file })])
   // One after the other: two at once come in any order.
   const queued = [await world.send('q', script(costing(6_000)), { prefer: 'respond-async' })]
   queued.push(await world.send('q', script(costing(6_000)), { prefer: 'respond-async' }))
   expect(queued.map((reply) => reply.status)).toEqual([202, 202])
+  await gate.open()
   await world.ended(first)
   const [second] = queued.map(runOf)
   await waiting(world, second ?? '')

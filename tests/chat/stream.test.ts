@@ -122,10 +122,10 @@ test('two tabs send at once: each stream has its own answer, one after the other
 })
 
 test('a page that loads while two messages wait sees them, and follows what runs', async () => {
-  const going = send(world, 'page', script({ text: 'a long answer, word by word', chunks: 20, chunkDelayMs: 80 }), {
+  const gate = world.gate()
+  await send(world, 'page', script({ text: 'a long answer, word by word', chunks: 20, chunkDelayMs: 20, gate: gate.file }), {
     until: (chunk) => chunk.type === 'text-delta',
   })
-  await going
   const waiting = await world.send('page', 'waits', { prefer: 'respond-async' })
   expect(waiting.status).toBe(202)
   const messages = await history(world, 'page')
@@ -133,14 +133,16 @@ test('a page that loads while two messages wait sees them, and follows what runs
     ['user', undefined],
     ['user', 'queued'],
   ])
-  const followed = await ask(world, '/api/chat/page/stream')
+  const following = ask(world, '/api/chat/page/stream')
+  await gate.open()
+  const followed = await following
   expect(textOf(followed.chunks)).toBe('a long answer, word by word')
   await world.ended(String(waiting.body['runId']))
   expect((await history(world, 'page')).map(({ id }) => id)).toEqual(expect.arrayContaining(messages.map(({ id }) => id)))
 })
 
 test('stop ends the run, leaving does not', async () => {
-  const slow = script({ text: 'a very long answer, word by word', chunks: 30, chunkDelayMs: 300 })
+  const slow = script({ text: 'a very long answer, word by word', chunks: 30, chunkDelayMs: 50, gate: world.gate().file })
   const left = await send(world, 'stopped', slow, { until: (chunk) => chunk.type === 'text-delta' })
   expect((await world.run(runOf(left.headers))).state).toBe('running')
   const rest = ask(world, '/api/chat/stopped/stream')

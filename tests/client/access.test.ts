@@ -102,13 +102,15 @@ describe('errors', () => {
     await admin.budgets.set('agent:poor', { limitMicros: 0 })
     const paid = script({ text: 'paid', usage: { input: 100, output: 0 } })
     expect(await codeOf(admin.agents.send('poor', paid, scripted))).toBe('402 budget_exceeded')
-    const first = admin.agents.send('one', script(slow(8, 100)), scripted)
+    const gate = world.gate()
+    const first = admin.agents.send('one', script({ ...slow(8, 20), gate: gate.file }), scripted)
     await first.accepted
     const second = await admin.agents
       .send('one', 'me too', { ...scripted, onBusy: 'reject' })
       .outcome()
       .catch((caught: unknown) => caught)
     expect(second).toMatchObject({ code: 'agent_busy', status: 409, retryable: true })
+    await gate.open()
     const { id, key } = await makeKey(world, ['agents:run'])
     await admin.request('PUT', `/api/limits/key:${id}`, { body: { messagesPerMinute: 1 } })
     const limited = createBaton({ url: world.base(), key })
@@ -142,12 +144,14 @@ describe('errors', () => {
 describe('waiting', () => {
   test('abort ends the waiting and never the run; the same key finds it again', async () => {
     const stop = new AbortController()
-    const message = script(slow(10, 100))
+    const gate = world.gate()
+    const message = script({ ...slow(10, 20), gate: gate.file })
     const sent = admin.agents.send('left', message, { ...scripted, signal: stop.signal })
     const { runId } = await sent.accepted
     const reading = readAll(sent, ({ type }) => void (type === 'text_delta' && stop.abort(new Error('enough'))))
     await expect(reading).rejects.toThrow('enough')
     await expect(sent.outcome()).rejects.toThrow('enough')
+    await gate.open()
     const again = admin.agents.send('left', message, { ...scripted, idempotencyKey: sent.idempotencyKey })
     expect(await again).toMatchObject({ status: 'done', runId, output: slow(10, 0).text })
     const mismatch = admin.agents.send('left', 'something else', { ...scripted, idempotencyKey: sent.idempotencyKey })

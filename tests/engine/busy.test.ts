@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begun, runOf, runsOf, said, until, waiting } from '#tests/engine/helpers'
-import { script, startWorld, type World } from '#tests/world'
+import { script, startWorld, type Answer, type Gate, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -8,18 +8,23 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-const working = [{ tools: [{ name: 'wait', input: { ms: 2_500 } }] }, { text: 'first' }]
+/** At work in its tool until the gate is opened. */
+const working = ({ file }: Gate): Answer[] => [{ tools: [{ name: 'wait', input: { ms: 0, gate: file } }] }, { text: 'first' }]
 
 describe.concurrent('the run before it is running', () => {
   test('A9: enqueue: 202 queued, then each in order and once; Prefer: wait waits for its own run', async () => {
-    const first = await begun(world, 'q1', working)
+    const gate = world.gate()
+    const first = await begun(world, 'q1', working(gate))
     const second = await world.send('q1', script({ text: 'second' }), { prefer: 'respond-async' })
     expect(second.status).toBe(202)
     expect(second.body).toMatchObject({ status: 'processing', run: { state: 'queued' } })
     const queued = await world.messages('q1')
     expect(queued.at(-1)).toMatchObject({ state: 'queued', role: 'user' })
     expect(queued.at(-1)).not.toHaveProperty('seq')
-    const third = await world.send('q1', script({ text: 'third' }), { prefer: 'wait=30' })
+    const waits = world.send('q1', script({ text: 'third' }), { prefer: 'wait=30' })
+    await until('the third is accepted', async () => (await runsOf(world, 'q1')).length === 3)
+    await gate.open()
+    const third = await waits
     expect(third.status).toBe(200)
     expect(third.body).toMatchObject({ status: 'done', output: 'third' })
     expect((await runsOf(world, 'q1')).map((run) => [run.id, run.state, run.output])).toEqual([
@@ -33,10 +38,12 @@ describe.concurrent('the run before it is running', () => {
   })
 
   test('steer: 202 with the id of the running run; the message enters where no call is open and the model sees it', async () => {
-    const first = await begun(world, 's1', working, { tool: 'wait' })
+    const gate = world.gate()
+    const first = await begun(world, 's1', working(gate), { tool: 'wait' })
     const steered = await world.send('s1', 'also this', { onBusy: 'steer', prefer: 'respond-async' })
     expect(steered.status).toBe(202)
     expect(runOf(steered)).toBe(first)
+    await gate.open()
     expect((await world.ended(first)).output).toBe('first')
     const rows = await world.messages('s1')
     expect(rows.map((row) => row.role)).toEqual(['user', 'assistant', 'tool', 'user', 'assistant'])
@@ -46,17 +53,21 @@ describe.concurrent('the run before it is running', () => {
   })
 
   test('steer: a message that comes in the last model call turns the end into going on', async () => {
-    const first = await begun(world, 's2', [{ text: 'one', delayMs: 2_000 }, { text: 'two' }])
+    const gate = world.gate()
+    const first = await begun(world, 's2', [{ text: 'one', gate: gate.file }, { text: 'two' }])
     await world.send('s2', 'and?', { onBusy: 'steer', prefer: 'respond-async' })
+    await gate.open()
     expect(await world.ended(first)).toMatchObject({ state: 'completed', output: 'two', modelCalls: 2 })
     expect((await said(world, 's2')).slice(1)).toEqual(['assistant: one', 'user: and?', 'assistant: two'])
   })
 
   test('steer: too late, it becomes the next run, ahead of the queue', async () => {
-    const first = await begun(world, 's3', [{ delayMs: 2_000, error: { status: 401 } }])
+    const gate = world.gate()
+    const first = await begun(world, 's3', [{ gate: gate.file, error: { status: 401 } }])
     const queued = await world.send('s3', 'queued', { prefer: 'respond-async' })
     const steered = await world.send('s3', 'steered', { onBusy: 'steer', prefer: 'respond-async' })
     expect(runOf(steered)).toBe(first)
+    await gate.open()
     expect(await world.ended(first)).toMatchObject({ state: 'failed', stopReason: 'provider_auth' })
     await world.ended(runOf(queued))
     const runs = await runsOf(world, 's3')
@@ -76,22 +87,28 @@ describe.concurrent('the run before it is running', () => {
   })
 
   test('reject: 409 agent_busy, and nothing is kept', async () => {
-    const first = await begun(world, 'r1', working)
+    const gate = world.gate()
+    const first = await begun(world, 'r1', working(gate))
     const refused = await world.send('r1', 'no', { onBusy: 'reject' })
     expect(refused.status).toBe(409)
     expect(refused.body).toMatchObject({ code: 'agent_busy', runId: first })
+    await gate.open()
     await world.ended(first)
     expect((await runsOf(world, 'r1')).map((run) => run.id)).toEqual([first])
   })
 
   test('ended: a failed run keeps its messages, its calls are sealed, and the queue goes on', async () => {
+    const gate = world.gate()
     const first = await begun(
       world,
       'f1',
-      [{ tools: [{ name: 'wait', input: { ms: 2_000 } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }],
+      [{ tools: [{ name: 'wait', input: { ms: 0, gate: gate.file } }] }, { tools: [{ name: 'echo', input: { value: 1 } }] }],
       { limits: { maxToolCalls: 1 } },
     )
-    const second = await world.send('f1', 'go on', { prefer: 'wait=30' })
+    const waits = world.send('f1', 'go on', { prefer: 'wait=30' })
+    await until('the second is accepted', async () => (await runsOf(world, 'f1')).length === 2)
+    await gate.open()
+    const second = await waits
     expect(second.body).toMatchObject({ status: 'done', output: 'You said: go on' })
     expect(await world.run(first)).toMatchObject({ state: 'failed', stopReason: 'max_tool_calls' })
     const rows = await world.messages('f1')
@@ -125,8 +142,10 @@ describe('the run before it waits for a retry', () => {
   })
 
   test('a steer while the model call fails does not cut the wait that the provider asked for', async () => {
-    const first = await begun(world, 'w3', [{ delayMs: 1_500, error: { status: 503, retryAfter: 3_600, times: 1 }, text: 'later' }])
+    const gate = world.gate()
+    const first = await begun(world, 'w3', [{ gate: gate.file, error: { status: 503, retryAfter: 3_600, times: 1 }, text: 'later' }])
     await world.send('w3', 'steered', { onBusy: 'steer', prefer: 'respond-async' })
+    await gate.open()
     await waiting(world, first)
     expect((await world.messages('w3')).map((row) => row.state)).toEqual(['entered', 'entered'])
     await world.advance(5_000_000)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { localTemplates } from '#local/scripted/extra'
-import { begun, booked, runOf, said, until } from '#tests/engine/helpers'
+import { begun, booked, runOf, runsOf, said, until } from '#tests/engine/helpers'
 import { script, startWorld, type Answer, type World } from '#tests/world'
 
 let world: World
@@ -83,9 +83,15 @@ describe.concurrent('limits of a run', () => {
     expect([reply.status, reply.body['code']]).toEqual([422, 'max_time'])
     const late = await world.send('s5', script({ text: 'late but here', delayMs: 700 }), { ...wait, limits: { maxWallMs: 500 } })
     expect(late.body).toMatchObject({ status: 'done', output: 'late but here' })
-    const first = await begun(world, 's6', [{ text: 'first', delayMs: 1_500 }])
-    const queued = await world.send('s6', 'queued', { ...wait, limits: { maxWallMs: 1_000 } })
-    expect(queued.body).toMatchObject({ status: 'done' })
+    const gate = world.gate()
+    const first = await begun(world, 's6', [{ text: 'first', gate: gate.file }])
+    const waits = world.send('s6', 'queued', { ...wait, limits: { maxWallMs: 60_000 } })
+    await until('it is queued', async () => (await runsOf(world, 's6')).length === 2)
+    await world.sql(
+      `update baton.runs set created_at = created_at - interval '1 hour', updated_at = updated_at - interval '1 hour' where state = 'queued'`,
+    )
+    await gate.open()
+    expect((await waits).body).toMatchObject({ status: 'done' })
     await world.ended(first)
   })
 
@@ -170,8 +176,10 @@ describe.concurrent('retry of an ended run', () => {
   })
 
   test('is refused while the run is open, and where the history ends with an answer', async () => {
-    const open = await begun(world, 'n2', [{ delayMs: 1_500, text: 'done' }])
+    const gate = world.gate()
+    const open = await begun(world, 'n2', [{ gate: gate.file, text: 'done' }])
     expect([(await retry(open)).status, (await retry(open)).body['code']]).toEqual([409, 'run_open'])
+    await gate.open()
     await world.ended(open)
     const reply = await retry(open)
     expect([reply.status, reply.body['code']]).toEqual([409, 'nothing_to_retry'])
@@ -180,8 +188,10 @@ describe.concurrent('retry of an ended run', () => {
 
   test('behind another run it finds the history complete and ends without a call', async () => {
     const failed = runOf(await world.send('n3', script({ error: { status: 401 } }), wait))
-    const busy = await begun(world, 'n3', [{ delayMs: 1_500, text: 'the answer' }])
+    const gate = world.gate()
+    const busy = await begun(world, 'n3', [{ gate: gate.file, text: 'the answer' }])
     const queued = runOf(await retry(failed))
+    await gate.open()
     await world.ended(busy)
     expect(await world.ended(queued)).toMatchObject({ state: 'completed', output: 'the answer', modelCalls: 0, retryOf: failed })
   })

@@ -135,12 +135,14 @@ test("Anthropic's plain 400 for a prompt that is too long moves the window once"
 })
 
 test('a message that is steered in after the next call was reserved makes it reserve anew', async () => {
-  const first = await world.send('s1', fake({ tools: [{ name: 'wait', input: '{"ms":1500}' }] }), {
+  const gate = world.gate()
+  const first = await world.send('s1', fake({ tools: [{ name: 'wait', input: JSON.stringify({ ms: 0, gate: gate.file }) }] }), {
     prefer: 'respond-async',
     template: 'claude',
   })
   await until('the tool runs', async () => (await world.effects({ runId: runOf(first) })).some((line) => line.name === 'wait'))
   await world.send('s1', fake({ text: `steered ${'z'.repeat(6_000)}` }), { prefer: 'respond-async', onBusy: 'steer', template: 'claude' })
+  await gate.open()
   expect((await world.ended(runOf(first))).output).toContain('steered')
   const rows = await booked(world, runOf(first))
   expect(rows.map((row) => row.cost > 0)).toEqual([true, false, true])

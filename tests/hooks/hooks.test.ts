@@ -149,23 +149,23 @@ test('invariant 4: killed in a hook, a pure call is asked again and runs; a once
       template: 'hooked',
       prefer: 'respond-async',
     })
-    const looked = await poll(async () => (await callsOf(agent).catch(() => []))[0]?.state === 'executing', { everyMs: 20, forMs: 10_000 })
+    const looked = await poll(async () => (await callsOf(agent).catch(() => []))[0]?.state === 'executing', { everyMs: 20, forMs: 40_000 })
     expect(looked).toBe(true)
     const [call] = await callsOf(agent)
-    expect(await poll(async () => (await looksAt(String(call?.callId)).catch(() => [])).length === 1, { everyMs: 10, forMs: 5_000 })).toBe(
+    expect(await poll(async () => (await looksAt(String(call?.callId)).catch(() => [])).length === 1, { everyMs: 10, forMs: 40_000 })).toBe(
       true,
     )
     return { runId: String(sent.body['runId']), callId: String(call?.callId) }
   }
   const [pure, once] = await Promise.all([
-    wait('killed-pure', 'echo', { value: 'hook-waits' }),
-    wait('killed-once', 'charge', { key: 'hook-waits-once', cents: 1 }),
+    wait('killed-pure', 'echo', { value: 'hook-holds' }),
+    wait('killed-once', 'charge', { key: 'hook-holds-once', cents: 1 }),
   ])
   await world.stack.kill('server-0')
   for (const { runId } of [pure, once]) expect(await world.ended(runId, 60_000)).toMatchObject({ state: 'completed', output: 'after' })
   expect((await looksAt(pure.callId)).map(({ attempt }) => attempt)).toEqual([1, 2])
-  expect(await callsOf('killed-pure')).toMatchObject([{ state: 'completed', output: { value: 'hook-waits' }, attempts: 2 }])
+  expect(await callsOf('killed-pure')).toMatchObject([{ state: 'completed', output: { value: 'hook-holds' }, attempts: 2 }])
   expect(await callsOf('killed-once')).toMatchObject([{ state: 'sealed', attempts: 1 }])
   expect(await looksAt(once.callId)).toHaveLength(1)
-  expect(await world.effects({ key: 'hook-waits-once' })).toEqual([])
+  expect(await world.effects({ key: 'hook-holds-once' })).toEqual([])
 })

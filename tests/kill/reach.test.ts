@@ -34,15 +34,18 @@ test('A71: a kill from another process stops a streaming model and a running too
     expect(await types(`a71-model-${turn}`)).toEqual(expect.arrayContaining(['killed', 'done']))
   }
   console.log('kill from another process, ms from its answer to the end of the run:', JSON.stringify(times.slice(1)))
-  expect(Math.max(...times.slice(1).flatMap(({ model, tool }) => [model, tool]))).toBeLessThan(5_000)
+  // By themselves the two would have gone on for 40 s and for a minute.
+  expect(Math.max(...times.slice(1).flatMap(({ model, tool }) => [model, tool]))).toBeLessThan(20_000)
   expect(await world.effects({ key: 'a71' })).toEqual([])
 })
 
 describe.concurrent('a kill', () => {
   test('A73: of agent a leaves agent b alone', async () => {
-    const [a, b] = await Promise.all(['a73-a', 'a73-b'].map((name) => running(world, name, [{ delayMs: 3_000, text: name }])))
+    const gate = world.gate()
+    const [a, b] = await Promise.all(['a73-a', 'a73-b'].map((name) => running(world, name, [{ gate: gate.file, text: name }])))
     await setSwitch(world, 'agent:a73-a')
     expect((await a?.caller)?.status).toBe(423)
+    await gate.open()
     expect(await b?.caller).toMatchObject({ status: 200, body: { output: 'a73-b' } })
     expect(await world.send('a73-a', 'hi')).toMatchObject({
       status: 423,
@@ -148,11 +151,13 @@ describe.concurrent('a hold', () => {
   })
 
   test('in flight lets the step in hand end and starts no other; lifted, the run goes on where it was', async () => {
+    const gate = world.gate()
     const { runId, caller } = await running(world, 'h-step', [
-      { delayMs: 2_000, tools: [{ name: 'charge', input: { key: 'h-step', cents: 1 } }] },
+      { gate: gate.file, tools: [{ name: 'charge', input: { key: 'h-step', cents: 1 } }] },
       { text: 'done' },
     ])
     await setSwitch(world, 'agent:h-step', { mode: 'hold' })
+    await gate.open()
     expect((await caller).status).toBe(202)
     await until('the run waits', async () => (await world.run(runId)).wait?.kind === 'hold')
     expect(await world.run(runId)).toMatchObject({ state: 'waiting', step: 1, dueAt: null, lease: null })
@@ -164,7 +169,7 @@ describe.concurrent('a hold', () => {
   })
 
   test('of a run that waits for a retry inside its slice: the wait ends in the hold, not in a call', async () => {
-    const answers = [{ error: { status: 503, times: 1, retryAfter: 3 }, text: 'done' }]
+    const answers = [{ error: { status: 503, times: 1, retryAfter: 8 }, text: 'done' }]
     const caller = world.send('h-pause', script(...answers), { prefer: 'wait=25' })
     await until('the call has failed', async () => (await types('h-pause').catch((): string[] => [])).includes('retry'))
     await setSwitch(world, 'agent:h-pause', { mode: 'hold' })

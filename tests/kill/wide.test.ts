@@ -15,11 +15,11 @@ const openRuns = async (): Promise<number> =>
 /** A hundred agents at work in the model, half of them in each process; what each caller is told in the end. */
 async function hundred(name: string): Promise<Promise<Reply>[]> {
   const callers = Array.from({ length: 100 }, (_one, n) =>
-    world.send(`${name}-${n}`, script({ delayMs: 60_000, text: 'never' }), { prefer: 'wait=25', server: n % 2 }),
+    world.send(`${name}-${n}`, script({ delayMs: 60_000, text: 'never' }), { prefer: 'wait=50', server: n % 2 }),
   )
   const models = async (): Promise<number> =>
     (await world.effects()).filter((line) => line.kind === 'model' && line.agentId.startsWith(name)).length
-  await until('all hundred are in their model call', async () => (await models()) === 100)
+  await until('all hundred are in their model call', async () => (await models()) === 100, 50_000)
   return callers
 }
 
@@ -36,7 +36,8 @@ for (const scope of ['tenant', 'global']) {
     console.log(
       `kill of ${scope}: the last of 100 runs ended ${Math.round(last?.ms ?? 0)} ms after the answer, ${String(body['ended'])} before it`,
     )
-    expect(last?.ms).toBeLessThan(5_000)
+    // By itself none would have ended for a minute.
+    expect(last?.ms).toBeLessThan(20_000)
     expect((await world.sql('select 1 from baton.runs where state <> $1', ['killed'])).length).toBe(0)
     const refused = await Promise.all([0, 1].map((server) => world.send(`a76-${scope}-new`, 'hi', { server })))
     for (const reply of refused) expect(reply).toMatchObject({ status: 423, body: { code: 'killed', scope } })
@@ -65,7 +66,7 @@ test('invariant 10: a kill holds with Redis flushed, Redis away and after restar
     const { at } = await setSwitch(world, 'agent:away')
     const ms = await msToEnd(world, runId, at)
     console.log('kill without Redis, ms:', ms)
-    expect(ms).toBeLessThan(10_000)
+    expect(ms).toBeLessThan(20_000)
     expect(await caller).toMatchObject({ status: 423 })
     expect(await world.send('away', 'hi')).toMatchObject({ status: 423, body: { scope: 'agent:away' } })
   } finally {
@@ -85,10 +86,12 @@ test('invariant 10: a kill holds with Redis flushed, Redis away and after restar
 })
 
 test('invariant 10: a hold outlasts a crash of the process that ran the agent, and the run goes on when it is lifted', async () => {
-  const { runId, caller } = await running(world, 'crash', [{ delayMs: 3_000, text: 'done' }])
+  const gate = world.gate()
+  const { runId, caller } = await running(world, 'crash', [{ gate: gate.file, text: 'done' }])
   const lost = caller.catch(() => null)
   await setSwitch(world, 'agent:crash', { mode: 'hold' })
   await world.stack.kill('server-0')
+  await gate.open()
   await lost
   await world.stack.waitReady('server-0')
   await until('the run is held', async () => (await world.run(runId)).wait?.kind === 'hold', 40_000)

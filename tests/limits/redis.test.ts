@@ -1,9 +1,8 @@
 import { createServer, type Server } from 'node:http'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { RateLimit } from '#lib/core/ports'
 import { createRedisCounts } from '#lib/limiter/redis'
 import { listen } from '#local/parts/part'
-import { poll } from '#local/poll'
 import { startEngine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
@@ -91,14 +90,18 @@ test('what does not fit takes nothing; what is given back can be taken again', a
 })
 
 test('a count is whole again a window after its first use, as its answer has said', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  onTestFinished(() => void vi.useRealTimers())
   const one = counts()
-  const short = rate('short', 2, 1, 700)
+  const short = rate('short', 2)
   for (const expected of [true, true, false]) expect(await allowed(one, short)).toBe(expected)
-  const from = performance.now()
+  vi.setSystemTime(Date.now() + 20_000)
   const refused = (await one.take([short])).states[0]
-  expect(refused?.resetMs).toBeLessThanOrEqual(700)
-  expect(await poll(async () => (await allowed(one, short)) === true, { everyMs: 20, forMs: 5_000 })).toBe(true)
-  expect(performance.now() - from).toBeGreaterThan((refused?.resetMs ?? 0) - 5)
+  expect(refused).toMatchObject({ allowed: false, resetMs: 40_000 })
+  vi.setSystemTime(Date.now() + 39_999)
+  expect(await allowed(one, short)).toBe(false)
+  vi.setSystemTime(Date.now() + 1)
+  for (const expected of [true, true, false]) expect(await allowed(one, short)).toBe(expected)
 })
 
 test('a Redis that does not answer is an error, and not a limit that lets all pass', async () => {
@@ -109,7 +112,7 @@ test('a Redis that does not answer is an error, and not a limit that lets all pa
   const from = performance.now()
   const slow = createRedisCounts({ url: `http://127.0.0.1:${portOf(hanging)}`, token: 'x', prefix: 'p:' }, false)
   await expect(slow.take([rate('x', 1)])).rejects.toThrow()
-  expect(performance.now() - from).toBeLessThan(1_500)
+  expect(performance.now() - from).toBeLessThan(10_000)
   hanging.closeAllConnections()
   hanging.close()
 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
-import { script, startWorld, type Reply, type World } from '#tests/world'
+import { script, startWorld, type Gate, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -143,20 +143,23 @@ test('A70: only the tool above its rate is refused, and the run goes on', async 
 
 test('A12: above 2 concurrent runs and 3 queued messages the answer is queue_full, and earlier ones are unaffected', async () => {
   await put('agent:a12-queue', { queuedMessages: 3 })
-  const long = script({ delayMs: 3_000, text: 'long' })
-  const busy = await world.send('a12-queue', long, { prefer: 'respond-async' })
+  const [first, second] = [world.gate(), world.gate()]
+  const long = (gate: Gate): string => script({ gate: gate.file, text: 'long' })
+  const busy = await world.send('a12-queue', long(first), { prefer: 'respond-async' })
   const queued = await Promise.all([1, 2, 3].map((n) => world.send('a12-queue', `q${n}`, { prefer: 'respond-async', server: n % 2 })))
   expect(statuses(queued)).toEqual({ 202: 3 })
   const fourth = await world.send('a12-queue', 'q4', { prefer: 'respond-async', server: 1 })
   expect(fourth).toMatchObject({ status: 429, body: { code: 'queue_full', scope: 'agent:a12-queue', limit: 3 } })
   expect(Number(fourth.headers.get('retry-after'))).toBeGreaterThan(0)
+  await first.open()
   for (const { body } of [busy, ...queued]) expect(await world.ended(String(body['runId']))).toMatchObject({ state: 'completed' })
 
   await put('tenant', { requestsPerMinute: 100_000, concurrentRuns: 2 })
   const replies = await Promise.all(
-    Array.from({ length: 8 }, (_, n) => world.send(`a12-${n}`, long, { prefer: 'respond-async', server: n % 2 })),
+    Array.from({ length: 8 }, (_, n) => world.send(`a12-${n}`, long(second), { prefer: 'respond-async', server: n % 2 })),
   )
   expect(statuses(replies)).toEqual({ 202: 2, 429: 6 })
+  await second.open()
   for (const { status, body } of replies)
     if (status === 202) expect(await world.ended(String(body['runId']))).toMatchObject({ state: 'completed', output: 'long' })
     else expect(body).toMatchObject({ code: 'queue_full', scope: 'tenant', limit: 2, running: 2 })
@@ -189,5 +192,5 @@ test('who has no count of its own hears of a new limit within seconds', async ()
   await put('tenant', {})
   await put('agent:late', { messagesPerMinute: 0 }, 0)
   const refused = async () => (await world.send('late', 'x', { prefer: 'respond-async', server: 1 })).status === 429
-  expect(await poll(refused, { everyMs: 200, forMs: 10_000 })).toBe(true)
+  expect(await poll(refused, { everyMs: 200, forMs: 30_000 })).toBe(true)
 })

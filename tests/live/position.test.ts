@@ -173,7 +173,8 @@ test.concurrent('a long history is replayed whole to a reader who reads, and pag
 })
 
 test.concurrent('a client that comes back again and again in the middle of a text misses and doubles nothing', async () => {
-  const near = await post('comeback', [slow(letters(15), 200), { text: 'unused' }])
+  const gate = world.gate()
+  const near = await post('comeback', [{ ...slow(letters(15), 200), gate: gate.file }, { text: 'unused' }])
   const runId = await runOf(near)
   const client = new Client()
   let lastEventId: string | undefined
@@ -189,6 +190,7 @@ test.concurrent('a client that comes back again and again in the middle of a tex
     client.reconnect()
   }
   const last = await follow(`/api/runs/${runId}/events`, 1, { client, ...(lastEventId === undefined ? {} : { lastEventId }) })
+  await gate.open()
   expect(await last.end).toBe('clean')
   expect(client.ids).toEqual((await world.events('comeback')).map(({ seq }) => seq))
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '#lib/api/reader.fixture'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
-import { script, startWorld, type Answer, type World } from '#tests/world'
+import { script, startWorld, type Answer, type Gate, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -21,7 +21,13 @@ function post(agent: string, answers: Answer[], server = 0, options: FollowOptio
 const follow = (path: string, server = 0, options: FollowOptions = {}): Promise<Follower> => followUrl(world.base(server) + path, options)
 const runOf = async (follower: Follower): Promise<string> =>
   String((await follower.until(({ data }) => typeof data['runId'] === 'string')).data['runId'])
-const slow = (chunks: string[], chunkDelayMs = 150): Answer => ({ text: chunks.join(''), chunks, chunkDelayMs })
+/** Comes piece by piece; the last piece when the gate is open. */
+const slow = (chunks: string[], chunkDelayMs = 150, gate?: Gate): Answer => ({
+  text: chunks.join(''),
+  chunks,
+  chunkDelayMs,
+  ...(gate && { gate: gate.file }),
+})
 const letters = (count: number): string[] => Array.from({ length: count }, (_, index) => `part${index} `)
 
 test.concurrent('A14: a POST that accepts an event stream gets start, deltas, end and done in order, and the agent working, then ready', async () => {
@@ -42,7 +48,8 @@ test.concurrent('A14: a POST that accepts an event stream gets start, deltas, en
 })
 
 test.concurrent('whoever comes in the middle of a text gets it from offset 0, in this process and in another, and all see the same', async () => {
-  const first = await post('late', [slow(letters(25))])
+  const gate = world.gate()
+  const first = await post('late', [slow(letters(12), 100, gate)])
   const runId = await runOf(first)
   await first.untilText('part4 ')
   const late = await Promise.all([
@@ -53,12 +60,13 @@ test.concurrent('whoever comes in the middle of a text gets it from offset 0, in
   for (const reader of late) await reader.untilText('part4 ')
   // Live means before the commit: none has the end yet.
   for (const reader of late) expect(reader.types()).not.toContain('text_end')
+  await gate.open()
   expect(await first.end).toBe('clean')
   for (const reader of late) {
     await reader.until(is('done'))
     const deltas = reader.frames.filter(is('text_delta'))
     expect(deltas[0]?.data['offset']).toBe(0)
-    expect(deltas.map(({ data }) => data['text']).join('')).toBe(letters(25).join(''))
+    expect(deltas.map(({ data }) => data['text']).join('')).toBe(letters(12).join(''))
     expect(reader.types().filter((type) => type === 'text_start')).toHaveLength(1)
     expect(reader.client.ids).toEqual(first.client.ids)
     reader.leave()
@@ -68,13 +76,15 @@ test.concurrent('whoever comes in the middle of a text gets it from offset 0, in
 test.concurrent('a reader in another process follows live, piece by piece, before the step is committed', async () => {
   await world.send('far', script({ text: 'warm' }), { prefer: 'wait=25' })
   const far = await follow('/api/agents/far/events', 1)
-  const near = await post('far', [slow(letters(20), 200)])
+  const gate = world.gate()
+  const near = await post('far', [slow(letters(12), 100, gate)])
   await far.untilText('part3 ')
   expect(far.types()).not.toContain('text_end')
   expect(far.frames.filter(is('text_delta')).length).toBeGreaterThan(1)
+  await gate.open()
   await near.end
   await far.until(is('done'))
-  expect(await far.until(is('text_end'))).toMatchObject({ data: { text: letters(20).join('') } })
+  expect(await far.until(is('text_end'))).toMatchObject({ data: { text: letters(12).join('') } })
   far.leave()
 })
 
@@ -84,7 +94,8 @@ test.concurrent('a zombie is not shown: frames of a lower epoch, of a call that 
     return world.agent('zombie')
   })()
   const far = await follow('/api/agents/zombie/events', 1)
-  const near = await post('zombie', [slow(letters(20), 200)], 0)
+  const gate = world.gate()
+  const near = await post('zombie', [slow(letters(12), 100, gate)], 0)
   await far.untilText('part2 ')
   const [row] = await world.sql<{ epoch: number; seq: number; run: string }>(
     'select lease_epoch::int as epoch, last_event_seq::int as seq, active_run as run from baton.agents where agent_uid = $1',
@@ -112,6 +123,7 @@ test.concurrent('a zombie is not shown: frames of a lower epoch, of a call that 
     body: JSON.stringify(['XADD', `baton:local:live:${agentUid}`, '*', 'd', JSON.stringify({ from: 'proc_ghost', number: 1, frames })]),
   })
   expect(await redis.json()).toHaveProperty('result')
+  await gate.open()
   await near.end
   await far.until(is('done'))
   expect(JSON.stringify(far.frames)).not.toContain('GHOST')
@@ -197,16 +209,18 @@ test.concurrent('a hundred readers of one run, in both processes, get the same',
 })
 
 test.concurrent('a client that leaves does not stop the run', async () => {
-  const reader = await post('leaves', [slow(letters(8), 200), { text: 'never' }])
+  const gate = world.gate()
+  const reader = await post('leaves', [slow(letters(8), 50, gate), { text: 'never' }])
   const runId = await runOf(reader)
   await reader.untilText('part1')
   reader.leave()
   expect(await reader.end).toBe('broken')
+  await gate.open()
   expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: letters(8).join('') })
 })
 
 test.concurrent('a run that is cancelled in the middle of a text takes the text back before done', async () => {
-  const reader = await post('cancelled', [slow(letters(60), 200)])
+  const reader = await post('cancelled', [slow(letters(6), 50, world.gate())])
   await reader.untilText('part2')
   await world.http('POST', `/api/runs/${await runOf(reader)}/cancel`)
   expect(await reader.end).toBe('clean')
@@ -216,7 +230,8 @@ test.concurrent('a run that is cancelled in the middle of a text takes the text 
 })
 
 test.concurrent('a queued message streams its own run, from its own beginning; one that is cancelled in the queue ends too', async () => {
-  const first = await post('queue', [slow(letters(10), 200)], 0, { client: new Client({ gaps: true }) })
+  const gate = world.gate()
+  const first = await post('queue', [slow(letters(10), 50, gate)], 0, { client: new Client({ gaps: true }) })
   await first.untilText('part0')
   const second = await post('queue', [{ text: 'second' }], 1)
   const dropped = await world.send('queue', script({ text: 'third' }), { prefer: 'respond-async' })
@@ -224,6 +239,7 @@ test.concurrent('a queued message streams its own run, from its own beginning; o
   await world.http('POST', `/api/runs/${String(dropped.body['runId'])}/cancel`)
   expect(await third.end).toBe('clean')
   expect(third.types()).toEqual(['state_changed', 'done'])
+  await gate.open()
   // Its events stand in the middle of the first run's text and do not disturb it.
   expect(await first.end).toBe('clean')
   expect(first.types().filter((type) => type === 'text_start')).toHaveLength(1)

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localTemplates } from '#local/scripted/extra'
-import { script, startWorld, type Reply, type World } from '#tests/world'
+import { until } from '#tests/engine/helpers'
+import { script, startWorld, type Gate, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
   const many = { id: 'many', model: 'local/scripted', fallback: ['local/spare'], models: ['local/cheap'] }
   const prices = { 'local/cheap': { input: 1, output: 1 }, 'local/spare': { input: 9, output: 9 } }
-  world = await startWorld({ env: localTemplates({ templates: [many], prices }) })
+  // The clock moves under runs at work, which keep their leases.
+  world = await startWorld({ env: { ...localTemplates({ templates: [many], prices }), BATON_LEASE_MS: '600000' } })
 })
 afterAll(() => world.close())
 
@@ -18,10 +20,19 @@ const send = (agent: string, message: string, body: object = {}): Promise<Reply>
 const now = async (): Promise<number> => Date.parse(String((await world.http('GET', '/api/local/time')).body['now']))
 const at = async (ms: number): Promise<string> => new Date((await now()) + ms).toISOString()
 
-test.concurrent('A77: a run whose authority ends while it works starts nothing more and ends expired with authority_expired', async () => {
-  const tools = [{ name: 'wait', input: { ms: 5_000 } }]
-  const overrides = { expiresAt: await at(4_000) }
-  const reply = await send('a77', script({ tools }, { text: 'too late' }), { overrides })
+/** Waits until so many tools of the agent are at work, lets its authority end, and then lets them end. */
+async function outlive(agent: string, tools: number, gate: Gate): Promise<void> {
+  const atWork = async () => (await world.effects()).filter(({ agentId, kind }) => agentId === agent && kind === 'tool').length
+  await until(`${agent} is at work`, async () => (await atWork()) === tools)
+  await world.advance(60_000)
+  await gate.open()
+}
+
+test('A77: a run whose authority ends while it works starts nothing more and ends expired with authority_expired', async () => {
+  const gate = world.gate()
+  const tools = [{ name: 'wait', input: { ms: 0, gate: gate.file } }]
+  const overrides = { expiresAt: await at(60_000) }
+  const [reply] = await Promise.all([send('a77', script({ tools }, { text: 'too late' }), { overrides }), outlive('a77', 1, gate)])
   expect(reply).toMatchObject({ status: 410, body: { code: 'expired', state: 'expired', stopReason: 'expired', retryable: false } })
   const run = await world.run(String(reply.body['runId']))
   expect(run).toMatchObject({ state: 'expired', error: { code: 'authority_expired' }, overrides, modelCalls: 1 })
@@ -32,12 +43,14 @@ test.concurrent('A77: a run whose authority ends while it works starts nothing m
   expect(await send('a77', 'still there')).toMatchObject({ status: 200 })
 })
 
-test.concurrent('A77: calls that had not begun at T are never executed', async () => {
+test('A77: calls that had not begun at T are never executed', async () => {
+  const gate = world.gate()
   const tools = [
-    ...Array.from({ length: 3 }, () => ({ name: 'wait', input: { ms: 5_000 } })),
+    ...Array.from({ length: 3 }, () => ({ name: 'wait', input: { ms: 0, gate: gate.file } })),
     { name: 'charge', input: { key: 'after-t', cents: 1 } },
   ]
-  const reply = await send('a77-calls', script({ tools }, { text: 'no' }), { overrides: { expiresAt: await at(4_000) } })
+  const overrides = { expiresAt: await at(60_000) }
+  const [reply] = await Promise.all([send('a77-calls', script({ tools }, { text: 'no' }), { overrides }), outlive('a77-calls', 3, gate)])
   expect(reply).toMatchObject({ status: 410 })
   expect(await world.effects({ key: 'after-t' })).toEqual([])
   const calls = (await world.http('GET', '/api/agents/a77-calls/tool-calls')).body['data'] as {
@@ -116,6 +129,7 @@ test('A84: the eleventh call within a minute of temporary waits for the next win
   )
   expect(reply).toMatchObject({ status: 202 })
   const runId = String(reply.body['runId'])
+  await until('it waits', async () => (await world.run(runId)).state === 'waiting')
   expect(await world.effects({ runId })).toHaveLength(10)
   expect(await send('rate', 'one more')).toMatchObject({ status: 429, body: { code: 'rate_limited' } })
   await world.advance(61_000)

@@ -60,7 +60,8 @@ test('a message cannot allow what its agent does not: the strictest layer wins',
 })
 
 test('the permission of a message travels with its run through the queue', async () => {
-  const first = await world.send('queue', script({ tools: [{ name: 'wait', input: { ms: 1_000 } }] }, { text: 'first' }), {
+  const gate = world.gate()
+  const first = await world.send('queue', script({ tools: [{ name: 'wait', input: { ms: 0, gate: gate.file } }] }, { text: 'first' }), {
     prefer: 'respond-async',
   })
   expect(first.status).toBe(202)
@@ -73,6 +74,7 @@ test('the permission of a message travels with its run through the queue', async
     },
     { prefer: 'respond-async' },
   )
+  await gate.open()
   await world.ended(String(queued.body['runId']))
   expect((await calls('queue')).at(-1)).toMatchObject({ name: 'charge', state: 'denied' })
   expect(await world.effects({ key: 'queued' })).toEqual([])

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begun } from '#tests/engine/helpers'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -58,10 +59,12 @@ test('GET 200 shows what the agent is, what it has cost, and never the webhookâ€
 })
 
 test('GET 200 with the state of an agent at work', async () => {
-  const open = await world.send('at-work', script({ delayMs: 1_500, text: 'x' }), { prefer: 'wait=1' })
-  expect(await world.agent('at-work')).toMatchObject({ state: 'working', activeRunId: open.body['runId'], queued: 0 })
+  const gate = world.gate()
+  const open = await begun(world, 'at-work', [{ gate: gate.file, text: 'x' }])
+  expect(await world.agent('at-work')).toMatchObject({ state: 'working', activeRunId: open, queued: 0 })
   expect(await list('state=working&prefix=at-')).toEqual(['at-work'])
-  await world.ended(String(open.body['runId']))
+  await gate.open()
+  await world.ended(open)
   expect(await list('state=working&prefix=at-')).toEqual([])
 })
 
@@ -108,9 +111,11 @@ test('PATCH 200 replaces metadata as a whole and takes a webhook away; what is a
 })
 
 test('PATCH 200 while the agent works does not disturb the run', async () => {
-  const open = await world.send('patched-busy', script({ delayMs: 1_500, text: 'undisturbed' }), { prefer: 'wait=1' })
+  const gate = world.gate()
+  const open = await begun(world, 'patched-busy', [{ gate: gate.file, text: 'undisturbed' }])
   expect((await world.http('PATCH', '/api/agents/patched-busy', { metadata: { late: true } })).status).toBe(200)
-  expect(await world.ended(String(open.body['runId']))).toMatchObject({ state: 'completed', output: 'undisturbed' })
+  await gate.open()
+  expect(await world.ended(open)).toMatchObject({ state: 'completed', output: 'undisturbed' })
   expect((await world.agent('patched-busy')).metadata).toEqual({ late: true })
 })
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begun } from '#tests/engine/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
 let world: World
@@ -72,9 +73,11 @@ for (const prefer of ['respond-async', 'wait=0']) {
 }
 
 test('202 when the wait is over before the run, which goes on and is found at its Location', async () => {
-  const reply = await world.send('m-wait', script({ delayMs: 2_000, text: 'slow' }), { prefer: 'wait=1' })
+  const gate = world.gate()
+  const reply = await world.send('m-wait', script({ gate: gate.file, text: 'slow' }), { prefer: 'wait=1' })
   expect([reply.status, reply.headers.get('preference-applied')]).toEqual([202, 'wait=1'])
   expect(reply.body).toMatchObject({ status: 'processing', run: { state: 'running' } })
+  await gate.open()
   const found = await world.http('GET', `${reply.headers.get('location')}?wait=20`)
   expect(found.body).toMatchObject({ state: 'completed', output: 'slow' })
 })
@@ -100,15 +103,12 @@ test('412 to If-Match: * without the agent, 200 with it', async () => {
 })
 
 test('409 agent_busy with onBusy reject names the run at work', async () => {
-  const open = await world.send('m-busy', script({ delayMs: 1_500, text: 'x' }), { prefer: 'wait=1' })
+  const gate = world.gate()
+  const open = await begun(world, 'm-busy', [{ gate: gate.file, text: 'x' }])
   const reply = await world.send('m-busy', script({ text: 'y' }), { onBusy: 'reject' })
-  expect([reply.status, reply.body['code'], reply.body['runId'], reply.body['retryable']]).toEqual([
-    409,
-    'agent_busy',
-    open.body['runId'],
-    true,
-  ])
-  await world.ended(String(open.body['runId']))
+  expect([reply.status, reply.body['code'], reply.body['runId'], reply.body['retryable']]).toEqual([409, 'agent_busy', open, true])
+  await gate.open()
+  await world.ended(open)
 })
 
 const ends = [
@@ -132,7 +132,8 @@ test.each(ends)('$status for a run that ended as $code', async ({ status, code, 
 
 test('GET 200: the conversation in order, then what waits, without seq and as queued', async () => {
   await world.send('m-list', script({ text: 'zero' }))
-  const open = await world.send('m-list', script({ delayMs: 2_000, text: 'one' }), { prefer: 'wait=1' })
+  const gate = world.gate()
+  const open = await begun(world, 'm-list', [{ gate: gate.file, text: 'one' }])
   const waiting = []
   for (const text of ['two', 'three']) waiting.push(await world.send('m-list', script({ text }), { prefer: 'respond-async' }))
   const page = await world.http('GET', '/api/agents/m-list/messages')
@@ -145,7 +146,7 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
     [undefined, 'user', 'queued'],
   ])
   for (const row of data.slice(3)) expect(Object.keys(row)).not.toContain('seq')
-  expect(data.slice(2).map(({ runId }) => runId)).toEqual([open, ...waiting].map(({ body }) => body['runId']))
+  expect(data.slice(2).map(({ runId }) => runId)).toEqual([open, ...waiting.map(({ body }) => body['runId'])])
   expect(data.slice(3).map(({ content }) => content)).toEqual([script({ text: 'two' }), script({ text: 'three' })])
   expect(page.body['nextCursor']).toBeNull()
 
@@ -161,6 +162,7 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
   expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([1, 2])
   const after = await world.http('GET', '/api/agents/m-list/messages?after=1&role=assistant')
   expect((after.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([2])
+  await gate.open()
   await world.ended(String(waiting[1]?.body['runId']))
   expect((await world.messages('m-list')).map(({ state }) => state)).toEqual(Array(8).fill('entered'))
 })

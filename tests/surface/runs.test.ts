@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begun, until } from '#tests/engine/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
 let world: World
@@ -7,11 +8,10 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-/** A run that is at work when this resolves. */
-async function atWork(agent: string, delayMs = 3_000): Promise<string> {
-  const reply = await world.send(agent, script({ delayMs, text: 'worked' }), { prefer: 'wait=1' })
-  expect(reply.status).toBe(202)
-  return String(reply.body['runId'])
+/** A run that is at work when this resolves, and until `finish` is called. */
+async function atWork(agent: string): Promise<{ runId: string; finish: () => Promise<void> }> {
+  const gate = world.gate()
+  return { runId: await begun(world, agent, [{ gate: gate.file, text: 'worked' }]), finish: gate.open }
 }
 
 async function list(path: string): Promise<{ id: string; state: string }[]> {
@@ -55,7 +55,7 @@ test('GET 200 shows the whole run', async () => {
 })
 
 test('GET 200 after the end of a long poll, 304 to a known ETag', async () => {
-  const runId = await atWork('r-poll')
+  const { runId, finish } = await atWork('r-poll')
   const path = `/api/runs/${runId}`
   const now = await world.http('GET', path)
   const known = { 'if-none-match': String(now.headers.get('etag')) }
@@ -63,7 +63,9 @@ test('GET 200 after the end of a long poll, 304 to a known ETag', async () => {
   expect([unchanged.status, await unchanged.text(), unchanged.headers.get('etag')]).toEqual([304, '', now.headers.get('etag')])
   expect([short.status, short.body['state']]).toEqual([200, 'running'])
   // With a known ETag the poll answers when something has changed, without one when the run has ended.
-  const [changed, ended] = await Promise.all([world.http('GET', `${path}?wait=20`, undefined, known), world.http('GET', `${path}?wait=20`)])
+  const polls = [world.http('GET', `${path}?wait=20`, undefined, known), world.http('GET', `${path}?wait=20`)] as const
+  await finish()
+  const [changed, ended] = await Promise.all(polls)
   expect([changed.status, ended.status, ended.body['state'], ended.body['output']]).toEqual([200, 200, 'completed', 'worked'])
   expect(changed.headers.get('etag')).not.toBe(now.headers.get('etag'))
   const last = await fetch(world.base() + path, { headers: { 'if-none-match': String(ended.headers.get('etag')) } })
@@ -82,7 +84,7 @@ test('GET 304 to a list of entity tags and to weak ones, as RFC 9110 compares th
 
 test('GET 200 explains each state in one sentence', async () => {
   const sentence = async (runId: string): Promise<string> => (await world.run(runId)).explain
-  const running = await atWork('r-explain')
+  const { runId: running, finish } = await atWork('r-explain')
   expect(await sentence(running)).toMatch(/^Slice 1 \(epoch 1\) is at work on step 1; its lease ends in .* s unless renewed\.$/)
   const queued = [
     await world.send('r-explain', script({ text: 'x' }), { prefer: 'respond-async' }),
@@ -90,11 +92,14 @@ test('GET 200 explains each state in one sentence', async () => {
   ]
   expect(await sentence(String(queued[1]?.body['runId']))).toBe('The run waits for its turn: number 2 in the queue of its agent.')
   expect(await world.run(String(queued[0]?.body['runId']))).toMatchObject({ state: 'queued', queuePosition: 1 })
+  await finish()
 
-  const tool = await world.send('r-explain-tool', script({ tools: [{ name: 'wait', input: { ms: 3_000 } }] }, { text: 'x' }), {
-    prefer: 'wait=1',
+  const gate = world.gate()
+  const tool = await begun(world, 'r-explain-tool', [{ tools: [{ name: 'wait', input: { ms: 0, gate: gate.file } }] }, { text: 'x' }], {
+    tool: 'wait',
   })
-  expect(await sentence(String(tool.body['runId']))).toMatch(/is at work on tools: wait \(executing\)/)
+  expect(await sentence(tool)).toMatch(/is at work on tools: wait \(executing\)/)
+  await gate.open()
 
   const retry = await world.send('r-explain-retry', script({ error: { status: 503, times: 1, retryAfter: 30 } }, { text: 'x' }), {
     prefer: 'wait=1',
@@ -117,15 +122,19 @@ test('GET 200 explains each state in one sentence', async () => {
 })
 
 test('GET 200 explains a run that waits because a provider limits the rate', async () => {
-  // The gate is of the model and holds up everybody: last words about it are awaited, so that the tests after this one are not.
-  const limited = await world.send('r-gate-1', script({ error: { status: 429, times: 1, retryAfter: 4 } }, { text: 'x' }), {
-    prefer: 'wait=1',
-  })
-  const behind = await world.send('r-gate-2', script({ text: 'behind' }), { prefer: 'respond-async' })
+  const send = async (agent: string, message: string): Promise<string> =>
+    String((await world.send(agent, message, { prefer: 'respond-async' })).body['runId'])
+  // Short enough to be waited for within a slice.
+  const limited = await send('r-gate-1', script({ error: { status: 429, times: 1, retryAfter: 18 } }, { text: 'x' }))
+  await until('the gate is closed', async () => (await world.sql('select 1 from baton.gates')).length === 1)
+  const behind = await send('r-gate-2', script({ text: 'behind' }))
   await expect
-    .poll(async () => (await world.run(String(behind.body['runId']))).explain, { timeout: 3_000, interval: 50 })
+    .poll(async () => (await world.run(behind)).explain)
     .toMatch(/the provider limits the rate, and calls of the model go on in \d/)
-  await Promise.all([limited, behind].map(({ body }) => world.ended(String(body['runId']))))
+  // The gate is of the model and would hold up the tests after this one.
+  for (const id of [limited, behind]) await world.http('POST', `/api/runs/${id}/cancel`)
+  for (const id of [limited, behind]) await world.ended(id)
+  await world.sql('delete from baton.gates')
 })
 
 test('GET 200 lists runs newest first by every filter, without gaps while runs are added', async () => {
@@ -160,7 +169,7 @@ test('GET 200 lists runs newest first by every filter, without gaps while runs a
 })
 
 test('cancel: 202 of a running run, which its executor then ends; 200 of an ended one, which it leaves as it is', async () => {
-  const runId = await atWork('r-cancel', 20_000)
+  const { runId } = await atWork('r-cancel')
   const asked = await world.http('POST', `/api/runs/${runId}/cancel`, { reason: 'changed my mind' })
   expect([asked.status, asked.body['stopped']]).toEqual([202, false])
   expect(asked.body['run']).toMatchObject({ id: runId, state: 'running', stopRequested: 'cancelled', stopNote: 'changed my mind' })
@@ -173,7 +182,7 @@ test('cancel: 202 of a running run, which its executor then ends; 200 of an ende
 })
 
 test('cancel: 200 of a queued run, whose message never enters; the others go on', async () => {
-  const first = await atWork('r-cancel-queued', 2_000)
+  const { runId: first, finish } = await atWork('r-cancel-queued')
   const [second, third] = [
     await world.send('r-cancel-queued', script({ text: 'never' }), { prefer: 'respond-async' }),
     await world.send('r-cancel-queued', script({ text: 'third' }), { prefer: 'respond-async' }),
@@ -182,6 +191,7 @@ test('cancel: 200 of a queued run, whose message never enters; the others go on'
   expect([reply.status, reply.body['stopped']]).toEqual([200, true])
   expect(reply.body['run']).toMatchObject({ state: 'cancelled', stopReason: 'cancelled' })
   expect((await world.agent('r-cancel-queued')).queued).toBe(1)
+  await finish()
   await world.ended(first)
   expect(await world.ended(String(third.body['runId']))).toMatchObject({ state: 'completed', output: 'third' })
   expect((await world.messages('r-cancel-queued')).map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
@@ -199,7 +209,7 @@ test('interrupt: 200 of an idle agent changes nothing; 202 of one at work ends i
   await world.http('POST', '/api/agents', { id: 'r-interrupt', template: 'scripted' })
   const idle = await world.http('POST', '/api/agents/r-interrupt/interrupt')
   expect([idle.status, idle.body]).toEqual([200, { stopped: false, run: null }])
-  const runId = await atWork('r-interrupt', 20_000)
+  const { runId } = await atWork('r-interrupt')
   const asked = await world.http('POST', '/api/agents/r-interrupt/interrupt', { reason: 'wrong way' })
   expect([asked.status, asked.body['stopped'], (asked.body['run'] as { id: string }).id]).toEqual([202, false, runId])
   expect(await world.ended(runId)).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
@@ -211,9 +221,10 @@ test('interrupt: 404 to a run of another agent; an ended run is left alone and a
   await world.send('r-interrupt-own', script({ text: 'x' }))
   const foreign = await world.http('POST', '/api/agents/r-interrupt-own/interrupt', { runId: other.body['runId'] })
   expect([foreign.status, foreign.body['code']]).toEqual([404, 'run_not_found'])
-  const later = await atWork('r-interrupt-other', 1_500)
+  const { runId: later, finish } = await atWork('r-interrupt-other')
   const late = await world.http('POST', '/api/agents/r-interrupt-other/interrupt', { runId: other.body['runId'] })
   expect([late.status, (late.body['run'] as { state: string }).state]).toEqual([200, 'completed'])
+  await finish()
   expect(await world.ended(later)).toMatchObject({ state: 'completed' })
 })
 
@@ -242,8 +253,9 @@ test('retry: 202 with a new run from the history; 409 while the old one is open'
   expect(reply.body).toMatchObject({ cause: 'retry', retryOf: failed.body['runId'], state: 'running' })
   expect(await world.ended(String(reply.body['id']))).toMatchObject({ state: 'failed', stopReason: 'provider_auth' })
   expect(await world.messages('r-retry')).toHaveLength(1)
-  const open = await atWork('r-retry-open', 1_500)
+  const { runId: open, finish } = await atWork('r-retry-open-2')
   const refused = await world.http('POST', `/api/runs/${open}/retry`)
   expect([refused.status, refused.body['code'], refused.body['retryable']]).toEqual([409, 'run_open', true])
+  await finish()
   await world.ended(open)
 })

@@ -108,11 +108,12 @@ test('an external call under a budget of its tool is paid when it begins, once, 
 })
 
 test('a call of a dead process that runs again is paid once', async () => {
+  const gate = world.gate()
   const reply = await send(
     'm-crash',
     script({
       tools: [
-        { name: 'wait', input: { ms: 1_500 } },
+        { name: 'wait', input: { ms: 0, gate: gate.file } },
         { name: 'count', input: { key: 'm-crash' } },
       ],
       usage,
@@ -123,6 +124,7 @@ test('a call of a dead process that runs again is paid once', async () => {
   )
   await until('the tools have begun', async () => (await charges('m-crash')) > 0)
   for (const server of ['server-0', 'server-1'] as const) await world.stack.kill(server, 'SIGKILL')
+  await gate.open()
   await world.stack.waitReady()
   const run = await world.ended(runOf(reply), 60_000)
   expect(run.state).toBe('completed')
@@ -273,8 +275,10 @@ test('a hold on a key and its lift leave no run at work uncounted: places of run
     const asked = await send('place-2', call('charge', { key: 'place-2', cents: 1 }), { template: 'asks' })
     expect(asked.body['status']).toBe('paused')
     // One is held (it waits), one awaits an approval (it runs nowhere): one place is left.
-    const third = runOf(await send('place-3', script({ text: 'x', delayMs: 2_000 }), { prefer: 'respond-async' }))
+    const gate = world.gate()
+    const third = runOf(await send('place-3', script({ text: 'x', gate: gate.file }), { prefer: 'respond-async' }))
     expect(await send('place-4', 'hi')).toMatchObject({ status: 429, body: { code: 'queue_full' } })
+    await gate.open()
     await lift(world, 'agent:place-1')
     for (const id of [held, third]) await world.ended(id)
     expect((await send('place-4', 'hi')).status).toBe(200)

@@ -118,7 +118,7 @@ test(
     storming = false
     await Promise.all(others)
     expect(found.slice(0, 3)).toEqual([])
-    expect(samples).toBeGreaterThan(100)
+    expect(samples).toBeGreaterThan(20)
     expect(statuses.filter((status) => ![200, 202, 402].includes(status) && !(status === 409 || status === 423))).toEqual([])
 
     // With room for all, and everybody decided, the rest ends.

@@ -76,7 +76,7 @@ describe('follow', () => {
       (connection) => answer(block(1), 'stand', connection),
       (connection) => answer(block(2, 'done'), 'stand', connection),
     )
-    expect(await seqsOf({ open, endsWithRun: true, silenceMs: 50 })).toEqual([1, 2])
+    expect(await seqsOf({ open, endsWithRun: true, silenceMs: 500 })).toEqual([1, 2])
     expect(asked).toEqual([null, '1'])
   })
 
@@ -85,7 +85,7 @@ describe('follow', () => {
       const stop = new AbortController()
       const { open, asked } = server(turn, turn, turn)
       const failed = seqsOf({ open, endsWithRun: true, signal: stop.signal }).catch((error: unknown) => error)
-      await expect.poll(() => asked.length, { interval: 1 }).toBe(1)
+      await expect.poll(() => asked.length, { interval: 1 }).toBeGreaterThan(0)
       stop.abort(new Error('enough'))
       expect(await failed).toMatchObject({ message: 'enough' })
     }
