@@ -64,12 +64,12 @@ test('A77: an agent whose authority is over refuses messages', async () => {
 
 test('A84: an agent made with a preset has its limits', async () => {
   const documented = {
-    restricted: { maxCostMicros: 1_000_000, maxPerCallMicros: 100_000, expiresInMs: 3_600_000 },
-    development: { maxCostMicros: 10_000_000, maxPerCallMicros: undefined, expiresInMs: 86_400_000 },
-    production: { maxCostMicros: 10_000_000, maxPerCallMicros: 5_000_000, expiresInMs: null },
-    temporary: { maxCostMicros: 500_000, maxPerCallMicros: 50_000, expiresInMs: 300_000 },
+    restricted: { inAll: 1_000_000, maxPerCallMicros: 100_000, expiresInMs: 3_600_000 },
+    development: { inAll: 10_000_000, maxPerCallMicros: undefined, expiresInMs: 86_400_000 },
+    production: { inAll: 100_000_000, maxPerCallMicros: 5_000_000, expiresInMs: null },
+    temporary: { inAll: 500_000, maxPerCallMicros: 50_000, expiresInMs: 300_000 },
   }
-  for (const [preset, { maxCostMicros, maxPerCallMicros, expiresInMs }] of Object.entries(documented)) {
+  for (const [preset, { inAll, maxPerCallMicros, expiresInMs }] of Object.entries(documented)) {
     const before = await now()
     const made = await create(`a84-${preset}`, { preset })
     expect(made, preset).toMatchObject({ status: 201, body: { overrides: { preset } } })
@@ -83,8 +83,15 @@ test('A84: an agent made with a preset has its limits', async () => {
     const reply = await send(`a84-${preset}`, script({ text: 'ok' }))
     const { limits } = await world.run(String(reply.body['runId']))
     // The template's own limit of $10 a run is lower than what production allows in all.
-    expect(limits).toMatchObject({ maxCostMicros })
+    expect(limits).toMatchObject({ maxCostMicros: Math.min(inAll, 10_000_000) })
     expect(limits['maxPerCallMicros']).toBe(maxPerCallMicros)
+    const budget = await world.http('GET', `/api/budgets/agent:a84-${preset}`)
+    expect(budget.body, preset).toMatchObject({
+      period: 'lifetime',
+      limitMicros: inAll,
+      maxPerCallMicros: maxPerCallMicros ?? null,
+      spentMicros: reply.body['costMicros'],
+    })
   }
 })
 
