@@ -1,4 +1,5 @@
 import { reasonOf } from '#lib/core/errors'
+import type { Refusal } from '#lib/core/store'
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import type { Services } from '#lib/services'
 import { continueRun } from '#lib/engine/slices'
@@ -11,6 +12,15 @@ export interface SliceReport {
   more: boolean
   state?: string
   lastSeq?: number
+}
+
+/** A clock that is further ahead of the database's than this has the sweeper find what came too early. */
+const mostEarlyMs = 2_000
+
+/** By how much a continuation has come before its time, in milliseconds; 0 where it did not, or another one was written for that time. */
+function tooEarlyMs({ code, dueInMs, outbox }: Refusal): number {
+  const early = code === 'not_due' && !Array.isArray(outbox) && typeof dueInMs === 'number' ? Math.ceil(dueInMs) : 0
+  return early > 0 && early <= mostEarlyMs ? early : 0
 }
 
 /**
@@ -26,8 +36,16 @@ export async function continueSlice(services: Services, agentUid: string, goesOn
     more ||= own.length > 0
     services.dispatch(rows.filter((row) => !own.includes(row)))
   }
-  const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
-  const result = await continueRun({ ...services, dispatch }, agentUid, deadlines)
+  const run = () => {
+    const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
+    return continueRun({ ...services, dispatch }, agentUid, deadlines)
+  }
+  let result = await run()
+  const earlyMs = 'refused' in result ? tooEarlyMs(result.refused) : 0
+  if (earlyMs > 0 && !services.ending()) {
+    await clock.sleep(earlyMs)
+    result = await run()
+  }
   await services.settled()
   if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code, more }
   const { advanced } = result
