@@ -42,10 +42,8 @@ export async function continueSlice(services: Services, agentUid: string, goesOn
   }
   let result = await run()
   const earlyMs = 'refused' in result ? tooEarlyMs(result.refused) : 0
-  if (earlyMs > 0 && !services.ending()) {
-    await clock.sleep(earlyMs)
-    result = await run()
-  }
+  if (earlyMs > 0) await clock.sleep(earlyMs)
+  if (earlyMs > 0 && !services.ending()) result = await run()
   await services.settled()
   if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code, more }
   const { advanced } = result
