@@ -73,7 +73,7 @@ test.each(['open', 'claim'] as const)('invariant 2: a lease counts from before i
 
 test('invariant 2: the lease is looked at immediately before the model is asked: a hook before it may have taken long', async () => {
   const clock = movedClock()
-  const hooks = [{ name: 'slow', preModel: () => void clock.forward({ monotonic: 25_000 }) }]
+  const hooks = [{ name: 'slow', preModel: () => clock.forward({ monotonic: 25_000 }) }]
   const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ text: 'never' }], { clock })
   expect(await executor.send('slow-hook')).toEqual({ kind: 'lease_lost' })
   expect(executor.effects).toEqual([])
@@ -94,7 +94,7 @@ test('invariant 6: a tool that was given up has no context any more: what it kee
   const [tool] = plain.tools ?? []
   if (tool === undefined) throw new Error('plain has a tool')
   // The hook runs between the giving up and the commit of the outcome.
-  const hooks = [{ name: 'after', postToolUse: () => void late() }]
+  const hooks = [{ name: 'after', postToolUse: () => late() }]
   const executor = startExecutor(kit, defineAgent({ ...plain, tools: [{ ...tool, timeoutMs: 50 }], hooks }), [
     { tools: [{ name: 'first' }] },
     { text: 'bye' },
