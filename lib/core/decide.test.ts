@@ -56,6 +56,12 @@ describe('decide', () => {
     expect(decision.kind === 'end' ? decision.stopReason : decision.kind).toBe(expected)
   })
 
+  test('invariant 12: how many take-overs are borne is a setting', () => {
+    const crashed = opened({ run: { crashes: 2 } })
+    const kinds = [1, 2].map((maxStepCrashes) => decide(crashed, { ...rules, maxStepCrashes }).kind)
+    expect(kinds).toEqual(['end', 'model'])
+  })
+
   test('a stop names its state', () => {
     expect(decide(opened({ flags: { stop: 'killed', hold: false } }), rules)).toMatchObject({ state: 'killed', stopReason: 'killed' })
     expect(decide(opened({ flags: { stop: 'cancelled', hold: false } }), rules)).toMatchObject({ state: 'cancelled' })

@@ -3,6 +3,7 @@ import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
+import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
 
 /** Every planted fault. Those that need a build stand last: a build is not made anew for the sources as they are. */
@@ -12,4 +13,5 @@ export const mutations: readonly Mutation[] = [
   ...accessMutations,
   ...engineMutations,
   ...foundMutations,
+  ...sentenceMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

@@ -12,6 +12,7 @@ export interface Case {
 
 /** The list that belongs to the repository, and where its sources stand beside a checkout of the project. */
 export const listFile = join(root, 'tests', 'acceptance', 'cases.md')
+const sentencesFile = join(root, 'tests', 'acceptance', 'invariants.md')
 const design = join(root, '..', 'shared', 'design')
 
 /** Rows `| A35 | given | when | then |` of a table; an id may be followed by (toolkit) or (later). */
@@ -36,6 +37,46 @@ function invariantsIn(text: string): Case[] {
 export function readCases(): Case[] {
   const text = readFileSync(listFile, 'utf8')
   return [...casesIn(text), ...invariantsIn(text)]
+}
+
+/** One sentence of an invariant with the tests that turn red when it is broken; `none` says why there is none. */
+export interface Sentence {
+  id: string
+  text: string
+  tests: Listed[]
+  none: string | null
+}
+
+/** The sentences of the invariants: `## 4. Name`, `- sentence`, and under it `file: name of the test` or `(none) why`. */
+export function readSentences(): Sentence[] {
+  const found: Sentence[] = []
+  let invariant = ''
+  for (const line of readFileSync(sentencesFile, 'utf8').split('\n')) {
+    invariant = /^## (\d+)\. /.exec(line)?.[1] ?? invariant
+    if (line.startsWith('- ')) {
+      const before = found.filter(({ id }) => id.startsWith(`I${invariant}.`)).length
+      found.push({ id: `I${invariant}.${before + 1}`, text: line.slice(2), tests: [], none: null })
+    }
+    const [, none, file, name] = /^  (?:\(none\) (.+)|([\w/-]+\.test\.ts): (.+))$/.exec(line) ?? []
+    const sentence = found.at(-1)
+    if (sentence === undefined) continue
+    if (none !== undefined) sentence.none = none
+    if (file !== undefined && name !== undefined) sentence.tests.push({ file, name })
+  }
+  return found
+}
+
+/** True where the runner collects that test; names of the listing begin with the describes around them. */
+export function isListed(tests: readonly Listed[], { file, name }: Listed): boolean {
+  return tests.some((test) => test.file === file && (test.name === name || test.name.endsWith(` > ${name}`)))
+}
+
+/** What is wrong with the sentences, a line each: a test that is gone, or a sentence with neither a test nor a reason. */
+export function faultsOfSentences(sentences: readonly Sentence[], tests: readonly Listed[]): string[] {
+  return sentences.flatMap(({ id, text, tests: named, none }) => [
+    ...(named.length === 0 && none === null ? [`${id} has neither a test nor a reason: ${text}`] : []),
+    ...named.filter((test) => !isListed(tests, test)).map(({ file, name }) => `${id}: no such test: ${file}: ${name}`),
+  ])
 }
 
 /** The same from the design beside the checkout; null where there is none. */

@@ -68,7 +68,8 @@ begin
 end $$;
 
 -- Records what the rules said against a call: the approvals that ask for a decision, and the denials. calls as for write_calls, those
--- to decide with {approval: {id, kind, reason, inputHash, fingerprint, expiresMs, defaultDecision}}.
+-- to decide with {approval: {id, kind, reason, inputHash, fingerprint, expiresMs, defaultDecision}}. Nobody is asked for longer than the
+-- authority of the run lasts: then the sweep finds it, and its next executor ends it.
 create or replace function baton.guard_calls(w baton.work, calls jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   c jsonb;
@@ -82,7 +83,7 @@ begin
         'callId', c ->> 'callId', 'scope', 'tool:' || (c ->> 'name')));
       continue;
     end if;
-    until := baton.clock() + baton.duration((g ->> 'expiresMs')::numeric);
+    until := least(baton.clock() + baton.duration((g ->> 'expiresMs')::numeric), (w.a).expires_at, (w.r).expires_at);
     insert into baton.approvals (id, tenant_id, environment, agent_uid, owner_id, run_id, call_id, kind, tool, input, input_hash, fingerprint, reason, expires_at, default_decision)
     values (g ->> 'id', (w.a).tenant_id, (w.a).environment, (w.a).agent_uid, (w.a).owner_id, (w.r).run_id, c ->> 'callId', g ->> 'kind', c ->> 'name',
       (c -> 'input')::json, g ->> 'inputHash', g ->> 'fingerprint', left(g ->> 'reason', 500), until, g ->> 'defaultDecision')
@@ -96,11 +97,11 @@ begin
   return w;
 end $$;
 
--- A call that begins outside: it waits there until its time is over.
+-- A call that begins outside: it waits there until its time is over, or the authority of its run.
 create or replace function baton.await_external(w baton.work, call text, ms numeric) returns void language plpgsql set search_path = '' as $$
 begin
   insert into baton.external_waits (agent_uid, call_id, environment, expires_at)
-  values ((w.a).agent_uid, call, (w.a).environment, baton.clock() + baton.duration(coalesce(ms, 86400000))) on conflict do nothing;
+  values ((w.a).agent_uid, call, (w.a).environment, least(baton.clock() + baton.duration(coalesce(ms, 86400000)), (w.a).expires_at, (w.r).expires_at)) on conflict do nothing;
 end $$;
 
 -- What the open calls of the run wait for: 'approvals', 'external', or null when an executor can go on. A run that is paused goes on

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fake } from '#tests/fake-provider/script'
 import { startFakeProvider, type FakeProvider } from '#tests/fake-provider/server'
@@ -50,7 +51,7 @@ test('A13: a repeat gets the same run and the same body, and nothing runs again'
   expect((await world.agent('a13')).messages).toBe(4)
 })
 
-test('A13: a repeat while the first is running waits for the same run', async () => {
+test.concurrent('A13: a repeat while the first is running waits for the same run', async () => {
   const gate = world.gate()
   const message = script({ gate: gate.file, text: 'slow' })
   const first = world.send('a13-running', message, { key: 'a13-running-key' })
@@ -67,12 +68,44 @@ test('A13: a repeat while the first is running waits for the same run', async ()
   expect(await modelCalls(body['runId'])).toBe(1)
 })
 
+test.concurrent('invariant 1: a twin whose first is still being accepted waits 3 s at most, is told to come again, and then starts the one run', async () => {
+  const message = script({ text: 'after all' })
+  const twin = (): Promise<Reply> => world.send('a13-held', message, { key: 'a13-held-key' })
+  await world.send('a13-caller', script({ text: 'x' }), { key: 'a13-caller-key' })
+  // Another process is in the middle of its transaction.
+  const other = new pg.Client({ connectionString: String(world.stack.info.databaseUrl) })
+  await other.connect()
+  try {
+    await other.query('begin')
+    await other.query(
+      `insert into baton.idempotency (tenant_id, caller, key, hash) select tenant_id, caller, 'a13-held-key', 'h' from baton.idempotency where key = 'a13-caller-key'`,
+    )
+    const from = performance.now()
+    const busy = await twin()
+    expect(busy).toMatchObject({ status: 503, body: { code: 'idempotency_busy', retryable: true } })
+    expect(Number(busy.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(performance.now() - from).toBeGreaterThan(2_500)
+    // The call to the database itself is given up after 8 s.
+    expect(performance.now() - from).toBeLessThan(6_500)
+    await other.query('rollback')
+  } finally {
+    await other.end()
+  }
+  expect((await world.http('GET', '/api/agents/a13-held')).status).toBe(404)
+  const replies = [await twin(), await twin()]
+  expect(replies.map(({ status, headers }) => [status, headers.get('idempotent-replayed')])).toEqual([
+    [200, null],
+    [200, 'true'],
+  ])
+  expect(await modelCalls(replies[0]?.body['runId'])).toBe(1)
+})
+
 /** Polls until the agent works on something. */
 async function working(agent: string): Promise<void> {
   await expect.poll(async () => (await world.agent(agent)).state, { timeout: 20_000, interval: 30 }).toBe('working')
 }
 
-test('A13: ten twins at once make one agent, one run and one model call', async () => {
+test.concurrent('A13: ten twins at once make one agent, one run and one model call', async () => {
   const message = script({ delayMs: 300, text: 'twin' })
   const replies: Reply[] = await Promise.all(Array.from({ length: 10 }, () => world.send('a13-twins', message, { key: 'twins' })))
   expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]))

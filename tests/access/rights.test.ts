@@ -1,105 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KeyScope } from '#lib/core/keys'
+import { table } from '#tests/access/endpoints'
 import { adminKey, bearer, makeKey, startGuarded, tokenOf } from '#tests/access/kit'
 import { script, type World } from '#tests/world'
-
-/** What one endpoint needs, and a request that is valid but for its rights. */
-interface Row {
-  /** Several with | between them: any of them. `signed`: the address is its own credential. */
-  right: KeyScope | 'open' | 'operator' | 'signed' | 'agents:read|approvals:decide'
-  body?: unknown
-  query?: string
-  /** Where it is not the right that says whether users may. */
-  users?: boolean
-}
-
-/** Every endpoint has its row here: one without a row is one whose rights nobody has thought of. */
-const table: Record<string, Row> = {
-  'GET /api/health': { right: 'open' },
-  'GET /api/health/live': { right: 'open' },
-  'GET /api/health/ready': { right: 'open' },
-  'GET /api/health/startup': { right: 'open' },
-  'GET /api/metrics': { right: 'admin' },
-  'GET /api/metrics.json': { right: 'admin' },
-  'GET /api/openapi.json': { right: 'open' },
-  'GET /api/local/effects': { right: 'operator' },
-  'GET /api/local/time': { right: 'operator' },
-  'POST /api/local/time': { right: 'operator', body: { advanceMs: 0 } },
-  'POST /api/local/crash': { right: 'operator', body: {} },
-  'GET /api/agents': { right: 'agents:read' },
-  'GET /api/agents/{id}': { right: 'agents:read' },
-  'GET /api/agents/{id}/messages': { right: 'agents:read' },
-  'GET /api/agents/{id}/tool-calls': { right: 'agents:read' },
-  'GET /api/agents/{id}/runs': { right: 'agents:read' },
-  'GET /api/agents/{id}/events': { right: 'agents:read' },
-  'GET /api/runs': { right: 'agents:read' },
-  'GET /api/runs/{id}': { right: 'agents:read' },
-  'GET /api/runs/{id}/events': { right: 'agents:read' },
-  'POST /api/agents': { right: 'agents:run', body: { template: 'scripted' } },
-  'PATCH /api/agents/{id}': { right: 'agents:run', body: { metadata: {} } },
-  'DELETE /api/agents/{id}': { right: 'agents:run' },
-  'POST /api/agents/{id}/messages': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
-  'POST /api/agent/{id}': { right: 'agents:run', body: { message: 'x', template: 'scripted' } },
-  'POST /api/chat': {
-    right: 'agents:run',
-    body: { id: 'x', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }], template: 'nowhere' },
-  },
-  'GET /api/chat/{id}': { right: 'agents:read' },
-  'GET /api/chat/{id}/stream': { right: 'agents:read' },
-  'POST /api/chat/{id}/stop': { right: 'agents:run', body: {} },
-  'POST /api/agents/{id}/interrupt': { right: 'agents:run', body: {} },
-  'POST /api/runs/{id}/cancel': { right: 'agents:run', body: {} },
-  'POST /api/runs/{id}/retry': { right: 'agents:run' },
-  'GET /api/approvals': { right: 'agents:read|approvals:decide', users: true },
-  'GET /api/approvals/{id}': { right: 'agents:read|approvals:decide', users: true },
-  'POST /api/approvals/{id}': { right: 'approvals:decide', users: true, body: { decision: 'allow', note: 'x' } },
-  'GET /api/console/session': { right: 'open' },
-  // What the body brings is the credential, whatever comes beside it.
-  'POST /api/console/session': { right: 'signed', body: { key: 'bt_nobody' } },
-  'DELETE /api/console/session': { right: 'open' },
-  'POST /api/tool-calls/{id}/result': { right: 'signed', body: { output: 1 } },
-  'POST /v1/responses': { right: 'agents:run', body: { model: 'scripted', input: 'x', background: true } },
-  'GET /v1/responses/{id}': { right: 'agents:read' },
-  'POST /v1/responses/{id}/cancel': { right: 'agents:run' },
-  'GET /api/usage': { right: 'agents:read' },
-  'GET /api/budgets': { right: 'agents:read', users: false },
-  'GET /api/budgets/{scope}': { right: 'agents:read', users: false },
-  'PUT /api/budgets/{scope}': { right: 'admin', body: { period: 'day', limitMicros: 1 } },
-  'DELETE /api/budgets/{scope}': { right: 'admin' },
-  'POST /api/keys': { right: 'admin', body: { name: 'x', scopes: ['agents:read'] } },
-  'GET /api/keys': { right: 'admin' },
-  'GET /api/keys/{id}': { right: 'admin' },
-  'PATCH /api/keys/{id}': { right: 'admin', body: { name: 'x' } },
-  'DELETE /api/keys/{id}': { right: 'admin' },
-  'POST /api/keys/{id}/rotate': { right: 'admin', body: {} },
-  'GET /api/limits': { right: 'admin' },
-  'GET /api/audit': { right: 'admin' },
-  'POST /api/kill': { right: 'admin', body: { scope: 'agent:nobody', mode: 'hold', reason: 'a test' } },
-  'DELETE /api/kill/{scope}': { right: 'admin' },
-  'GET /api/kill': { right: 'admin' },
-  'POST /api/runs/retry': { right: 'agents:run', body: {} },
-  'POST /api/webhooks': { right: 'admin', body: { url: 'http://127.0.0.1:9/x' } },
-  'GET /api/webhooks': { right: 'admin' },
-  'GET /api/webhooks/{id}': { right: 'admin' },
-  'PATCH /api/webhooks/{id}': { right: 'admin', body: { enabled: true } },
-  'POST /api/webhooks/{id}/rotate-secret': { right: 'admin', body: {} },
-  'DELETE /api/webhooks/{id}': { right: 'admin' },
-  'POST /api/webhooks/{id}/test': { right: 'admin' },
-  'GET /api/webhooks/{id}/deliveries': { right: 'admin' },
-  'GET /api/webhooks/{id}/deliveries/{deliveryId}': { right: 'admin' },
-  'POST /api/webhooks/{id}/deliveries/{deliveryId}/redeliver': { right: 'admin' },
-  'POST /api/runs/{id}/webhooks/{deliveryId}/redeliver': { right: 'admin' },
-  'GET /api/agents/{id}/consistency': { right: 'agents:read' },
-  'POST /api/agents/{id}/repair': { right: 'admin' },
-  'GET /api/stats': { right: 'agents:read' },
-  'GET /api/retention': { right: 'admin' },
-  'PUT /api/retention': { right: 'admin', body: {} },
-  'GET /api/export': { right: 'admin', query: '?scope=agent:nobody' },
-  'DELETE /api/users/{id}': { right: 'admin' },
-  'DELETE /api/tenant': { right: 'admin', query: '?confirm=nobody' },
-  'PUT /api/limits/{scope}': { right: 'admin', body: { messagesPerMinute: 1_000 } },
-}
 
 const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']
 const user = '11111111-1111-4111-8111-111111111111'
@@ -126,7 +30,7 @@ async function endpoints(): Promise<string[]> {
   return names
 }
 
-test('every endpoint has a row in the table above', async () => {
+test('every endpoint has a row in the table of endpoints.ts', async () => {
   const served = await endpoints()
   expect(served.length).toBeGreaterThan(25)
   expect([...new Set(served)].filter((name) => table[name] === undefined)).toEqual([])

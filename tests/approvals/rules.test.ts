@@ -81,6 +81,37 @@ describe.concurrent('rules', () => {
     expect((await callsOf('a39')).map((call) => call.state)).toEqual(['completed', 'approval_required', 'denied', 'denied', 'completed'])
   })
 
+  test('A39 through the API: deny > ask > allow > mode, and the example of the KODE guide', async () => {
+    const states = async (agent: string, permission: object, tools: { name: string; input: unknown }[]): Promise<string[]> => {
+      expect((await world.http('POST', '/api/agents', { id: agent, template: 'scripted', permission })).status).toBe(201)
+      expect((await world.send(agent, script({ tools }, { text: 'x' }), { prefer: 'wait=25' })).body).toMatchObject({ status: 'paused' })
+      return (await callsOf(agent)).map((call) => `${call.name} ${call.state}`)
+    }
+    const used = [
+      { name: 'charge', input: { key: 'a39-order', cents: 1 } },
+      { name: 'count', input: { key: 'a39-order' } },
+      { name: 'echo', input: { value: 1 } },
+      { name: 'wait', input: { ms: 1 } },
+    ]
+    const order = { mode: 'readonly', deny: ['char*'], ask: ['charge', 'count'], allow: ['charge', 'count', 'echo'] }
+    expect(await states('a39-order', order, [...used, { name: 'outside', input: {} }])).toEqual([
+      'charge denied',
+      'count approval_required',
+      'echo completed',
+      'wait completed',
+      'outside denied',
+    ])
+    // bash_run and fs_write are asked for, fs_read and fs_glob run, anything else is asked for.
+    const guide = { mode: 'approval', ask: ['charge', 'count'], allow: ['echo'] }
+    expect(await states('a39-guide', guide, used)).toEqual([
+      'charge approval_required',
+      'count approval_required',
+      'echo completed',
+      'wait approval_required',
+    ])
+    expect(await world.effects({ key: 'a39-order' })).toEqual([])
+  })
+
   test('A78 through the API: what allow does not name is denied, deny wins, an empty intersection allows nothing', async () => {
     const permission = { allow: ['c*', 'echo'], deny: ['charge'] }
     expect((await world.http('POST', '/api/agents', { id: 'a78', template: 'scripted', overrides: { permission } })).status).toBe(201)
@@ -95,6 +126,7 @@ describe.concurrent('rules', () => {
       ['charge', 'denied'],
       ['wait', 'denied'],
     ])
+    expect(await world.effects({ key: 'a78' })).toEqual([])
     const refused = await world.sql(
       "select reason, scope from baton.audit where agent_id = 'a78' and action = 'tool.call' and decision = 'refused' order by id",
     )

@@ -1,17 +1,26 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begun, booked, runOf, until, waiting } from '#tests/engine/helpers'
 import { lift, msToEnd, running, setSwitch } from '#tests/kill/helpers'
-import { script, startWorld, type World } from '#tests/world'
+import { script, startWorld, type Frame, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ servers: 2 })
+  // The heartbeat comes every ten seconds: what is reached sooner was reached by the signal.
+  world = await startWorld({ servers: 2, env: { BATON_LEASE_MS: '30000' } })
 })
 afterAll(() => world.close())
 
 const calls = async (agent: string) =>
   (await world.http('GET', `/api/agents/${agent}/tool-calls`)).body['data'] as Record<string, unknown>[]
 const types = async (agent: string): Promise<string[]> => (await world.events(agent)).map((event) => event.type)
+
+/** Somebody elsewhere who reads the run's events: when its first text has come, and all of it when the stream has ended. */
+function watched(runId: string): { text: Promise<void>; end: Promise<Frame[]> } {
+  let came = (): void => undefined
+  const text = new Promise<void>((resolve) => (came = resolve))
+  const end = world.stream(`/api/runs/${runId}/events`, {}, ({ event }) => void (event === 'text_delta' && came()), 1)
+  return { text, end }
+}
 
 test('A71: a kill from another process stops a streaming model and a running tool; nothing happens after it', async () => {
   const longText = { text: 'word '.repeat(400), chunks: 400, chunkDelayMs: 100, usage: { input: 1_000, output: 100 } }
@@ -23,13 +32,19 @@ test('A71: a kill from another process stops a streaming model and a running too
       running(world, `a71-model-${turn}`, [longText, charge]),
       running(world, `a71-tool-${turn}`, [{ tools: [{ name: 'wait', input: { ms: 60_000 } }] }, charge], 0, 'wait'),
     ])
+    const reader = watched(model.runId)
+    await reader.text
     const kills = await Promise.all([setSwitch(world, `agent:a71-model-${turn}`), setSwitch(world, `agent:a71-tool-${turn}`)])
     times.push({ model: await msToEnd(world, model.runId, kills[0].at), tool: await msToEnd(world, tool.runId, kills[1].at) })
     for (const { caller, runId } of [model, tool]) {
       expect(await caller).toMatchObject({ status: 423, body: { code: 'killed', runId, final: true } })
       expect(await world.run(runId)).toMatchObject({ state: 'killed', stopReason: 'killed', error: { reason: 'a test' } })
     }
-    expect(await calls(`a71-tool-${turn}`)).toMatchObject([{ name: 'wait', state: 'failed' }])
+    const stopped = { type: 'error-text', value: 'The call was stopped before it ended.' }
+    expect(await calls(`a71-tool-${turn}`), 'it ended by its signal').toMatchObject([{ name: 'wait', state: 'failed', output: stopped }])
+    const frames = await reader.end
+    expect(frames.at(-1)).toMatchObject({ event: 'done', data: { state: 'killed' } })
+    expect(frames.filter(({ event }) => event === 'text_delta').length).toBeLessThan(400)
     expect(await booked(world, model.runId)).toMatchObject([{ state: 'estimated' }])
     expect(await types(`a71-model-${turn}`)).toEqual(expect.arrayContaining(['killed', 'done']))
   }

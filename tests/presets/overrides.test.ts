@@ -67,6 +67,29 @@ test('A77: calls that had not begun at T are never executed', async () => {
   expect(JSON.stringify(calls[3]?.output)).toContain('was not executed')
 })
 
+test('A77: a run that waits for a person or for the outside ends when its authority does, and what comes after T is refused', async () => {
+  const expiresAt = await at(60_000)
+  await create('a77-asks', { expiresAt, permission: { ask: ['charge'] } })
+  const asks = await send('a77-asks', script({ tools: [{ name: 'charge', input: { key: 'a77-asks', cents: 1 } }] }, { text: 'no' }))
+  const outside = await send('a77-outside', script({ tools: [{ name: 'outside', input: {} }] }, { text: 'no' }), {
+    overrides: { expiresAt },
+  })
+  const [approval] = asks.body['approvals'] as { id: string; expiresAt: string }[]
+  const [call] = outside.body['externalCalls'] as { callbackUrl: string; expiresAt: string }[]
+  // Nobody is promised more time than there is.
+  for (const wait of [approval, call]) expect(Date.parse(String(wait?.expiresAt))).toBe(Date.parse(expiresAt))
+  await world.advance(60_000)
+  for (const { body } of [asks, outside]) {
+    const run = await world.ended(String(body['runId']))
+    expect(run).toMatchObject({ state: 'expired', stopReason: 'expired', error: { code: 'authority_expired' }, modelCalls: 1 })
+  }
+  const decided = await world.http('POST', `/api/approvals/${approval?.id}`, { decision: 'allow' })
+  expect(decided).toMatchObject({ status: 410, body: { code: 'too_late', state: 'expired' } })
+  const { pathname, search } = new URL(String(call?.callbackUrl))
+  expect(await world.http('POST', pathname + search, { output: 1 })).toMatchObject({ status: 410, body: { code: 'too_late' } })
+  expect(await world.effects({ key: 'a77-asks' })).toEqual([])
+})
+
 test('A77: an agent whose authority is over refuses messages', async () => {
   expect(await create('a77-agent', { expiresAt: await at(3_600_000) })).toMatchObject({ status: 201 })
   expect(await send('a77-agent', 'before')).toMatchObject({ status: 200 })
@@ -77,12 +100,12 @@ test('A77: an agent whose authority is over refuses messages', async () => {
 
 test('A84: an agent made with a preset has its limits', async () => {
   const documented = {
-    restricted: { maxCostMicros: 1_000_000, maxPerCallMicros: 100_000, expiresInMs: 3_600_000 },
-    development: { maxCostMicros: 10_000_000, maxPerCallMicros: undefined, expiresInMs: 86_400_000 },
-    production: { maxCostMicros: 10_000_000, maxPerCallMicros: 5_000_000, expiresInMs: null },
-    temporary: { maxCostMicros: 500_000, maxPerCallMicros: 50_000, expiresInMs: 300_000 },
+    restricted: { inAll: 1_000_000, maxPerCallMicros: 100_000, expiresInMs: 3_600_000 },
+    development: { inAll: 10_000_000, maxPerCallMicros: undefined, expiresInMs: 86_400_000 },
+    production: { inAll: 100_000_000, maxPerCallMicros: 5_000_000, expiresInMs: null },
+    temporary: { inAll: 500_000, maxPerCallMicros: 50_000, expiresInMs: 300_000 },
   }
-  for (const [preset, { maxCostMicros, maxPerCallMicros, expiresInMs }] of Object.entries(documented)) {
+  for (const [preset, { inAll, maxPerCallMicros, expiresInMs }] of Object.entries(documented)) {
     const before = await now()
     const made = await create(`a84-${preset}`, { preset })
     expect(made, preset).toMatchObject({ status: 201, body: { overrides: { preset } } })
@@ -96,8 +119,15 @@ test('A84: an agent made with a preset has its limits', async () => {
     const reply = await send(`a84-${preset}`, script({ text: 'ok' }))
     const { limits } = await world.run(String(reply.body['runId']))
     // The template's own limit of $10 a run is lower than what production allows in all.
-    expect(limits).toMatchObject({ maxCostMicros })
+    expect(limits).toMatchObject({ maxCostMicros: Math.min(inAll, 10_000_000) })
     expect(limits['maxPerCallMicros']).toBe(maxPerCallMicros)
+    const budget = await world.http('GET', `/api/budgets/agent:a84-${preset}`)
+    expect(budget.body, preset).toMatchObject({
+      period: 'lifetime',
+      limitMicros: inAll,
+      maxPerCallMicros: maxPerCallMicros ?? null,
+      spentMicros: reply.body['costMicros'],
+    })
   }
 })
 
@@ -132,7 +162,8 @@ test('A84: the eleventh call within a minute of temporary waits for the next win
   await until('it waits', async () => (await world.run(runId)).state === 'waiting')
   expect(await world.effects({ runId })).toHaveLength(10)
   expect(await send('rate', 'one more')).toMatchObject({ status: 429, body: { code: 'rate_limited' } })
-  await world.advance(61_000)
+  // The window, and a fifth more at most by which waits are spread.
+  await world.advance(73_000)
   expect(await world.ended(runId, 30_000)).toMatchObject({ state: 'completed', output: 'then' })
 })
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { mutations } from '#scripts/mutations/list'
 import { occurrences } from '#scripts/mutations/plant'
-import { claims, coverage, differences, readCases, readDesign } from '#scripts/proof/cases'
+import { claims, coverage, differences, faultsOfSentences, isListed, readCases, readDesign, readSentences } from '#scripts/proof/cases'
 import { listTests, type Listed } from '#scripts/proof/listing'
 import { read, root } from '#tests/project/sources'
 
@@ -24,6 +24,13 @@ describe('cases of acceptance', () => {
     const design = readDesign()
     if (design === null) return skip('no ../shared/design')
     expect(differences(readCases(), design)).toEqual([])
+  })
+
+  test('each sentence of an invariant has its test or says why it has none, and those tests are there', () => {
+    const sentences = readSentences()
+    expect(faultsOfSentences(sentences, tests)).toEqual([])
+    expect(new Set(sentences.map(({ id }) => id.split('.')[0])).size).toBe(12)
+    expect(sentences.filter(({ none }) => none !== null).length).toBeLessThan(3)
   })
 
   test('a name claims what it says', () => {
@@ -54,10 +61,7 @@ describe('planted faults (npm run mutations)', () => {
   })
 
   test('the test that must see each is there', () => {
-    // Names of the listing begin with the describes around them.
-    const there = (file: string, name: string): boolean =>
-      tests.some((test) => test.file === file && (test.name === name || test.name.endsWith(` > ${name}`)))
-    expect(mutations.flatMap(({ name, test: by }) => (there(by.file, by.name) ? [] : [`${name}: ${by.file}: ${by.name}`]))).toEqual([])
+    expect(mutations.flatMap(({ name, test: by }) => (isListed(tests, by) ? [] : [`${name}: ${by.file}: ${by.name}`]))).toEqual([])
   })
 
   test('each invariant has a fault that breaks it', () => {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { poll } from '#local/poll'
 import { movedClock, startExecutor } from '#tests/store/engine-kit'
-import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What an executor learns too late, or from its heartbeat: the engine in this process on the real store, as in engine.test.ts. */
 
@@ -43,6 +43,72 @@ test('invariant 2: a heartbeat counts from before it was sent: one whose reply t
   })
   expect(await executor.send('slow-beat')).toEqual({ kind: 'lease_lost' })
   expect(executor.effects).toEqual(['model', 'first'])
+})
+
+test.each(['open', 'claim'] as const)('invariant 2: a lease counts from before its %s was sent', async (way) => {
+  const clock = movedClock()
+  act = () => 'done'
+  const late = async <Answer>(asked: Promise<Answer>): Promise<Answer> => {
+    const answer = await asked
+    clock.forward({ monotonic: 25_000 })
+    return answer
+  }
+  const agent = `late-${way}`
+  const store =
+    way === 'open'
+      ? { open: (request: Parameters<typeof kit.store.open>[0]) => late(kit.store.open(request)) }
+      : { claim: (request: Parameters<typeof kit.store.claim>[0]) => late(kit.store.claim(request)) }
+  const executor = startExecutor(kit, plain, [{ text: 'never' }], { clock, store })
+  if (way === 'open') expect(await executor.send(agent)).toEqual({ kind: 'lease_lost' })
+  else {
+    const { agentUid } = ok(
+      await kit.store.open(
+        openRequest(agent, { versions: executor.services.templates.versions, settings: executor.services.templates.settings('plain') }),
+      ),
+    )
+    expect(await executor.goOn(agentUid)).toEqual({ kind: 'lease_lost' })
+  }
+  expect(executor.effects).toEqual([])
+})
+
+test('invariant 2: the lease is looked at immediately before the model is asked: a hook before it may have taken long', async () => {
+  const clock = movedClock()
+  const hooks = [{ name: 'slow', preModel: () => clock.forward({ monotonic: 25_000 }) }]
+  const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ text: 'never' }], { clock })
+  expect(await executor.send('slow-hook')).toEqual({ kind: 'lease_lost' })
+  expect(executor.effects).toEqual([])
+})
+
+test('invariant 6: a tool that was given up has no context any more: what it keeps and tells after that is dropped', async () => {
+  let late = (): void => undefined
+  act = async ({ state, emit, signal }) => {
+    late = () => {
+      state.set('late', 1)
+      emit('late', {})
+    }
+    state.set('early', 1)
+    emit('early', {})
+    // It ignores its signal and never ends.
+    await new Promise((resolve) => signal.addEventListener('nothing', resolve))
+  }
+  const [tool] = plain.tools ?? []
+  if (tool === undefined) throw new Error('plain has a tool')
+  // The hook runs between the giving up and the commit of the outcome.
+  const hooks = [{ name: 'after', postToolUse: () => late() }]
+  const executor = startExecutor(kit, defineAgent({ ...plain, tools: [{ ...tool, timeoutMs: 50 }], hooks }), [
+    { tools: [{ name: 'first' }] },
+    { text: 'bye' },
+  ])
+  expect(await executor.send('given-up')).toMatchObject({ kind: 'ended', output: 'bye' })
+  const { agentUid } = ok(await kit.store.getAgent(authority, 'given-up')).agent
+  expect(await kit.sql('select key from baton.agent_state where agent_uid = $1', [agentUid])).toEqual([])
+  const told = await kit.sql<{ type: string }>(
+    `select data ->> 'eventType' as type from baton.events where agent_uid = $1 and type = 'custom'`,
+    [agentUid],
+  )
+  expect(told).toEqual([{ type: 'early' }])
+  const [call] = await kit.store.listToolCalls({ agentUid, limit: 1, after: null })
+  expect(JSON.stringify(call?.output)).toContain('may still be running')
 })
 
 test('invariant 2: who begins to watch an executor whose lease is over is told nothing by it', async () => {

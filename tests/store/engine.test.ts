@@ -55,6 +55,66 @@ test('invariant 4: when a tool begins, Postgres says already that it executes', 
   ])
 })
 
+test('invariant 4: each outcome is committed when it is known and starts the next call; those that wait together go together', async () => {
+  const states = async (): Promise<string> => (await callsOf('outcomes')).map(({ name, state }) => `${name} ${state}`).join()
+  const ended: string[] = []
+  let bothEnded = (): void => undefined
+  const both = new Promise<void>((resolve) => (bothEnded = resolve))
+  const runs: Record<string, () => unknown> = {
+    quick: () => 'done',
+    slow: () =>
+      poll(async () => (await states()).includes('quick completed') && (await states()).includes('last executing'), {
+        everyMs: 20,
+        forMs: 5_000,
+      }),
+    other: () => poll(() => ended.length > 0, { everyMs: 20, forMs: 5_000 }),
+    last: () => 'done',
+  }
+  const tools = Object.entries(runs).map(([name, run]) =>
+    defineTool({
+      name,
+      description: name,
+      input: z.object({}),
+      effect: 'pure',
+      async run() {
+        const answer = await run()
+        if (name === 'slow' || name === 'other') ended.push(name)
+        if (ended.length === 2) setImmediate(bothEnded)
+        return answer
+      },
+    }),
+  )
+  const commits: { told: string[]; started: number }[] = []
+  const executor = startExecutor(
+    kit,
+    defineAgent({ ...plain, tools, toolConcurrency: 3 }),
+    [{ tools: tools.map(({ name }) => ({ name })) }, { text: 'bye' }],
+    {
+      store: {
+        async commit(request) {
+          commits.push({
+            told: request.happened.calls?.map(({ name, state }) => `${name} ${state}`) ?? [],
+            started: request.intends.start?.length ?? 0,
+          })
+          const answer = await kit.store.commit(request)
+          // The reply to the first outcome takes long: what ends meanwhile waits for it.
+          if (commits.length === 2) await both
+          return answer
+        },
+      },
+    },
+  )
+  expect(await executor.send('outcomes')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(commits.slice(1, 4)).toEqual([
+    { told: ['quick completed'], started: 1 },
+    { told: ['slow completed', 'other completed'], started: 0 },
+    { told: ['last completed'], started: 0 },
+  ])
+  expect(commits).toHaveLength(5)
+  const [waited] = await kit.sql(`select output from baton.tool_calls where name = 'slow'`)
+  expect(waited, 'the first outcome was in Postgres while the others were at work').toMatchObject({ output: { value: true } })
+})
+
 test.each([
   ['monotonic clock', { monotonic: 25_000 }],
   ['wall clock, as after a machine that slept', { wall: 25_000 }],

@@ -139,6 +139,20 @@ test('retention: old events and those beyond 10,000 go, the cursor says so, keys
   expect(await kit.sql(`select 1 from baton.idempotency where key = 'old'`)).toHaveLength(0)
 })
 
+test('invariant 1: a key is kept for 24 hours, also when its run has ended long before, and finds that run', async () => {
+  const request = openRequest('day', { idempotency: { key: 'day', hash: 'h' } })
+  const held = await hold(kit, 'day', request)
+  await commit(kit, held, answered(), completed)
+  const again = () => kit.store.open({ ...request, run: { ...request.run, id: openRequest('day').run.id } })
+  await kit.advance(24 * 3_600_000 - 60_000)
+  await kit.store.prune({ environment: 'test', limit: 10_000 })
+  expect(ok(await again())).toMatchObject({ replayed: true, run: { id: held.runId, state: 'completed' } })
+  await kit.advance(61_000)
+  await kit.store.prune({ environment: 'test', limit: 10_000 })
+  const { replayed, run } = ok(await again())
+  expect([replayed, run.id === held.runId]).toEqual([false, false])
+})
+
 test('pages: messages forwards and backwards, runs of one agent and of all, agents by cursor', async () => {
   const held = await hold(kit, 'paged')
   const texts = Array.from({ length: 9 }, (_, at) => message('assistant', `a${at + 2}`))

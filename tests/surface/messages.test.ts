@@ -51,8 +51,10 @@ test('200 to AI SDK content parts', async () => {
 })
 
 for (const prefer of ['respond-async', 'wait=0']) {
-  test(`202 at once to Prefer: ${prefer}, and the run is done elsewhere`, async () => {
+  test(`invariant 6: 202 at once to Prefer: ${prefer}; nothing runs in the route, and the run is done elsewhere`, async () => {
     const agent = `m-${prefer.replace('=', '-')}`
+    // The executor is kept from it: what has begun now was begun by the route.
+    await world.chaos({ holdEvents: true })
     const reply = await world.send(agent, script({ delayMs: 500, text: 'later' }), { prefer })
     expect(reply.status).toBe(202)
     const runId = String(reply.body['runId'])
@@ -68,6 +70,9 @@ for (const prefer of ['respond-async', 'wait=0']) {
     expect(reply.headers.get('location')).toBe(`/api/runs/${runId}`)
     expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(reply.headers.get('preference-applied')).toBe(prefer)
+    expect(await world.run(runId)).toMatchObject({ lease: null, slices: 0, modelCalls: 0 })
+    expect(await world.effects({ runId })).toEqual([])
+    await world.chaos({ holdEvents: false, releaseHeld: true })
     expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'later', slices: 1 })
   })
 }
