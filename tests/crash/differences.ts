@@ -1,6 +1,7 @@
 import { isObject } from '#tests/crash/normal'
 import { runAgain, sealed, sortedEffects, toldAgain } from '#tests/crash/of-effects'
 import { paidAgain, unused } from '#tests/crash/of-money'
+import { neverBegun, personAskedAgain } from '#tests/crash/of-people'
 import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit } from '#tests/crash/of-slices'
 import type { Snapshot } from '#tests/crash/snapshot'
 
@@ -17,6 +18,9 @@ export const documented = {
     'money set aside and given back unused, because a message came between, is not set aside where the next slice plans anew',
   'run again': 'a pure or idempotent tool in hand at the crash runs again under the same idempotency key (invariant 4)',
   sealed: 'a once tool in hand at the crash is sealed: its outcome is unknown, and the model is told so (invariant 4)',
+  'never begun': 'a call whose outcome is unknown either way had not begun when its process died: its record says the same',
+  'a person asked again':
+    'a call that a person had repeated was in hand at the crash: its outcome is unknown again, and they are asked again',
   'told again': 'a webhook whose receipt was not recorded comes again under the same id with the same body (3-http-api, Webhooks)',
   'ended by another':
     'a stop or hold that met a dead executor was carried out in its own transaction: the epoch moves, the crash stays counted',
@@ -37,6 +41,8 @@ function takeDocumented(clean: Snapshot, crashed: Snapshot): Comparison['used'] 
   const use = (difference: Difference, times = 1): void => {
     if (times > 0) used[difference] = (used[difference] ?? 0) + times
   }
+  // Before events are counted.
+  use('a person asked again', personAskedAgain(clean, crashed))
   use('asked again', askedAgain(clean, crashed))
   const endedByAnother = crashes(clean, crashed)
   use('taken over', Math.abs(slices(crashed) - slices(clean)))
@@ -44,6 +50,7 @@ function takeDocumented(clean: Snapshot, crashed: Snapshot): Comparison['used'] 
   use('not set aside', Math.abs(unused(clean) - unused(crashed)))
   use('run again', runAgain(crashed))
   use('sealed', sealed(clean, crashed))
+  use('never begun', neverBegun(clean, crashed))
   use('told again', toldAgain(clean, crashed))
   use('ended by another', endedByAnother)
   for (const snapshot of [clean, crashed]) endsOfCallsInOrder(snapshot)
