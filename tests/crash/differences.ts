@@ -2,7 +2,7 @@ import { isObject } from '#tests/crash/normal'
 import { runAgain, sealed, sortedEffects, toldAgain } from '#tests/crash/of-effects'
 import { paidAgain, unused } from '#tests/crash/of-money'
 import { neverBegun, personAskedAgain } from '#tests/crash/of-people'
-import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit } from '#tests/crash/of-slices'
+import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit, waited } from '#tests/crash/of-slices'
 import type { Snapshot } from '#tests/crash/snapshot'
 
 /* What a crash may change, and nothing else. Everything that is not named here must equal the clean performance. */
@@ -11,6 +11,7 @@ import type { Snapshot } from '#tests/crash/snapshot'
 export const documented = {
   'taken over':
     "a dead process's slice is followed by another: events resumed and handed_off, and the numbers that count slices and events",
+  'waited before the next': 'a step that has crashed twice waits before it is taken over again (invariant 12)',
   'asked again':
     'a request or reservation that was made again, because its answer was lost, and changed nothing has an audit entry of its own',
   'paid again': 'a model call in hand at the crash is made again; what was reserved for it is booked in full as estimated (invariant 9)',
@@ -43,6 +44,7 @@ function takeDocumented(clean: Snapshot, crashed: Snapshot): Comparison['used'] 
   }
   // Before events are counted.
   use('a person asked again', personAskedAgain(clean, crashed))
+  use('waited before the next', waited(clean, crashed))
   use('asked again', askedAgain(clean, crashed))
   const endedByAnother = crashes(clean, crashed)
   use('taken over', Math.abs(slices(crashed) - slices(clean)))

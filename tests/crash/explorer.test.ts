@@ -95,3 +95,7 @@ describe.each(scenarios.map((scenario, index) => ({ ...scenario, scenario, index
     })
   },
 )
+
+test('a reader who had seen a text that was never stored was told to drop it', () => {
+  expect(seen.resets).toBeGreaterThan(0)
+})

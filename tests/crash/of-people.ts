@@ -17,15 +17,18 @@ export function personAskedAgain(clean: Snapshot, crashed: Snapshot): number {
     crashed['approvals'] = rowsOf(crashed, 'approvals').filter((row) => !more.includes(row))
     call['attempts'] = Number(call['attempts']) - more.length
     const trail = call['audit'] as Row[]
-    const first = trail.findIndex((entry) => entry['state'] === 'approval_required')
+    const rounds = trail.flatMap((entry, index) => (entry['state'] === 'approval_required' ? [index] : []))
     // A round is: asked, allowed, started.
-    call['audit'] = trail.toSpliced(first, more.length * 3)
+    call['audit'] = trail.toSpliced(rounds[before.length] ?? trail.length, more.length * 3)
     for (const event of rowsOf(crashed, 'events')) {
       const told = isObject(event['data']) ? event['data']['call'] : undefined
       if (isObject(told) && told['callId'] === id) Object.assign(told, { attempts: call['attempts'], auditTrail: call['audit'] })
     }
     withoutRounds(crashed, id, before.length)
     withoutEntries(clean, crashed)
+    const isOfRound = ({ call_id, data }: Row): boolean =>
+      call_id === id && isObject(data) && Number(data['attempt']) > Number(call['attempts'])
+    crashed['audit'] = rowsOf(crashed, 'audit').filter((row) => !isOfRound(row))
     const lines = (snapshot: Snapshot): Row[] => rowsOf(snapshot, 'effects').filter((line) => line['callId'] === id)
     const repeated = lines(crashed).slice(lines(clean).length)
     crashed['effects'] = rowsOf(crashed, 'effects').filter((line) => !repeated.includes(line))

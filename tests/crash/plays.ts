@@ -292,7 +292,7 @@ export const scenarios: readonly Scenario[] = [
       await sent
     },
     points: [
-      ['after', 'baton_commit', 2],
+      ['after', 'baton_claim', 1],
       ['before', 'tool', 2],
     ],
   },
