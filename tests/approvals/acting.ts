@@ -10,6 +10,7 @@ export const templates = localTemplates({
     { id: 'custom', model: 'local/scripted', permission: { mode: 'custom', allow: ['echo'] }, decides: 'by-key' },
     { id: 'reads', model: 'local/scripted', permission: { mode: 'readonly' } },
     { id: 'careful', model: 'local/scripted', unknownOutcome: 'pause' },
+    { id: 'strict', model: 'local/scripted', unknownOutcome: 'fail' },
     { id: 'lenient', model: 'local/scripted', permission: { ask: ['charge'] }, approvalExpiresMs: 60_000, approvalDefault: 'allow' },
   ],
 })

@@ -1,7 +1,8 @@
 import { isObject } from '#tests/crash/normal'
 import { runAgain, sealed, sortedEffects, toldAgain } from '#tests/crash/of-effects'
 import { paidAgain, unused } from '#tests/crash/of-money'
-import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit } from '#tests/crash/of-slices'
+import { neverBegun, personAskedAgain } from '#tests/crash/of-people'
+import { askedAgain, continuations, crashes, endsOfCallsInOrder, heldFirst, slices, sortedAudit, waited } from '#tests/crash/of-slices'
 import type { Snapshot } from '#tests/crash/snapshot'
 
 /* What a crash may change, and nothing else. Everything that is not named here must equal the clean performance. */
@@ -10,6 +11,7 @@ import type { Snapshot } from '#tests/crash/snapshot'
 export const documented = {
   'taken over':
     "a dead process's slice is followed by another: events resumed and handed_off, and the numbers that count slices and events",
+  'waited before the next': 'a step that has crashed twice waits before it is taken over again (invariant 12)',
   'asked again':
     'a request or reservation that was made again, because its answer was lost, and changed nothing has an audit entry of its own',
   'paid again': 'a model call in hand at the crash is made again; what was reserved for it is booked in full as estimated (invariant 9)',
@@ -17,6 +19,9 @@ export const documented = {
     'money set aside and given back unused, because a message came between, is not set aside where the next slice plans anew',
   'run again': 'a pure or idempotent tool in hand at the crash runs again under the same idempotency key (invariant 4)',
   sealed: 'a once tool in hand at the crash is sealed: its outcome is unknown, and the model is told so (invariant 4)',
+  'never begun': 'a call whose outcome is unknown either way had not begun when its process died: its record says the same',
+  'a person asked again':
+    'a call that a person had repeated was in hand at the crash: its outcome is unknown again, and they are asked again',
   'told again': 'a webhook whose receipt was not recorded comes again under the same id with the same body (3-http-api, Webhooks)',
   'ended by another':
     'a stop or hold that met a dead executor was carried out in its own transaction: the epoch moves, the crash stays counted',
@@ -37,6 +42,9 @@ function takeDocumented(clean: Snapshot, crashed: Snapshot): Comparison['used'] 
   const use = (difference: Difference, times = 1): void => {
     if (times > 0) used[difference] = (used[difference] ?? 0) + times
   }
+  // Before events are counted.
+  use('a person asked again', personAskedAgain(clean, crashed))
+  use('waited before the next', waited(clean, crashed))
   use('asked again', askedAgain(clean, crashed))
   const endedByAnother = crashes(clean, crashed)
   use('taken over', Math.abs(slices(crashed) - slices(clean)))
@@ -44,6 +52,7 @@ function takeDocumented(clean: Snapshot, crashed: Snapshot): Comparison['used'] 
   use('not set aside', Math.abs(unused(clean) - unused(crashed)))
   use('run again', runAgain(crashed))
   use('sealed', sealed(clean, crashed))
+  use('never begun', neverBegun(clean, crashed))
   use('told again', toldAgain(clean, crashed))
   use('ended by another', endedByAnother)
   for (const snapshot of [clean, crashed]) endsOfCallsInOrder(snapshot)

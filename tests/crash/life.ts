@@ -6,16 +6,22 @@ import { Broken } from '#tests/crash/stage'
 /** Where a process dies: before or after its n-th outward call of that name, counted over all processes of a scenario. */
 export interface Point {
   at: 'before' | 'after'
-  /** Name of an SQL function, or redis, inngest, response, model, tool. */
+  /** Name of an SQL function, or redis, inngest, response, piece (of a stream), model, answer (of the model), tool. */
   call: string
   nth: number
 }
 
-/** What the lives of one scenario share: where one of them dies, and which outward calls they have made so far. */
+/** A death that is to come, or has been: `life` died of it. */
+export interface Death {
+  readonly point: Point
+  life: Life | null
+}
+
+/** What the lives of one scenario share: where they die, what is held back, and which outward calls they have made so far. */
 export interface Fate {
-  point: Point | null
-  /** The life that has died. */
-  died: Life | null
+  deaths: readonly Death[]
+  /** Calls of these names are made when their gate opens. */
+  gates: Map<string, Promise<void>>
   /** Names of the calls, in their order. */
   calls: string[]
   onDeath: (life: Life) => void
@@ -62,13 +68,14 @@ function count({ calls }: Fate, call: string): number {
 
 /** Ends the life if this is where it dies; true when it is dead. */
 function dying(life: Life, at: Point['at'], call: string, nth: number): boolean {
-  const { fate } = life
-  const { point } = fate
-  if (life.dead || fate.died !== null || point?.at !== at || point.call !== call || point.nth !== nth) return life.dead
+  if (life.dead) return true
+  const isHere = ({ life: died, point }: Death): boolean => died === null && point.at === at && point.call === call && point.nth === nth
+  const death = life.fate.deaths.find(isHere)
+  if (death === undefined) return false
   life.dead = true
-  fate.died = life
+  death.life = life
   life.end.abort(new Broken('the process died'))
-  fate.onDeath(life)
+  life.fate.onDeath(life)
   return true
 }
 
@@ -76,6 +83,7 @@ function dying(life: Life, at: Point['at'], call: string, nth: number): boolean 
 async function outward<Result>(life: Life, call: string, work: () => Promise<Result>): Promise<Result> {
   if (life.dead) return never()
   const nth = count(life.fate, call)
+  await life.fate.gates.get(call)
   if (dying(life, 'before', call, nth)) return never()
   try {
     const result = await work()
@@ -123,12 +131,22 @@ export async function begin(fate: Fate): Promise<Life> {
   const life = { fate, composed: undefined, dead: false, said: new Set(), end: new AbortController() } as unknown as Life
   const { baton } = await import('#lib/baton')
   life.services = await here.run(life, baton)
-  const { onEffect } = life.services
+  const { onEffect, model } = life.services
   life.services.onEffect = async (record) => {
     if (life.dead) return never()
     await onEffect(record)
+    const nth = count(life.fate, record.kind)
+    await life.fate.gates.get(record.kind)
     // The effects log has it: it was begun, and nobody will know its outcome.
-    if (dying(life, 'before', record.kind, count(life.fate, record.kind))) return never()
+    if (dying(life, 'before', record.kind, nth)) return never()
+  }
+  // Its text has been streamed, and nobody has the whole answer yet.
+  life.services.model = {
+    estimate: (request) => model.estimate(request),
+    async call(...asked) {
+      const answer = await model.call(...asked)
+      return outward(life, 'answer', async () => answer)
+    },
   }
   return life
 }
@@ -138,7 +156,7 @@ export function within<Result>(life: Life, work: () => Result): Result {
   return here.run(life, work)
 }
 
-/** A request to the process, answered whole. Rejects with Broken when it dies before the answer is out. */
+/** A request to the process, answered whole or, where it is a stream, piece by piece. Rejects with Broken when it dies before the answer is out; a stream breaks with it. */
 export async function ask(life: Life, request: Request): Promise<Response> {
   if (life.dead) throw new Broken('nobody listens')
   const broken = Promise.withResolvers<never>()
@@ -147,6 +165,10 @@ export async function ask(life: Life, request: Request): Promise<Response> {
   const answered = here.run(life, async () => {
     const handler = await handlerOf(request)
     const response = await handler(request, { params: Promise.resolve({}) })
+    if (response.body !== null && response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
+      const { status, headers, body } = response
+      return outward(life, 'response', async () => new Response(piecewise(life, body), { status, headers }))
+    }
     const text = await response.text()
     return outward(
       life,
@@ -159,6 +181,33 @@ export async function ask(life: Life, request: Request): Promise<Response> {
   } finally {
     life.end.signal.removeEventListener('abort', onEnd)
   }
+}
+
+/** The pieces of a stream as they leave the process: each is an outward call, and what has left has arrived. */
+function piecewise(life: Life, body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const from = body.getReader()
+  const cut = (): void => void from.cancel().catch(() => undefined) // it had broken by itself
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (to) =>
+        life.end.signal.addEventListener(
+          'abort',
+          () => {
+            cut()
+            to.error(life.end.signal.reason)
+          },
+          { once: true },
+        ),
+      async pull(to) {
+        const piece = await from.read()
+        if (piece.done) return life.dead ? undefined : to.close()
+        await outward(life, 'piece', async () => to.enqueue(piece.value))
+      },
+      cancel: cut,
+    },
+    // Nothing is read ahead: a piece leaves when somebody waits for it.
+    { highWaterMark: 0 },
+  )
 }
 
 /** Waits for what the process does beside its requests, and ends its connections. */

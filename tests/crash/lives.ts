@@ -46,33 +46,39 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
   const { supabaseUrl, redisUrl, inngestUrl } = world.stack.info
   interceptOutwardCalls({ supabaseUrl: supabaseUrl ?? '', redisUrl: redisUrl ?? '', inngestUrl: inngestUrl ?? '' })
   // Never dies and takes no part: it sweeps, looks at what is left, and answers what belongs to nobody any more.
-  const caretaker = await begin({ point: null, died: null, calls: [], onDeath: () => undefined })
+  const caretaker = await begin({ deaths: [], gates: new Map(), calls: [], onDeath: () => undefined })
   const registered = async (): Promise<boolean> =>
     executorState.parse(await (await fetch(`${inngestUrl}/state`)).json()).servers.every(({ live }) => live)
   if (!(await poll(registered, { everyMs: 50, forMs: 20_000 }))) throw new Error('the executor has not registered the servers')
 
   let fate: Fate = caretaker.fate
   let name = ''
-  let revived: Promise<void> = Promise.resolve()
+  let given: Readonly<Record<string, string>> = {}
+  const revivals: Promise<void>[] = []
+  const dead = (): Life[] => fate.deaths.flatMap(({ life }) => life ?? [])
   async function revive(dead: Life): Promise<void> {
     const index = lives.indexOf(dead)
     lives[index] = await begin(fate)
   }
   return {
     world,
-    async begin(point, agent) {
+    async begin(points, agent, env) {
       await Promise.all(lives.map(close))
       for (const id of current) past.add(id)
       current.clear()
       name = agent
-      fate = { point, died: null, calls: [], onDeath: (life) => void (revived = revive(life)) }
+      for (const key of Object.keys(given)) delete process.env[key]
+      given = env
+      Object.assign(process.env, told, given)
+      const deaths = points.map((point) => ({ point, life: null }))
+      fate = { deaths, gates: new Map(), calls: [], onDeath: (life) => void revivals.push(revive(life)) }
       lives = await Promise.all([begin(fate), begin(fate)])
     },
     ask: (server, request) => ask(lives[server] ?? caretaker, request),
     look: (request) => ask(caretaker, request),
     async net() {
-      if (fate.died === null) return
-      const said = [...fate.died.said]
+      const said = dead().flatMap((life) => [...life.said])
+      if (said.length === 0) return
       await world.sql(
         'update baton.agents set lease_until = baton.clock() where id = $1 and lease_owner = any($2) and lease_until > baton.clock()',
         [name, said],
@@ -85,11 +91,16 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
       await within(caretaker, () => caretaker.services.sweep('beside'))
     },
     async end() {
-      await revived
-      await Promise.all(lives.filter(({ dead }) => !dead).map(({ services }) => services.settled()))
-      return fate.died !== null
+      await Promise.all(revivals.splice(0))
+      await Promise.all(lives.filter((life) => !life.dead).map(({ services }) => services.settled()))
+      return fate.deaths.map(({ life }) => life !== null)
     },
     calls: () => fate.calls,
+    gate(call) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      fate.gates.set(call, promise)
+      return resolve
+    },
     effects: async () => (await caretaker.services.local?.effects({})) as EffectLine[],
     advance: async (ms) => void (await caretaker.services.local?.time(ms)),
     async close() {

@@ -70,6 +70,24 @@ export function crashes(clean: Snapshot, crashed: Snapshot): number {
   return times
 }
 
+/** The second crash of one step is followed by a wait: two events tell of it, and its crashes stay counted where the run then ends. */
+export function waited(clean: Snapshot, crashed: Snapshot): number {
+  const waits = (snapshot: Snapshot): Row[] =>
+    rowsOf(snapshot, 'events').filter(({ type, data }) => type === 'state_changed' && isObject(data) && data['waitKind'] === 'retry')
+  const more = waits(crashed).slice(waits(clean).length)
+  for (const wait of more) {
+    const events = rowsOf(crashed, 'events')
+    const from = events.indexOf(wait)
+    const to = events.findIndex((row, index) => index > from && row['type'] === 'state_changed')
+    crashed['events'] = events.filter((_row, index) => index !== from && index !== to)
+  }
+  for (const [index, run] of rowsOf(crashed, 'runs').entries()) {
+    const before = rowsOf(clean, 'runs')[index]
+    if (more.length > 0 && Number(run['crashes']) - Number(before?.['crashes']) === more.length) run['crashes'] = before?.['crashes']
+  }
+  return more.length
+}
+
 /** Entries of those who act at the same time, a caller and an executor, stand in any order. */
 export function sortedAudit(snapshot: Snapshot): void {
   const order = (row: Row): string => JSON.stringify([row['run_id'], row['action'], row['data']])

@@ -3,6 +3,8 @@ import { poll } from '#local/poll'
 import { violations } from '#scripts/chaos/violations'
 import type { Point } from '#tests/crash/life'
 import type { Scenario } from '#tests/crash/plays'
+import { Reader } from '#tests/crash/reader'
+import { readProblems, replyProblems, streamProblems } from '#tests/crash/reads'
 import type { Receiver } from '#scripts/chaos/receiver'
 import { rowsOf, type Snapshot } from '#tests/crash/snapshot'
 import { Broken, type Stage } from '#tests/crash/stage'
@@ -15,6 +17,17 @@ export interface Play {
   hook: string
   /** Sends a message under one Idempotency-Key until somebody answers. */
   send(answers: readonly Answer[], options?: SendOptions): Promise<Reply>
+  /**
+   * Sends a message and follows it as a stream to the end of its run, and somebody else does on the other server. Neither misses or doubles
+   * anything, whatever breaks: what they have seen is compared with the rows.
+   */
+  follow(answers: readonly Answer[]): { readers: readonly Reader[]; over: Promise<unknown> }
+  /** Decides whatever a person is asked until all runs have ended. */
+  decideAll(decision: object): Promise<void>
+  /** Holds calls of that name back until the returned function is called. */
+  gate(call: string): () => void
+  /** Until so many calls of that name have been made. */
+  called(call: string, times: number): Promise<void>
   /** Makes a request until somebody answers. */
   act(method: string, path: string, body?: unknown): Promise<Reply>
   until(what: string, question: () => Promise<boolean>): Promise<void>
@@ -41,6 +54,8 @@ export interface Outcome {
   /** False when the point was not reached. */
   died: boolean
   problems: string[]
+  /** How often those who follow were told to drop what they had of a step. */
+  resets: number
   left: Snapshot
 }
 
@@ -50,15 +65,18 @@ const netEveryMs = 60
 /** Performs a scenario with one death, or none, and takes what is left. `agent` is a name that nobody has used. */
 export async function perform(stage: Stage, receiver: Receiver, scenario: Scenario, agent: string, point: Point | null): Promise<Outcome> {
   const { world } = stage
-  await stage.begin(point, agent)
+  // The point comes first: processes die there alone.
+  await stage.begin([...(point === null ? [] : [point]), ...(scenario.deaths ?? [])], agent, scenario.env ?? {})
   const over = new AbortController()
   const net = catchWhatFalls(stage, over.signal)
+  const seen: Seen = { readers: [], replies: [] }
   let died = false
   let calls: string[] = []
   try {
-    await scenario.play(acting(stage, receiver, agent))
+    await scenario.play(acting(stage, receiver, agent, seen))
     await quiet(stage, agent)
-    died = await stage.end()
+    const deaths = await stage.end()
+    died = point !== null && deaths[0] === true
     calls = [...stage.calls()]
   } finally {
     over.abort()
@@ -69,12 +87,17 @@ export async function perform(stage: Stage, receiver: Receiver, scenario: Scenar
   const runs = new Set(rows['runs']?.map((run) => String(run['run_id'])))
   const effects = (await stage.effects()).filter((line) => runs.has(line.runId))
   const problems = await violations({ sql: world.sql, effects, agents: [agent] })
-  problems.push(...(await clientProblems(stage, agent, rows)))
+  const read = async (path: string): Promise<Record<string, unknown>> => {
+    const answer = await stage.look(new Request(`${world.base()}${path}`, { headers: { accept: 'application/json' } }))
+    return (await answer.json()) as Record<string, unknown>
+  }
+  problems.push(...(await readProblems(agent, rows, read)), ...streamProblems(seen.readers, rows), ...replyProblems(seen.replies, rows))
   for (const row of await world.sql('select * from baton.audit_failures')) problems.push(`an audit entry failed: ${JSON.stringify(row)}`)
   const webhooks = receiver.arrivals
     .filter(({ runId }) => runs.has(runId))
     .map(({ id, text }) => ({ id, body: JSON.parse(text) as unknown }))
-  return { calls, died, problems, left: { ...rows, effects: effects.map((line) => ({ ...line })), webhooks } }
+  const resets = seen.readers.reduce((sum, reader) => sum + reader.resets, 0)
+  return { calls, died, problems, resets, left: { ...rows, effects: effects.map((line) => ({ ...line })), webhooks } }
 }
 
 async function catchWhatFalls(stage: Stage, over: AbortSignal): Promise<void> {
@@ -106,7 +129,13 @@ async function quiet({ world }: Stage, agent: string): Promise<void> {
   )
 }
 
-function acting(stage: Stage, receiver: Receiver, agent: string): Play {
+/** What callers have got. */
+interface Seen {
+  readers: Reader[]
+  replies: Reply[]
+}
+
+function acting(stage: Stage, receiver: Receiver, agent: string, seen: Seen): Play {
   const { world } = stage
   let sends = 0
   let turn = 0
@@ -155,8 +184,36 @@ function acting(stage: Stage, receiver: Receiver, agent: string): Play {
         { prefer, 'idempotency-key': key },
       )
       if (sent.status >= 400 && sent.body['final'] !== true) throw new Error(`${sent.status} ${JSON.stringify(sent.body)}`)
+      seen.replies.push(sent)
       return sent
     },
+    follow(answers) {
+      const [near, far] = [new Reader(), new Reader()]
+      seen.readers.push(near, far)
+      const key = `${agent}-${(sends += 1)}`
+      const body = JSON.stringify({ message: script(...answers), template: 'scripted' })
+      const events = (): string => `${world.base()}/api/runs/${near.runId}/events`
+      const asks = { accept: 'text/event-stream', 'content-type': 'application/json', 'idempotency-key': key }
+      const message = (): Request => new Request(`${world.base()}/api/agents/${agent}/messages`, { method: 'POST', headers: asks, body })
+      const nearEnd = near.toTheEnd((attempt, headers) =>
+        stage.ask(attempt % 2, near.runId === null ? message() : new Request(events(), { headers: { ...headers, accept: asks.accept } })),
+      )
+      const farEnd = must('the run is known', async () => near.runId !== null).then(() => {
+        far.runId = near.runId
+        return far.toTheEnd((attempt, headers) =>
+          stage.ask((attempt + 1) % 2, new Request(events(), { headers: { ...headers, accept: asks.accept } })),
+        )
+      })
+      return { readers: [near, far], over: Promise.all([nearEnd, farEnd]) }
+    },
+    async decideAll(decision) {
+      await must('all is decided and has ended', async () => {
+        for (const id of await this.pending()) await this.act('POST', `/api/approvals/${id}`, decision)
+        return (await runs()).length > 0 && (await runs()).every((run) => run.ended_at !== null)
+      })
+    },
+    gate: (call) => stage.gate(call),
+    called: (call, times) => must(`${call} ${times}`, async () => stage.calls().filter((name) => name === call).length >= times),
     async act(method, path, body) {
       turn += 1
       const done = await request(method, path, body, { 'idempotency-key': `${agent}-act-${turn}` })
@@ -165,7 +222,7 @@ function acting(stage: Stage, receiver: Receiver, agent: string): Play {
       if (done.status >= 300 && !wasDone) throw new Error(`${method} ${path}: ${done.status} ${JSON.stringify(done.body)}`)
       return done
     },
-    until: (what, question) => must(what, question, runs),
+    until: (what, question) => must(what, question, async () => [await runs(), seen.readers]),
     async effect(name, times) {
       await must(`${name} ${times}`, async () => {
         const ids = new Set((await runs()).map((run) => run.run_id))
@@ -204,27 +261,4 @@ function acting(stage: Stage, receiver: Receiver, agent: string): Play {
     },
     advance: (ms) => stage.advance(ms),
   }
-}
-
-/** What a client reads must be what the rows say. */
-async function clientProblems(stage: Stage, agent: string, rows: Snapshot): Promise<string[]> {
-  const read = async (what: string): Promise<Record<string, unknown>[]> => {
-    const answer = await stage.look(
-      new Request(`${stage.world.base()}/api/agents/${agent}/${what}`, { headers: { accept: 'application/json' } }),
-    )
-    return ((await answer.json()) as { data: Record<string, unknown>[] }).data
-  }
-  const [events, messages, calls] = await Promise.all([
-    read('events?after=0&limit=200'),
-    read('messages?limit=200'),
-    read('tool-calls?limit=200'),
-  ])
-  const told = (list: readonly Record<string, unknown>[]): string =>
-    list.map((one) => `${String(one['seq'])} ${String(one['type'])}`).join()
-  const [seen, kept] = [told(events), told(rows['events'] ?? [])]
-  const problems = seen === kept ? [] : [`a client reads the events ${seen}, the rows are ${kept}`]
-  if (messages.filter((message) => message['seq'] !== undefined).length !== rows['messages']?.length)
-    problems.push('a client reads other messages than the rows')
-  if (calls.length !== rows['tool_calls']?.length) problems.push('a client reads other calls than the rows')
-  return problems
 }

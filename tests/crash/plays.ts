@@ -8,6 +8,10 @@ export interface Scenario {
   play: (play: Play) => Promise<unknown>
   /** Points of every test run, as [at, call, nth]; BATON_CRASH_ALL=1 takes every call. */
   points: readonly (readonly [Point['at'], string, number])[]
+  /** Deaths that belong to the scenario: they are in every performance, also in the one that the others are compared with. */
+  deaths?: readonly Point[]
+  /** What its servers are told. */
+  env?: Readonly<Record<string, string>>
 }
 
 const usage = { input: 1_000, output: 100 }
@@ -116,8 +120,10 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'two messages in a queue',
     async play(play) {
-      await play.send([{ ...last, delayMs: 150 }], { prefer: 'respond-async' })
+      const open = play.gate('model')
+      await play.send([last], { prefer: 'respond-async' })
       await play.send([last], { onBusy: 'enqueue', prefer: 'respond-async' })
+      open()
       await play.allEnded()
     },
     points: [
@@ -129,9 +135,11 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'a message that steers',
     async play(play) {
-      const sent = play.send([tools({ name: 'wait', input: { ms: 1_000 } }), last])
-      await play.effect('wait', 1)
+      const open = play.gate('tool')
+      const sent = play.send([tools(echo), last])
+      await play.effect('echo', 1)
       await play.send([last], { onBusy: 'steer', prefer: 'respond-async' })
+      open()
       await play.allEnded()
       await sent
     },
@@ -227,9 +235,11 @@ export const scenarios: readonly Scenario[] = [
     name: 'a hold that is lifted',
     async play(play) {
       const scope = `agent:${play.agent}`
-      const sent = play.send([{ ...tools({ name: 'wait', input: { ms: 1_000 } }) }, last], { prefer: 'wait=0' })
-      await play.effect('wait', 1)
+      const open = play.gate('tool')
+      const sent = play.send([tools(echo), last], { prefer: 'wait=0' })
+      await play.effect('echo', 1)
       await play.act('POST', '/api/kill', { scope, mode: 'hold', reason: 'a test' })
+      open()
       await play.until('it is held', async () => (await play.states()).includes('waiting'))
       await play.act('DELETE', `/api/kill/${scope}`)
       await play.allEnded()
@@ -240,5 +250,72 @@ export const scenarios: readonly Scenario[] = [
       ['before', 'baton_commit', 2],
       ['after', 'baton_lift_switch', 1],
     ],
+  },
+  {
+    name: 'a caller that streams',
+    async play(play) {
+      const open = play.gate('answer')
+      const { readers, over } = play.follow([
+        { ...tools(count), text: 'I count to three.', chunks: 3 },
+        { text: 'One, two, three.', chunks: 3, usage },
+      ])
+      await play.until('both show the whole text', async () => readers.every((reader) => reader.shows('I count to three.')))
+      open()
+      await over
+    },
+    points: [
+      ['after', 'piece', 4],
+      ['before', 'answer', 1],
+      ['after', 'baton_commit', 1],
+    ],
+  },
+  {
+    name: 'an unknown outcome that a person seals',
+    deaths: [{ at: 'before', call: 'tool', nth: 1 }],
+    async play(play) {
+      const sent = play.send([tools(charge), last], { template: 'careful' })
+      await play.decideAll({ decision: 'deny', note: 'it may have happened' })
+      await sent
+    },
+    points: [
+      ['before', 'baton_decide', 1],
+      ['after', 'baton_decide', 1],
+      ['after', 'baton_claim', 2],
+    ],
+  },
+  {
+    name: 'an unknown outcome that a person repeats',
+    deaths: [{ at: 'before', call: 'tool', nth: 1 }],
+    async play(play) {
+      const sent = play.send([tools(charge), last], { template: 'careful' })
+      await play.decideAll({ decision: 'allow' })
+      await sent
+    },
+    points: [
+      ['after', 'baton_claim', 1],
+      ['before', 'tool', 2],
+    ],
+  },
+  {
+    name: 'an unknown outcome that ends its run',
+    deaths: [{ at: 'before', call: 'tool', nth: 2 }],
+    async play(play) {
+      const sent = play.send([tools(count, charge), last], { template: 'strict' })
+      await play.allEnded()
+      await sent
+    },
+    points: [['after', 'baton_claim', 1]],
+  },
+  {
+    name: 'a slice longer than its lease',
+    env: { BATON_LEASE_MS: '2400' },
+    async play(play) {
+      const open = play.gate('tool')
+      const sent = play.send([tools(count), last])
+      await play.called('baton_renew', 3)
+      open()
+      await sent
+    },
+    points: [['before', 'baton_renew', 2]],
   },
 ]

@@ -53,7 +53,8 @@ export async function startProcesses(env: Record<string, string>): Promise<Stage
   let endsAt = Number.POSITIVE_INFINITY
   return {
     world,
-    async begin(point, agent) {
+    async begin([point = null, ...more], agent, env) {
+      if (more.length > 0 || Object.keys(env).length > 0) throw new Error('processes die once, and are told what all are told')
       await Promise.all(servers.map((server) => world.stack.waitReady(`server-${server}`)))
       pids = [...world.stack.info.pids.servers]
       endsAt = Number.POSITIVE_INFINITY
@@ -72,9 +73,12 @@ export async function startProcesses(env: Record<string, string>): Promise<Stage
     },
     async end() {
       endsAt = performance.now() + noticedMs
-      return buried
+      return [await buried]
     },
     calls: () => [],
+    gate() {
+      throw new Error('calls of processes cannot be held back')
+    },
     async effects() {
       await world.stack.waitReady('server-0')
       return world.effects()

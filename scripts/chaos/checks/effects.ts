@@ -5,7 +5,10 @@ type Call = Record<string, unknown>
 
 async function callsOf({ sql, agents }: Evidence): Promise<Call[]> {
   return sql(
-    `select c.call_id, c.run_id, c.name, c.effect, c.state, c.attempts, c.output from baton.tool_calls c join baton.agents a using (agent_uid)
+    `select c.call_id, c.run_id, c.name, c.effect, c.state, c.attempts, c.output,
+      (select count(*) from baton.approvals v where v.agent_uid = c.agent_uid and v.call_id = c.call_id
+        and v.kind = 'unknown_outcome' and (v.state = 'allowed' or v.state = 'expired' and v.default_decision = 'allow')) as repeats
+    from baton.tool_calls c join baton.agents a using (agent_uid)
     where a.id = any(coalesce($1, array[a.id]))`,
     [agents],
   )
@@ -69,7 +72,10 @@ function order(invariant: 2 | 6, name: string, strategy: 'crash' | 'hand_off'): 
 /** What the effects log says against the records. */
 export const effectChecks: readonly Check[] = [
   order(2, 'an effect began after its lease had been taken over', 'crash'),
-  overCalls('a once effect was repeated', ({ effect }, lines) => (effect === 'once' && lines.length > 1 ? `${lines.length} times` : null)),
+  // But for what a person has asked for who was told that it may have happened.
+  overCalls('a once effect was repeated', ({ effect, repeats }, lines) =>
+    effect === 'once' && lines.length > 1 + Number(repeats) ? `${lines.length} times` : null,
+  ),
   overCalls('an idempotency key changed', (_, lines) => {
     const keys = new Set(lines.map((line) => line.idempotencyKey))
     return keys.size > 1 ? [...keys].join() : null
