@@ -11,7 +11,7 @@ export default defineConfig({
     // Most files wait for processes and clocks more than they compute: three share two cores.
     maxWorkers: Math.ceil(availableParallelism() * 1.5),
     sequence: { sequencer: LongestFirst },
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     // A bound against hanging: the usual second is too short for a machine that is busy.
     expect: { poll: { timeout: 20_000 } },

@@ -84,7 +84,7 @@ export async function localPlugin({ config, clock, log, env, providers }: LocalI
         if (config.inngest.dev !== null && advanceMs > 0) {
           const body = JSON.stringify({ offsetMs })
           const headers = { 'content-type': 'application/json' }
-          await fetch(`${config.inngest.dev}/clock`, { method: 'POST', body, headers, signal: AbortSignal.timeout(2_000) })
+          await fetch(`${config.inngest.dev}/clock`, { method: 'POST', body, headers, signal: AbortSignal.timeout(20_000) })
         }
         return { now, offsetMs }
       },

@@ -132,7 +132,7 @@ export function supervise(spec: PartSpec, changed: () => void): Part {
       signalTo(pid, spec.stop.signal)
       if (await gone(spec.stop.patienceMs)) return
       signalTo(pid, 'SIGKILL')
-      if (!(await gone(1_000))) throw new Error(`${spec.name} (process ${pid}) does not end.`)
+      if (!(await gone(10_000))) throw new Error(`${spec.name} (process ${pid}) does not end.`)
     },
     resume: () => {
       if (wanted) return

@@ -19,13 +19,13 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'baton-migrate-'))
   await chmod(root, 0o755) // root's PostgreSQL account must be able to enter
   cluster = await startCluster({ dataDir: root, port: await claims.take(0), password: 'for this test only', fsync: false })
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await cluster?.stop()
   claims.release()
   await rm(root, { recursive: true, force: true })
-}, 20_000)
+}, 60_000)
 
 beforeEach(async () => {
   count += 1

@@ -155,7 +155,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       }
       return frames
     },
-    async ended(runId, forMs = 30_000) {
+    async ended(runId, forMs = 60_000) {
       let last: RunView | undefined
       const over = await poll(
         async () => {

@@ -117,7 +117,7 @@ export class World {
     const registered = async (): Promise<boolean> => {
       if (REAL_INNGEST === undefined) return (await this.state()).servers.every(({ live }) => live)
       const answers = await Promise.all(
-        this.appUrls.map((url) => fetch(`${url}/api/inngest`, { method: 'PUT', signal: AbortSignal.timeout(5000) })),
+        this.appUrls.map((url) => fetch(`${url}/api/inngest`, { method: 'PUT', signal: AbortSignal.timeout(20_000) })),
       )
       return answers.every(({ ok }) => ok)
     }
@@ -137,7 +137,7 @@ export class World {
     const headers = { 'content-type': 'application/json' }
     const response = await fetch(`${this.inngestUrl}${path}`, {
       method,
-      signal: AbortSignal.timeout(5000),
+      signal: AbortSignal.timeout(20_000),
       ...(body ? { headers, body: JSON.stringify(body) } : {}),
     })
     return (await response.json()) as Record<string, unknown>

@@ -7,6 +7,9 @@ import { passGate } from '#local/scripted/gate'
 /** Longest time that `wait` and `stubborn` take, in milliseconds. */
 const milliseconds = z.number().min(0).max(3_600_000)
 
+/** A file that they wait for besides. */
+const gate = z.string().min(1).max(4_096).optional()
+
 const echo = defineTool({
   name: 'echo',
   description: 'Gives the value back',
@@ -18,22 +21,23 @@ const echo = defineTool({
 const wait = defineTool({
   name: 'wait',
   description: 'Waits, also for a file, and stops on its signal',
-  input: z.object({ ms: milliseconds, gate: z.string().min(1).max(4_096).optional() }),
+  input: z.object({ ms: milliseconds, gate }),
   effect: 'pure',
-  run: async ({ ms, gate }, context) => {
+  run: async ({ ms, gate: file }, context) => {
     await sleep(ms, undefined, { signal: context.signal })
-    await passGate(gate, context.signal)
+    await passGate(file, context.signal)
     return { waited: ms }
   },
 })
 
 const stubborn = defineTool({
   name: 'stubborn',
-  description: 'Waits and ignores its signal',
-  input: z.object({ ms: milliseconds }),
+  description: 'Waits, also for a file, and ignores its signal',
+  input: z.object({ ms: milliseconds, gate }),
   effect: 'pure',
-  run: async ({ ms }) => {
+  run: async ({ ms, gate: file }) => {
     await sleep(ms)
+    await passGate(file, new AbortController().signal)
     return { waited: ms }
   },
 })

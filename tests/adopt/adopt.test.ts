@@ -19,7 +19,7 @@ const write = async (path: string, text: string): Promise<void> => {
   await writeFile(join(host, path), text)
 }
 const adopt = (...parameters: string[]) =>
-  run(process.execPath, [join(host, 'baton', 'scripts', 'adopt.ts'), ...parameters], { timeout: 30_000 })
+  run(process.execPath, [join(host, 'baton', 'scripts', 'adopt.ts'), ...parameters], { timeout: 120_000 })
 
 /** What the app itself answers: not by fetch, whose answers are held against Baton's own document. */
 const theirs = (url: string): Promise<string> =>
@@ -55,7 +55,7 @@ beforeAll(async () => {
     (file) => /^(app|inngest|lib|local|scripts|supabase)\/|^(package|tsconfig)\.json$/.test(file) && !/\.test\.tsx?$/.test(file),
   ))
     await cp(join(root, path), join(host, 'baton', path), { recursive: true })
-}, 60_000)
+}, 120_000)
 afterAll(async () => {
   await world?.close()
   await rm(host, { recursive: true, force: true })

@@ -133,9 +133,8 @@ test('a page that loads while two messages wait sees them, and follows what runs
     ['user', undefined],
     ['user', 'queued'],
   ])
-  const following = ask(world, '/api/chat/page/stream')
-  await gate.open()
-  const followed = await following
+  const opened = () => (void gate.open(), false)
+  const followed = await ask(world, '/api/chat/page/stream', { until: opened })
   expect(textOf(followed.chunks)).toBe('a long answer, word by word')
   await world.ended(String(waiting.body['runId']))
   expect((await history(world, 'page')).map(({ id }) => id)).toEqual(expect.arrayContaining(messages.map(({ id }) => id)))

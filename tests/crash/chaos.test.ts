@@ -4,7 +4,7 @@ import { chanceFrom } from '#scripts/chaos/random'
 import { percentile } from '#scripts/chaos/resumes'
 import { storm } from '#scripts/chaos/storm'
 
-test('invariants 1 to 12: a load of agents survives every kind of fault, with two servers', { timeout: 120_000 }, async () => {
+test('invariants 1 to 12: a load of agents survives every kind of fault, with two servers', { timeout: 240_000 }, async () => {
   const report = await storm({
     seed: 7,
     lengthMs: 1,

@@ -27,12 +27,13 @@ async function lastSeq(agent: string): Promise<unknown> {
 
 /** The clock of leases moves past this one, while the executor's own clocks stand where they were: it is a zombie that does not know. */
 test('invariant 2: an executor that was overtaken without knowing it commits nothing, and its late result is dropped', async () => {
+  const gate = world.gate()
   const sent = world.send(
     'overtaken',
     script(
       {
         tools: [
-          { name: 'stubborn', input: { ms: 4_000 } },
+          { name: 'stubborn', input: { ms: 0, gate: gate.file } },
           { name: 'charge', input: { key: 'overtaken', cents: 5 } },
         ],
         usage,
@@ -56,6 +57,10 @@ test('invariant 2: an executor that was overtaken without knowing it commits not
     .toBe(1)
   // Its heartbeat comes every two seconds; in between the lease runs out and somebody else takes over.
   await world.sql(`update baton.agents set lease_until = baton.clock(), lease_owner = 'slice_gone' where id = 'overtaken'`)
+  // The two results come together: that of the zombie, and that of the one who repeats the call.
+  const began = async () => (await world.effects()).filter((line) => line.agentId === 'overtaken' && line.name === 'stubborn').length
+  await expect.poll(began).toBe(2)
+  await gate.open()
   const reply = await sent
   const run = await world.ended(String(reply.body['runId']))
   expect(run).toMatchObject({ state: 'completed', output: 'finished', slices: 2 })
@@ -64,13 +69,14 @@ test('invariant 2: an executor that was overtaken without knowing it commits not
 })
 
 test('invariant 2: a frozen executor wakes up after the take-over: it commits nothing, emits nothing, and once stays once', async () => {
+  const gate = world.gate()
   const reply = await world.send(
     'frozen',
     script(
       {
         tools: [
           { name: 'charge', input: { key: 'frozen', cents: 5 } },
-          { name: 'wait', input: { ms: 3_000 } },
+          { name: 'wait', input: { ms: 0, gate: gate.file } },
         ],
         usage,
       },
@@ -91,6 +97,7 @@ test('invariant 2: a frozen executor wakes up after the take-over: it commits no
   const frozen = world.stack.info.pids.servers.indexOf(pid ?? -1)
   expect(frozen).toBeGreaterThanOrEqual(0)
   await world.stack.kill(`server-${frozen}`, 'SIGSTOP')
+  await gate.open()
   try {
     // The other server's clock is the real one: this only saves the six seconds of the lease.
     await world.http('POST', '/api/local/time', { advanceMs: 7_000 }, {}, 1 - frozen)
@@ -111,7 +118,7 @@ test('invariant 2: a frozen executor wakes up after the take-over: it commits no
     const left = await lastSeq('frozen')
     await world.stack.kill(`server-${frozen}`, 'SIGCONT')
     // It works again, and longer than the tool had left when it froze: the late result has come and been dropped.
-    const awake = await world.send('awake', script({ tools: [{ name: 'wait', input: { ms: 3_000 } }] }, { text: 'finished' }), {
+    const awake = await world.send('awake', script({ tools: [{ name: 'wait', input: { ms: 1_000 } }] }, { text: 'finished' }), {
       prefer: 'wait=20',
       server: frozen,
     })
@@ -125,9 +132,9 @@ test('invariant 2: a frozen executor wakes up after the take-over: it commits no
 })
 
 test('invariant 2: what a stale epoch asks of the database is refused and changes nothing', async () => {
-  const reply = await world.send('stale', script({ tools: [{ name: 'wait', input: { ms: 2_000 } }], usage }, { text: 'finished', usage }), {
-    prefer: 'wait=0',
-  })
+  const gate = world.gate()
+  const held = { tools: [{ name: 'wait', input: { ms: 0, gate: gate.file } }], usage }
+  const reply = await world.send('stale', script(held, { text: 'finished', usage }), { prefer: 'wait=0' })
   const runId = String(reply.body['runId'])
   await begun(runId, 'wait')
   const [agent] = await world.sql<{ agent_uid: string; lease_owner: string; lease_epoch: string }>(
@@ -146,6 +153,7 @@ test('invariant 2: what a stale epoch asks of the database is refused and change
   expect(commit?.answer).toMatchObject({ ok: false, code: 'lease_lost' })
   expect(renew?.answer).toMatchObject({ ok: false, code: 'lease_lost' })
   expect(await lastSeq('stale')).toEqual(before)
+  await gate.open()
   expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'finished' })
   await check('stale')
 })

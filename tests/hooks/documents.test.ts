@@ -21,7 +21,7 @@ test('the examples of docs/templates.md compile and can be loaded', async () => 
   try {
     for (const { path, body } of files) await writeFile(path, body)
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'], exclude: [] }))
-    const compiled = await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['--noEmit', '-p', folder], { timeout: 50_000 }).catch(
+    const compiled = await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['--noEmit', '-p', folder], { timeout: 100_000 }).catch(
       (error: { stdout: string }) => error,
     )
     expect(compiled.stdout).toBe('')

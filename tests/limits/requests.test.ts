@@ -109,7 +109,7 @@ test('a flood of refused messages is one entry in the audit log', async () => {
   const replies = await Promise.all(Array.from({ length: 30 }, () => world.send('flood', 'x')))
   expect(statuses(replies)).toEqual({ 429: 30 })
   expect((await entries()).length - before.length).toBeLessThanOrEqual(1)
-  expect(await poll(async () => (await entries()).length > 0, { everyMs: 50, forMs: 5_000 })).toBe(true)
+  expect(await poll(async () => (await entries()).length > 0, { everyMs: 50, forMs: 30_000 })).toBe(true)
 })
 
 test('A70: only the tool above its rate is refused, and the run goes on', async () => {

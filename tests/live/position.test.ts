@@ -48,7 +48,7 @@ test.concurrent('A15: types and channels show only what was asked for, and the p
   const whole = await world.events('a15')
   const only = await follow('/api/agents/a15/events?after=0&types=text_delta', 0, { check: false })
   await only.until(({ data }) => data['text'] === 'b')
-  await expect.poll(() => only.lastEventId, { timeout: 5_000 }).toBe(String(whole.at(-1)?.seq))
+  await expect.poll(() => only.lastEventId).toBe(String(whole.at(-1)?.seq))
   only.leave()
 })
 

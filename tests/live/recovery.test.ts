@@ -80,7 +80,7 @@ test.concurrent('A16: an EventSource with nothing but the link reconnects by its
     .map((line) => JSON.parse(line) as { type: string; lastEventId: string; seq: number })
   expect(lines.map(({ seq }) => seq)).toEqual((await world.events('browser')).map(({ seq }) => seq))
   for (const { lastEventId, seq } of lines) expect(lastEventId).toBe(String(seq))
-}, 90_000)
+}, 150_000)
 
 test.concurrent('a stream breaks when its function ends, never cleanly, and the client that comes back misses and doubles nothing', async () => {
   const answers = Array.from({ length: 6 }, (_, index): Answer => ({

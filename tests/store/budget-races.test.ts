@@ -72,7 +72,7 @@ test.each([
     await clients[0].query('begin')
     expect(await reserveBy(clients[0], held[0], 1_000)).toBe('granted')
     const second = reserveBy(clients[1], held[1], 1_000)
-    await poll(blocked, { everyMs: 20, forMs: 2_000 })
+    await poll(blocked, { everyMs: 20, forMs: 20_000 })
     await clients[0].query('commit')
     expect(await second).toBe('refused')
   } finally {
@@ -99,7 +99,7 @@ test.each([
     await first.query('begin')
     expect(await reserveBy(first, held[0], 1_000)).toBe('granted')
     const answer = reserveBy(second, held[1], micros)
-    await poll(blocked, { everyMs: 20, forMs: 2_000 })
+    await poll(blocked, { everyMs: 20, forMs: 20_000 })
     await first.query('commit')
     expect(await answer).toBe('refused')
   } finally {
@@ -136,7 +136,7 @@ test('invariant 9: a limit that is set beside an open reservation counts it', as
     const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 1_000, tokens: 10 }
     const reserved = kit.store.renew({ ...run, leaseMs: 30_000, reserve })
     const blocked = `select 1 from pg_locks where not granted and pid <> pg_backend_pid()`
-    expect(await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 5_000 })).toBe(true)
+    expect(await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 30_000 })).toBe(true)
     await client.query('commit')
     expect(ok(await reserved).reserved).toBe('granted')
   } finally {

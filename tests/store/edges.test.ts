@@ -88,7 +88,7 @@ test('what Postgres refuses because of a deadlock is asked for again, and anythi
   await kit.sql('grant usage on sequence baton.asked to service_role')
   await kit.sql(`notify pgrst, 'reload schema'`)
   // PostgREST takes a moment to know a new function.
-  await expect.poll(() => kit.rpc('baton_locked', {}).catch(String), { timeout: 5_000 }).toEqual({ ok: true })
+  await expect.poll(() => kit.rpc('baton_locked', {}).catch(String), { timeout: 30_000 }).toEqual({ ok: true })
   expect(await kit.rpc('baton_deadlocked', { once: true })).toEqual({ ok: true })
   expect(await kit.sql('select last_value::integer as n from baton.asked')).toEqual([{ n: 3 }])
   await kit.sql(`select setval('baton.asked', 1)`)

@@ -27,7 +27,7 @@ test('invariant 2: a heartbeat counts from before it was sent: one whose reply t
   const clock = movedClock()
   act = async ({ signal }) => {
     clock.forward({ monotonic: 2_000 })
-    await poll(() => signal.aborted, { everyMs: 20, forMs: 3_000 })
+    await poll(() => signal.aborted, { everyMs: 20, forMs: 30_000 })
     return 'done'
   }
   const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'never' }], {
@@ -140,7 +140,7 @@ test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that 
       async call(_request, _onDelta, signal) {
         ok(await kit.store.stop(authority, { agent: 'cut-off' }, 'cancelled', null))
         clock.forward({ monotonic: 2_000 })
-        await poll(() => signal.aborted, { everyMs: 20, forMs: 3_000 })
+        await poll(() => signal.aborted, { everyMs: 20, forMs: 30_000 })
         signal.throwIfAborted()
         throw new Error('nobody has told of the stop')
       },
