@@ -27,12 +27,12 @@ function tooEarlyMs({ code, dueInMs, outbox }: Refusal): number {
  */
 export async function continueSlice(services: Services, agentUid: string): Promise<SliceReport> {
   const { clock, config } = services
-  const run = () =>
-    continueRun(services, agentUid, deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null))
-  let result = await run()
+  // From before the wait for its time: the function's own limit counts it, too.
+  const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)
+  let result = await continueRun(services, agentUid, deadlines)
   const earlyMs = 'refused' in result ? tooEarlyMs(result.refused) : 0
   if (earlyMs > 0) await clock.sleep(earlyMs)
-  if (earlyMs > 0 && !services.ending()) result = await run()
+  if (earlyMs > 0 && !services.ending()) result = await continueRun(services, agentUid, deadlines)
   await services.settled()
   if ('refused' in result) return { outcome: 'nothing_to_do', why: result.refused.code }
   const { advanced } = result

@@ -119,6 +119,17 @@ export const sentenceMutations: readonly Mutation[] = [
     },
   },
   {
+    name: 'tool-call-above-the-maximum-of-one-call',
+    breaks: 'A61',
+    file: migration('0025_tool_costs'),
+    text: `b.limit_micros, null, null, b.max_per_call_micros)::baton.budget_limit;`,
+    replacement: `b.limit_micros, null, null, null)::baton.budget_limit;`,
+    test: {
+      file: 'tests/budgets/agents.test.ts',
+      name: 'A61: a call of a tool that costs more than maxPerCall is refused hard, before any effect, and the run goes on',
+    },
+  },
+  {
     name: 'twin-waits-without-end',
     breaks: 'I1 A13',
     file: migration('0004_open'),

@@ -3,7 +3,8 @@
 -- Of a call that has been charged: {keys, tools, reservation}, so that exactly that can be given back.
 alter table baton.tool_calls add column if not exists charges jsonb;
 
--- Whether one call of a tool may start: its own limits count calls; what it costs counts for all scopes of the run. It is paid when it starts.
+-- Whether one call of a tool may start: its own limits count calls; what it costs counts for all scopes of the run, and so does what one call may cost.
+-- It is paid when it starts.
 -- begun: calls of the tool that start with it and are not marked yet.
 create or replace function baton.charge_call(inout w baton.work, c baton.tool_calls, begun bigint, out refusal jsonb) language plpgsql set search_path = '' as $$
 declare
@@ -17,11 +18,12 @@ begin
   b.scope := 'run:' || (w.r).run_id;
   b.period := 'run';
   b.limit_micros := ((w.r).limits ->> 'maxCostMicros')::bigint;
+  b.max_per_call_micros := ((w.r).limits ->> 'maxPerCallMicros')::bigint;
   refusal := (baton.fit(b, baton.counted(w, b, false), null, c.cost_micros, 0)).refusal;
   if refusal is not null then return; end if;
   foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, case when c.cost_micros > 0 then baton.scopes_of(w.a, w.r) || tool else array[tool] end) loop
     count := baton.counted(w, b, true);
-    if b.scope <> tool then b := row(b.key, b.tenant_id, b.scope, b.period, b.limit_micros, null, null, null)::baton.budget_limit;
+    if b.scope <> tool then b := row(b.key, b.tenant_id, b.scope, b.period, b.limit_micros, null, null, b.max_per_call_micros)::baton.budget_limit;
     elsif b.key is null then count.calls := count.calls + begun; end if;
     refusal := (baton.fit(b, count, null, c.cost_micros, 0)).refusal;
     if refusal is not null then return; end if;

@@ -11,6 +11,7 @@ beforeAll(async () => {
       templates: [
         { id: 'unpriced', model: 'compatible/un/priced' },
         { id: 'dear', model: 'local/scripted', toolCosts: { charge: 2_000 } },
+        { id: 'dearer', model: 'local/scripted', toolCosts: { count: 60_000 } },
       ],
     }),
   })
@@ -68,6 +69,28 @@ describe.concurrent('calls', () => {
     expect([reply.status, reply.body['code'], reply.body['hard']]).toEqual([402, 'budget_exceeded', true])
     expect((await world.effects()).filter((line) => line.agentId === 'c')).toEqual([])
     expect((await world.send('c', costing(0.1), wait)).status).toBe(200)
+  })
+
+  test('A61: a call of a tool that costs more than maxPerCall is refused hard, before any effect, and the run goes on', async () => {
+    const usage = { input: 0, output: 0 }
+    const message = (key: string): string => script({ tools: [{ name: 'count', input: { key } }], usage }, { text: 'went on', usage })
+    await put('agent:c-tool', { maxPerCallMicros: 59_999 })
+    await put('agent:c-fits', { maxPerCallMicros: 60_000 })
+    // A preset's maximum, 50,000 here, is one of the run itself.
+    const overrides = { preset: 'temporary', permission: { allow: ['count'] } }
+    await world.http('POST', '/api/agents', { id: 'c-preset', template: 'dearer', overrides })
+    for (const [agent, costMicros] of [
+      ['c-tool', 0],
+      ['c-preset', 0],
+      ['c-fits', 60_000],
+    ] as const) {
+      const reply = await world.send(agent, message(agent), { ...wait, template: 'dearer' })
+      expect(reply.body, agent).toMatchObject({ output: 'went on', costMicros })
+      expect(await world.effects({ key: agent }), agent).toHaveLength(costMicros === 0 ? 0 : 1)
+      if (costMicros > 0) continue
+      const [call] = (await world.http('GET', `/api/agents/${agent}/tool-calls`)).body['data'] as { state: string; output: unknown }[]
+      expect(call, agent).toMatchObject({ state: 'failed', output: { value: { errorType: 'budget_exceeded', hard: true } } })
+    }
   })
 
   test('A65: with a limit of zero no paid call is made, and nothing is kept', async () => {
