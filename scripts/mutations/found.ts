@@ -128,4 +128,26 @@ export const foundMutations: readonly Mutation[] = [
     },
     build: true,
   },
+  {
+    name: 'claim-marks-what-was-due-before-its-lock',
+    breaks: 'I7',
+    file: migration('0005_claim'),
+    text: `  now_at := baton.clock();`,
+    replacement: `  now_at := pg_catalog.statement_timestamp();`,
+    test: {
+      file: 'tests/store/sweep.test.ts',
+      name: 'invariant 7: a claim that waited for the commit before it marks the continuation that this commit has written',
+    },
+  },
+  {
+    name: 'a-reader-keeps-what-was-never-stored',
+    breaks: 'I8',
+    file: 'lib/api/reader.ts',
+    text: `    return open ? [resetFrame(partial)] : []`,
+    replacement: `    return []`,
+    test: {
+      file: 'tests/crash/explorer.test.ts',
+      name: 'a death before answer 1 leaves what no death leaves, but for what is documented',
+    },
+  },
 ]

@@ -31,9 +31,11 @@ declare
   x record;
   refusal json;
   crashed boolean;
-  now_at timestamptz := baton.clock();
+  now_at timestamptz;
 begin
   select a into w.a from baton.agents a where a.agent_uid = (p ->> 'agentUid')::uuid and a.environment = p ->> 'environment' for update;
+  -- Under the lock: what a commit wrote that this claim has waited for is due, too.
+  now_at := baton.clock();
   if not found then return baton.refuse('agent_gone'); end if;
   if (w.a).active_run is null then return baton.refuse('nothing_due'); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;

@@ -77,8 +77,9 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
     ask: (server, request) => ask(lives[server] ?? caretaker, request),
     look: (request) => ask(caretaker, request),
     async net() {
-      if (dead().length === 0) return
-      const said = dead().flatMap((life) => [...life.said])
+      const fallen = dead()
+      if (fallen.length === 0) return
+      const said = fallen.flatMap((life) => [...life.said])
       await world.sql(
         'update baton.agents set lease_until = baton.clock() where id = $1 and lease_owner = any($2) and lease_until > baton.clock()',
         [name, said],

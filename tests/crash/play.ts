@@ -51,7 +51,7 @@ export interface Play {
 /** What came of one performance. */
 export interface Outcome {
   calls: string[]
-  /** False when the point was not reached. */
+  /** False when the first point was not reached. */
   died: boolean
   problems: string[]
   /** How often those who follow were told to drop what they had of a step. */
@@ -62,11 +62,16 @@ export interface Outcome {
 const patience = { everyMs: 15, forMs: 30_000 }
 const netEveryMs = 60
 
-/** Performs a scenario with one death, or none, and takes what is left. `agent` is a name that nobody has used. */
-export async function perform(stage: Stage, receiver: Receiver, scenario: Scenario, agent: string, point: Point | null): Promise<Outcome> {
+/** Performs a scenario with these deaths beside its own and takes what is left. `agent` is a name that nobody has used. */
+export async function perform(
+  stage: Stage,
+  receiver: Receiver,
+  scenario: Scenario,
+  agent: string,
+  points: readonly Point[],
+): Promise<Outcome> {
   const { world } = stage
-  // The point comes first: processes die there alone.
-  await stage.begin([...(point === null ? [] : [point]), ...(scenario.deaths ?? [])], agent, scenario.env ?? {})
+  await stage.begin([...points, ...(scenario.deaths ?? [])], agent, scenario.env ?? {})
   const over = new AbortController()
   const net = catchWhatFalls(stage, over.signal)
   const seen: Seen = { readers: [], replies: [] }
@@ -76,7 +81,7 @@ export async function perform(stage: Stage, receiver: Receiver, scenario: Scenar
     await scenario.play(acting(stage, receiver, agent, seen))
     await quiet(stage, agent)
     const deaths = await stage.end()
-    died = point !== null && deaths[0] === true
+    died = points.length > 0 && deaths[0] === true
     calls = [...stage.calls()]
   } finally {
     over.abort()

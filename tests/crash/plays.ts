@@ -67,8 +67,6 @@ export const scenarios: readonly Scenario[] = [
       ['after', 'baton_commit', 1],
       ['before', 'baton_decide', 1],
       ['after', 'baton_decide', 1],
-      ['after', 'baton_decide', 2],
-      ['after', 'baton_commit', 2],
       ['before', 'tool', 1],
       ['after', 'baton_commit', 3],
     ],
@@ -278,7 +276,6 @@ export const scenarios: readonly Scenario[] = [
       await sent
     },
     points: [
-      ['before', 'baton_decide', 1],
       ['after', 'baton_decide', 1],
       ['after', 'baton_claim', 2],
     ],

@@ -140,6 +140,27 @@ const ofApproval = (agent: Row): View => ({
   createdAt: 'created_at',
 })
 
+const ofAudit: View = {
+  id: 'id',
+  at: 'at',
+  actor: 'actor',
+  action: 'action',
+  decision: 'decision',
+  code: 'code',
+  reason: 'reason',
+  scope: 'scope',
+  agentId: 'agent_id',
+  agentUid: 'agent_uid',
+  runId: 'run_id',
+  callId: 'call_id',
+  estimateMicros: 'estimate_micros',
+  costMicros: 'cost_micros',
+  totalMicros: 'total_micros',
+  requestId: 'request_id',
+  traceId: 'trace_id',
+  data: 'data',
+}
+
 /** An event as it is told: its own fields beside those of every event. */
 const told = ({ seq, at, channel, type, run_id: runId, step, data }: Row): Row => ({
   at,
@@ -223,14 +244,18 @@ export async function readProblems(agent: string, rows: Snapshot, read: (path: s
   const of = `/api/agents/${agent}`
   const [row = {}] = rowsOf(rows, 'agents')
   const by = (name: string, key: string): Row[] => rowsOf(rows, name).toSorted((a, b) => (String(a[key]) < String(b[key]) ? -1 : 1))
-  const [{ links: _signed, ...one }, events, messages, calls, runs, approvals] = await Promise.all([
+  const [{ links: _signed, ...one }, events, messages, calls, runs, approvals, audit] = await Promise.all([
     read(of),
     list(`${of}/events?after=0&limit=200`),
     list(`${of}/messages?limit=200`),
     list(`${of}/tool-calls?limit=200`),
     list(`${of}/runs?order=asc&limit=200`),
     list(`/api/approvals?agent=${agent}&limit=200`),
+    list(`/api/audit?agent=${agent}&order=asc&limit=200`),
   ])
+  const entries = rowsOf(rows, 'audit')
+    .filter((entry) => entry['agent_id'] === agent)
+    .toSorted((a, b) => micros(a['at']) - micros(b['at']) || Number(a['id']) - Number(b['id']))
   return [
     ...unlike('agent', [one], [row], ofAgent(rowsOf(rows, 'runs'))),
     ...unlikeEvents('a client', events, rowsOf(rows, 'events')),
@@ -238,5 +263,6 @@ export async function readProblems(agent: string, rows: Snapshot, read: (path: s
     ...unlike('calls', calls, by('tool_calls', 'call_id'), ofCall),
     ...unlike('runs', runs, by('runs', 'run_id'), ofRun(row)),
     ...unlike('approvals', approvals, by('approvals', 'id'), ofApproval(row)),
+    ...unlike('audit entries', audit, entries, ofAudit),
   ]
 }

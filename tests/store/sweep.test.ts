@@ -1,10 +1,13 @@
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
+import { poll } from '#local/poll'
 import { failure } from '#tests/webhooks/kit'
 import {
   answered,
   claimRequest,
   commit,
+  commitOf,
   completed,
   hold,
   message,
@@ -25,6 +28,24 @@ afterAll(() => kit.close())
 const sweep = (environment = 'test') => kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 100 })
 const elsewhere: Authority = { environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'tester' } }, requestId: null }
 const hook = { url: 'https://example.com/hook', secret: null }
+
+test('invariant 7: a claim that waited for the commit before it marks the continuation that this commit has written', async () => {
+  const held = await hold(kit, 'behind')
+  ok(await kit.store.open(openRequest('behind')))
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  await client.query('begin')
+  await client.query('select 1 from baton.agents where agent_uid = $1 for update', [held.agentUid])
+  const claimed = kit.store.claim(claimRequest(held.agentUid))
+  const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+  expect(await poll(async () => (await kit.sql(waits)).length > 0, { everyMs: 5, forMs: 10_000 })).toBe(true)
+  await client.query('select public.baton_commit($1::jsonb)', [JSON.stringify(commitOf(held, answered(), completed))])
+  await client.query('commit')
+  await client.end()
+  expect(ok(await claimed).opened.run.id).not.toBe(held.runId)
+  const unsent = `select id, due_at from baton.outbox where agent_uid = $1 and sent_at is null and due_at <= baton.clock()`
+  expect(await kit.sql(unsent, [held.agentUid])).toEqual([])
+})
 
 test('invariant 7: a row that was never sent is given out again under its id, a lost continuation as a new row', async () => {
   const opened = ok(await kit.store.open(openRequest('lost')))
