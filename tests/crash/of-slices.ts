@@ -70,7 +70,7 @@ export function crashes(clean: Snapshot, crashed: Snapshot): number {
   return times
 }
 
-/** The second crash of one step is followed by a wait: two events tell of it, and its crashes stay counted where the run then ends. */
+/** The second crash of one step is followed by a wait: two events and an epoch tell of it, and its crashes stay counted where the run then ends. */
 export function waited(clean: Snapshot, crashed: Snapshot): number {
   const waits = (snapshot: Snapshot): Row[] =>
     rowsOf(snapshot, 'events').filter(({ type, data }) => type === 'state_changed' && isObject(data) && data['waitKind'] === 'retry')
@@ -81,9 +81,11 @@ export function waited(clean: Snapshot, crashed: Snapshot): number {
     const to = events.findIndex((row, index) => index > from && row['type'] === 'state_changed')
     crashed['events'] = events.filter((_row, index) => index !== from && index !== to)
   }
+  // The wait takes the lease from the dead, and no slice begins with it.
+  for (const agent of rowsOf(crashed, 'agents')) agent['lease_epoch'] = Number(agent['lease_epoch']) - more.length
   for (const [index, run] of rowsOf(crashed, 'runs').entries()) {
-    const before = rowsOf(clean, 'runs')[index]
-    if (more.length > 0 && Number(run['crashes']) - Number(before?.['crashes']) === more.length) run['crashes'] = before?.['crashes']
+    const counted = Number(run['crashes']) - Number(rowsOf(clean, 'runs')[index]?.['crashes'])
+    if (counted >= more.length) run['crashes'] = Number(run['crashes']) - more.length
   }
   return more.length
 }
