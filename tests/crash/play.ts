@@ -22,7 +22,7 @@ export interface Play {
    * anything, whatever breaks: what they have seen is compared with the rows.
    */
   follow(answers: readonly Answer[]): { readers: readonly Reader[]; over: Promise<unknown> }
-  /** Decides whatever a person is asked until all runs have ended. */
+  /** Decides whatever a person is asked until all runs have ended. Throws where nobody was asked. */
   decideAll(decision: object): Promise<void>
   /** Holds calls of that name back until the returned function is called. */
   gate(call: string): () => void
@@ -212,10 +212,15 @@ function acting(stage: Stage, receiver: Receiver, agent: string, seen: Seen): Pl
       return { readers: [near, far], over: Promise.all([nearEnd, farEnd]) }
     },
     async decideAll(decision) {
+      let decided = 0
       await must('all is decided and has ended', async () => {
-        for (const id of await this.pending()) await this.act('POST', `/api/approvals/${id}`, decision)
+        for (const id of await this.pending()) {
+          await this.act('POST', `/api/approvals/${id}`, decision)
+          decided += 1
+        }
         return (await runs()).length > 0 && (await runs()).every((run) => run.ended_at !== null)
       })
+      if (decided === 0) throw new Error('nobody was asked')
     },
     gate: (call) => stage.gate(call),
     called: (call, times) => must(`${call} ${times}`, async () => stage.calls().filter((name) => name === call).length >= times),
