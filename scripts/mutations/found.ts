@@ -147,7 +147,7 @@ export const foundMutations: readonly Mutation[] = [
     replacement: `    return []`,
     test: {
       file: 'tests/crash/explorer.test.ts',
-      name: 'a death before answer 1 leaves what no death leaves, but for what is documented',
+      name: 'invariant 8: a reader who has seen a text that was never stored is told to drop it',
     },
   },
 ]

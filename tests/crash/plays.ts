@@ -1,27 +1,5 @@
-import type { Play } from '#tests/crash/play'
-import type { Point } from '#tests/crash/life'
-import type { Answer } from '#tests/world'
-
-/** What callers do, played without a crash and then with one at each outward call. */
-export interface Scenario {
-  name: string
-  play: (play: Play) => Promise<unknown>
-  /** Points of every test run, as [at, call, nth]; BATON_CRASH_ALL=1 takes every call. */
-  points: readonly (readonly [Point['at'], string, number])[]
-  /** Deaths that belong to the scenario: they are in every performance, also in the one that the others are compared with. */
-  deaths?: readonly Point[]
-  /** What its servers are told. */
-  env?: Readonly<Record<string, string>>
-}
-
-const usage = { input: 1_000, output: 100 }
-const tools = (...list: { name: string; input: unknown }[]): Answer => ({ tools: list, usage })
-const last: Answer = { text: 'finished', usage }
-const count = { name: 'count', input: { key: 'counted' } }
-const charge = { name: 'charge', input: { key: 'charged', cents: 5 } }
-const echo = { name: 'echo', input: { value: 1 } }
-/** Longer than any scenario: it ends because somebody ends it. */
-const endless: Answer = { ...last, delayMs: 60_000 }
+import { charge, count, echo, endless, last, tools, usage, type Scenario } from '#tests/crash/scenario'
+import { watched } from '#tests/crash/plays-watched'
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -249,70 +227,5 @@ export const scenarios: readonly Scenario[] = [
       ['after', 'baton_lift_switch', 1],
     ],
   },
-  {
-    name: 'a caller that streams',
-    async play(play) {
-      const open = play.gate('answer')
-      const { readers, over } = play.follow([
-        { ...tools(count), text: 'I count to three.', chunks: 3 },
-        { text: 'One, two, three.', chunks: 3, usage },
-      ])
-      await play.until('both show the whole text', async () => readers.every((reader) => reader.shows('I count to three.')))
-      open()
-      await over
-    },
-    points: [
-      ['after', 'piece', 4],
-      ['before', 'answer', 1],
-      ['after', 'baton_commit', 1],
-    ],
-  },
-  {
-    name: 'an unknown outcome that a person seals',
-    deaths: [{ at: 'before', call: 'tool', nth: 1 }],
-    async play(play) {
-      const sent = play.send([tools(charge), last], { template: 'careful' })
-      await play.decideAll({ decision: 'deny', note: 'it may have happened' })
-      await sent
-    },
-    points: [
-      ['after', 'baton_decide', 1],
-      ['after', 'baton_claim', 2],
-    ],
-  },
-  {
-    name: 'an unknown outcome that a person repeats',
-    deaths: [{ at: 'before', call: 'tool', nth: 1 }],
-    async play(play) {
-      const sent = play.send([tools(charge), last], { template: 'careful' })
-      await play.decideAll({ decision: 'allow' })
-      await sent
-    },
-    points: [
-      ['after', 'baton_claim', 1],
-      ['before', 'tool', 2],
-    ],
-  },
-  {
-    name: 'an unknown outcome that ends its run',
-    deaths: [{ at: 'before', call: 'tool', nth: 2 }],
-    async play(play) {
-      const sent = play.send([tools(count, charge), last], { template: 'strict' })
-      await play.allEnded()
-      await sent
-    },
-    points: [['after', 'baton_claim', 1]],
-  },
-  {
-    name: 'a slice longer than its lease',
-    env: { BATON_LEASE_MS: '2400' },
-    async play(play) {
-      const open = play.gate('tool')
-      const sent = play.send([tools(count), last])
-      await play.called('baton_renew', 3)
-      open()
-      await sent
-    },
-    points: [['before', 'baton_renew', 2]],
-  },
+  ...watched,
 ]
