@@ -7,7 +7,6 @@ export const scenarios: readonly Scenario[] = [
     play: (play) => play.send([last]),
     points: [
       ['before', 'baton_open', 1],
-      ['after', 'baton_open', 1],
       ['before', 'model', 1],
       ['after', 'baton_commit', 1],
     ],
@@ -44,7 +43,6 @@ export const scenarios: readonly Scenario[] = [
     points: [
       ['after', 'baton_commit', 1],
       ['before', 'baton_decide', 1],
-      ['after', 'baton_decide', 1],
       ['before', 'tool', 1],
       ['after', 'baton_commit', 3],
     ],
@@ -73,7 +71,6 @@ export const scenarios: readonly Scenario[] = [
     },
     points: [
       ['before', 'model', 2],
-      ['after', 'baton_set_switch', 1],
       ['before', 'baton_commit', 3],
     ],
   },
