@@ -102,7 +102,7 @@ begin
       || baton.observed('baton_model_call_duration_seconds', model, baton.duration((m ->> 'ms')::numeric));
     if h ->> 'usage' is not null then
       foreach field in array array['input', 'output', 'cacheRead', 'cacheWrite', 'reasoning'] loop
-        tokens := coalesce((h -> 'usage' ->> field || 'Tokens')::bigint, 0);
+        tokens := coalesce((h -> 'usage' ->> (field || 'Tokens'))::bigint, 0);
         if tokens > 0 or field in ('input', 'output') then
           counts := counts || jsonb_build_array(jsonb_build_array('baton_model_tokens_total', model || jsonb_build_object('kind', case field when 'cacheRead' then 'cache_read'
             when 'cacheWrite' then 'cache_write' else field end), '', tokens));
