@@ -197,7 +197,7 @@ function limits(): string {
   return `## What these numbers are not
 
 - Supabase's own PostgREST and pooler, Upstash, Inngest and Vercel were not measured: no account. The gateway here is a Node process with a fast road for Baton's functions (local/supabase/rpc.ts).
-- In local mode the SQL clock is a table that tests move (local/database.ts), read some 30 times a turn; production reads the machine's clock.
+- In local mode the SQL clock adds the offset that tests move (local/database.ts); production reads the machine's clock.
 - Baton's figures are with its guarantees on: lease, intents before effects, events, audit, budgets, metrics. The floor has none of them, the peers have some.
 - One machine, one run of the script. docs/benchmarks.json holds the raw numbers of this page; earlier ones are in its history.`
 }
