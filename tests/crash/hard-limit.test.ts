@@ -91,8 +91,8 @@ describe.concurrent('invariant 6: the hard limit', () => {
   test('a once tool starts only if its whole time-out fits before the hard limit', async () => {
     const run = await play('room', { delayMs: 2_500, tools: [{ name: 'charge', input: { key: 'room', cents: 5 } }], usage }, finished)
     expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
-    // A slow machine may not come to it in the first fresh slice either.
-    expect(new Set(await reasons('room'))).toEqual(new Set(['once_needs_room']))
+    // On a slow machine other reasons may come beside it.
+    expect(await reasons('room')).toContain('once_needs_room')
     expect(await world.effects({ key: 'room' })).toHaveLength(1)
     await check('room')
   })
