@@ -100,7 +100,9 @@ describe('a kill', () => {
 
   test('of a run with a live lease: the commit that meets it stores what happened and nothing of what it intended', async () => {
     const held = await hold(kit, 'flying')
-    await set('agent:flying')
+    // The switch stands, and its own work has not come to the run yet: the commit is the first to meet it.
+    await kit.sql(`insert into baton.switches (environment, tenant_id, scope, mode, reason, actor)
+      select environment, tenant_id, 'agent:flying', 'kill', 'a test', 'tester' from baton.agents where id = 'flying'`)
     const call = toolCall(0, { effect: 'once' })
     const happened = { ...answered('half'), calls: [call] }
     const answer = await commit(kit, held, happened, { start: [call.callId] })
