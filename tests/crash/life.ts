@@ -24,6 +24,8 @@ export interface Fate {
   gates: Map<string, Promise<void>>
   /** Names of the calls, in their order. */
   calls: string[]
+  /** Calls under way: the database may show what one did before the life that made it has heard of it, and died of it. */
+  flying: Set<Promise<unknown>>
   onDeath: (life: Life) => void
 }
 
@@ -79,19 +81,28 @@ function dying(life: Life, at: Point['at'], call: string, nth: number): boolean 
   return true
 }
 
+/** Makes the call; null where the life does not outlive it. */
+async function heard<Result>(life: Life, call: string, nth: number, work: () => Promise<Result>): Promise<{ result: Result } | null> {
+  try {
+    const result = await work()
+    return dying(life, 'after', call, nth) ? null : { result }
+  } catch (error) {
+    if (life.dead) return null
+    throw error
+  }
+}
+
 /** One outward call of a life. */
 async function outward<Result>(life: Life, call: string, work: () => Promise<Result>): Promise<Result> {
   if (life.dead) return never()
+  const { flying, gates } = life.fate
   const nth = count(life.fate, call)
-  await life.fate.gates.get(call)
+  await gates.get(call)
   if (dying(life, 'before', call, nth)) return never()
-  try {
-    const result = await work()
-    return dying(life, 'after', call, nth) ? await never() : result
-  } catch (error) {
-    if (life.dead) return never()
-    throw error
-  }
+  const flight = heard(life, call, nth, work)
+  flying.add(flight)
+  const answer = await flight.finally(() => flying.delete(flight))
+  return answer === null ? never() : answer.result
 }
 
 /** Takes over what a process shares with the outside: fetch, and the place where lib/baton keeps its services. Once in a Node process, before anything of lib is loaded. */

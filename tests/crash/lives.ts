@@ -46,7 +46,7 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
   const { supabaseUrl, redisUrl, inngestUrl } = world.stack.info
   interceptOutwardCalls({ supabaseUrl: supabaseUrl ?? '', redisUrl: redisUrl ?? '', inngestUrl: inngestUrl ?? '' })
   // Never dies and takes no part: it sweeps, looks at what is left, and answers what belongs to nobody any more.
-  const caretaker = await begin({ deaths: [], gates: new Map(), calls: [], onDeath: () => undefined })
+  const caretaker = await begin({ deaths: [], gates: new Map(), calls: [], flying: new Set(), onDeath: () => undefined })
   const registered = async (): Promise<boolean> =>
     executorState.parse(await (await fetch(`${inngestUrl}/state`)).json()).servers.every(({ live }) => live)
   if (!(await poll(registered, { everyMs: 50, forMs: 20_000 }))) throw new Error('the executor has not registered the servers')
@@ -71,7 +71,7 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
       given = env
       Object.assign(process.env, told, given)
       const deaths = points.map((point) => ({ point, life: null }))
-      fate = { deaths, gates: new Map(), calls: [], onDeath: (life) => void revivals.push(revive(life)) }
+      fate = { deaths, gates: new Map(), calls: [], flying: new Set(), onDeath: (life) => void revivals.push(revive(life)) }
       lives = await Promise.all([begin(fate), begin(fate)])
     },
     ask: (server, request) => ask(lives[server] ?? caretaker, request),
@@ -92,6 +92,8 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
       await within(caretaker, () => caretaker.services.sweep('beside'))
     },
     async end() {
+      // Who hears of its last call now dies of it, or does not.
+      while (fate.flying.size > 0) await Promise.allSettled(fate.flying)
       await Promise.all(revivals.splice(0))
       await Promise.all(lives.filter((life) => !life.dead).map(({ services }) => services.settled()))
       return fate.deaths.map(({ life }) => life !== null)
