@@ -225,7 +225,7 @@ begin
   if (w.a).active_run = (w.r).run_id and (w.r).due_at is not null and not baton.lease_live(w.a) then
     w := baton.write_continue(w, (w.r).run_id, (w.r).due_at);
   end if;
-  if w.counts is not null then
+  if w.counts <> '[]' then
     insert into baton.metric_deltas (environment, counts) values ((w.a).environment, w.counts);
     w.counts := null;
   end if;

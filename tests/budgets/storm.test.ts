@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '#tests/engine/helpers'
+import { dieInCall, killOnce } from '#tests/deaths'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -39,24 +40,6 @@ async function send(index: number): Promise<number> {
   throw new Error(`nobody answered message ${index}`)
 }
 
-async function killOnce(server: number): Promise<void> {
-  await world.stack.kill(`server-${server}`, 'SIGKILL')
-  await revive(server)
-}
-
-/** It dies when it begins its next model call, whose usage nobody will receive. */
-async function dieInCall(server: number): Promise<void> {
-  const pid = world.stack.info.pids.servers[server]
-  await world.http('POST', '/api/local/crash', { at: 'before', call: 'model' }, {}, server)
-  await until('the server died in a model call', () => world.stack.info.pids.servers[server] !== pid)
-  await revive(server)
-}
-
-async function revive(server: number): Promise<void> {
-  await world.stack.halt(`server-${server}`)
-  world.stack.resume(`server-${server}`)
-}
-
 test(
   'invariant 9: 100 runs of one tenant on two processes with kills in between pass no limit at any instant',
   { timeout: 240_000 },
@@ -82,7 +65,7 @@ test(
     const sent = Promise.all(Array.from({ length: runs }, (_, index) => send(index)))
     for (let kill = 0; kill < 4; kill++) {
       await sleep(1_500)
-      await (kill === 0 ? dieInCall(0) : killOnce(kill % 2))
+      await (kill === 0 ? dieInCall(world, 0) : killOnce(world, kill % 2))
     }
     await world.stack.waitReady()
     const statuses = await sent

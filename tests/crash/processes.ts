@@ -1,16 +1,11 @@
 import { poll } from '#local/poll'
 import { Broken, stageEnv, type Stage } from '#tests/crash/stage'
+import { revive } from '#tests/deaths'
 import { startWorld, type World } from '#tests/world'
 
 const servers = [0, 1]
 /** A death after the very last call shows only when the supervisor has seen it. */
 const noticedMs = 3_000
-
-/** Starts a server again at once, without the supervisor's growing pause between deaths. */
-export async function revive(world: World, server: number): Promise<void> {
-  await world.stack.halt(`server-${server}`)
-  world.stack.resume(`server-${server}`)
-}
 
 /** Ends the lease that a dead process left behind, as its clock would do some seconds later. */
 export async function expireLease(world: World, agent: string): Promise<void> {

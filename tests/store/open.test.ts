@@ -128,6 +128,17 @@ test('a full queue and a busy agent refuse and keep nothing', async () => {
   expect(await kit.sql(`select 1 from baton.inbox i join baton.agents a using (agent_uid) where a.id = 'full'`)).toHaveLength(5)
 })
 
+test('a message that follows a run and asks for more than the template gives is refused for its limit', async () => {
+  const held = await hold(kit, 'followed')
+  await commit(kit, held, answered('bye'), completed)
+  const request = openRequest('followed')
+  const run = { ...request.run, limits: { maxSteps: 99_999 } }
+  const after = (runId: string) => kit.store.open({ ...request, agent: { ...request.agent, after: runId }, run })
+  expect(await after(held.runId)).toMatchObject({ ok: false, code: 'limit_above_template', limit: 'maxSteps' })
+  expect(await after('run_another')).toMatchObject({ ok: false, code: 'not_last_run', lastRunId: held.runId })
+  expect(await texts('followed')).toEqual(['hello followed'])
+})
+
 test('steered messages enter in the order of their acceptance, wherever Postgres has put their rows', async () => {
   const held = await hold(kit, 'order')
   await kit.sql('set enable_indexscan = on')

@@ -143,7 +143,12 @@ test('the sweeper uses the partial indexes, retention the ages; pages and deleti
   }
 })
 
-test('commits are HOT updates of the agent and the run', async () => {
+test('commits are HOT updates of the agent and the run, and so is what follows the row of a run that begins at once', async () => {
+  const fresh = await counters()
+  for (let at = 0; at < 10; at++) await scans('open', openRequest(`hot-${at}`, { execute: execution() }))
+  const opened = await counters()
+  expect(opened.runs.updates - fresh.runs.updates).toBe(10)
+  expect(opened.runs.hot - fresh.runs.hot).toBeGreaterThanOrEqual(8)
   const held = await hold(kit, 'hot')
   const before = await counters()
   // Through one session, which can be told to report its counters.

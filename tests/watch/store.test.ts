@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { poll } from '#local/poll'
-import { authority, hold, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, commit, hold, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What watching and mending must never do to the work itself, seen in the database. */
 
@@ -116,4 +116,14 @@ test('analysts read the views of reports and can do nothing else', async () => {
   expect(roles).toEqual([
     { functions: '0', tables: ['report_agents', 'report_messages', 'report_runs', 'report_tool_calls', 'report_usage_daily'] },
   ])
+})
+
+test('a commit that has nothing to count writes no counts', async () => {
+  const held = await hold(kit, 'uncounted')
+  const rows = async () => (await kit.sql('select 1 from baton.metric_deltas')).length
+  const before = await rows()
+  await commit(kit, held, { progress: false })
+  expect(await rows()).toBe(before)
+  await commit(kit, held, { count: { steps: 1 } })
+  expect(await rows()).toBe(before + 1)
 })
