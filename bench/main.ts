@@ -8,6 +8,7 @@ import { portClaims } from '#local/ports'
 import { coldImports, stackStart } from '#bench/cold'
 import { compare, contenders, sizes } from '#bench/compare'
 import { countTurns } from '#bench/counts'
+import { timeDistances } from '#bench/distance'
 import { buildFloor, startFloor } from '#bench/floor'
 import { reportOf } from '#bench/report'
 import type { Results } from '#bench/results'
@@ -79,6 +80,8 @@ async function measure(): Promise<Results> {
   const imports = coldImports(few ? 1 : 9)
   say('cold start of the stack')
   const stack = await stackStart()
+  say('turns over roads that take time')
+  const distances = await timeDistances(few ? 1 : 6)
 
   const stand = await startStand({ counted: false })
   const claims = portClaims()
@@ -117,6 +120,7 @@ async function measure(): Promise<Results> {
       minutes: (performance.now() - began) / 60_000,
       counts,
       times,
+      distances,
       histories,
       handOff,
       fanOut: watched,

@@ -10,6 +10,7 @@ export function reportOf(results: Results): string {
     head(results),
     goals(results),
     requests(results),
+    far(results),
     counted(results),
     ...(results.peers === null ? [] : [comparedReport(results.peers)]),
     besides(results),
@@ -41,6 +42,7 @@ function goals(results: Results): string {
     const turn = at('turn without tools', callers)?.ms.p50 ?? Number.NaN
     return short(turn / (at(floor, callers)?.ms.p50 ?? Number.NaN))
   }
+  const apart = results.distances.filter(({ callers, rttMs }) => callers === 1 && rttMs > 0)
   const main = results.imports.find(({ route }) => route === '/api/agents/[id]/messages')
   const accept = at('accept (respond-async)', 64)
   const trips = (turn: string): string => [...new Set(results.counts.filter((row) => row.turn === turn).map((row) => row.trips))].join(', ')
@@ -55,6 +57,15 @@ ${table(
       '1.5',
       [1, 16, 64].map((callers) => ratio(callers, 'floor, over Supabase')).join(' / '),
     ],
+    ...(results.distances.length === 0
+      ? []
+      : [
+          [
+            `the same at 1 caller, where each trip takes ${apart.map(({ rttMs }) => rttMs).join(' / ')} ms`,
+            '1.5',
+            apart.map(({ turn, floor }) => short(turn.p50 / floor.p50)).join(' / '),
+          ],
+        ]),
     ['the same against a direct driver', '', [1, 16, 64].map((callers) => ratio(callers, 'floor, direct driver')).join(' / ')],
     ['accept, p95 at 64 callers', '100 ms', `${ms(accept?.ms.p95 ?? Number.NaN)} ms`],
     [
@@ -115,6 +126,27 @@ ${table(
   the next kind begins.
 - *A second per core* is a thousand divided by the processor time of one request: what a core carries that does nothing else and never waits. It hardly changes with other load.
 - Limits: at 1 caller the fsync of each commit and the trips; at 16 and 64 the two cores, which callers and Postgres share.`
+}
+
+function far({ distances }: Results): string {
+  return `## With a network between
+
+Servers on one side, Supabase's API and Redis on the other, and two roads between them that hold back what is said: so many milliseconds there and back, for Baton and for the floor alike (bench/road.ts).
+
+${table(
+  ['callers', 'ms a trip', 'floor p50', 'turn p50', 'times the floor', 'turn with one tool p50', 'times the floor'],
+  distances.map(({ callers, rttMs, floor, turn, tool }) => [
+    String(callers),
+    String(rttMs),
+    ms(floor.p50),
+    ms(turn.p50),
+    short(turn.p50 / floor.p50),
+    ms(tool.p50),
+    short(tool.p50 / floor.p50),
+  ]),
+)}
+
+A turn waits for two trips one after the other, as the floor does: what goes to Redis goes beside them.`
 }
 
 function counted({ counts, histories }: Results): string {

@@ -1,6 +1,7 @@
 import type { Compared } from '#bench/compare'
 import type { Import, StackStart } from '#bench/cold'
 import type { Counted } from '#bench/counts'
+import type { Distant } from '#bench/distance'
 import type { SliceMemory } from '#bench/slices'
 import type { Summary } from '#bench/stats'
 import type { Timed } from '#bench/times'
@@ -16,6 +17,7 @@ export interface Results {
   minutes: number
   counts: Counted[]
   times: Timed[]
+  distances: Distant[]
   histories: { messages: number; ms: Summary }[]
   handOff: Summary
   fanOut: FanOut
