@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
 import { createAccess } from '#lib/access/access'
 import { makeKey } from '#lib/access/keys'
+import { createSignIn } from '#lib/access/sign-in'
+import { BatonError } from '#lib/core/errors'
 import type { AccessConfig } from '#lib/core/config'
 
 const users = {
@@ -77,4 +81,34 @@ test('keys are random, and what is stored of one does not hold it', () => {
     expect(text).toMatch(/^bt_[A-Za-z0-9_-]{43}$/)
     expect(JSON.stringify(stored)).not.toContain(text)
   }
+})
+
+test('a password goes to the project alone: a redirect is not followed, and what the project answers is told apart', async () => {
+  const asked: string[] = []
+  let answer = { status: 307, headers: { location: '/elsewhere' } as Record<string, string>, body: '' }
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    response.writeHead(answer.status, answer.headers).end(answer.body)
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const signIn = createSignIn({ url: `http://127.0.0.1:${port}/`, secretKey: 'sb_secret_x' })
+  const codeOf = () =>
+    signIn('a@example.com', 'hunter2 hunter2').then(
+      () => 'signed in',
+      (error: unknown) => (error instanceof BatonError ? `${error.code} ${error.message.includes('hunter2')}` : String(error)),
+    )
+  const token = '/auth/v1/token?grant_type=password'
+  expect([await codeOf(), asked]).toEqual(['sign_in_unavailable false', [token]])
+  for (const [status, code] of [
+    [429, 'rate_limited'],
+    [500, 'sign_in_unavailable'],
+    [400, 'unauthorized'],
+  ] as const) {
+    answer = { status, headers: {}, body: '{}' }
+    expect(await codeOf()).toBe(`${code} false`)
+  }
+  answer = { status: 200, headers: {}, body: JSON.stringify({ access_token: 'jwt', expires_in: 60 }) }
+  expect(await signIn('a@example.com', 'hunter2 hunter2')).toEqual({ token: 'jwt', forMs: 60_000 })
 })

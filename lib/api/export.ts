@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import type { ExportLine, ExportPlace } from '#lib/core/operations'
+import type { Store } from '#lib/core/pages'
 import { parseScope, scopeText } from '#lib/core/scope'
+import type { Authority } from '#lib/core/store'
 import { endpoint } from '#lib/api/endpoint'
 import { authorityOf } from '#lib/api/scope'
 import { refusalError } from '#lib/engine/open'
 import type { Services } from '#lib/services'
-import type { Caller } from '#lib/http/caller'
 
 /** GET /api/export?scope=agent:ID, user:ID or tenant: everything that is kept, one JSON document a line. Secrets and sealed secrets are not in it. */
 export const getExport = endpoint({
@@ -20,7 +21,7 @@ export const getExport = endpoint({
       throw new BatonError('validation', 'scope is agent:ID, user:ID or tenant.', {
         problems: [{ in: 'query', path: '/scope', message: 'is agent:ID, user:ID or tenant' }],
       })
-    return exported(services, caller, scopeText(scope), request.signal)
+    return exported(services, authorityOf(services, caller), scopeText(scope), request.signal)
   },
 })
 
@@ -28,9 +29,12 @@ export const getExport = endpoint({
  * All pages, each read when the reader has taken the one before. The last line says that it is complete: a fault, or the function's own limit,
  * breaks the answer instead of ending it.
  */
-async function exported(services: Services, caller: Caller, scope: string, signal: AbortSignal): Promise<Response> {
-  const { clock, config, store, redact } = services
-  const authority = authorityOf(services, caller)
+export async function exported(
+  { clock, config, store, redact }: Pick<Services, 'clock' | 'config' | 'redact'> & { store: Pick<Store, 'exportPage'> },
+  authority: Authority,
+  scope: string,
+  signal: AbortSignal,
+): Promise<Response> {
   const until = clock.monotonic() + config.maxDurationMs - config.hardMarginMs
   const page = async (at: ExportPlace) => {
     const answer = await store.exportPage(authority, { scope, at })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { modelRates, requestRates, toolRates, type RateCaller, type TenantLimits } from '#lib/core/rate'
+import { modelRates, requestRates, toolRates, verdictOf, type RateCaller, type TenantLimits } from '#lib/core/rate'
 
 const user: RateCaller = { tenant: 't', caller: 'user:u', keyHash: null }
 const key: RateCaller = { tenant: 't', caller: 'key:k', keyHash: 'a'.repeat(64) }
@@ -58,4 +58,15 @@ test('tools and models have counts where they are set; a call above all tokens o
   ])
   expect(costs(0)).toEqual([['model-requests', 1]])
   expect(modelRates('t', limits, 'p/other', 40)).toEqual([])
+})
+
+test('of several limits that refuse, the one that is longest in the way is told: who waits for less would come in vain', () => {
+  const state = (name: string, allowed: boolean, resetMs: number) => ({
+    limit: { name, key: name, limit: 1, windowMs: 60_000, cost: 1 },
+    allowed,
+    remaining: 0,
+    resetMs,
+  })
+  const states = [state('passes', true, 60_000), state('soon', false, 1_000), state('late', false, 30_000)]
+  expect(verdictOf(states)).toMatchObject({ allowed: false, which: { name: 'late' }, resetMs: 30_000 })
 })

@@ -37,7 +37,8 @@ async function custom(session: Session, call: PolicyCall, step: number): Promise
     step,
     metadata: opened.metadata,
   }
-  const late = new Promise<null>((resolve) => AbortSignal.timeout(decideMs).addEventListener('abort', () => resolve(null)))
+  const decided = new AbortController()
+  const late = services.clock.sleep(decideMs, decided.signal).then(() => null)
   try {
     const said: Rule | null = await Promise.race([decide(call, context), late])
     if (said === 'allow' || said === 'ask' || said === 'deny') return { rule: said, reason: 'the template decided' }
@@ -49,6 +50,8 @@ async function custom(session: Session, call: PolicyCall, step: number): Promise
       error: String(error),
     })
     return { rule: 'deny', reason: 'the permission function of the template failed' }
+  } finally {
+    decided.abort()
   }
 }
 

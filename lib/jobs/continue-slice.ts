@@ -1,6 +1,7 @@
 import { reasonOf } from '#lib/core/errors'
 import type { Refusal } from '#lib/core/store'
 import { deadlinesFrom } from '#lib/engine/deadlines'
+import type { EngineServices } from '#lib/engine/services'
 import type { Services } from '#lib/services'
 import { continueRun } from '#lib/engine/slices'
 
@@ -25,7 +26,10 @@ function tooEarlyMs({ code, dueInMs, outbox }: Refusal): number {
  * One slice of a due agent in the background: takes it over, runs it, and sweeps beside. Where more is left, the continuation that the last commit
  * wrote has been sent when this ends. Throws when the database is away.
  */
-export async function continueSlice(services: Services, agentUid: string): Promise<SliceReport> {
+export async function continueSlice(
+  services: EngineServices & Pick<Services, 'settled' | 'sweep' | 'ending'>,
+  agentUid: string,
+): Promise<SliceReport> {
   const { clock, config } = services
   // From before the wait for its time: the function's own limit counts it, too.
   const deadlines = deadlinesFrom(services, clock.monotonic(), config.maxDurationMs - config.hardMarginMs, null)

@@ -88,3 +88,30 @@ test('a refusal is believed for a second: a place that is given back is found af
   time.now = 1_000
   expect([await send(0), await send(0)]).toEqual([1, 0])
 })
+
+test('what a model call has not used gives tokens back, and no call', async () => {
+  const { database, all } = setUp(1)
+  const [rates] = all
+  database.limits = { 'model:p/m': { requestsPerMinute: 2, tokensPerMinute: 100 } }
+  const call = async (tokens: number) => (await rates?.model('ten', 'p/m', tokens))?.which?.name
+  expect(await call(100)).toBe('model-tokens')
+  rates?.unused('ten', 'p/m', 60)
+  // Given back beside the work, as every answer of this Redis takes a turn.
+  for (let turn = 0; turn < 3; turn++) await later()
+  expect((await rates?.model('ten', 'p/m', 60))?.allowed).toBe(true)
+  rates?.unused('ten', 'p/m', 60)
+  for (let turn = 0; turn < 3; turn++) await later()
+  expect(await rates?.model('ten', 'p/m', 10)).toMatchObject({ allowed: false, which: { name: 'model-requests' } })
+})
+
+test('a limit that changes in the middle of a request does not take it twice from those that stay', async () => {
+  const { database, all, send } = setUp(2)
+  const tenant = { requestsPerMinute: 10 }
+  database.limits = { tenant, 'agent:a': { messagesPerMinute: 100 } }
+  for (const process of [0, 1]) await send(process)
+  database.limits = { tenant, 'agent:a': { messagesPerMinute: 50 } }
+  await all[0]?.changed()
+  let passed = 2
+  for (let n = 0; n < 16; n++) passed += await send(1)
+  expect(passed).toBe(10)
+})

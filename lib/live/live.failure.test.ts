@@ -198,3 +198,25 @@ test('frames that went while a reader could not reach Redis: it asks for the tex
   await expect.poll(() => state.text, until).toBe('one two three')
   expect(state.faults).toBe(0)
 })
+
+test('what was read is not read again, nor an agent that nobody watches any more', async () => {
+  const redis = await startRedis()
+  const asked: string[] = []
+  const between = createServer((from, response) => {
+    let body = ''
+    from.on('data', (chunk: Buffer) => (body += chunk.toString())).on('end', () => asked.push(body))
+    pass(redis.url, from, response)
+  })
+  const port = await listen(between)
+  onTestFinished(() => stop(between))
+  const live = startProcess(`http://127.0.0.1:${port}`)
+  const reading = (uid: string): string | undefined => asked.find((body) => body.includes('XREAD') && body.includes(`live:${uid}`))
+  const unwatch = live.watch(agentUid, () => undefined)
+  await expect.poll(() => reading(agentUid), until).toBeDefined()
+  const entry = await command(redis.url, ['XADD', `${redis.prefix}live:${agentUid}`, '*', 'd', 'of another build'])
+  await expect.poll(() => asked.some((body) => body.includes(`"${String(entry)}"`)), until).toBe(true)
+  unwatch()
+  live.watch('agent-2', () => undefined)
+  await expect.poll(() => reading('agent-2'), until).toBeDefined()
+  expect(reading('agent-2')).not.toContain(`live:${agentUid}`)
+})

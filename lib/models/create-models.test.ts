@@ -95,6 +95,17 @@ test('a setting of the template reaches the provider', async () => {
   expect(JSON.stringify(body)).not.toContain('system')
 })
 
+test('what a call may use at most counts its tools, for they are sent with it', () => {
+  const request = requestFor('compatible/llama', [{ role: 'user', content: 'x' }])
+  const [tool] = request.tools
+  const without = defineAgent({ id: 't', model: 'compatible/llama', instructions: 'Be brief.' })
+  const { estimate } = world.models()
+  const sent = Math.ceil(
+    JSON.stringify({ name: tool?.name, description: tool?.description, schema: z.toJSONSchema(z.object({})) }).length / 3,
+  )
+  expect(estimate(request).inputTokens - estimate({ ...request, definition: without }).inputTokens).toBeGreaterThan(sent)
+})
+
 test('a missing key names the variable to set, an unknown provider its registry', async () => {
   const models = createModels({ providers, env: () => undefined, log: silent })
   const call = (model: string) => models.call(requestFor(model, []), () => {}, new AbortController().signal)

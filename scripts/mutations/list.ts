@@ -5,6 +5,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
 
 /** Every planted fault. Those that need a build stand last: a build is not made anew for the sources as they are. */
 export const mutations: readonly Mutation[] = [
@@ -14,4 +15,5 @@ export const mutations: readonly Mutation[] = [
   ...engineMutations,
   ...foundMutations,
   ...sentenceMutations,
+  ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { noUsage } from '#lib/core/run'
+import { continueSlice } from '#lib/jobs/continue-slice'
+import { systemClock } from '#lib/system/clock'
+import { startExecutor } from '#tests/store/engine-kit'
 import {
   answered,
   authority,
@@ -16,7 +21,7 @@ import {
   type StoreKit,
 } from '#tests/store/kit'
 
-/* Rules of the database that no other test noticed when they were taken away (scripts/mutations). */
+/* Rules of the database and of the engine on it that no other test noticed when they were taken away (scripts/mutations). */
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -93,4 +98,86 @@ test('what Postgres refuses because of a deadlock is asked for again, and anythi
   expect(await kit.sql('select last_value::integer as n from baton.asked')).toEqual([{ n: 3 }])
   await kit.sql(`select setval('baton.asked', 1)`)
   await expect(kit.rpc('baton_locked', { once: true })).rejects.toMatchObject({ code: 'idempotency_busy' })
+})
+
+const first = defineTool({ name: 'first', description: 'first', input: z.object({}), effect: 'pure', run: () => 'done' })
+const plain = defineAgent({ id: 'plain', model: 'test/model', instructions: 'Answer.', tools: [first] })
+
+/** An executor to whom no time is long. */
+const hasty = { ...systemClock(), sleep: () => Promise.resolve() }
+
+test('the next model is tried as often as the first, and costs its own price', async () => {
+  const away = Array.from({ length: 7 }, () => ({ error: 'provider_unavailable' as const }))
+  const price = (model: string) => {
+    const perMillion = model === 'test/other' ? 3_000_000 : 1_000_000
+    return { inputMicrosPerMillion: perMillion, outputMicrosPerMillion: perMillion }
+  }
+  const falling = defineAgent({ ...plain, fallback: ['test/other'] })
+  const executor = startExecutor(kit, falling, [...away, { text: 'bye' }], { clock: hasty, price })
+  expect(await executor.send('falls')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(executor.effects).toHaveLength(8)
+  const [run] = await kit.store.listRuns(authority, { agent: 'falls', limit: 1, after: null })
+  const { inputTokens = 0, outputTokens = 0 } = run?.usage ?? {}
+  expect(run?.costMicros).toBe(3 * (inputTokens + outputTokens))
+})
+
+test('what one provider refuses to answer is not taken to the next one', async () => {
+  const falling = defineAgent({ ...plain, fallback: ['test/other'] })
+  const executor = startExecutor(kit, falling, [{ error: 'content_filtered' }, { text: 'never' }], { clock: hasty })
+  expect(await executor.send('refused')).toMatchObject({ kind: 'ended', stopReason: 'content_filtered', output: null })
+  expect(executor.effects).toEqual(['model'])
+})
+
+test('a permission function that never answers denies the call', async () => {
+  const asking = defineAgent({ ...plain, permission: { mode: 'custom', decide: () => new Promise(() => undefined) } })
+  const executor = startExecutor(kit, asking, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], { clock: hasty })
+  expect(await executor.send('undecided')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(executor.effects).toEqual(['model', 'model'])
+})
+
+test('a key for an effect outside is given once, though providers give the calls of each answer the same ids', async () => {
+  const keys: string[] = []
+  const telling = { ...first, run: (_input: unknown, { idempotencyKey }: ToolContext) => keys.push(idempotencyKey) }
+  const script = [{ tools: [{ name: 'first' }] }, { tools: [{ name: 'first' }] }, { text: 'bye' }]
+  for (const agent of ['keys', 'other-keys']) {
+    const executor = startExecutor(kit, defineAgent({ ...plain, tools: [telling] }), script)
+    expect(await executor.send(agent)).toMatchObject({ kind: 'ended', output: 'bye' })
+  }
+  expect([keys.length, new Set(keys).size]).toEqual([4, 4])
+})
+
+test('a process that is about to end waits for no run: what is due in a moment is taken over elsewhere', async () => {
+  const held = await hold(kit, 'due-soon')
+  await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 3_600_000 } })
+  let claims = 0
+  const { services } = startExecutor(kit, plain, [], {
+    clock: hasty,
+    store: {
+      async claim(request) {
+        claims += 1
+        const answer = await kit.store.claim({ ...request, versions: { plain: 'v1' } })
+        return answer.ok ? answer : { ...answer, dueInMs: 1_500 }
+      },
+    },
+  })
+  const beside = { settled: () => Promise.resolve(), sweep: () => Promise.resolve({ swept: false, sent: 0 }) }
+  const nothing = { outcome: 'nothing_to_do', why: 'not_due' }
+  expect(await continueSlice({ ...services, ...beside, ending: () => true }, held.agentUid)).toEqual(nothing)
+  expect(claims).toBe(1)
+  // Any other process asks once more when its time has come.
+  expect(await continueSlice({ ...services, ...beside, ending: () => false }, held.agentUid)).toEqual(nothing)
+  expect(claims).toBe(3)
+})
+
+test('a context that is too long is mended in each step anew', async () => {
+  const script = [
+    ...Array.from({ length: 6 }, () => ({ text: 'bye' })),
+    { error: 'context_too_long' as const },
+    { tools: [{ name: 'first' }] },
+    { error: 'context_too_long' as const },
+    { text: 'at last' },
+  ]
+  const executor = startExecutor(kit, plain, script)
+  for (let n = 0; n < 6; n++) await executor.send('long')
+  expect(await executor.send('long')).toMatchObject({ kind: 'ended', output: 'at last' })
 })

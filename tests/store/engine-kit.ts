@@ -48,7 +48,7 @@ export interface Executor {
   goOn(agentUid: string): Promise<Advanced | string>
 }
 
-const price = (): ModelPrice => ({ inputMicrosPerMillion: 1_000_000, outputMicrosPerMillion: 1_000_000 })
+const samePrice = (): ModelPrice => ({ inputMicrosPerMillion: 1_000_000, outputMicrosPerMillion: 1_000_000 })
 const hourMs = 3_600_000
 
 /** An executor of its own clock and script; `over` replaces parts of it, such as a store whose replies are lost. */
@@ -62,10 +62,11 @@ export function startExecutor(
     sliceMs?: number
     store?: Partial<EngineStore>
     model?: Partial<ModelPort>
+    price?: (model: string) => ModelPrice
     onEffect?: EngineServices['onEffect']
   } = {},
 ): Executor {
-  const { clock = systemClock(), leaseMs = 30_000 } = over
+  const { clock = systemClock(), leaseMs = 30_000, price = samePrice } = over
   const none = (): void => undefined
   const frames: LiveFrame[] = []
   const effects: string[] = []
@@ -90,7 +91,7 @@ export function startExecutor(
       watch: () => none,
       onWatcher: (_agentUid, onJoin) => {
         joined = onJoin
-        return none
+        return () => void (joined = none)
       },
       halt: () => Promise.resolve(),
       haltAll: () => Promise.resolve(),

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { systemClock } from '#lib/system/clock'
+import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
 import { movedClock, startExecutor } from '#tests/store/engine-kit'
 import { authority, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
@@ -169,4 +171,76 @@ test('what a tool has kept before it failed is not kept', async () => {
       ok(await kit.store.getAgent(authority, 'half')).agent.agentUid,
     ]),
   ).toEqual([])
+})
+
+test('a tool is told until when it may work: never past the hard limit of its slice', async () => {
+  const clock = movedClock()
+  const told: number[] = []
+  act = ({ deadline }) => {
+    told.push(deadline - clock.now())
+    return 'done'
+  }
+  const [tool] = plain.tools ?? []
+  if (tool === undefined) throw new Error('plain has a tool')
+  const minutes = 60_000
+  const executor = startExecutor(
+    kit,
+    defineAgent({ ...plain, tools: [{ ...tool, timeoutMs: 40 * minutes }], limits: { maxWallMs: 120 * minutes } }),
+    [{ tools: [{ name: 'first' }] }, { text: 'bye' }],
+    {
+      clock,
+      leaseMs: 300 * minutes,
+      // The first call of the model takes 50 of the 60 minutes that the slice has.
+      onEffect: ({ kind, step }) => {
+        if (kind === 'model' && step === 1) clock.forward({ monotonic: 50 * minutes, wall: 50 * minutes })
+      },
+    },
+  )
+  expect(await executor.send('told')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(told).toHaveLength(1)
+  expect(told[0]).toBeLessThanOrEqual(10 * minutes)
+  expect(told[0]).toBeGreaterThan(0)
+})
+
+test('a tool that failed has failed, whatever a hook after it makes of its words', async () => {
+  act = () => {
+    throw new Error('broken')
+  }
+  const hooks = [{ name: 'kind', postToolUse: () => ({ replace: 'all is well' }) }]
+  const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ tools: [{ name: 'first' }] }, { text: 'bye' }])
+  expect(await executor.send('failed')).toMatchObject({ kind: 'ended', output: 'bye' })
+  const { agentUid } = ok(await kit.store.getAgent(authority, 'failed')).agent
+  const [call] = await kit.store.listToolCalls({ agentUid, limit: 1, after: null })
+  expect(call).toMatchObject({ state: 'failed', output: { type: 'error-text', value: 'all is well' } })
+})
+
+test('invariant 6: each step may be cut once by the hard limit, whatever the step before it has been', async () => {
+  const clock = systemClock()
+  const cutHere = async (signal: AbortSignal): Promise<never> => {
+    void handOverAll(0, clock)
+    await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+    throw signal.reason
+  }
+  act = ({ signal, attempt }) => (attempt === 1 ? cutHere(signal) : 'done')
+  expect(await startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }]).send('cuts')).toMatchObject({ kind: 'handed_over' })
+  const { agentUid } = ok(await kit.store.getAgent(authority, 'cuts')).agent
+  const cutModel = { call: (_request: unknown, _onDelta: unknown, signal: AbortSignal) => cutHere(signal) }
+  expect(await startExecutor(kit, plain, [], { model: cutModel }).goOn(agentUid)).toMatchObject({ kind: 'handed_over' })
+  expect(await startExecutor(kit, plain, [{ text: 'bye' }]).goOn(agentUid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).toMatchObject([{ state: 'completed', attempts: 2 }])
+})
+
+test('who begins to watch while a tool works is not told the text of the call before it again', async () => {
+  act = () => executor.join()
+  const { model } = startExecutor(kit, plain, [{ text: 'let me see', tools: [{ name: 'first' }] }, { text: 'bye' }]).services
+  const executor = startExecutor(kit, plain, [], {
+    model: {
+      call(request, onDelta, signal) {
+        onDelta({ kind: 'text', part: 0, text: 'said' })
+        return model.call(request, onDelta, signal)
+      },
+    },
+  })
+  expect(await executor.send('joins-late')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(executor.frames.filter(({ body }) => body.type === 'delta')).toHaveLength(2)
 })

@@ -76,8 +76,9 @@ test('invariant 4: each outcome is committed when it is known and starts the nex
       description: name,
       input: z.object({}),
       effect: 'pure',
-      async run() {
+      async run(_input, { state }) {
         const answer = await run()
+        state.set(name, true)
         if (name === 'slow' || name === 'other') ended.push(name)
         if (ended.length === 2) setImmediate(bothEnded)
         return answer
@@ -111,6 +112,11 @@ test('invariant 4: each outcome is committed when it is known and starts the nex
     { told: ['last completed'], started: 0 },
   ])
   expect(commits).toHaveLength(5)
+  const kept = await kit.sql<{ key: string }>('select key from baton.agent_state order by key')
+  expect(
+    kept.map(({ key }) => key),
+    'each has kept what is its own',
+  ).toEqual(['last', 'other', 'quick', 'slow'])
   const [waited] = await kit.sql(`select output from baton.tool_calls where name = 'slow'`)
   expect(waited, 'the first outcome was in Postgres while the others were at work').toMatchObject({ output: { value: true } })
 })

@@ -127,6 +127,13 @@ export const badBodies: readonly Case[] = [
     says: /262144 bytes/,
   },
   {
+    name: 'a message of 300 KB in 100,000 characters',
+    body: { message: '€'.repeat(100_000), template: 'scripted' },
+    status: 413,
+    code: 'body_too_large',
+    says: /262144 bytes; this one has 300002/,
+  },
+  {
     name: 'metadata of 20 KB',
     body: { message, template: 'scripted', metadata: { a: 'x'.repeat(20_000) } },
     status: 400,

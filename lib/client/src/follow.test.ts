@@ -80,6 +80,24 @@ describe('follow', () => {
     expect(asked).toEqual([null, '1'])
   })
 
+  test('what has been read makes the pauses begin anew: a long run may break as often as it likes', async () => {
+    const away: Turn = () => Promise.reject(new TypeError('fetch failed'))
+    const { open } = server(
+      away,
+      away,
+      (connection) => answer(block(1), 'break', connection),
+      away,
+      (connection) => answer(block(2, 'done'), 'stand', connection),
+    )
+    const failures: number[] = []
+    const waitMs: Follow['waitMs'] = (_error, count) => {
+      failures.push(count)
+      return 0
+    }
+    expect(await seqsOf({ open, endsWithRun: true, waitMs })).toEqual([1, 2])
+    expect(failures).toEqual([0, 1, 0, 1])
+  })
+
   test('an abort ends it with the reason, while it reads and while it waits', async () => {
     for (const turn of [(connection: AbortController) => answer('', 'stand', connection), () => Promise.reject(new TypeError('away'))]) {
       const stop = new AbortController()
