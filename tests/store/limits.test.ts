@@ -1,6 +1,19 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
-import { answered, authority, commit, completed, execution, hold, ids, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  authority,
+  commit,
+  completed,
+  execution,
+  hold,
+  ids,
+  ok,
+  openRequest,
+  settings,
+  startStore,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -66,6 +79,7 @@ test.concurrent('a user may have 5 running runs unless something else is set, an
   expect(await open(one, 'seventh')).toMatchObject({ code: 'queue_full', scope: `user:${uuid}`, limit: 6 })
   ok(await kit.store.setLimit(operator, { scope: 'user:*', values: { concurrentRuns: 0 } }))
   expect(await open(user(ids.uuid()), 'zero')).toMatchObject({ code: 'queue_full', limit: 0 })
+  expect(await open(one, 'eighth')).toMatchObject({ code: 'queue_full', limit: 6 })
 })
 
 test.concurrent('a run that waits for a hand-over counts, one that awaits an approval does not', async () => {
@@ -87,6 +101,9 @@ test.concurrent('a retry starts a run like a message does', async () => {
   expect(await retry()).toMatchObject({ code: 'queue_full', scope: 'tenant' })
   ok(await kit.store.setLimit(who, { scope: 'tenant', values: { concurrentRuns: 2 } }))
   ok(await retry())
+  // While the agent is at work it waits in the queue, which has a bound for it, too.
+  for (let queued = 0; queued < settings.maxQueued; queued++) ok(await retry())
+  expect(await retry()).toMatchObject({ code: 'queue_full', queued: settings.maxQueued })
 })
 
 test.concurrent('limits are read, replaced and taken away; each change and each refusal stands in the audit log', async () => {
