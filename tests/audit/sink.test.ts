@@ -40,6 +40,23 @@ test('entries go after 400 days, in batches, and none before', async () => {
   expect(left.filter((row) => row.environment === 'test').map((row) => row.days)).toEqual([395, 397, 399])
   expect(left.filter((row) => row.environment === 'elsewhere').map((row) => row.days)).toEqual([396, 398, 400, 402, 404])
   expect((await kit.sql(`select 1 from baton.audit where action = 'message.accept'`)).length).toBeGreaterThan(0)
+  // Whoever asks, the owner of the table too.
+  await expect(kit.sql(`delete from baton.audit where action = 'old.entry' and environment = 'test'`)).rejects.toThrow('append-only')
+})
+
+test('entries of one instant are told apart where a page ends between them', async () => {
+  await kit.sql(`insert into baton.audit (tenant_id, environment, actor, action, decision, at)
+    select 'one', 'test', 'x', 'tied.entry', 'recorded', now() from generate_series(1, 3)`)
+  const seen: number[] = []
+  let after: { at: string; id: string } | null = null
+  for (;;) {
+    const data: AuditEntry[] = ok(await kit.store.listAudit(authority, { ...page, limit: 1, after, action: 'tied.entry' })).data
+    const [entry] = data
+    if (entry === undefined) break
+    seen.push(entry.id)
+    after = { at: entry.at, id: String(entry.id) }
+  }
+  expect(new Set(seen).size).toBe(3)
 })
 
 test('10,000 entries are read in pages without gaps or repeats while others are written, by an index in both directions', async () => {

@@ -200,3 +200,24 @@ test('the same creation twice is one agent; another preset is a conflict', async
   expect(second.agent.expiresAt).toBe(first.agent.expiresAt)
   expect(await create({ preset: 'temporary' }, {})).toMatchObject({ ok: false, code: 'conflict' })
 })
+
+test('of two rates the stricter is told, two of one window share its count, and the earlier end of two holds', async () => {
+  await make('rates', { rate: { calls: 10, ms: 60_000 }, expiresAt: await inMs(20_000) })
+  const run = { ...openRequest('rates').run, narrowing: { rate: { calls: 4, ms: 60_000 }, expiresInMs: 3_600_000 } }
+  const held = await hold(kit, 'rates', { run })
+  expect(held.answer.opened?.flags.rate).toMatchObject({ left: 3 })
+  expect(held.answer.opened?.flags.expiresInMs).toBeLessThanOrEqual(20_000)
+})
+
+test('a message with a model of its own is not reserved for at the price of the agent’s', async () => {
+  const held = await hold(kit, 'own-model', { run: { ...openRequest('x').run, narrowing: { model: 'test/dear' } } })
+  expect(held.answer).toMatchObject({ reserved: 'none' })
+})
+
+test('a retry lasts no longer than the run that it goes on from', async () => {
+  const run = { ...openRequest('x').run, narrowing: { expiresAt: await inMs(30_000) } }
+  const held = await hold(kit, 'brief', { run })
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
+  expect(ok(await kit.store.retry(authority, request)).run.expiresAt).toBe(ok(await kit.store.getRun(authority, held.runId)).run.expiresAt)
+})

@@ -178,3 +178,60 @@ test('keys that have been dead for 400 days go, and the job adds up its batches'
   expect(lines).toMatchObject([['pruned', { keys: 1 }]])
   expect(await kit.sql('select id, rotated_from from baton.api_keys')).toEqual([{ id: 'key_b', rotated_from: null }])
 })
+
+test('what has not been sent, is not over or is asked for stays, however old it is', async () => {
+  const uid = await turn('kept')
+  const elsewhere = { ...authority, environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'tester' } } }
+  ok(await kit.store.setRetention(elsewhere, { agentDays: 1 }))
+  ok(await kit.store.open(openRequest('far-idle', elsewhere)))
+  await kit.sql(`update baton.runs set state = 'cancelled', ended_at = baton.clock(), due_at = null where tenant_id = 'other'`)
+  await kit.sql(`update baton.agents set active_run = null, state = 'ready' where tenant_id = 'other'`)
+  await kit.sql(
+    `insert into baton.outbox (id, tenant_id, environment, kind, data, due_at) values ('out_kept', 'one', 'test', 'continue', '{}', baton.clock())`,
+  )
+  await kit.sql(
+    `insert into baton.approvals (id, tenant_id, environment, agent_uid, run_id, call_id, tool, input_hash, fingerprint, expires_at, default_decision)
+      values ('apr_kept', 'one', 'test', $1, 'run', 'call', 'x', 'h', 'f', baton.clock() + interval '900 days', 'deny')`,
+    [uid],
+  )
+  for (const scope of ['agent:kept', 'run:run_gone'])
+    await kit.sql(
+      `insert into baton.switches (environment, tenant_id, scope, mode, reason, actor) values ('test', 'one', $1, 'kill', 'x', 'x')`,
+      [scope],
+    )
+  await kit.advance(401 * day)
+  await kit.sql(
+    `insert into baton.gates (environment, model, until) values ('test', 'shut', baton.clock() + interval '1 hour'), ('test', 'open', baton.clock() - interval '2 hours')`,
+  )
+  // Resumed after its endpoint was enabled again: a week is counted from its end.
+  await kit.sql(
+    `update baton.webhook_deliveries set state = 'delivered', next_at = null, ended_at = baton.clock() - interval '1 day' where agent_uid = $1`,
+    [uid],
+  )
+  await prunedAll()
+  expect(await count('outbox', `id = 'out_kept'`)).toBe(1)
+  expect(await count('approvals', `id = 'apr_kept'`)).toBe(1)
+  expect(await count('agents', `id = 'far-idle'`)).toBe(1)
+  expect(await count('webhook_deliveries', `agent_uid = '${uid}'`)).toBe(1)
+  expect(await kit.sql('select scope from baton.switches')).toEqual([{ scope: 'agent:kept' }])
+  expect(await kit.sql('select model from baton.gates')).toEqual([{ model: 'shut' }])
+  await kit.sql('delete from baton.switches')
+})
+
+test('an agent that somebody has used since it was looked at does not go by age', async () => {
+  const uid = await turn('used-again')
+  const expire = async (seen: string) => (await kit.sql<{ gone: number }>(`select baton.expire_agent($1, ${seen}) as gone`, [uid]))[0]?.gone
+  expect(await expire(`baton.clock() - interval '1 day'`)).toBe(0)
+  expect(await expire(`(select updated_at from baton.agents where id = 'used-again')`)).toBe(1)
+})
+
+test('deleting a user takes their own limits alone, and of the audit only free text goes', async () => {
+  const [gone, staying] = [ids.uuid(), ids.uuid()]
+  for (const id of [gone, staying]) ok(await kit.store.setLimit(authority, { scope: `user:${id}`, values: { concurrentRuns: 2 } }))
+  ok(await kit.store.open(openRequest('of-user', { credential: { user: { id: gone, tenant: 'one' } } })))
+  ok(await kit.store.erase(authority, { scope: `user:${gone}`, confirm: null }))
+  ok(await kit.store.erase(authority, { scope: `user:${gone}`, confirm: null }))
+  expect(await count('limits', `scope in ('user:${gone}', 'user:${staying}')`)).toBe(1)
+  const rewritten = kit.sql(`update baton.audit set reason = null, data = null, actor = 'nobody' where agent_id = 'of-user'`)
+  await expect(rewritten).rejects.toThrow('append-only')
+})

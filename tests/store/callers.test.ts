@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Credential } from '#lib/core/store'
 import { poll } from '#local/poll'
-import { asUser, authority, hold, ids, openRequest, startStore, type StoreKit } from '#tests/store/kit'
+import { asUser, authority, commit, hold, ids, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 const alice = ids.uuid()
@@ -114,6 +114,20 @@ test('a lost reply: the key that was made is found again under its id, and only 
   expect(await kit.store.rotateKey(authority, id, next)).toEqual(rotated)
 })
 
+test('a key that ends soon is rotated into one of the same length of life, and ends no later for it', async () => {
+  const [row] = await kit.sql<{ at: Date }>(`select baton.clock() + interval '1 hour' as at`)
+  const { id } = await key()
+  await kit.sql('update baton.api_keys set expires_at = $2, created_at = $2::timestamptz - $3::interval where id = $1', [
+    id,
+    row?.at,
+    '10 hours',
+  ])
+  const next = { id: ids.make('key'), hash: 'c'.repeat(64), prefix: 'bt_cccc', overlapMs: 24 * 3_600_000 }
+  const answer = ok(await kit.store.rotateKey(authority, id, next))
+  expect(new Date(answer.old.expiresAt ?? '')).toEqual(row?.at)
+  expect(Date.parse(answer.key.expiresAt ?? '') - (row?.at.getTime() ?? 0)).toBeGreaterThan(8.9 * 3_600_000)
+})
+
 test('the bound of keys holds against a request whose transaction is not over', async () => {
   await kit.store.ensureTenant({ id: 'bounded', environment: 'test', secret: 'sealed' })
   const { credential } = await key({ tenant: 'bounded' })
@@ -193,4 +207,47 @@ test("a user's rows are found by indexes, directly and by the lists", async () =
     await client.query('rollback')
     await client.end()
   }
+})
+
+test('the bootstrap makes a key where no admin key opens any more; keys of another environment are none of this one', async () => {
+  const tenant = 'locked-out'
+  await kit.store.ensureTenant({ id: tenant, environment: 'apart', secret: 'sealed' })
+  const boot = () => {
+    const made = { id: ids.make('key'), hash: ids.uuid().replaceAll('-', '').repeat(2), prefix: 'bt_', name: 'x' }
+    return kit.store.bootstrap({ tenant, environment: 'apart', secret: 'sealed', key: made, anew: false })
+  }
+  expect([await kit.store.hasKeys('apart'), await kit.store.hasKeys('test')]).toEqual([false, true])
+  expect([ok(await boot()).keyMade, ok(await boot()).keyMade]).toEqual([true, false])
+  await kit.sql('update baton.api_keys set expires_at = baton.clock() where tenant_id = $1', [tenant])
+  expect(ok(await boot())).toMatchObject({ keyMade: true, adminKeys: 0 })
+})
+
+test('a kill of a key ends the runs of its messages that wait, and no others; pages of switches repeat none', async () => {
+  const { id, credential } = await key()
+  const runs = []
+  for (const over of [{ credential }, {}]) {
+    const held = await hold(kit, `by-key-${runs.length}`, over)
+    await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 3_600_000 } })
+    runs.push(held.runId)
+  }
+  ok(await kit.store.setSwitch(authority, { scope: `key:${id}`, mode: 'kill', reason: 'leaked' }))
+  const states = await Promise.all(runs.map(async (run) => ok(await kit.store.getRun(authority, run)).run.state))
+  expect(states).toEqual(['killed', 'waiting'])
+  ok(await kit.store.setSwitch(authority, { scope: 'agent:second', mode: 'hold', reason: 'x' }))
+  const page = async (after: string | null) =>
+    ok(await kit.store.listSwitches(authority, { limit: 1, after })).data.map(({ scope }) => scope)
+  expect([await page(null), await page('agent:second'), await page(`key:${id}`)]).toEqual([['agent:second'], [`key:${id}`], []])
+  for (const scope of ['agent:second', `key:${id}`]) ok(await kit.store.liftSwitch(authority, { scope, reason: null }))
+})
+
+test('a bulk retry of a user finds their own runs alone', async () => {
+  const end = { state: 'failed', stopReason: 'max_steps', output: null, error: null } as const
+  const bob = ids.uuid()
+  for (const [agent, id] of [
+    ['bulk-alice', alice],
+    ['bulk-bob', bob],
+  ] as const)
+    await commit(kit, await hold(kit, agent, { credential: asUser(id) }), {}, { end })
+  const request = { filter: {}, limit: 10, newRunIds: [ids.make('run'), ids.make('run')], idempotency: null }
+  expect(ok(await kit.store.retryCandidates({ ...authority, credential: asUser(bob) }, request)).data).toHaveLength(1)
 })

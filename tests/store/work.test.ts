@@ -244,3 +244,12 @@ test('window_tokens is an upper bound after the window has moved, kept messages 
   )
   expect((await agentOf('kept')).windowTokens).toBe(rows[0]?.tokens)
 })
+
+test('until the window moves, what it keeps stands in it once, and its tokens grow with each message', async () => {
+  const kept = { ...settings, window: { maxTokens: 1_000, maxMessages: 200, keepFirst: 1 } }
+  const held = await hold(kit, 'unmoved', { settings: kept })
+  await commit(kit, held, { messages: [message('assistant', 'z'.repeat(3_000))] }, { release: 'slice_deadline' })
+  const { answer } = await take(kit, held.agentUid)
+  expect('opened' in answer && answer.opened?.window.map(({ seq }) => seq)).toEqual([1, 2])
+  expect((await agentOf('unmoved')).windowTokens).toBeGreaterThan(1_000)
+})

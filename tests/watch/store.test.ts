@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { poll } from '#local/poll'
-import { authority, commit, hold, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, commit, hold, startStore, take, type Held, type StoreKit } from '#tests/store/kit'
 
 /* What watching and mending must never do to the work itself, seen in the database. */
 
@@ -126,4 +126,59 @@ test('a commit that has nothing to count writes no counts', async () => {
   expect(await rows()).toBe(before)
   await commit(kit, held, { count: { steps: 1 } })
   expect(await rows()).toBe(before + 1)
+})
+
+const health = () => kit.store.health({ environment: 'test', ownTenant: 'one', keyHash: null })
+
+test('a sweep beside a request hides no dead clock', async () => {
+  await sweep()
+  await kit.advance(600_000)
+  await kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 10 })
+  expect((await health()).lastSweepAgeMs).toBeGreaterThanOrEqual(600_000)
+})
+
+test('a provider that has not been tried for ten minutes is not failing, and begins anew with its next failure', async () => {
+  const failed = async (held: Held) => {
+    await commit(kit, held, { model: { name: 'ill/model', outcome: 'provider_timeout', ms: 1 }, progress: false })
+    return (await health()).providers?.map(({ provider, failures }) => [provider, failures])
+  }
+  const held = await hold(kit, 'provider')
+  await failed(held)
+  expect(await failed(held)).toEqual([['ill', 2]])
+  await kit.advance(601_000)
+  expect((await health()).providers).toEqual([])
+  expect(await failed(await take(kit, held.agentUid))).toEqual([['ill', 1]])
+})
+
+test('work in hand is not overdue, and a continuation whose time has not come is not late', async () => {
+  await kit.sql('update baton.outbox set sent_at = baton.clock()')
+  await kit.sql('update baton.runs set due_at = null')
+  const held = await hold(kit, 'in-hand')
+  await kit.advance(5_000)
+  expect(await health()).toMatchObject({ oldestDueAgeMs: null, oldestOutboxAgeMs: null })
+  await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 60_000 } })
+  expect(await health()).toMatchObject({ oldestDueAgeMs: null, oldestOutboxAgeMs: null })
+})
+
+test('what a process tells twice is counted once; folding keeps the least and the greatest, and a bound belongs to its bucket', async () => {
+  const told = (id: string, value: number) =>
+    kit.store.addMetrics({ environment: 'test', id, counts: [['baton_run_duration_seconds', { state: 'odd' }, '=', value]] })
+  for (const [id, value] of [
+    ['m1', 0.5],
+    ['m2', 2],
+  ] as const) {
+    await told(id, value)
+    await told(id, value)
+    await kit.advance(61_000)
+    await sweep()
+  }
+  const answer = await kit.store.readMetrics(authority, 'one')
+  const mine = answer.ok ? answer.samples.filter(([, labels]) => labels['state'] === 'odd') : []
+  expect(Object.fromEntries(mine.map(([, , part, value]) => [part, value]))).toEqual({ '0.5': 1, '2': 1, sum: 2.5, min: 0.5, max: 2 })
+})
+
+test('the line of another environment is left to its own sweep', async () => {
+  await kit.sql(`select baton.raise_alert('elsewhere', 'budget:far', 'far')`)
+  expect((await sweep()).alerts).not.toContain('far')
+  expect((await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 0, limit: 10 })).alerts).toEqual(['far'])
 })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answered, asUser, authority, commit, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { answered, asUser, authority, commit, hold, ids, ok, openRequest, settings, startStore, type StoreKit } from '#tests/store/kit'
 import { attempt, endedRun, register, success, takeDelivery, tenantTwo } from '#tests/webhooks/kit'
 
 let kit: StoreKit
@@ -41,6 +41,44 @@ test('one event under one id reaches the message’s address and each endpoint w
   for (const { id } of [all, completed, failed]) ok(await kit.store.deleteWebhook(authority, id))
   ok(await kit.store.deleteWebhook(tenantTwo, theirs.id))
   expect(await rowsOf((await endedRun(kit, 'fan')).runId)).toEqual([])
+})
+
+test('each kind of end has its own event, also of a message that never began', async () => {
+  const endpoint = await register(kit)
+  const typesOf = async (runId: string) => (await rowsOf(runId)).map(({ type }) => type)
+  const ends = [
+    ['completed', 'end_turn', 'run.completed'],
+    ['failed', 'max_steps', 'run.failed'],
+    ['cancelled', 'cancelled', 'run.cancelled'],
+    ['budget_exceeded', 'budget_exceeded', 'run.failed'],
+    ['expired', 'expired', 'run.failed'],
+  ] as const
+  for (const [state, stopReason, type] of ends) {
+    const held = await hold(kit, `ends-${state}`)
+    await commit(kit, held, answered(), { end: { state, stopReason, output: null, error: null } })
+    expect(await typesOf(held.runId)).toEqual([type])
+  }
+  await hold(kit, 'ends-busy')
+  const [cancelled, killed] = [ok(await kit.store.open(openRequest('ends-busy'))), ok(await kit.store.open(openRequest('ends-busy')))]
+  ok(await kit.store.stop(authority, { runId: cancelled.run.id }, 'cancelled', null))
+  ok(await kit.store.setSwitch(authority, { scope: `run:${killed.run.id}`, mode: 'kill', reason: 'a test' }))
+  expect([await typesOf(cancelled.run.id), await typesOf(killed.run.id)]).toEqual([['run.cancelled'], ['agent.killed']])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('the address of the message goes before that of the agent, and that before the tenant’s; so do their secrets', async () => {
+  const address = (of: string) => ({ url: `https://example.com/${of}`, secret: of })
+  await kit.sql(`update baton.tenants set webhook = '{"url": "https://example.com/tenant"}' where id = 'one'`)
+  const { agent } = openRequest('addressed')
+  ok(await kit.store.createAgent({ ...authority, agent: { ...agent, webhook: address('agent') }, versions: { plain: 'v1' }, settings }))
+  const runs = [
+    await endedRun(kit, 'addressed', { webhook: address('message') }),
+    await endedRun(kit, 'addressed'),
+    await endedRun(kit, 'unaddressed'),
+  ]
+  const rows = await Promise.all(runs.map(({ runId }) => rowsOf(runId)))
+  expect(rows).toMatchObject([[address('message')], [address('agent')], [{ url: 'https://example.com/tenant', secret: 'sealed' }]])
+  await kit.sql(`update baton.tenants set webhook = null where id = 'one'`)
 })
 
 test('run.handed_off is written only for endpoints that name it', async () => {
@@ -206,5 +244,13 @@ test('a user may do none of it', async ({ skip }) => {
     kit.store.deleteWebhook(user, endpoint.id),
   ])
   expect(answers.map((answer) => (answer.ok ? 'ok' : answer.code))).toEqual(answers.map(() => 'forbidden'))
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('a disabled endpoint is told of nothing that happens meanwhile', async () => {
+  const endpoint = await register(kit)
+  ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: false }))
+  const { runId } = await endedRun(kit, 'meanwhile', { webhook: { url: 'https://example.com/own', secret: null } })
+  expect(await rowsOf(runId)).toMatchObject([{ endpoint_id: null }])
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })

@@ -37,6 +37,15 @@ test('a flood of one tenant does not hold up another in the sweep, and is swept 
   await kit.sql(`delete from baton.outbox where kind = 'webhook'`)
 })
 
+test('the log keeps the last 20 attempts', async () => {
+  const endpoint = await register(kit)
+  const { deliveries } = await endedRun(kit, 'logged')
+  for (let n = 1; n <= 22; n++) await attempt(kit, deliveries[0] ?? '', { retryInMs: 0 })
+  const [delivery] = await logOf(endpoint.id)
+  expect(delivery?.log.map((entry) => entry.attempt)).toEqual(Array.from({ length: 20 }, (_, n) => n + 3))
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
 test('healthy receivers have lanes of their own, all failing ones of a tenant share one', async () => {
   const [well, ill] = [await register(kit), await register(kit, { url: 'https://ill.example.com/' })]
   const lanes = async (agent: string, url: string) => {

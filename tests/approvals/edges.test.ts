@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { answerWith, askedCall, facts, paused } from '#tests/approvals/kit'
+import { asUser, authority, commit, hold, ids, ok, openRequest, startStore, take, toolCall, type StoreKit } from '#tests/store/kit'
+
+/* Rules of approvals that no other test noticed when they were taken away (scripts/mutations). */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const output = { type: 'text' as const, value: 'ok' }
+
+test('"always" goes with an allowed permission alone: neither a denial nor a repeat of unknown outcome allows a tool for good', async () => {
+  const [denied, unknown] = [askedCall(0), askedCall(1, {}, { kind: 'unknown_outcome' })]
+  await paused(kit, 'never-always', [denied, unknown])
+  ok(await kit.store.decide(authority, { approvalId: denied.approval.id, decision: 'deny', always: true }))
+  ok(await kit.store.decide(authority, { approvalId: unknown.approval.id, decision: 'allow', always: true }))
+  const allowed = askedCall(0)
+  await paused(kit, 'always', [allowed])
+  ok(await kit.store.decide(authority, { approvalId: allowed.approval.id, decision: 'allow', always: true }))
+  const of = async (agent: string) => ok(await kit.store.getAgent(authority, agent)).agent.alwaysAllowed
+  expect([await of('never-always'), await of('always')]).toEqual([[], ['charge']])
+})
+
+test('a user answers the outside calls of their own agents alone', async () => {
+  const [owner, other] = [ids.uuid(), ids.uuid()]
+  const call = toolCall(0, { effect: 'external', name: 'outside' })
+  const held = await paused(kit, 'answered-by', [call], { credential: asUser(owner) })
+  const answer = (id: string) =>
+    kit.store.callResult({
+      environment: 'test',
+      credential: asUser(id),
+      agentUid: held.agentUid,
+      callId: call.callId,
+      state: 'completed',
+      output,
+      requestId: 'r',
+    })
+  expect(await answer(other)).toMatchObject({ ok: false, code: 'call_not_found' })
+  expect(await answer(owner)).toMatchObject({ ok: true })
+})
+
+test('events and webhooks that ask for an approval show the copy without secrets, and after an edit what was edited', async () => {
+  const webhook = { url: 'https://example.com/hook', secret: null }
+  const call = askedCall(0, { input: { card: '4242' }, shownInput: { card: '[redacted]' } })
+  const held = await paused(kit, 'secretive', [call], { run: { ...openRequest('x').run, webhook } })
+  const { events } = await facts(kit, held)
+  expect(events.find((event) => event.type === 'approval_required')?.data).toMatchObject({ input: { card: '[redacted]' } })
+  const [sent] = await kit.sql<{ data: object }>(`select payload -> 'data' as data from baton.webhook_deliveries where run_id = $1`, [
+    held.runId,
+  ])
+  expect(sent?.data).toMatchObject({ approvals: [{ input: { card: '[redacted]' } }] })
+  ok(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'allow', input: { amount: 5 }, inputHash: 'edited' }))
+  await commit(kit, await take(kit, held.agentUid), { progress: false }, { start: [call.callId] })
+  expect((await facts(kit, held)).events.find((event) => event.type === 'tool_start')?.data).toMatchObject({ input: { amount: 5 } })
+})
+
+test('a decision that met an executor which then died has left a result: who takes over finds it in the history', async () => {
+  const [plain, asked] = [toolCall(0), askedCall(1)]
+  const held = await hold(kit, 'left-result')
+  await answerWith(kit, held, [plain, asked])
+  await commit(kit, held, { calls: [{ ...plain, state: 'completed', output }] })
+  ok(await kit.store.decide(authority, { approvalId: asked.approval.id, decision: 'deny' }))
+  expect((await facts(kit, held)).roles).toEqual(['user', 'assistant'])
+  await kit.advance(31_000)
+  const { answer } = await take(kit, held.agentUid)
+  expect(answer).toMatchObject({ opened: { calls: [] } })
+  expect((await facts(kit, held)).roles).toEqual(['user', 'assistant', 'tool'])
+})
+
+test('a run that was cancelled while it waited outside is told nothing when that time is over', async () => {
+  const call = toolCall(0, { effect: 'external', name: 'outside' })
+  const held = await paused(kit, 'cancelled-outside', [call])
+  ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
+  const before = (await facts(kit, held)).events.length
+  await kit.advance(2 * 86_400_000)
+  await kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 3_600_000, limit: 200 })
+  const { calls, events } = await facts(kit, held)
+  expect(calls).toMatchObject([{ state: 'sealed' }])
+  expect(events).toHaveLength(before)
+})
+
+test('a cancelled run leaves what had been decided as it was', async () => {
+  const call = askedCall(0)
+  const held = await paused(kit, 'decided-once', [call])
+  ok(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'allow' }))
+  const next = await take(kit, held.agentUid)
+  const again = askedCall(0, { callId: call.callId }, { kind: 'unknown_outcome' })
+  await commit(kit, next, { calls: [again] }, { pause: true, waiting: [call.callId] })
+  ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
+  const { approvals } = await facts(kit, held)
+  expect(Object.fromEntries(approvals.map(({ id, state }) => [id, state]))).toEqual({
+    [call.approval.id]: 'allowed',
+    [again.approval.id]: 'cancelled',
+  })
+})

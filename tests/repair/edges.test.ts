@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ExportLine, ExportPlace } from '#lib/core/operations'
+import type { Authority } from '#lib/core/store'
+import { asked, findings, repaired, worked } from '#tests/repair/kit'
+import { askedCall, paused } from '#tests/approvals/kit'
+import { answered, authority, commitOf, completed, hold, ids, ok, openRequest, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+
+/* Rules of repairs, exports and deletions that no other test noticed when they were taken away (scripts/mutations). */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+test('a message that is put back moves the window with those behind it', async () => {
+  const { agent, agentUid, runId, secondRun } = await worked(kit, 'window')
+  await kit.sql('delete from baton.messages where agent_uid = $1 and seq = 3', [agentUid])
+  for (const seq of [4, 5, 6]) await kit.sql('update baton.messages set seq = seq - 1 where agent_uid = $1 and seq = $2', [agentUid, seq])
+  await kit.sql('update baton.agents set last_message_seq = 5, window_from = 4 where agent_uid = $1', [agentUid])
+  await kit.sql('update baton.runs set opening_seq = 4 where run_id = $1', [secondRun])
+  await repaired(kit, agent)
+  expect(ok(await kit.store.getAgent(authority, agent)).agent.windowFrom).toBe(5)
+  expect(ok(await kit.store.getRun(authority, runId)).run.state).toBe('completed')
+})
+
+test('a call that never began is sealed as not executed when its run has ended without it', async () => {
+  const held = await hold(kit, 'unbegun')
+  const [begun, unbegun] = [toolCall(0), toolCall(1)]
+  await asked(kit, held, begun, unbegun)
+  await kit.sql(`update baton.tool_calls set attempts = 0, state = 'pending' where call_id = $1`, [unbegun.callId])
+  await kit.sql(
+    `update baton.runs set state = 'failed', stop_reason = 'internal_error', ended_at = now(), due_at = null where run_id = $1`,
+    [held.runId],
+  )
+  await kit.sql(`update baton.agents set active_run = null, state = 'ready', lease_owner = null, lease_until = null where agent_uid = $1`, [
+    held.agentUid,
+  ])
+  await repaired(kit, 'unbegun')
+  const calls = await kit.store.listToolCalls({ agentUid: held.agentUid, limit: 10, after: null })
+  expect(Object.fromEntries(calls.map(({ callId, output }) => [callId, JSON.stringify(output)]))).toMatchObject({
+    [begun.callId]: expect.stringContaining('may have happened'),
+    [unbegun.callId]: expect.stringContaining('was not executed'),
+  })
+})
+
+test('invariant 2: an executor whose lease was over when its agent was repaired commits nothing more', async () => {
+  const held = await hold(kit, 'lapsed')
+  await kit.advance(31_000)
+  await kit.sql('update baton.agents set queued = 3 where agent_uid = $1', [held.agentUid])
+  await repaired(kit, 'lapsed')
+  expect(await kit.store.commit(commitOf(held, answered(), completed))).toMatchObject({ ok: false, code: 'lease_lost' })
+})
+
+test('run_unreachable: one that somebody must decide about waits for them again', async () => {
+  const held = await paused(kit, 'undecided', [askedCall(0)])
+  await kit.sql(`update baton.agents set active_run = null, state = 'ready' where agent_uid = $1`, [held.agentUid])
+  expect(await findings(kit, 'undecided')).toMatchObject([{ code: 'run_unreachable' }])
+  await repaired(kit, 'undecided')
+  expect(ok(await kit.store.getRun(authority, held.runId)).run).toMatchObject({ state: 'awaiting_approval', dueAt: null })
+})
+
+test('fsck of one tenant looks at no other, and a counter that says too much is a drift', async () => {
+  await kit.store.ensureTenant({ id: 'beside', environment: 'test', secret: 'sealed' })
+  const beside: Authority = { ...authority, credential: { operator: { tenant: 'beside', name: 'tester' } } }
+  ok(await kit.store.open(openRequest('x', beside)))
+  const fsck = (repair: boolean) => kit.store.fsck({ environment: 'test', tenant: 'beside', after: null, repair })
+  expect((await fsck(false)).checked).toBe(1)
+  ok(await kit.store.putBudget(beside, { scope: 'agent:x', period: 'day' }, { limitMicros: 10 }))
+  await kit.sql(`insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, spent_micros)
+    values (baton.counter_key('test', 'beside', 'agent:x', 'day'), 'test', 'beside', 'agent:x', 'day', baton.period_start('day'), 7)
+    on conflict (key) do update set spent_micros = 7`)
+  expect((await fsck(true)).budgets).toMatchObject([{ details: { scope: 'agent:x', spentMicros: 7, shouldBeSpent: 0 } }])
+  expect((await fsck(false)).budgets).toEqual([])
+})
+
+test('an export of a user tells nothing of the tenant’s own affairs, one of the tenant each audit entry once', async () => {
+  const id = ids.uuid()
+  ok(await kit.store.open(openRequest('of-user', { credential: { user: { id, tenant: 'one' } } })))
+  ok(await kit.store.setLimit(authority, { scope: 'tenant', values: { concurrentRuns: 50 } }))
+  const lines = async (scope: string) => {
+    const all: ExportLine[] = []
+    for (let at: ExportPlace = null; ;) {
+      const page: { lines: ExportLine[]; next: ExportPlace } = ok(await kit.store.exportPage(authority, { scope, at }))
+      all.push(...page.lines)
+      if (page.next === null) return all
+      at = page.next
+    }
+  }
+  const types = new Set((await lines(`user:${id}`)).map(({ type }) => type))
+  expect(types).toContain('agent')
+  for (const type of ['key', 'webhook', 'limit', 'budget']) expect(types).not.toContain(type)
+  const audit = (await lines('tenant')).filter(({ type }) => type === 'audit').map(({ data }) => (data as { id: number }).id)
+  expect(audit.length).toBeGreaterThan(0)
+  expect(new Set(audit).size).toBe(audit.length)
+})
+
+test('a tenant that was held is killed while it is deleted, and the doctor hears only the answer to what it asked', async () => {
+  await kit.store.ensureTenant({ id: 'ending', environment: 'test', secret: 'sealed' })
+  const ending: Authority = { ...authority, credential: { operator: { tenant: 'ending', name: 'tester' } } }
+  ok(await kit.store.open(openRequest('x', ending)))
+  ok(await kit.store.setSwitch(ending, { scope: 'tenant', mode: 'hold', reason: 'a test' }))
+  expect(ok(await kit.store.erase(ending, { scope: 'tenant', confirm: 'ending' })).more).toBe(true)
+  expect(await kit.store.open(openRequest('y', ending))).toMatchObject({ code: 'killed' })
+  await kit.store.doctor({ environment: 'test', ask: 'first' })
+  await kit.store.doctor({ environment: 'test', ask: 'second' })
+  await kit.store.answerProbe({ environment: 'test', answered: 'first' })
+  expect((await kit.store.doctor({ environment: 'test' })).answered).not.toBe('first')
+})

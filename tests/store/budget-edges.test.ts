@@ -1,0 +1,204 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Reservation, Settlement } from '#lib/core/commit'
+import type { BudgetView } from '#lib/core/budget-store'
+import type { Authority } from '#lib/core/store'
+import { noUsage } from '#lib/core/run'
+import {
+  answered,
+  asUser,
+  authority,
+  commit,
+  completed,
+  execution,
+  hold,
+  ids,
+  message,
+  ok,
+  openRequest,
+  settings,
+  startStore,
+  take,
+  toolCall,
+  type Held,
+  type StoreKit,
+} from '#tests/store/kit'
+
+/* Rules of budgets that no other test noticed when they were taken away (scripts/mutations). */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const put = async (scope: string, limits: Record<string, number | null>, period: BudgetView['period'] = 'day', by: Authority = authority) =>
+  ok(await kit.store.putBudget(by, { scope, period }, limits))
+const budget = async (scope: string, period: BudgetView['period'] = 'day'): Promise<BudgetView | undefined> =>
+  ok(await kit.store.getBudget(authority, { scope, period })).budgets[0]
+const reservation = (micros: number, tokens = 10): Reservation => ({
+  id: ids.make('res'),
+  step: 2,
+  attempt: 0,
+  model: 'test/model',
+  micros,
+  tokens,
+})
+const renew = async (held: Held, reserve: Reservation) => ok(await kit.store.renew({ ...held, leaseMs: 30_000, reserve }))
+const first = async (held: Held): Promise<Settlement['id']> => {
+  const [row] = await kit.sql<{ id: Settlement['id'] }>('select id from baton.reservations where run_id = $1 order by created_at', [
+    held.runId,
+  ])
+  if (row === undefined) throw new Error('nothing was reserved')
+  return row.id
+}
+const used = (id: Settlement['id'], costMicros: number, usage = { ...noUsage, inputTokens: 7, outputTokens: 3 }): Settlement => ({
+  id,
+  costMicros,
+  usage,
+  estimated: false,
+})
+
+test('the defaults hold in a tenant that has set nothing, and what is set for all counts there, too', async () => {
+  await kit.store.ensureTenant({ id: 'plain', environment: 'test', secret: 'sealed' })
+  const plain: Authority = { ...authority, credential: { operator: { tenant: 'plain', name: 'tester' } } }
+  const user: Authority['credential'] = { user: { id: ids.uuid(), tenant: 'plain' } }
+  const dear = (credential: Authority['credential'], micros: number) =>
+    kit.store.open(openRequest(ids.uuid(), { credential, execute: execution(micros) }))
+  expect(await dear(user, 5_000_001)).toMatchObject({ code: 'budget_exceeded', scope: `user:${'user' in user ? user.user.id : ''}` })
+  expect(await dear(plain.credential, 100_000_001)).toMatchObject({ code: 'budget_exceeded', scope: 'tenant' })
+  await put('global', { limitMicros: 2_000 })
+  expect(await dear(plain.credential, 2_001)).toMatchObject({ code: 'budget_exceeded', scope: 'global' })
+  ok(await kit.store.deleteBudget(authority, { scope: 'global' }))
+})
+
+test('a month begins with its first day', async () => {
+  await put('agent:monthly', { limitMicros: 1 }, 'month')
+  const [row] = await kit.sql<{ at: Date }>(`select date_trunc('month', baton.clock(), 'UTC') + interval '1 month' as at`)
+  expect(new Date((await budget('agent:monthly', 'month'))?.resetsAt ?? '')).toEqual(row?.at)
+})
+
+test('a call that cost nothing and used nothing was none, and gives its place back', async () => {
+  await put('agent:free', { limitCalls: 1 })
+  const held = await hold(kit, 'free')
+  expect(await renew(held, reservation(1))).toMatchObject({ reserved: 'refused', refusal: { reason: 'calls' } })
+  await commit(kit, held, { settle: [used(await first(held), 0, noUsage)], progress: false })
+  expect(await budget('agent:free')).toMatchObject({ calls: 0 })
+  expect(await renew(held, reservation(1))).toMatchObject({ reserved: 'granted' })
+})
+
+test('what is late known of a dead epoch replaces its estimated tokens, too', async () => {
+  await put('agent:late', { limitTokens: 1_000 })
+  const held = await hold(kit, 'late', { execute: execution(0) })
+  await commit(kit, held, { settle: [used(await first(held), 0, noUsage)], progress: false })
+  const dead = reservation(100, 400)
+  expect(await renew(held, dead)).toMatchObject({ reserved: 'granted' })
+  await kit.advance(31_000)
+  await take(kit, held.agentUid)
+  expect(await budget('agent:late')).toMatchObject({ tokens: 400 })
+  await kit.store.settle({ agentUid: held.agentUid, runId: held.runId, settle: [used(dead.id, 50)] })
+  expect(await budget('agent:late')).toMatchObject({ tokens: 10 })
+})
+
+test('a limit of a day that is set today counts nothing of yesterday', async () => {
+  const held = await hold(kit, 'yesterday')
+  await commit(kit, held, { ...answered(), settle: [used(await first(held), 900)] }, completed)
+  await kit.advance(86_400_000)
+  expect((await put('agent:yesterday', { limitMicros: 1_000 })).budgets[0]).toMatchObject({ spentMicros: 0, calls: 0 })
+  expect((await put('agent:yesterday', { limitMicros: 1_000 }, 'lifetime')).budgets[0]).toMatchObject({ spentMicros: 900, calls: 1 })
+})
+
+test('a threshold that was told is not told again by the next call', async () => {
+  await put('agent:often', { limitMicros: 1_000 })
+  const held = await hold(kit, 'often', { execute: execution(820) })
+  await commit(kit, held, { settle: [used(await first(held), 820)], progress: false }, { reserve: reservation(50) })
+  const rest = await kit.sql<{ id: Settlement['id'] }>(`select id from baton.reservations where run_id = $1 and state = 'reserved'`, [
+    held.runId,
+  ])
+  await commit(kit, held, { ...answered(), settle: rest.map(({ id }) => used(id, 50)) }, completed)
+  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget'] }))
+  expect(data.map((event) => event.data['level'])).toEqual([80])
+})
+
+test('the first call of a run that thinks sets aside what thinking may cost', async () => {
+  const thinking = { ...settings, thinkingTokens: 2_000 }
+  const [plain, deep] = [
+    await hold(kit, 'thinks-not', { execute: execution(null) }),
+    await hold(kit, 'thinks', { settings: thinking, execute: execution(null) }),
+  ]
+  const reserved = async (held: Held) => ok(await kit.store.getRun(authority, held.runId)).run.reservedMicros
+  // 2,000 more tokens at 15 dollars a million, and the few that the agents' names differ by.
+  expect((await reserved(deep)) - (await reserved(plain))).toBeGreaterThan(29_900)
+})
+
+test('A70: a limit of calls in a run counts the calls of its own tool alone, and one that never ran is given back', async () => {
+  await put('tool:mine', { limitCalls: 3 }, 'run')
+  await put('tool:mine', { limitCalls: 2 })
+  const held = await hold(kit, 'counted', { execute: execution(0), credential: asUser(ids.uuid()) })
+  const started = async (name: string) => {
+    const call = toolCall(0, { name, costMicros: 5 })
+    const content = [{ type: 'tool-call' as const, toolCallId: call.callId, toolName: name, input: call.input }]
+    const start = [call.callId]
+    const { refusedCalls } = await commit(kit, held, { messages: [message('assistant', content)], calls: [call] }, { start })
+    return { call, refused: (refusedCalls ?? []).length }
+  }
+  const ended = (call: ReturnType<typeof toolCall>) => ({
+    ...call,
+    state: 'completed' as const,
+    output: { type: 'text' as const, value: '' },
+  })
+  for (const name of ['theirs', 'theirs']) await commit(kit, held, { calls: [ended((await started(name)).call)] })
+  const [unbegun, begun] = [await started('mine'), await started('mine')]
+  expect([unbegun.refused, begun.refused]).toEqual([0, 0])
+  expect(await budget('tool:mine')).toMatchObject({ calls: 2 })
+  await commit(kit, held, { calls: [{ ...ended(unbegun.call), unbegun: true }, ended(begun.call)] })
+  expect(await budget('tool:mine')).toMatchObject({ calls: 1 })
+  // One that began in a process that died stays paid, whatever who takes over says of it.
+  const { call } = await started('mine')
+  await kit.sql('update baton.tool_calls set attempts = 2 where call_id = $1', [call.callId])
+  await commit(kit, held, { calls: [{ ...ended(call), unbegun: true }] })
+  expect(await budget('tool:mine')).toMatchObject({ calls: 2 })
+  expect(ok(await kit.store.getRun(authority, held.runId)).run.costMicros).toBe(20)
+})
+
+test('a limit of all tenants wakes the runs of each that wait for room', async () => {
+  const held = await hold(kit, 'waits-for-all', { execute: execution(0) })
+  await commit(kit, held, { progress: false }, { wait: { kind: 'budget', ms: 3_600_000 } })
+  const { outbox } = await put('global', { limitMicros: 1_000_000_000 })
+  expect(outbox).toMatchObject([{ kind: 'continue', data: { runId: held.runId } }])
+  ok(await kit.store.deleteBudget(authority, { scope: 'global' }))
+})
+
+test('a run cannot be retried while its budget is used up', async () => {
+  const held = await hold(kit, 'used-up')
+  await commit(
+    kit,
+    held,
+    { settle: [used(await first(held), 900)] },
+    { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } },
+  )
+  await put('agent:used-up', { limitMicros: 900 })
+  const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
+  expect(await kit.store.retry(authority, request)).toMatchObject({ code: 'budget_exceeded', scope: 'agent:used-up' })
+})
+
+test('usage of a range ends before its end, a user sees their own alone, and pages of budgets repeat none', async () => {
+  const id = ids.uuid()
+  const held = await hold(kit, 'of-user', { credential: asUser(id) })
+  const [row] = await kit.sql<{ at: string }>(`select to_json(created_at) #>> '{}' as at from baton.reservations where run_id = $1`, [
+    held.runId,
+  ])
+  const at = row?.at ?? ''
+  const groups = async (by: Authority, from: string, to: string) =>
+    ok(await kit.store.usage(by, { groupBy: 'agent', from, to, after: null, limit: 200 })).data.map(({ group }) => group)
+  expect(await groups(authority, '2020-01-01T00:00:00Z', at)).not.toContain('of-user')
+  expect(await groups({ ...authority, credential: asUser(id) }, '2020-01-01T00:00:00Z', '2099-01-01T00:00:00Z')).toEqual(['of-user'])
+  const pages: string[] = []
+  for (let after: string | null = null; ;) {
+    const data: BudgetView[] = ok(await kit.store.listBudgets(authority, { limit: 3, after })).data
+    const names: string[] = data.map(({ scope, period }) => `${scope} ${period}`)
+    pages.push(...names)
+    if (names.length < 3 || pages.length > 50) break
+    after = names.at(-1) ?? null
+  }
+  expect(new Set(pages).size).toBe(pages.length)
+})
