@@ -6,6 +6,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
+import { unlistedSqlMutations } from '#scripts/mutations/unlisted-sql'
 
 /** Every planted fault. Those that need a build stand last: a build is not made anew for the sources as they are. */
 export const mutations: readonly Mutation[] = [
@@ -14,6 +15,7 @@ export const mutations: readonly Mutation[] = [
   ...accessMutations,
   ...engineMutations,
   ...foundMutations,
+  ...unlistedSqlMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

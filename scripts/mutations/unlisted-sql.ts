@@ -1,0 +1,280 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const endpoints = 'tests/webhooks/endpoints.test.ts'
+const callers = 'tests/store/callers.test.ts'
+const budgets = 'tests/store/budget-edges.test.ts'
+const edges = 'tests/store/run-edges.test.ts'
+const work = 'tests/store/work.test.ts'
+const retention = 'tests/repair/retention.test.ts'
+const approvals = 'tests/approvals/edges.test.ts'
+const repair = 'tests/repair/edges.test.ts'
+const watch = 'tests/watch/store.test.ts'
+const presets = 'tests/presets/authority.test.ts'
+const migration = (name: string): string => `supabase/migrations/${name}.sql`
+
+const ends = 'each kind of end has its own event, also of a message that never began'
+const stays = 'what has not been sent, is not over or is asked for stays, however old it is'
+
+/** Faults in SQL that no test noticed when a hostile reader planted them; each has its test since. No build is needed. */
+export const unlistedSqlMutations: readonly Mutation[] = [
+  {
+    name: 'message-cancelled-in-the-queue-tells-nobody',
+    breaks: 'I11',
+    file: migration('0003_ends'),
+    text: `  w := baton.write_webhook(w, case when kind = 'killed' then 'agent.killed' else 'run.cancelled' end);`,
+    replacement: ``,
+    test: { file: endpoints, name: ends },
+  },
+  {
+    name: 'cancelled-run-told-as-failed',
+    breaks: 'I11',
+    file: migration('0003_ends'),
+    text: `    when (w.r).state = 'cancelled' then 'run.cancelled' else 'run.failed' end);`,
+    replacement: `    else 'run.failed' end);`,
+    test: { file: endpoints, name: ends },
+  },
+  {
+    name: 'agents-secret-signs-for-the-address-of-the-message',
+    breaks: 'I11',
+    file: migration('0014_webhooks'),
+    text: `coalesce((w.r).webhook ->> 'secret', (w.a).webhook ->> 'secret', t.webhook_secret)`,
+    replacement: `coalesce((w.a).webhook ->> 'secret', (w.r).webhook ->> 'secret', t.webhook_secret)`,
+    test: {
+      file: endpoints,
+      name: 'the address of the message goes before that of the agent, and that before the tenant’s; so do their secrets',
+    },
+  },
+  {
+    name: 'disabled-endpoint-is-told-later',
+    breaks: 'I11',
+    file: migration('0014_webhooks'),
+    text: `x.environment = d.environment and x.enabled`,
+    replacement: `x.environment = d.environment`,
+    test: { file: endpoints, name: 'a disabled endpoint is told of nothing that happens meanwhile' },
+  },
+  {
+    name: 'rotation-lengthens-the-life-of-a-key',
+    breaks: 'A86',
+    file: migration('0019_keys'),
+    text: `least(x.expires_at, now + baton.duration((p ->> 'overlapMs')::numeric))`,
+    replacement: `now + baton.duration((p ->> 'overlapMs')::numeric)`,
+    test: { file: callers, name: 'a key that ends soon is rotated into one of the same length of life, and ends no later for it' },
+  },
+  {
+    name: 'call-that-was-none-keeps-its-place',
+    breaks: 'I9',
+    file: migration('0021_budget_booking'),
+    text: `case when made then 0 else -1 end);\n  update`,
+    replacement: `0);\n  update`,
+    test: { file: budgets, name: 'a call that cost nothing and used nothing was none, and gives its place back' },
+  },
+  {
+    name: 'late-tokens-come-beside-the-estimate',
+    breaks: 'I9',
+    file: migration('0021_budget_booking'),
+    text: `used - case when was_estimated then v.tokens else 0 end,`,
+    replacement: `used,`,
+    test: { file: budgets, name: 'what is late known of a dead epoch replaces its estimated tokens, too' },
+  },
+  {
+    name: 'global-limit-unseen-where-defaults-hold',
+    breaks: 'I9',
+    file: migration('0011_budgets'),
+    text: `where b.environment = env and b.tenant_id in (tenant, '')) then`,
+    replacement: `where b.environment = env and b.tenant_id = tenant) then`,
+    test: { file: budgets, name: 'the defaults hold in a tenant that has set nothing, and what is set for all counts there, too' },
+  },
+  {
+    name: 'limit-of-a-day-counts-yesterday',
+    breaks: 'I9',
+    file: migration('0022_budget_pages'),
+    text: `where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since) s`,
+    replacement: `where v.environment = env and (kind = 'global' or v.tenant_id = tenant)) s`,
+    test: { file: budgets, name: 'a limit of a day that is set today counts nothing of yesterday' },
+  },
+  {
+    name: 'threshold-told-again-and-again',
+    breaks: 'I9',
+    file: migration('0021_budget_booking'),
+    text: `      update baton.budget_counters x set told = baton.threshold(c) where x.key = d.key;`,
+    replacement: ``,
+    test: { file: budgets, name: 'a threshold that was told is not told again by the next call' },
+  },
+  {
+    name: 'call-that-never-ran-stays-counted',
+    breaks: 'A70',
+    file: migration('0025_tool_costs'),
+    text: `0, 0, 0, 0, -1);`,
+    replacement: `0, 0, 0, 0, 0);`,
+    test: {
+      file: budgets,
+      name: 'A70: a limit of calls in a run counts the calls of its own tool alone, and one that never ran is given back',
+    },
+  },
+  {
+    name: 'retry-past-a-used-up-budget',
+    breaks: 'I9',
+    file: migration('0008_agents_and_pages'),
+    text: `refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));`,
+    replacement: `refusal := baton.check_template(w, p);`,
+    test: { file: budgets, name: 'a run cannot be retried while its budget is used up' },
+  },
+  {
+    name: 'held-run-cannot-be-stopped',
+    breaks: 'I10',
+    file: migration('0012_switches'),
+    text: `  held := s.mode = 'hold' and (w.r).stop_requested is null;`,
+    replacement: `  held := s.mode = 'hold';`,
+    test: { file: edges, name: 'invariant 10: a run that was asked to stop ends although it is held' },
+  },
+  {
+    name: 'lift-stays-at-its-first-batch',
+    breaks: 'I10 A76',
+    file: migration('0027_switching'),
+    text: `update baton.switch_work u set cursor = uids[cardinality(uids)], skipped`,
+    replacement: `update baton.switch_work u set skipped`,
+    test: { file: edges, name: 'invariant 10: a lift reaches every held run, however many batches that takes' },
+  },
+  {
+    name: 'hold-waits-for-the-call-of-a-dead-executor',
+    breaks: 'I10',
+    file: migration('0006_commit'),
+    text: `c.state = 'executing' and c.epoch = (w.a).lease_epoch);`,
+    replacement: `c.state = 'executing');`,
+    test: { file: edges, name: 'invariant 10: a hold waits for the calls of this executor, not for those of one that died' },
+  },
+  {
+    name: 'heartbeat-reserves-under-a-hold',
+    breaks: 'I10 A77',
+    file: migration('0005_claim'),
+    text: `case when not met.held and (w.r).stop_requested is distinct from 'killed' and not baton.has_expired(w)\n    then`,
+    replacement: `case when (w.r).stop_requested is distinct from 'killed'\n    then`,
+    test: { file: edges, name: 'invariant 10: a heartbeat sets nothing aside for a run that is held or whose authority is over' },
+  },
+  {
+    name: 'killed-message-stops-the-queue',
+    breaks: 'I7 I10',
+    file: migration('0003_ends'),
+    text: `    if x.dropped then continue; end if;`,
+    replacement: `    if x.dropped then return w; end if;`,
+    test: { file: edges, name: 'a killed message of the queue does not stop those behind it' },
+  },
+  {
+    name: 'failed-run-takes-in-a-steered-message',
+    breaks: 'I11',
+    file: migration('0006_commit'),
+    text: `and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then`,
+    replacement: `then`,
+    test: { file: edges, name: 'a run that fails takes in nothing: the steered message becomes the next run' },
+  },
+  {
+    name: 'lost-reply-under-a-key-loses-the-lease',
+    breaks: 'I3',
+    file: migration('0004_open'),
+    text: `  if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_message(p); end if;`,
+    replacement: ``,
+    test: { file: edges, name: 'invariant 1: an open with a key whose reply was lost gets its lease again' },
+  },
+  {
+    name: 'every-sweep-writes-the-continuation-anew',
+    breaks: 'I7',
+    file: migration('0007_sweep'),
+    text: `    update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;`,
+    replacement: ``,
+    test: { file: edges, name: 'invariant 7: a continuation that the sweep has written anew is not written anew by the next sweep' },
+  },
+  {
+    name: 'kept-message-is-seen-twice',
+    breaks: 'I8',
+    file: migration('0004_open'),
+    text: `m.role = 'user' and m.seq < (w.a).window_from and m.seq <=`,
+    replacement: `m.role = 'user' and m.seq <=`,
+    test: { file: work, name: 'until the window moves, what it keeps stands in it once, and its tokens grow with each message' },
+  },
+  {
+    name: 'retention-takes-what-was-never-sent',
+    breaks: 'I7',
+    file: migration('0020_retention'),
+    text: `o.created_at < day_ago and o.sent_at < day_ago limit`,
+    replacement: `o.created_at < day_ago limit`,
+    test: { file: retention, name: stays },
+  },
+  {
+    name: 'retention-lifts-kills',
+    breaks: 'I10',
+    file: migration('0020_retention'),
+    text: `where s.environment = env and s.scope like 'run:%' and not exists`,
+    replacement: `where s.environment = env and not exists`,
+    test: { file: retention, name: stays },
+  },
+  {
+    name: 'retention-opens-closed-gates',
+    breaks: 'A54',
+    file: migration('0020_retention'),
+    text: `  delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';`,
+    replacement: `  delete from baton.gates g where g.environment = env;`,
+    test: { file: retention, name: stays },
+  },
+  {
+    name: 'denial-allows-a-tool-for-good',
+    breaks: 'A36',
+    file: migration('0023_decisions'),
+    text: `and p ->> 'decision' = 'allow' and v.kind = 'permission' then`,
+    replacement: `then`,
+    test: {
+      file: approvals,
+      name: '"always" goes with an allowed permission alone: neither a denial nor a repeat of unknown outcome allows a tool for good',
+    },
+  },
+  {
+    name: 'webhook-of-a-pause-shows-secrets',
+    breaks: 'A34',
+    file: migration('0013_approvals'),
+    text: `baton.waits_json((w.a).agent_uid, (w.r).run_id, true)`,
+    replacement: `baton.waits_json((w.a).agent_uid, (w.r).run_id)`,
+    test: {
+      file: approvals,
+      name: 'events and webhooks that ask for an approval show the copy without secrets, and after an edit what was edited',
+    },
+  },
+  {
+    name: 'outside-wait-outlives-its-run',
+    breaks: 'I5',
+    file: migration('0013_approvals'),
+    text: `  delete from baton.external_waits x where x.agent_uid = c.agent_uid and x.call_id = c.call_id;\n  update baton.approvals`,
+    replacement: `  update baton.approvals`,
+    test: { file: approvals, name: 'a run that was cancelled while it waited outside is told nothing when that time is over' },
+  },
+  {
+    name: 'repair-leaves-the-epoch-as-it-was',
+    breaks: 'I2',
+    file: migration('0029_repair'),
+    text: `  if (w.a).lease_owner is not null then w.a.lease_epoch := (w.a).lease_epoch + 1; end if;`,
+    replacement: ``,
+    test: { file: repair, name: 'invariant 2: an executor whose lease was over when its agent was repaired commits nothing more' },
+  },
+  {
+    name: 'export-of-a-user-tells-of-the-tenant',
+    breaks: 'A86',
+    file: migration('0026_export_and_reports'),
+    text: `exit when p ->> 'scope' <> 'tenant';`,
+    replacement: `exit when p ->> 'scope' like 'agent:%';`,
+    test: { file: repair, name: 'an export of a user tells nothing of the tenant’s own affairs, one of the tenant each audit entry once' },
+  },
+  {
+    name: 'sweep-beside-hides-a-dead-clock',
+    breaks: 'I7',
+    file: migration('0018_health'),
+    text: `select baton.millis(baton.clock() - coalesce(s.cron_at, s.since)) from`,
+    replacement: `select baton.millis(baton.clock() - coalesce(s.last_at, s.since)) from`,
+    test: { file: watch, name: 'a sweep beside a request hides no dead clock' },
+  },
+  {
+    name: 'retry-outlives-its-authority',
+    breaks: 'A77',
+    file: migration('0016_overrides'),
+    text: `narrowing = old.narrowing, expires_at = old.expires_at where`,
+    replacement: `narrowing = old.narrowing where`,
+    test: { file: presets, name: 'a retry lasts no longer than the run that it goes on from' },
+  },
+]
