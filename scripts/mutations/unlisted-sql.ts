@@ -4,6 +4,7 @@ const endpoints = 'tests/webhooks/endpoints.test.ts'
 const callers = 'tests/store/callers.test.ts'
 const budgets = 'tests/store/budget-edges.test.ts'
 const edges = 'tests/store/run-edges.test.ts'
+const queue = 'tests/webhooks/queue.test.ts'
 const work = 'tests/store/work.test.ts'
 const retention = 'tests/repair/retention.test.ts'
 const approvals = 'tests/approvals/edges.test.ts'
@@ -276,5 +277,21 @@ export const unlistedSqlMutations: readonly Mutation[] = [
     text: `narrowing = old.narrowing, expires_at = old.expires_at where`,
     replacement: `narrowing = old.narrowing where`,
     test: { file: presets, name: 'a retry lasts no longer than the run that it goes on from' },
+  },
+  {
+    name: 'two-workers-have-one-delivery',
+    breaks: 'I11',
+    file: migration('0014_webhooks'),
+    text: `x.state = 'pending' and x.next_at <= baton.clock() for update;`,
+    replacement: `x.state = 'pending' and x.next_at <= baton.clock();`,
+    test: { file: queue, name: 'of two workers one has a delivery, and twins do not pass the bound of endpoints together' },
+  },
+  {
+    name: 'two-results-from-outside',
+    breaks: 'I5',
+    file: migration('0023_decisions'),
+    text: `baton.may_see(p, a.agent_uid, a.owner_id)) for update;`,
+    replacement: `baton.may_see(p, a.agent_uid, a.owner_id));`,
+    test: { file: approvals, name: 'a call that waits outside has one result, also when two come at the same time' },
   },
 ]

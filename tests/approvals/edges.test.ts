@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerWith, askedCall, facts, paused } from '#tests/approvals/kit'
-import { asUser, authority, commit, hold, ids, ok, openRequest, startStore, take, toolCall, type StoreKit } from '#tests/store/kit'
+import { asUser, authority, beside, commit, hold, ids, ok, openRequest, startStore, take, toolCall, type StoreKit } from '#tests/store/kit'
 
 /* Rules of approvals that no other test noticed when they were taken away (scripts/mutations). */
 
@@ -52,6 +52,11 @@ test('events and webhooks that ask for an approval show the copy without secrets
     held.runId,
   ])
   expect(sent?.data).toMatchObject({ approvals: [{ input: { card: '[redacted]' } }] })
+  const sealed = askedCall(0, { input: { card: '4242' }, shownInput: { card: '[redacted]' } })
+  const stopped = await paused(kit, 'secretive-stopped', [sealed])
+  ok(await kit.store.stop(authority, { runId: stopped.runId }, 'cancelled', null))
+  const ends = (await facts(kit, stopped)).events.filter((event) => event.type === 'tool_end')
+  expect(ends).toMatchObject([{ data: { call: { state: 'sealed', input: { card: '[redacted]' } } } }])
   ok(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'allow', input: { amount: 5 }, inputHash: 'edited' }))
   await commit(kit, await take(kit, held.agentUid), { progress: false }, { start: [call.callId] })
   expect((await facts(kit, held)).events.find((event) => event.type === 'tool_start')?.data).toMatchObject({ input: { amount: 5 } })
@@ -95,4 +100,21 @@ test('a cancelled run leaves what had been decided as it was', async () => {
     [call.approval.id]: 'allowed',
     [again.approval.id]: 'cancelled',
   })
+})
+
+test('a call that waits outside has one result, also when two come at the same time', async () => {
+  const call = toolCall(0, { effect: 'external', name: 'outside' })
+  const held = await paused(kit, 'one-result', [call])
+  const result = (value: string) => ({
+    environment: 'test',
+    agentUid: held.agentUid,
+    callId: call.callId,
+    state: 'completed' as const,
+    output: { type: 'text' as const, value },
+    requestId: 'r',
+  })
+  expect(await beside(kit, 'call_result', result('first'), () => kit.store.callResult(result('second')))).toMatchObject({
+    code: 'already_decided',
+  })
+  expect((await facts(kit, held)).calls).toMatchObject([{ output: { value: 'first' } }])
 })

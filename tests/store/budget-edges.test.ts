@@ -202,3 +202,17 @@ test('usage of a range ends before its end, a user sees their own alone, and pag
   }
   expect(new Set(pages).size).toBe(pages.length)
 })
+
+test('a run has reserved what was granted to it, not what it asked for, and pays no tool above its own limit', async () => {
+  await put('agent:lowered', { limitMicros: 300 })
+  const held = await hold(kit, 'lowered', { execute: execution(0), run: { ...openRequest('x').run, limits: { maxCostMicros: 400 } } })
+  const lowered = await renew(held, { ...reservation(500), least: { micros: 100, tokens: 1 } })
+  expect(lowered).toMatchObject({ reserved: 'granted', granted: { micros: 300 } })
+  expect(ok(await kit.store.getRun(authority, held.runId)).run.reservedMicros).toBe(300)
+  await put('agent:lowered', { limitMicros: 10_000 })
+  expect(await renew(held, reservation(200))).toMatchObject({ reserved: 'refused', refusal: { scope: `run:${held.runId}` } })
+  const call = toolCall(0, { name: 'dear', costMicros: 200 })
+  const content = [{ type: 'tool-call' as const, toolCallId: call.callId, toolName: 'dear', input: call.input }]
+  const { refusedCalls } = await commit(kit, held, { messages: [message('assistant', content)], calls: [call] }, { start: [call.callId] })
+  expect(refusedCalls).toMatchObject([{ output: { value: { errorType: 'budget_exceeded', scope: `run:${held.runId}` } } }])
+})

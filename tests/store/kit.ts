@@ -12,6 +12,7 @@ import { createStore } from '#lib/store/store'
 import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { createDatabase, dropDatabase } from '#local/database'
+import { poll } from '#local/poll'
 import { startDoor, type Door } from '#tests/store/door'
 
 export const ids = systemIds()
@@ -164,5 +165,23 @@ export function toolCall(index: number, over: Partial<CallWrite> = {}): CallWrit
     state: 'pending',
     output: null,
     ...over,
+  }
+}
+
+/** What `second` answers that was asked while the transaction of the verb `first` was not over. */
+export async function beside<Answer>(kit: StoreKit, first: string, request: object, second: () => Promise<Answer>): Promise<Answer> {
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query(`select public.baton_${first}($1::jsonb)`, [JSON.stringify(request)])
+    let answered = false
+    const asked = second().finally(() => (answered = true))
+    const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 10_000 })
+    await client.query('commit')
+    return await asked
+  } finally {
+    await client.end()
   }
 }

@@ -3,8 +3,10 @@ import { noUsage } from '#lib/core/run'
 import {
   answered,
   authority,
+  beside,
   claimRequest,
   commit,
+  commitOf,
   completed,
   execution,
   hold,
@@ -198,4 +200,42 @@ test('a retry has no more than what the template gives by now', async () => {
   const lower = { ...settings, templateVersion: 'v2', limits: { ...settings.limits, maxSteps: 3 } }
   const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v2' }, settings: lower }
   expect(ok(await kit.store.retry(authority, request)).run.limits).toMatchObject({ maxSteps: 3 })
+})
+
+test('invariant 9: a settlement and a heartbeat beside a commit lose nothing of each other', async () => {
+  const held = await hold(kit, 'settled-beside', { execute: execution(900) })
+  const [row] = await kit.sql<{ id: `res_${string}` }>('select id from baton.reservations where run_id = $1', [held.runId])
+  if (row === undefined) throw new Error('nothing was reserved')
+  const settle = [{ id: row.id, costMicros: 700, usage: noUsage, estimated: false }]
+  const { agentUid, runId, sliceId, epoch } = held
+  await beside(kit, 'settle', { agentUid, runId, settle }, () => commit(kit, held, { count: { workMs: 10 }, progress: false }))
+  expect(await stateOf(runId)).toMatchObject({ costMicros: 700, workMs: 10 })
+  const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'm', micros: 5 } as const
+  await beside(kit, 'commit', commitOf(held, { count: { workMs: 10 }, progress: false }), () =>
+    kit.store.renew({ agentUid, sliceId, epoch, leaseMs: 30_000, reserve }),
+  )
+  expect(await stateOf(runId)).toMatchObject({ reservedMicros: 5, workMs: 20 })
+})
+
+test('a run that ends before it began, or without an executor, tells its readers from where and why', async () => {
+  const held = await hold(kit, 'told-why')
+  const queued = ok(await kit.store.open(openRequest('told-why')))
+  ok(await kit.store.stop(authority, { runId: queued.run.id }, 'cancelled', null))
+  const ended = await stateOf(queued.run.id)
+  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, runId: queued.run.id }))
+  expect(ended.firstSeq).toBe(data[0]?.seq)
+  await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 60_000 } })
+  ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
+  expect(await stateOf(held.runId)).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' } })
+  const done = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, runId: held.runId, types: ['done'] })).data
+  expect(done).toMatchObject([{ data: { state: 'cancelled', error: { code: 'cancelled' } } }])
+})
+
+test('invariant 7: rows that were never sent are given out in turns over the tenants', async () => {
+  for (const tenant of ['flooded', 'quiet']) await kit.store.ensureTenant({ id: tenant, environment: 'apart', secret: 'sealed' })
+  await kit.sql(`insert into baton.outbox (id, tenant_id, environment, kind, data, due_at, created_at)
+    select 'out_flood' || n, 'flooded', 'apart', 'continue', '{}'::jsonb, baton.clock() - interval '2 hours', baton.clock() - interval '2 hours' from generate_series(1, 5) n
+    union all select 'out_quiet', 'quiet', 'apart', 'continue', '{}'::jsonb, baton.clock() - interval '1 hour', baton.clock() - interval '1 hour'`)
+  const { outbox } = await kit.store.sweep({ environment: 'apart', everyMs: 0, resendMs: 10_000, limit: 2 })
+  expect(outbox.map(({ id }) => id)).toContain('out_quiet')
 })

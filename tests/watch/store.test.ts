@@ -182,3 +182,10 @@ test('the line of another environment is left to its own sweep', async () => {
   expect((await sweep()).alerts).not.toContain('far')
   expect((await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 0, limit: 10 })).alerts).toEqual(['far'])
 })
+
+test('a status that comes and goes is told once in ten minutes', async () => {
+  const tell = async (status: 'degraded' | 'healthy') => (await kit.store.tellHealth({ environment: 'test', status, text: status })).send
+  expect([await tell('healthy'), await tell('degraded'), await tell('healthy'), await tell('degraded')]).toEqual([false, true, true, false])
+  await kit.advance(601_000)
+  expect([await tell('healthy'), await tell('degraded')]).toEqual([true, true])
+})

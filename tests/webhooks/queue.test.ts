@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
-import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, beside, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
 import { attempt, endedRun, failure, register, success, takeDelivery, tenantTwo } from '#tests/webhooks/kit'
 
 let kit: StoreKit
@@ -159,6 +159,18 @@ test('a worker that finds the endpoint disabled while it is being enabled waits 
   }
   expect((await logOf(endpoint.id))[0]?.nextAt).not.toBeNull()
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('of two workers one has a delivery, and twins do not pass the bound of endpoints together', async () => {
+  const endpoint = await register(kit)
+  const [id = ''] = (await endedRun(kit, 'twice-taken')).deliveries
+  expect(await beside(kit, 'take_delivery', { id, environment: 'test', holdMs: 60_000 }, () => takeDelivery(kit, id))).toMatchObject({
+    ok: false,
+  })
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+  const twin = () => ({ webhook: ids.make('whe'), url: 'https://example.com/', events: null, description: null, sealed: 's', most: 1 })
+  const second = () => kit.store.createWebhook(tenantTwo, twin())
+  expect(await beside(kit, 'create_webhook', { ...tenantTwo, ...twin() }, second)).toMatchObject({ code: 'webhook_limit' })
 })
 
 test('an agent that is deleted takes its deliveries with it', async () => {
