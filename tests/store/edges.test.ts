@@ -131,7 +131,7 @@ test('what one provider refuses to answer is not taken to the next one', async (
   expect(executor.effects).toEqual(['model'])
 })
 
-test('a permission function that never answers denies the call', async () => {
+test('a permission function that never answers denies the call', { timeout: 30_000 }, async () => {
   const asking = defineAgent({ ...plain, permission: { mode: 'custom', decide: () => new Promise(() => undefined) } })
   const executor = startExecutor(kit, asking, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], { clock: hasty })
   expect(await executor.send('undecided')).toMatchObject({ kind: 'ended', output: 'bye' })
