@@ -21,12 +21,16 @@ beforeAll(async () => {
   rs = await generateKeyPair('RS256')
   server = createServer((_request, response) => {
     fetches += 1
+    if (status === 0) return // The project has taken the question and says nothing.
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ keys }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   jwksUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
 })
-afterAll(() => new Promise((resolve) => server.close(resolve)))
+afterAll(() => {
+  server.closeAllConnections()
+  return new Promise((resolve) => server.close(resolve))
+})
 beforeEach(async () => {
   keys = [
     { ...(await exportJWK(es.publicKey)), kid: 'es', alg: 'ES256', use: 'sig' },
@@ -116,6 +120,8 @@ describe('tokens of asymmetric keys', () => {
     now += 6_000
     expect(await codeOf(check(token))).toBe('taken')
     expect(await codeOf(checkWith({ jwksUrl: 'http://127.0.0.1:1/' })(token))).toBe('sign_in_unavailable')
+    status = 0
+    expect(await codeOf(checkWith()(token))).toBe('sign_in_unavailable')
   })
 })
 

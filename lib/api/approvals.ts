@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { approvalStates, type ApprovalView, type DecideRequest } from '#lib/core/approvals'
 import { BatonError } from '#lib/core/errors'
+import type { Store } from '#lib/core/pages'
 import type { Authority, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
@@ -84,9 +85,11 @@ export const decideApproval = endpoint({
   },
 })
 
+type Deciding = Pick<Services, 'config' | 'redact' | 'dispatch' | 'live' | 'templates'>
+
 /** Decides about one call by the caller's authority and sends on what follows from it. Throws BatonError already_decided, too_late, ... */
 export async function decideOne(
-  services: Services,
+  services: Deciding & { store: Pick<Store, 'decide'> },
   authority: Authority,
   approval: ApprovalView,
   body: z.output<typeof decisionBody>,
@@ -99,7 +102,7 @@ export async function decideOne(
 }
 
 /** What is allowed must fit the tool as it is deployed now; it is looked at once more before it runs. Throws BatonError. */
-async function checkedDecision(services: Services, approval: ApprovalView, body: z.output<typeof decisionBody>): Promise<DecideRequest> {
+async function checkedDecision(services: Deciding, approval: ApprovalView, body: z.output<typeof decisionBody>): Promise<DecideRequest> {
   const { decision, input, note, always } = body
   if (always === true && approval.kind === 'unknown_outcome') {
     throw new BatonError('validation', 'always is about asks of the rules; here it is asked what becomes of one call. Nothing was decided.')
@@ -143,7 +146,7 @@ async function checkedDecision(services: Services, approval: ApprovalView, body:
   return { ...request, ...edited, fingerprint }
 }
 
-function refusedDecision(services: Services, refusal: Refusal): BatonError {
+function refusedDecision(services: Deciding, refusal: Refusal): BatonError {
   const { outbox, ...rest } = refusal
   // A decision that came too late has applied the default: what that wrote is sent on.
   if (Array.isArray(outbox)) services.dispatch(outbox)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
+import type { Store } from '#lib/core/pages'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { Authority, RunView } from '#lib/core/store'
 import { json } from '#lib/api/answers'
@@ -34,6 +35,8 @@ export const giveResult = endpoint({
   },
 })
 
+type Outside = Pick<Services, 'config' | 'redact' | 'dispatch' | 'live' | 'templates'>
+
 /** The call that a result is for. */
 type Call = Pick<Awaited<ReturnType<typeof verifyCallToken>>, 'agentUid' | 'callId' | 'template' | 'tool'>
 
@@ -42,7 +45,7 @@ type Call = Pick<Awaited<ReturnType<typeof verifyCallToken>>, 'agentUid' | 'call
  * run the agent. Throws BatonError call_not_found, already_decided, too_late, validation.
  */
 export async function storeResult(
-  services: Services,
+  services: Outside & { store: Pick<Store, 'callResult'> },
   { agentUid, callId, template, tool }: Call,
   body: z.output<typeof resultBody>,
   requestId: string,
@@ -74,7 +77,7 @@ export async function storeResult(
 }
 
 /** A result from outside fits what the tool says of its output, where it says so. Throws BatonError validation. */
-function checked(services: Services, claims: { template: string; tool: string }, output: unknown): ToolOutput {
+function checked(services: Outside, claims: { template: string; tool: string }, output: unknown): ToolOutput {
   const tool = services.templates.get(claims.template)?.tools?.find((candidate) => candidate.name === claims.tool)
   const parsed = tool?.output?.safeParse(output)
   if (parsed !== undefined && !parsed.success) {

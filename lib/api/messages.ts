@@ -52,7 +52,7 @@ export async function send(context: SendContext): Promise<Response> {
   const facts = await waitFor(context, begun)
   if (isEnd(facts.state)) return endedAnswer(facts, headers)
   const links = await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId })
-  const waits = await waitsOf(services, context.caller, facts)
+  const waits = await waitsOf(services, ownAuthority(context, answer), facts)
   if (waits !== null) return pausedAnswer(facts, waits, links, headers)
   const { blockedBy } = answer
   return openAnswer(

@@ -1,19 +1,21 @@
 import type { AgentUid } from '#lib/core/ids'
 import type { RunDetails } from '#lib/core/pages'
+import type { Authority } from '#lib/core/store'
+import { refusalError } from '#lib/engine/open'
 import type { RunFacts } from '#lib/api/answers'
-import { requireRun } from '#lib/api/scope'
 import type { Services } from '#lib/services'
-import type { Caller } from '#lib/http/caller'
 import { signCallToken } from '#lib/http/token'
 
-/** What a paused run waits for, with the address for each result from outside; null for a run that is not paused. */
+/** What a paused run waits for, with the address for each result from outside; null for a run that is not paused. Throws BatonError run_not_found. */
 export async function waitsOf(
   services: Services,
-  caller: Caller,
+  authority: Authority,
   { runId, state }: Pick<RunFacts, 'runId' | 'state'>,
 ): Promise<Record<string, unknown> | null> {
   if (state !== 'awaiting_approval' && state !== 'waiting') return null
-  return waitsBody(services, await requireRun(services, caller, runId))
+  const answer = await services.store.getRun(authority, runId)
+  if (!answer.ok) throw refusalError(answer)
+  return waitsBody(services, answer)
 }
 
 /** The same from a run that has been read. */

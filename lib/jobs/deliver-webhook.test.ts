@@ -34,6 +34,8 @@ afterAll(() => void server.close())
 function worker(over: Partial<TakenDelivery> = {}) {
   const { lines, config, log } = testServices()
   const records: DeliveryRecord[] = []
+  const sent: string[] = []
+  const next = { id: 'out_next', kind: 'webhook', dueInMs: 5_000, data: {} }
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`
   const taken = {
     ok: true,
@@ -51,7 +53,13 @@ function worker(over: Partial<TakenDelivery> = {}) {
     takeDelivery: () => Promise.resolve(taken),
     recordDelivery(record: DeliveryRecord) {
       records.push(record)
-      return Promise.resolve({ ok: true, outbox: [], disabled: null, failures: null, failingSince: null })
+      return Promise.resolve({
+        ok: true,
+        outbox: record.retryInMs === null ? [] : [next],
+        disabled: null,
+        failures: null,
+        failingSince: null,
+      })
     },
   } as unknown as Store
   const clock = { now: Date.now, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0 }
@@ -62,11 +70,11 @@ function worker(over: Partial<TakenDelivery> = {}) {
     log,
     store,
     telemetry,
-    dispatch: () => undefined,
+    dispatch: (rows: readonly { id: string }[]) => void sent.push(...rows.map(({ id }) => id)),
     redact: createRedactor([]),
     settled: () => Promise.resolve(),
   }
-  return { lines, config, records, run: () => deliverWebhook(services, 'dlv_1') }
+  return { lines, config, records, sent, run: () => deliverWebhook(services, 'dlv_1') }
 }
 
 test('signs with every secret that opens; one that does not is told in the log and does not stop the delivery', async () => {
@@ -109,6 +117,7 @@ test('410 ends the delivery at once, 429 waits as long as it asks, a redelivery 
   const limited = worker({ attempt: 31, tries: 1 })
   expect(await limited.run()).toEqual({ outcome: 'retry', status: 429 })
   expect(limited.records).toMatchObject([{ gone: false, retryInMs: 7_000 }])
+  expect([gone.sent, limited.sent], 'the next attempt is sent on at once').toEqual([[], ['out_next']])
 })
 
 test('an address of the inside is refused, and the record says so', async () => {

@@ -115,6 +115,17 @@ test.concurrent('A13: ten twins at once make one agent, one run and one model ca
   expect(await world.messages('a13-twins')).toHaveLength(2)
 })
 
+test.concurrent('A13: a key stands for the address of a webhook and not for its secret, which may be another one by now', async () => {
+  const send = (url: string, secret: string): Promise<Reply> => {
+    const body = { template: 'scripted', message: script({ text: 'told' }), webhook: { url, secret } }
+    return world.http('POST', '/api/agents/a13-secret/messages', body, { 'idempotency-key': 'a13-secret-key', prefer: 'wait=20' })
+  }
+  const first = await send('http://127.0.0.1:9/one', 'the first secret of all')
+  const second = await send('http://127.0.0.1:9/one', 'another secret after it')
+  expect([first.status, second.status, second.body['runId']]).toEqual([200, 200, first.body['runId']])
+  expect(await send('http://127.0.0.1:9/two', 'the first secret of all')).toMatchObject({ status: 422 })
+})
+
 test('A13: a repeat answers under its own Prefer and Accept', async () => {
   const message = script({ chunks: ['a', 'b'] })
   const first = await world.send('a13-forms', message, { key: 'a13-forms-key' })

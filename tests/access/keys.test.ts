@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { adminKey, bearer, makeKey, makeTenant, say, startGuarded, type MadeKey } from '#tests/access/kit'
-import type { Reply, World } from '#tests/world'
+import { script, type Reply, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -172,4 +172,16 @@ test('keys are in no log and no database text', async () => {
     expect(text).not.toContain(adminKey)
   }
   expect(await world.sql('select 1 from baton.audit a where a::text like $1', [`%${key}%`])).toEqual([])
+})
+
+test('who may only send is told what their message waits for; reading takes a right of its own', async () => {
+  const { key } = await makeKey(world, ['agents:run'])
+  const send = (agent: string, message: string, more: object = {}): Promise<Reply> =>
+    world.http('POST', `/api/agents/${agent}/messages`, { template: 'scripted', message, ...more }, { ...bearer(key), prefer: 'wait=20' })
+  const asks = script({ tools: [{ name: 'charge', input: { key: 'k', cents: 1 } }] }, { text: 'ok' })
+  const paused = await send('only-sends', asks, { overrides: { permission: { ask: ['charge'] } } })
+  expect(paused).toMatchObject({ status: 202, body: { status: 'paused', approvals: [{ tool: 'charge' }] } })
+  const waits = await send('only-sends-too', script({ error: { status: 503, times: 1, retryAfter: 600 }, text: 'late' }))
+  expect(waits).toMatchObject({ status: 202, body: { status: 'processing', run: { state: 'waiting' } } })
+  for (const { body } of [paused, waits]) expect((await get(key, `/api/runs/${String(body['runId'])}`)).status).toBe(403)
 })

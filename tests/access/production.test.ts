@@ -90,6 +90,23 @@ test('without access control production serves nobody and names what to set; hea
   expect(headers.get('content-security-policy')).toContain("default-src 'none'")
 })
 
+test('what is not called production has no crons of its own, which would sweep beside those of production', async () => {
+  expect((await get('/api/inngest')).body).toMatchObject({ function_count: 3 })
+})
+
+test('each page of the console has scripts under a word of its own, and stands in no frame', async () => {
+  const words: (string | undefined)[] = []
+  for (let n = 0; n < 2; n++) {
+    const page = await fetch(`${base}/console`)
+    const policy = page.headers.get('content-security-policy') ?? ''
+    const word = /script-src 'self' 'nonce-([A-Za-z0-9+/=]{24,})' 'strict-dynamic'(?:;|$)/.exec(policy)?.[1]
+    expect(await page.text()).toContain(`nonce="${word}"`)
+    expect([page.headers.get('x-frame-options'), policy.includes("frame-ancestors 'none'")]).toEqual(['DENY', true])
+    words.push(word)
+  }
+  expect(words[0]).not.toBe(words[1])
+})
+
 test('npm run bootstrap makes tenant, key and webhook secret once; a second run says what exists', async () => {
   const first = await bootstrap()
   expect(first).toMatchObject({ code: 0 })

@@ -21,6 +21,17 @@ test('the embedded stack signs as Supabase does: HS256, audience and role authen
   expect(decodeJwt(alice.token)).toMatchObject({ sub: alice.id, aud: 'authenticated', role: 'authenticated' })
 })
 
+test("the console's session of a user ends with the token that it holds, at the latest", async () => {
+  const before = Date.now()
+  const body = { email: 'alice@example.com', password: 'a-long-password-1' }
+  const reply = await world.http('POST', '/api/console/session', body)
+  expect(reply).toMatchObject({ status: 200, body: { signedIn: true, kind: 'user', actor: `user:${alice.id}` } })
+  const { exp = 0, iat = 0 } = decodeJwt(alice.token)
+  const tookMs = Date.now() - before
+  expect(Date.parse(String(reply.body['expiresAt'])) - before).toBeLessThanOrEqual((exp - iat) * 1_000 + tookMs)
+  expect(Number(/Max-Age=(\d+)/.exec(reply.headers.get('set-cookie') ?? '')?.[1])).toBeLessThanOrEqual(exp - iat)
+})
+
 test('a user owns what it makes, and its rows say so', async () => {
   const reply = await say(world, alice.token, 'alice-1')
   expect(reply.status).toBe(200)

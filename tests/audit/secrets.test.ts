@@ -171,6 +171,8 @@ test('A81: a reason that holds a secret is hidden in the audit log, the run and 
   const runId = runOf(reply)
   await world.http('POST', `/api/runs/${runId}/cancel`, { reason }, { 'x-request-id': 'req_reason' })
   const run = await world.ended(runId)
+  const kill = await world.http('POST', '/api/kill', { scope: 'agent:reasoned', mode: 'kill', reason })
+  expect(kill.body['reason']).toBe('leaked [redacted], password=[redacted]')
   const { body } = await world.http('GET', `/api/audit?run=${runId}`)
   // Where the model had begun already, its call is booked as an estimate besides.
   const entries = (body['data'] as { action: string }[]).filter(({ action }) => action !== 'model.call')

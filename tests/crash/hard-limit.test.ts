@@ -32,6 +32,14 @@ async function cutOnce(agent: string, answers: (gate: string) => Parameters<type
 }
 
 describe.concurrent('invariant 6: the hard limit', () => {
+  test('nobody waits for a run longer than a function may work', async () => {
+    const later = script({ error: { status: 503, times: 1, retryAfter: 600 }, text: 'x' })
+    const { body } = await world.send('waited-for', later, { prefer: 'wait=0' })
+    const path = `/api/runs/${String(body['runId'])}`
+    await until('waited-for waits', async () => (await world.http('GET', path)).body['state'] === 'waiting')
+    expect(await world.http('GET', `${path}?wait=300`)).toMatchObject({ status: 200, body: { state: 'waiting' } })
+  })
+
   test('a model call that is cut is repeated once as the first of a fresh slice; cut again, the run fails with step_too_long', async () => {
     const run = await play('too-long', { text: 'never', delayMs: 60_000, usage })
     expect(run).toMatchObject({ state: 'failed', stopReason: 'step_too_long', slices: 2, crashes: 0 })

@@ -235,3 +235,11 @@ test('kind is message; another kind is a clear 400', async () => {
   expect(reminder).toMatchObject({ status: 400, body: { code: 'validation' } })
   expect(JSON.stringify(reminder.body['problems'])).toContain('reminders come with a later release')
 })
+
+test('a message that interrupts is heard by the executor at once: nobody waits for its next heartbeat', async () => {
+  const first = await world.send('interrupts', script({ gate: world.gate().file, text: 'never' }), { prefer: 'wait=0' })
+  await until('interrupts is at work', async () => (await world.effects()).some(({ agentId }) => agentId === 'interrupts'))
+  const second = await world.send('interrupts', script({ text: 'after' }), { prefer: 'wait=0', onBusy: 'interrupt' })
+  expect(await world.ended(String(first.body['runId']))).toMatchObject({ stopReason: 'interrupted' })
+  expect(await world.ended(String(second.body['runId']))).toMatchObject({ output: 'after' })
+})

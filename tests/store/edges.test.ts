@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import type { ModelPrice } from '#lib/core/prices'
 import { noUsage } from '#lib/core/run'
+import { handOverAll } from '#lib/engine/slices'
 import { continueSlice } from '#lib/jobs/continue-slice'
 import { systemClock } from '#lib/system/clock'
-import { startExecutor } from '#tests/store/engine-kit'
+import { movedClock, startExecutor } from '#tests/store/engine-kit'
 import {
   answered,
   authority,
@@ -103,15 +105,16 @@ test('what Postgres refuses because of a deadlock is asked for again, and anythi
 const first = defineTool({ name: 'first', description: 'first', input: z.object({}), effect: 'pure', run: () => 'done' })
 const plain = defineAgent({ id: 'plain', model: 'test/model', instructions: 'Answer.', tools: [first] })
 
+/** The other model is three times as dear. */
+function price(model: string): ModelPrice {
+  const perMillion = model === 'test/other' ? 3_000_000 : 1_000_000
+  return { inputMicrosPerMillion: perMillion, outputMicrosPerMillion: perMillion }
+}
 /** An executor to whom no time is long. */
 const hasty = { ...systemClock(), sleep: () => Promise.resolve() }
 
 test('the next model is tried as often as the first, and costs its own price', async () => {
   const away = Array.from({ length: 7 }, () => ({ error: 'provider_unavailable' as const }))
-  const price = (model: string) => {
-    const perMillion = model === 'test/other' ? 3_000_000 : 1_000_000
-    return { inputMicrosPerMillion: perMillion, outputMicrosPerMillion: perMillion }
-  }
   const falling = defineAgent({ ...plain, fallback: ['test/other'] })
   const executor = startExecutor(kit, falling, [...away, { text: 'bye' }], { clock: hasty, price })
   expect(await executor.send('falls')).toMatchObject({ kind: 'ended', output: 'bye' })
@@ -128,7 +131,7 @@ test('what one provider refuses to answer is not taken to the next one', async (
   expect(executor.effects).toEqual(['model'])
 })
 
-test('a permission function that never answers denies the call', async () => {
+test('a permission function that never answers denies the call', { timeout: 30_000 }, async () => {
   const asking = defineAgent({ ...plain, permission: { mode: 'custom', decide: () => new Promise(() => undefined) } })
   const executor = startExecutor(kit, asking, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], { clock: hasty })
   expect(await executor.send('undecided')).toMatchObject({ kind: 'ended', output: 'bye' })
@@ -180,4 +183,75 @@ test('a context that is too long is mended in each step anew', async () => {
   const executor = startExecutor(kit, plain, script)
   for (let n = 0; n < 6; n++) await executor.send('long')
   expect(await executor.send('long')).toMatchObject({ kind: 'ended', output: 'at last' })
+})
+
+const minutes = 60_000
+/** Time enough for whatever a test lets pass. */
+const patient = { leaseMs: 300 * minutes }
+
+test('time of work counts once: what one commit has told, the next does not tell again', async () => {
+  const clock = movedClock()
+  const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], {
+    ...patient,
+    clock,
+    onEffect: ({ kind, step }) => (kind === 'model' && step === 1 ? clock.forward({ monotonic: 5 * minutes }) : undefined),
+  })
+  expect(await executor.send('works')).toMatchObject({ kind: 'ended', output: 'bye' })
+  const [run] = await kit.sql<{ minutes: number }>(
+    `select round(r.work_ms / 60000.0)::integer as minutes from baton.runs r join baton.agents a using (agent_uid) where a.id = 'works'`,
+  )
+  expect(run?.minutes).toBe(5)
+})
+
+test('from SIGTERM on no step begins: the outcome in hand is stored, and another process goes on', async () => {
+  const clock = systemClock()
+  const ending = {
+    ...first,
+    run() {
+      void handOverAll(60 * minutes, clock)
+      return 'done'
+    },
+  }
+  const executor = startExecutor(kit, defineAgent({ ...plain, tools: [ending] }), [{ tools: [{ name: 'first' }] }, { text: 'bye' }], {
+    clock,
+  })
+  expect(await executor.send('ending')).toMatchObject({ kind: 'handed_over', state: 'running' })
+  expect(executor.effects).toEqual(['model', 'first'])
+  expect(executor.sent).not.toEqual([])
+})
+
+test('invariant 4: a once tool whose time a hook has used up does not begin', async () => {
+  const clock = movedClock()
+  const pay = { ...first, name: 'pay', effect: 'once' as const, timeoutMs: 40 * minutes }
+  const hooks = [{ name: 'slow', preToolUse: () => clock.forward({ monotonic: 50 * minutes }) }]
+  const paying = defineAgent({ ...plain, tools: [pay], hooks, limits: { maxWallMs: 120 * minutes } })
+  const executor = startExecutor(kit, paying, [{ tools: [{ name: 'pay' }] }, { text: 'bye' }], { ...patient, clock })
+  expect(await executor.send('pays-late')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(executor.effects).toEqual(['model', 'model'])
+})
+
+test('A77: the model is not asked when the authority has ended while a hook was asked', async () => {
+  const clock = movedClock()
+  const hooks = [{ name: 'slow', preModel: () => clock.forward({ monotonic: 10 * minutes }) }]
+  const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ text: 'never' }], { ...patient, clock })
+  expect(await executor.send('expires', { expiresInMs: 5 * minutes })).toMatchObject({ kind: 'ended', state: 'expired' })
+  expect(executor.effects).toEqual([])
+})
+
+test('what a refused claim has written is sent on: a run whose template is gone looks again by itself', async () => {
+  const held = await hold(kit, 'no-template')
+  await commit(kit, held, { progress: false }, { release: 'slice_deadline' })
+  const executor = startExecutor(kit, defineAgent({ ...plain, id: 'another' }), [])
+  expect(await executor.goOn(held.agentUid)).toBe('template_missing')
+  expect(executor.sent).toHaveLength(1)
+})
+
+test('invariant 9: a message that names another model has that one reserved for, not the one of the template', async () => {
+  const executor = startExecutor(kit, plain, [{ text: 'bye' }], { price })
+  expect(await executor.send('dearer', { model: 'test/other' })).toMatchObject({ kind: 'ended', output: 'bye' })
+  const rows = await kit.sql(
+    `select v.model, v.micros / v.tokens as price, v.state from baton.reservations v join baton.runs r using (run_id)
+      join baton.agents a on a.agent_uid = r.agent_uid where a.id = 'dearer'`,
+  )
+  expect(rows).toEqual([{ model: 'test/other', price: '3', state: 'settled' }])
 })

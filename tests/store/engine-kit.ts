@@ -1,4 +1,5 @@
 import type { AgentDefinition } from '#lib/core/define'
+import type { Narrowing } from '#lib/core/overrides'
 import type { Clock, LiveFrame, ModelPort } from '#lib/core/ports'
 import type { ModelPrice } from '#lib/core/prices'
 import { noRates } from '#lib/core/rate'
@@ -40,10 +41,12 @@ export interface Executor {
   frames: LiveFrame[]
   /** The effects that were begun, as the local mode would log them. */
   effects: string[]
+  /** The outbox rows that it has sent on. */
+  sent: string[]
   /** Somebody elsewhere begins to watch. */
   join(): void
   /** Sends a message and runs its slice in this process. */
-  send(agent: string, text?: string): Promise<Advanced>
+  send(agent: string, narrowing?: Narrowing): Promise<Advanced>
   /** Takes over an agent and runs one slice. */
   goOn(agentUid: string): Promise<Advanced | string>
 }
@@ -70,6 +73,7 @@ export function startExecutor(
   const none = (): void => undefined
   const frames: LiveFrame[] = []
   const effects: string[] = []
+  const sent: string[] = []
   let joined: () => void = none
   const deadlines = () => ({ sliceAt: clock.monotonic() + (over.sliceMs ?? hourMs), hardAt: clock.monotonic() + hourMs })
   const services: EngineServices = {
@@ -116,14 +120,15 @@ export function startExecutor(
       effects.push(effect.kind === 'model' ? 'model' : String(effect.name))
     },
     rates: noRates,
-    dispatch: none,
+    dispatch: (rows) => void sent.push(...rows.map(({ id }) => id)),
   }
   return {
     services,
     frames,
     effects,
+    sent,
     join: () => joined(),
-    async send(agent, text = 'hello') {
+    async send(agent, narrowing) {
       const { answer, asked, reserve } = await openMessage(
         services,
         {
@@ -131,12 +136,12 @@ export function startExecutor(
           agentName: agent,
           template: definition.id,
           mustExist: false,
-          content: text,
+          content: 'hello',
           kind: 'message',
           metadata: {},
           onBusy: null,
           limits: null,
-          narrowed: null,
+          narrowed: narrowing === undefined ? null : { overrides: {}, narrowing },
           webhook: null,
           traceparent: null,
           idempotency: null,

@@ -122,6 +122,9 @@ test('401 outside local mode: a whole environment, and a database that cannot sa
   expect(reply.body).toMatchObject({ code: 'unauthorized' })
   // What local mode alone has is not there.
   for (const path of ['/api/local/effects', '/api/local/time']) expect((await ask(server.base, path)).status).toBe(401)
+  // Nobody but Inngest registers functions, runs one, or is told how many there are.
+  for (const method of ['GET', 'PUT', 'POST'])
+    expect((await ask(server.base, '/api/inngest?fnId=baton-sweep&stepId=step', { method })).status, method).toBe(401)
 })
 
 test('503 where local mode was switched on by hand, with the command that does it', async () => {

@@ -72,6 +72,20 @@ test('GET 200 after the end of a long poll, 304 to a known ETag', async () => {
   expect(last.status).toBe(304)
 })
 
+test('GET 200 to a known ETag as soon as the run has got on, though it still works', async () => {
+  const [first, second] = [world.gate(), world.gate()]
+  const tools = [{ name: 'echo', input: { value: 1 } }]
+  const sent = await world.send('r-steps', script({ gate: first.file, tools }, { gate: second.file, text: 'x' }), { prefer: 'wait=0' })
+  const path = `/api/runs/${String(sent.body['runId'])}`
+  await until('r-steps is at work', async () => (await world.http('GET', path)).body['state'] === 'running')
+  const known = { 'if-none-match': String((await world.http('GET', path)).headers.get('etag')) }
+  const poll = world.http('GET', `${path}?wait=60`, undefined, known)
+  await first.open()
+  expect(await poll).toMatchObject({ status: 200, body: { state: 'running' } })
+  await second.open()
+  expect(await world.ended(String(sent.body['runId']))).toMatchObject({ state: 'completed' })
+})
+
 test('GET 304 to a list of entity tags and to weak ones, as RFC 9110 compares them', async () => {
   const sent = await world.send('r-etags', script({ text: 'x' }))
   const path = `/api/runs/${String(sent.body['runId'])}`

@@ -1,0 +1,52 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { BatonError } from '#lib/core/errors'
+import { testServices } from '#lib/http/services.fixture'
+import { createAlerts } from '#lib/jobs/alerts'
+
+/** The alerts of one process whose database answers so, and what the channel of those on call got. */
+async function setUp(answer: () => Promise<{ send: boolean }>) {
+  const told: string[] = []
+  const channel = createServer((request, response) => {
+    let body = ''
+    request
+      .on('data', (chunk: Buffer) => (body += chunk.toString()))
+      .on('end', () => {
+        told.push(String((JSON.parse(body) as { text: string }).text))
+        response.end()
+      })
+  })
+  await new Promise<void>((done) => channel.listen(0, '127.0.0.1', done))
+  onTestFinished(() => void channel.close())
+  const { config, ids, log, clock } = testServices({ alertWebhook: `http://127.0.0.1:${(channel.address() as AddressInfo).port}/` })
+  let asked = 0
+  const tellHealth = () => {
+    asked += 1
+    return answer()
+  }
+  const { health } = createAlerts({ config, ids, log, clock, store: { tellHealth } })
+  return { told, asked: () => asked, health: (status: 'healthy' | 'degraded' | 'unhealthy') => health({ status, causes: [] } as never) }
+}
+
+test('of all processes that see a change of health one tells it: the database says who', async () => {
+  let first = false
+  const { told, asked, health } = await setUp(() => Promise.resolve({ send: first }))
+  await health('unhealthy')
+  expect([told, asked()]).toEqual([[], 1])
+  first = true
+  await health('healthy')
+  await health('healthy')
+  expect([told, asked()]).toEqual([['Baton (test) is healthy.'], 2])
+})
+
+test('while the database is away a process tells by itself, and tells the end of it too', async () => {
+  let away = true
+  const { told, health } = await setUp(() =>
+    away ? Promise.reject(new BatonError('database_unavailable', 'away')) : Promise.resolve({ send: false }),
+  )
+  await health('unhealthy')
+  away = false
+  await health('healthy')
+  expect(told).toEqual(['Baton (test) is unhealthy.', 'Baton (test) is healthy.'])
+})
