@@ -216,3 +216,25 @@ test('a run has reserved what was granted to it, not what it asked for, and pays
   const { refusedCalls } = await commit(kit, held, { messages: [message('assistant', content)], calls: [call] }, { start: [call.callId] })
   expect(refusedCalls).toMatchObject([{ output: { value: { errorType: 'budget_exceeded', scope: `run:${held.runId}` } } }])
 })
+
+test('a limit that is raised has thresholds of its own', async () => {
+  await put('agent:raised', { limitMicros: 1_000 })
+  const held = await hold(kit, 'raised', { execute: execution(820) })
+  await commit(kit, held, { settle: [used(await first(held), 820)], progress: false })
+  await put('agent:raised', { limitMicros: 2_000 })
+  const more = reservation(800)
+  await renew(held, more)
+  await commit(kit, held, { settle: [used(more.id, 800)], progress: false })
+  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget'] }))
+  expect(data.map((event) => [event.data['level'], event.data['limitMicros']])).toEqual([
+    [80, 1_000],
+    [80, 2_000],
+  ])
+})
+
+test('invariant 9: tokens that are set aside count against a limit of tokens', async () => {
+  await put('agent:tokens', { limitTokens: 100 })
+  const held = await hold(kit, 'tokens', { execute: execution(0) })
+  expect(await renew(held, reservation(1, 60))).toMatchObject({ reserved: 'granted' })
+  expect(await renew(held, reservation(1, 60))).toMatchObject({ reserved: 'refused', refusal: { reason: 'tokens', tokens: 60 } })
+})
