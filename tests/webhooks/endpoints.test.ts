@@ -254,11 +254,3 @@ test('a disabled endpoint is told of nothing that happens meanwhile', async () =
   expect(await rowsOf(runId)).toMatchObject([{ endpoint_id: null }])
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
-
-test('what the old address did says nothing about the new one', async () => {
-  const endpoint = await register(kit)
-  await attempt(kit, (await endedRun(kit, 'moved')).deliveries[0] ?? '')
-  const { webhook } = ok(await kit.store.patchWebhook(authority, endpoint.id, { url: 'https://example.com/moved' }))
-  expect(webhook).toMatchObject({ failures: 0, failingSince: null, lastError: null })
-  ok(await kit.store.deleteWebhook(authority, endpoint.id))
-})
