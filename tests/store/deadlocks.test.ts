@@ -77,12 +77,14 @@ test(
     for (const scope of ['key:*', 'tool:a', 'tool:b', 'tool:c', 'agent:*', 'tenant'])
       ok(await kit.store.putBudget(authority, { scope, period: 'lifetime' }, { limitMicros: 1_000_000_000, limitCalls: 1_000_000 }))
     const before = await deadlocks()
-    const until = Date.now() + stormMs
-    const refused: string[] = []
     let done = 0
+    const until = Date.now() + stormMs
+    // A starved machine does as much as another, in more time.
+    const enough = (): boolean => (Date.now() >= until && done > 100) || Date.now() >= until + 60_000
+    const refused: string[] = []
     const forever = (work: () => Promise<unknown>): Promise<void> =>
       (async () => {
-        while (Date.now() < until) {
+        while (!enough()) {
           try {
             await work()
             done++
