@@ -242,4 +242,6 @@ test('a message that interrupts is heard by the executor at once: nobody waits f
   const second = await world.send('interrupts', script({ text: 'after' }), { prefer: 'wait=0', onBusy: 'interrupt' })
   expect(await world.ended(String(first.body['runId']))).toMatchObject({ stopReason: 'interrupted' })
   expect(await world.ended(String(second.body['runId']))).toMatchObject({ output: 'after' })
+  // The next thing that would have ended its call is the limit of the function.
+  expect(await world.sql('select cuts from baton.runs where run_id = $1', [first.body['runId']])).toEqual([{ cuts: 0 }])
 })
