@@ -150,4 +150,15 @@ export const foundMutations: readonly Mutation[] = [
       name: 'invariant 8: a reader who has seen a text that was never stored is told to drop it',
     },
   },
+  {
+    name: 'missing-counter-is-made-last',
+    breaks: 'I9',
+    file: 'supabase/migrations/0021_budget_booking.sql',
+    text: `if found then perform baton.counted(w, b, true); else perform baton.lock_counter(d.key); end if;`,
+    replacement: `perform baton.lock_counter(d.key);`,
+    test: {
+      file: 'tests/store/budget-races.test.ts',
+      name: 'a counter that is made while it is waited for is waited for in its place, with none of the later ones in hand',
+    },
+  },
 ]

@@ -243,6 +243,7 @@ create or replace function baton.close_books(inout w baton.work, out verdict jso
 declare
   v baton.reservations;
   b baton.budget_limit;
+  d baton.counter_change;
   f record;
   amount bigint;
   amount_tokens bigint;
@@ -260,8 +261,11 @@ begin
     w.held := null;
     return;
   end if;
-  -- Alone with all of them, in their order, before the first is told.
-  perform baton.lock_counter(d.key) from baton.told_counters(w.money, v) d;
+  -- Alone with all of them, in their order, before the first is told; one that is missing is made in its place, for later ones would be in hand afterwards.
+  for d in select * from baton.told_counters(w.money, v) loop
+    select l.* into b from unnest(w.limits) l where l.key = d.key;
+    if found then perform baton.counted(w, b, true); else perform baton.lock_counter(d.key); end if;
+  end loop;
   if w.money is not null then w := baton.book_money(w); end if;
   foreach b in array w.limits loop
     if b.key is null then continue; end if;

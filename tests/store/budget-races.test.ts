@@ -145,3 +145,27 @@ test('invariant 9: a limit that is set beside an open reservation counts it', as
   const [budget] = ok(await kit.store.getBudget(of, { scope: 'tenant', period: 'lifetime' })).budgets
   expect(budget).toMatchObject({ reservedMicros: 1_000 })
 })
+
+test('a counter that is made while it is waited for is waited for in its place, with none of the later ones in hand', async () => {
+  const of = await freshTenant('in-place')
+  for (const scope of ['agent:*', 'tenant'])
+    ok(await kit.store.putBudget(of, { scope, period: 'lifetime' }, { limitMicros: 1_000_000_000 }))
+  await hold(kit, 'in-place-1', { ...of, execute: execution(0) })
+  const other = await connected()
+  try {
+    await other.query('begin')
+    await other.query(
+      `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start)
+      values (baton.counter_key('test', 'in-place', 'agent:in-place-2', 'lifetime'), 'test', 'in-place', 'agent:in-place-2', 'lifetime', 'epoch')`,
+    )
+    const held = hold(kit, 'in-place-2', { ...of, execute: execution(0) })
+    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    // What comes next for the other one: were it taken, both would wait for each other.
+    const next = `select 1 from baton.budget_counters where key = baton.counter_key('test', 'in-place', 'tenant', 'lifetime') for update nowait`
+    expect((await other.query(next)).rowCount).toBe(1)
+    await other.query('commit')
+    await held
+  } finally {
+    await other.end()
+  }
+})
