@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
 import type { RunDetails } from '#lib/core/pages'
-import type { Authority, RunView } from '#lib/core/store'
+import type { RunView } from '#lib/core/store'
 import { endedAnswer, factsOf, json, type RunFacts } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
 import { begin, ownAuthority, waitFor, type Begun, type SendContext } from '#lib/api/messages'
@@ -12,9 +12,8 @@ import { headOf, runIdOf, type ResponseHead } from '#lib/api/responses-object'
 import { positionOf } from '#lib/api/responses-position'
 import { readResponse, responseOfRow, streamResponse } from '#lib/api/responses-read'
 import { stopRun } from '#lib/api/runs'
-import { requireRun } from '#lib/api/scope'
+import { requireRun, runBy } from '#lib/api/scope'
 import type { Services } from '#lib/services'
-import { refusalError } from '#lib/engine/open'
 import { waitForRun } from '#lib/api/wait'
 import type { Caller } from '#lib/http/caller'
 import type { EndpointContext } from '#lib/http/endpoint'
@@ -103,19 +102,13 @@ async function create(context: CreateContext): Promise<Response> {
   const { answer } = begun.opened
   const { run } = answer
   const previousRunId = target.mayHavePast
-    ? (await detailsOf(services, ownAuthority(context, answer), run.id)).previousRunId
+    ? (await runBy(services, ownAuthority(context, answer), run.id)).previousRunId
     : (target.previous?.id ?? null)
   const head = headOf(run, { previousRunId, background })
   if (streams) return streamResponse({ services, request }, run, await readResponse(services, run, head, null), begun.headers)
   const facts = background ? factsOf(run) : await settled(sending, begun, mostMs)
   const queued = background ? head.queued : facts.state === 'queued'
   return answered(services, run, { ...head, queued }, facts, begun.headers)
-}
-
-async function detailsOf(services: Services, authority: Authority, runId: string): Promise<RunDetails> {
-  const answer = await services.store.getRun(authority, runId)
-  if (!answer.ok) throw refusalError(answer)
-  return answer
 }
 
 /** What became of the run, waited for also where its slice was handed over. */
@@ -201,7 +194,7 @@ export const cancelResponse = endpoint({
     if (stopped.run === undefined) throw missing
     const authority = ownAuthority({ services, caller }, stopped)
     if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
-    const { run, previousRunId } = await detailsOf(services, authority, runId)
+    const { run, previousRunId } = await runBy(services, authority, runId)
     return json(200, await current(services, run, headOf(run, { previousRunId })))
   },
 })

@@ -16,9 +16,14 @@ export async function requireAgent(services: Services, caller: Caller, id: strin
   return answer.agent
 }
 
-/** The run of that id with its details, or BatonError run_not_found. */
-export async function requireRun(services: Services, caller: Caller, id: string): Promise<RunDetails> {
-  const answer = await services.store.getRun(authorityOf(services, caller), id)
+/** The run of that id with its details, by whatever authority is given. Throws BatonError run_not_found. */
+export async function runBy(services: Pick<Services, 'store'>, authority: Authority, id: string): Promise<RunDetails> {
+  const answer = await services.store.getRun(authority, id)
   if (!answer.ok) throw refusalError(answer)
   return answer
+}
+
+/** The run of that id with its details, or BatonError run_not_found. */
+export async function requireRun(services: Services, caller: Caller, id: string): Promise<RunDetails> {
+  return runBy(services, authorityOf(services, caller), id)
 }

@@ -1,8 +1,8 @@
 import type { AgentUid } from '#lib/core/ids'
 import type { RunDetails } from '#lib/core/pages'
 import type { Authority } from '#lib/core/store'
-import { refusalError } from '#lib/engine/open'
 import type { RunFacts } from '#lib/api/answers'
+import { runBy } from '#lib/api/scope'
 import type { Services } from '#lib/services'
 import { signCallToken } from '#lib/http/token'
 
@@ -13,9 +13,7 @@ export async function waitsOf(
   { runId, state }: Pick<RunFacts, 'runId' | 'state'>,
 ): Promise<Record<string, unknown> | null> {
   if (state !== 'awaiting_approval' && state !== 'waiting') return null
-  const answer = await services.store.getRun(authority, runId)
-  if (!answer.ok) throw refusalError(answer)
-  return waitsBody(services, answer)
+  return waitsBody(services, await runBy(services, authority, runId))
 }
 
 /** The same from a run that has been read. */

@@ -207,9 +207,8 @@ begin
     select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
     if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)
       || case when (w.a).state = 'paused' then baton.waits_json((w.a).agent_uid, (w.a).active_run) else '{}' end); end if;
-    if (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
-      return baton.refuse('queue_full', jsonb_build_object('queued', (w.a).queued, 'retryAfterMs', 5000));
-    end if;
+    refusal := baton.queue_refusal(w);
+    if refusal is not null then return refusal; end if;
     w.a.last_inbox := (w.a).last_inbox + 1;
     w.a.queued := (w.a).queued + 1;
     insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits, metadata, webhook)

@@ -100,11 +100,8 @@ begin
   refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));
   if refusal is not null then return refusal; end if;
   if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
-  refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p));
+  refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p), baton.queue_refusal(w));
   if refusal is not null then return refusal; end if;
-  if (w.a).active_run is not null and (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
-    return baton.refuse('queue_full', jsonb_build_object('queued', (w.a).queued, 'retryAfterMs', 5000));
-  end if;
   insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq, traceparent)
   values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
     (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),

@@ -77,6 +77,15 @@ begin
   return baton.refuse('queue_full', jsonb_build_object('scope', scope, 'limit', most, 'running', working, 'retryAfterMs', 5000));
 end $$;
 
+-- Of a busy agent whose template takes no more messages behind the one at work, whoever asks: a message, a retry.
+create or replace function baton.queue_refusal(w baton.work) returns json language plpgsql set search_path = '' as $$
+begin
+  if (w.a).active_run is not null and (w.a).queued >= ((w.a).settings ->> 'maxQueued')::integer then
+    return baton.refuse('queue_full', jsonb_build_object('queued', (w.a).queued, 'retryAfterMs', 5000));
+  end if;
+  return null;
+end $$;
+
 -- Limits of runs at a time (running or waiting; one that awaits an approval runs nowhere) and of queued messages. A message to an agent
 -- at work starts nothing: it queues, and its run replaces one that has ended. Starting is serialised by tenant and by owner, after the
 -- agent's row and in this order, and only where a limit holds: then two processes cannot both take the last place.
