@@ -14,16 +14,34 @@ declare module 'vitest' {
   }
 }
 
+/** What Postgres has said of deadlocks, each with who waited for whom and in which line of SQL: the tests that count them cannot know. */
+function deadlockReports(): { take: (chunk: string) => void; tell: () => void } {
+  const said: string[] = []
+  let telling = 0
+  const take = (line: string): void => {
+    if (line.includes('deadlock detected')) telling = 40
+    if (telling-- > 0 && said.length < 2_000) said.push(line)
+  }
+  return {
+    take: (chunk) => chunk.split('\n').forEach(take),
+    tell() {
+      if (said.length > 0) console.error(`Postgres found deadlocks while the tests ran:\n${said.join('\n')}`)
+    },
+  }
+}
+
 /** One Postgres cluster for all files, each with a database of its own copied from a template; the built server must exist. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   if (!existsSync('.next/BUILD_ID')) throw new Error('The system tests drive the built server: run `npm run build` first.')
   const dataDir = await mkdtemp(join(tmpdir(), 'baton-cluster-'))
   const claims = portClaims()
-  const cluster = await startCluster({ dataDir, port: await claims.take(0), password: 'test', fsync: false })
+  const deadlocks = deadlockReports()
+  const cluster = await startCluster({ dataDir, port: await claims.take(0), password: 'test', fsync: false, log: deadlocks.take })
   project.provide('clusterUrl', cluster.url)
   project.provide('template', await ensureTemplate(cluster.url))
   return async () => {
     await cluster.stop()
+    deadlocks.tell()
     claims.release()
     await rm(dataDir, { recursive: true, force: true })
   }

@@ -161,4 +161,30 @@ export const foundMutations: readonly Mutation[] = [
       name: 'a counter that is made while it is waited for is waited for in its place, with none of the later ones in hand',
     },
   },
+  {
+    name: 'counter-without-its-parts',
+    breaks: 'I9',
+    file: 'supabase/migrations/0011_budgets.sql',
+    text: `  select * into c from baton.budget_counters x where x.key = of_key;
+  if not found then return c; end if;
+  if baton.is_shared(c.scope) then
+    perform from baton.budget_parts p where p.key = of_key order by p.part for update;`,
+    replacement: `  perform from baton.budget_parts p where p.key = of_key order by p.part for update;
+  if found then`,
+    test: {
+      file: 'tests/store/budget-races.test.ts',
+      name: 'invariant 9: a counter that comes while it is looked for is waited for together with its parts',
+    },
+  },
+  {
+    name: 'entry-locked-before-the-ledger',
+    breaks: 'I9',
+    file: 'supabase/migrations/0021_budget_booking.sql',
+    text: `  lock table baton.reservations in row exclusive mode; -- as in reserve: whoever sets`,
+    replacement: `  -- as in reserve: whoever sets`,
+    test: {
+      file: 'tests/store/budget-races.test.ts',
+      name: 'a settlement that waits for a new limit has none of the entries in hand that the limit must mark',
+    },
+  },
 ]

@@ -129,8 +129,11 @@ create or replace function baton.lock_counter(of_key text) returns baton.budget_
 declare
   c baton.budget_counters;
 begin
-  perform from baton.budget_parts p where p.key = of_key order by p.part for update;
-  if found then
+  -- Looked at first: one that is seen has its parts. One that came after a look for its parts would be locked without them.
+  select * into c from baton.budget_counters x where x.key = of_key;
+  if not found then return c; end if;
+  if baton.is_shared(c.scope) then
+    perform from baton.budget_parts p where p.key = of_key order by p.part for update;
     with held as (
       select sum(p.spent_micros)::bigint as spent, sum(p.reserved_micros)::bigint as reserved, sum(p.tokens)::bigint as tokens, sum(p.reserved_tokens)::bigint as reserved_tokens,
         sum(p.calls)::bigint as calls, bool_or((p.spent_micros, p.reserved_micros, p.tokens, p.reserved_tokens, p.calls) <> (0, 0, 0, 0, 0)) as any_held from baton.budget_parts p where p.key = of_key

@@ -32,6 +32,7 @@ declare
   was_estimated boolean;
   audited boolean;
 begin
+  lock table baton.reservations in row exclusive mode; -- as in reserve: whoever sets a limit marks entries, and must not meet one that is locked
   select * into v from baton.reservations x where x.id = s ->> 'id' and x.run_id = (w.r).run_id for update;
   if not found or v.state = 'settled' then return w; end if;
   was_estimated := v.state = 'estimated';

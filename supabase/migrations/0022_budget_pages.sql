@@ -147,8 +147,8 @@ begin
   woken := baton.wake_budgets(p ->> 'environment', tenant);
   -- A wider limit may apply from now on, and the row that goes may have counted nothing.
   lock table baton.reservations in share row exclusive mode;
-  perform baton.rebuild_counters(b.environment, tenant, b.scope, b.period) from baton.budgets b
-  where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
+  perform baton.rebuild_counters(b.environment, tenant, b.scope, b.period) from (select x.* from baton.budgets x where x.environment = p ->> 'environment'
+    and x.tenant_id = tenant and x.scope = p ->> 'scope' and (p ->> 'period' is null or x.period = p ->> 'period') order by x.period) b;
   delete from baton.budgets b where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
   get diagnostics gone = row_count;
   if gone = 0 then return baton.refuse('not_found'); end if;

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Verdict } from '#lib/core/budget'
 import { poll } from '#local/poll'
-import { authority, execution, hold, ids, ok, startStore, type Held, type StoreKit } from '#tests/store/kit'
+import { authority, commit, execution, hold, ids, ok, startStore, type Held, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -168,4 +168,56 @@ test('a counter that is made while it is waited for is waited for in its place, 
   } finally {
     await other.end()
   }
+})
+
+test('invariant 9: a counter that comes while it is looked for is waited for together with its parts', async () => {
+  const of = await freshTenant('between')
+  ok(await kit.store.putBudget(of, { scope: 'tenant', period: 'lifetime' }, { limitMicros: 1_000_000_000 }))
+  const key = `baton.counter_key('test', 'between', 'tenant', 'lifetime')`
+  const maker = await connected()
+  const seeker = await connected()
+  try {
+    // Its plans are made before: to make them it looks at all tables.
+    await seeker.query(`select baton.lock_counter('none')`)
+    await maker.query('begin')
+    await maker.query(
+      `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start)
+      values (${key}, 'test', 'between', 'tenant', 'lifetime', 'epoch')`,
+    )
+    await maker.query(`select baton.make_parts(${key}, 'tenant')`)
+    // Holds up whoever looks for a counter, and nobody who looks for parts.
+    await maker.query('lock table baton.budget_counters in access exclusive mode')
+    await seeker.query('begin')
+    const locked = seeker.query<{ scope: string }>(`select c.scope from baton.lock_counter(${key}) c`)
+    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    await maker.query('commit')
+    expect((await locked).rows).toEqual([{ scope: 'tenant' }])
+    // Were they free, somebody would take them and then wait for the counter, and whoever has that would wait for them.
+    expect(await kit.sql(`select p.part from baton.budget_parts p where p.key = ${key} for update skip locked`)).toEqual([])
+  } finally {
+    for (const client of [maker, seeker]) await client.end()
+  }
+})
+
+test('a settlement that waits for a new limit has none of the entries in hand that the limit must mark', async () => {
+  const of = await freshTenant('marks')
+  const execute = execution(1_000)
+  const held = await hold(kit, 'marks', { ...of, execute })
+  const id = execute.reserve?.id ?? ids.make('res')
+  const setter = await connected()
+  try {
+    await setter.query('begin')
+    await setter.query('lock table baton.reservations in share row exclusive mode')
+    const usage = { inputTokens: 1, outputTokens: 1 } as never
+    const settled = commit(kit, held, { settle: [{ id, costMicros: 900, usage, estimated: false }] }, {})
+    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    expect((await setter.query('select 1 from baton.reservations where id = $1 for update nowait', [id])).rowCount).toBe(1)
+    await setter.query('commit')
+    await settled
+  } finally {
+    await setter.end()
+  }
+  expect(await kit.sql('select state, cost_micros::int as cost from baton.reservations where id = $1', [id])).toEqual([
+    { state: 'settled', cost: 900 },
+  ])
 })
