@@ -187,4 +187,15 @@ export const foundMutations: readonly Mutation[] = [
       name: 'a settlement that waits for a new limit has none of the entries in hand that the limit must mark',
     },
   },
+  {
+    name: 'booked-on-the-next-day',
+    breaks: 'I9',
+    file: 'supabase/migrations/0001_tables.sql',
+    text: `  return baton.clock() - (pg_catalog.clock_timestamp() - pg_catalog.now());`,
+    replacement: `  return baton.clock();`,
+    test: {
+      file: 'tests/store/budget-races.test.ts',
+      name: 'a call that is paid for while a day ends is charged to the counters that are locked for it, and stands in the ledger of that day',
+    },
+  },
 ]

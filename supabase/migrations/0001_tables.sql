@@ -5,6 +5,11 @@ create schema if not exists baton;
 -- Every instant in SQL is baton.clock(), so that the local mode can move time. In production it is clock_timestamp(), and the planner puts that in its
 -- place: it is asked thirty times a turn.
 create or replace function baton.clock() returns timestamptz language sql volatile as $$ select pg_catalog.clock_timestamp() $$;
+-- When the transaction began, on that clock: of which day its money is. All that one transaction books is of one day, also at midnight.
+create or replace function baton.began() returns timestamptz language plpgsql volatile set search_path = '' as $$
+begin
+  return baton.clock() - (pg_catalog.clock_timestamp() - pg_catalog.now());
+end $$;
 
 create table if not exists baton.tenants (
   id text primary key,

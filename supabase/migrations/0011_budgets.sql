@@ -70,7 +70,7 @@ create index if not exists runs_without_budget on baton.runs (environment, tenan
 create or replace function baton.period_start(period text) returns timestamptz language plpgsql volatile set search_path = '' as $$
 begin
   if period not in ('day', 'month') then return 'epoch'; end if;
-  return date_trunc(period, baton.clock() at time zone 'UTC') at time zone 'UTC';
+  return date_trunc(period, baton.began() at time zone 'UTC') at time zone 'UTC';
 end $$;
 
 create or replace function baton.resets_at(period text) returns timestamptz language plpgsql volatile set search_path = '' as $$

@@ -1,5 +1,8 @@
 -- What calls have really cost: settlements, estimates for the dead, thresholds. Also whether a message may come in.
 
+-- An entry is of the period whose counters it stands in.
+alter table baton.reservations alter column created_at set default baton.began();
+
 -- Notes what the counters of a reservation must be told; book_money tells them, last and in order.
 create or replace function baton.note_money(w baton.work, keys text[], spent bigint, reserved bigint, tokens bigint, reserved_tokens bigint, calls integer) returns baton.work language plpgsql set search_path = '' as $$
 begin

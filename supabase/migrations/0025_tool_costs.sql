@@ -21,7 +21,8 @@ begin
   b.max_per_call_micros := ((w.r).limits ->> 'maxPerCallMicros')::bigint;
   refusal := (baton.fit(b, baton.counted(w, b, false), null, c.cost_micros, 0)).refusal;
   if refusal is not null then return; end if;
-  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, case when c.cost_micros > 0 then baton.scopes_of(w.a, w.r) || tool else array[tool] end) loop
+  foreach b in array w.limits loop
+    continue when case when b.scope like 'tool:%' then b.scope <> tool else c.cost_micros = 0 end;
     count := baton.counted(w, b, true);
     if b.scope <> tool then b := row(b.key, b.tenant_id, b.scope, b.period, b.limit_micros, null, null, b.max_per_call_micros)::baton.budget_limit;
     elsif b.key is null then count.calls := count.calls + begun; end if;
@@ -47,23 +48,23 @@ begin
     'data', jsonb_build_object('attempt', 1, 'effect', c.effect, 'reservation', v.id)));
 end $$;
 
--- Locks all counters that the calls about to start may touch, and those that were noted already, in the order of everybody; then tells the latter.
+-- Locks all counters that the calls about to start may touch, and those that were noted already, in the order of everybody; then tells the latter. The
+-- limits stay with the work: looked for again they could be those of the next day, whose counters come before what is locked.
 create or replace function baton.lock_counters(w baton.work, ids jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   tools text[];
   paid boolean;
-  limits baton.budget_limit[];
   b baton.budget_limit;
   k text;
 begin
   lock table baton.reservations in row exclusive mode; -- as in reserve
   select array_agg(distinct 'tool:' || t.name), bool_or(t.cost_micros > 0) into tools, paid
   from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids));
-  limits := baton.limits_for((w.a).environment, (w.a).tenant_id, case when paid then baton.scopes_of(w.a, w.r) else '{}' end || tools);
-  for k in select l.key from unnest(limits) l where l.key is not null
+  w.limits := baton.limits_for((w.a).environment, (w.a).tenant_id, case when paid then baton.scopes_of(w.a, w.r) else '{}' end || tools);
+  for k in select l.key from unnest(w.limits) l where l.key is not null
     union select jsonb_array_elements_text(m.value -> 'keys') from jsonb_array_elements(coalesce(w.money, '[]')) m order by 1
   loop
-    select l.key, l.tenant_id, l.scope, l.period, l.limit_micros, l.limit_tokens, l.limit_calls, l.max_per_call_micros into b from unnest(limits) l where l.key = k;
+    select l.key, l.tenant_id, l.scope, l.period, l.limit_micros, l.limit_tokens, l.limit_calls, l.max_per_call_micros into b from unnest(w.limits) l where l.key = k;
     if found then perform baton.counted(w, b, true); else perform baton.lock_counter(k); end if;
   end loop;
   return case when w.money is null then w else baton.book_money(w) end;

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Verdict } from '#lib/core/budget'
 import { poll } from '#local/poll'
-import { authority, commit, execution, hold, ids, ok, startStore, type Held, type StoreKit } from '#tests/store/kit'
+import { authority, commit, execution, hold, ids, ok, startStore, toolCall, type Held, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -220,4 +220,46 @@ test('a settlement that waits for a new limit has none of the entries in hand th
   expect(await kit.sql('select state, cost_micros::int as cost from baton.reservations where id = $1', [id])).toEqual([
     { state: 'settled', cost: 900 },
   ])
+})
+
+test('a call that is paid for while a day ends is charged to the counters that are locked for it, and stands in the ledger of that day', async () => {
+  const of = await freshTenant('midnight')
+  ok(await kit.store.putBudget(of, { scope: 'tenant', period: 'day' }, { limitMicros: 1_000_000 }))
+  ok(await kit.store.putBudget(of, { scope: 'tool:paid', period: 'lifetime' }, { limitCalls: 1_000 }))
+  const start = async (name: string): Promise<void> => {
+    const held = await hold(kit, name, { ...of, execute: execution(0) })
+    const call = toolCall(0, { name: 'paid', costMicros: 5 })
+    await commit(kit, held, { calls: [call], count: { step: 1 } }, { start: [call.callId] })
+  }
+  /** Milliseconds that are left of the day on the database's clock; what is below zero of it is of the next. */
+  const leftOfDay = async (): Promise<number> =>
+    Number((await kit.sql<{ ms: string }>(`select baton.millis(baton.resets_at('day') - baton.clock()) as ms`))[0]?.ms)
+  await start('midnight-1')
+  const other = await connected()
+  try {
+    for (let attempt = 2; ; attempt++) {
+      await kit.advance((await leftOfDay()) - 3_000)
+      await start(`midnight-before-${attempt}`)
+      await other.query('begin')
+      await other.query(`select 1 from baton.budget_counters where tenant_id = 'midnight' and scope = 'tool:paid' for update`)
+      const second = start(`midnight-${attempt}`)
+      expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+      // A slow machine was late: the next day is as good.
+      const inTime = (await leftOfDay()) <= 3_000
+      if (inTime) expect(await poll(async () => (await leftOfDay()) > 3_000, { everyMs: 50, forMs: 10_000 })).toBe(true)
+      await other.query('commit')
+      await second
+      if (inTime) break
+      expect(attempt).toBeLessThan(10)
+    }
+  } finally {
+    await other.end()
+  }
+  const charged = await kit.sql<{ day: string; began: string; booked: string }>(
+    `select split_part(k.key, '|', 4) as day, to_char(c.created_at at time zone 'UTC', 'YYYY-MM-DD') as began, to_char(v.created_at at time zone 'UTC', 'YYYY-MM-DD') as booked
+      from baton.tool_calls c join baton.reservations v on v.id = c.charges ->> 'reservation'
+      cross join lateral jsonb_array_elements_text(c.charges -> 'keys') k(key) where c.tenant_id = 'midnight' and k.key like '%|day|%' order by c.call_id desc limit 1`,
+  )
+  const day = charged[0]?.began
+  expect(charged).toEqual([{ day, began: day, booked: day }])
 })

@@ -14,6 +14,7 @@ import { systemIds } from '#lib/system/ids'
 import { createDatabase, dropDatabase } from '#local/database'
 import { poll } from '#local/poll'
 import { startDoor, type Door } from '#tests/store/door'
+import { restBetweenStatements } from '#tests/store/rests'
 
 export const ids = systemIds()
 
@@ -41,7 +42,7 @@ export async function startStore(): Promise<StoreKit> {
   const store = createStore(rpc)
   await store.ensureTenant({ id: 'one', environment: 'test', secret: 'sealed' })
   await store.ensureTenant({ id: 'other', environment: 'elsewhere', secret: 'sealed' })
-  return {
+  const kit: StoreKit = {
     store,
     rpc,
     door,
@@ -54,6 +55,9 @@ export async function startStore(): Promise<StoreKit> {
       await dropDatabase(cluster, name)
     },
   }
+  // By hand, for all tests of the store: what fails then is a race, or has counted on time.
+  if (process.env['BATON_RESTS'] !== undefined) await restBetweenStatements(kit, { chance: Number(process.env['BATON_RESTS']), mostMs: 20 })
+  return kit
 }
 
 /** Who asks in these tests: the operator of tenant one, unless a test says otherwise. */
