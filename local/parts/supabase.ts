@@ -103,6 +103,19 @@ async function handle({ app, rpc, secretKey }: Gateway, request: IncomingMessage
   }
 }
 
+/**
+ * Waits for a step of the start, and ends the process when it takes too long, for then it is started again: what is asked of a PostgreSQL
+ * that ends meanwhile may never be answered, and a message may be lost. Seen once, and the whole stack stood.
+ */
+async function within(ms: number, what: string, step: Promise<void>): Promise<void> {
+  const late = setTimeout(() => {
+    console.error(`The gateway has waited ${ms / 1_000} s until ${what}: it ends, and is started again.`)
+    process.exit(1)
+  }, ms)
+  await step
+  clearTimeout(late)
+}
+
 async function main(): Promise<void> {
   const port = Number(required('SUPABASE_PORT'))
   const settings: Settings = {
@@ -124,10 +137,10 @@ async function main(): Promise<void> {
     postmaster = message.postmaster
     prepared.resolve()
   })
-  if (process.send !== undefined) await prepared.promise
+  if (process.send !== undefined) await within(120_000, 'the supervisor says that the database is prepared', prepared.promise)
   await waitForPostgres(settings.databaseUrl)
   const app = createApp(settings)
-  await warmUp(app, settings)
+  await within(20_000, 'PostgreSQL answers its first questions', warmUp(app, settings))
   const gateway: Gateway = { app, rpc: createRpc(settings.databaseUrl, poolSize), secretKey: settings.secretKey }
   const server = createServer((request, response) => void handle(gateway, request, response))
   server.keepAliveTimeout = 60_000
