@@ -11,6 +11,7 @@ import type { ScriptedAnswer } from '#local/scripted/script'
 import { startStack, type Stack, type StackOptions } from '#local/stack'
 import type { Effect } from '#scripts/chaos/effects'
 import { checkAnswers, checkEvent } from '#tests/answers'
+import { restWhereAsked } from '#tests/rests'
 
 /** One answer of the scripted model, as a caller writes it. */
 export type Answer = Partial<ScriptedAnswer>
@@ -98,6 +99,9 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 2 })
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
+  const sql = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
+    (await pool.query<Row>(text, values)).rows
+  await restWhereAsked({ sql })
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
   let gates = 0
   const endChecks = checkAnswers(() => stack.info.baseUrls)
@@ -179,7 +183,7 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
       const reply = await http('POST', '/api/local/time', { advanceMs: ms })
       if (reply.status !== 200) throw new Error(`the clock did not move: ${JSON.stringify(reply.body)}`)
     },
-    sql: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) => (await pool.query<Row>(text, values)).rows,
+    sql,
     async chaos(settings) {
       const response = await fetch(`${stack.info.inngestUrl}/chaos`, {
         method: 'POST',

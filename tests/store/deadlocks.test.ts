@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AgentUid } from '#lib/core/ids'
 import type { Authority } from '#lib/core/store'
 import { askedCall } from '#tests/approvals/kit'
+import { restBetweenStatements } from '#tests/rests'
 import {
   answered,
   authority,
@@ -18,7 +19,6 @@ import {
   toolCall,
   type StoreKit,
 } from '#tests/store/kit'
-import { restBetweenStatements } from '#tests/store/rests'
 
 /** Everything at once on one tenant for so long; BATON_STORM_SECONDS=30 is the long run. */
 const stormMs = Number(process.env['BATON_STORM_SECONDS'] ?? '6') * 1_000

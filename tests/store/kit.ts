@@ -13,8 +13,8 @@ import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { createDatabase, dropDatabase } from '#local/database'
 import { poll } from '#local/poll'
+import { restWhereAsked } from '#tests/rests'
 import { startDoor, type Door } from '#tests/store/door'
-import { restBetweenStatements } from '#tests/store/rests'
 
 export const ids = systemIds()
 
@@ -55,8 +55,7 @@ export async function startStore(): Promise<StoreKit> {
       await dropDatabase(cluster, name)
     },
   }
-  // By hand, for all tests of the store: what fails then is a race, or has counted on time.
-  if (process.env['BATON_RESTS'] !== undefined) await restBetweenStatements(kit, { chance: Number(process.env['BATON_RESTS']), mostMs: 20 })
+  await restWhereAsked(kit)
   return kit
 }
 

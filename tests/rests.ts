@@ -1,11 +1,16 @@
-import type { StoreKit } from '#tests/store/kit'
+import type pg from 'pg'
+
+/** Whatever asks the database. */
+interface Asks {
+  sql<Row extends pg.QueryResultRow>(text: string): Promise<Row[]>
+}
 
 /**
  * Lets each SQL function of a database rest now and then between two of its statements, at random: what somebody else commits in
  * between is seen by the second and not by the first, and what is locked stays locked for longer. Without it such a moment is some
  * microseconds wide, and a race that needs one shows itself once in a week. `chance` is that of one statement, `mostMs` the longest rest.
  */
-export async function restBetweenStatements(kit: StoreKit, { chance, mostMs }: { chance: number; mostMs: number }): Promise<void> {
+export async function restBetweenStatements(kit: Asks, { chance, mostMs }: { chance: number; mostMs: number }): Promise<void> {
   // Asked in a condition, for that changes nothing of what `found` says of the statement before.
   await kit.sql(`create function baton.rests() returns boolean language plpgsql volatile set search_path = '' as $$
     begin
@@ -25,4 +30,10 @@ function resting(body: string): string {
   const lines = body.split('\n')
   const begin = lines.findIndex((line) => line.trim() === 'begin')
   return lines.map((line, at) => (at > begin && line.endsWith(';') ? `${line} if baton.rests() then null; end if;` : line)).join('\n')
+}
+
+/** By hand, for any tests of a store or a world (`BATON_RESTS=0.02 npx vitest run tests/store`): what fails then is a race, or has counted on time. */
+export async function restWhereAsked(kit: Asks): Promise<void> {
+  const chance = process.env['BATON_RESTS']
+  if (chance !== undefined) await restBetweenStatements(kit, { chance: Number(chance), mostMs: 20 })
 }
