@@ -15,7 +15,7 @@ const usage = `Usage: npm run chaos -- [options]     (needs npm run build)
 function whole(name: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text)
-  throw new Error(`--${name} must be a whole number above 0, not "${text}".\n${usage}`)
+  throw new Error(`--${name} must be a whole number from 1 to 999999999, not "${text}".\n${usage}`)
 }
 
 async function main(): Promise<number> {

@@ -25,7 +25,7 @@ async function main(): Promise<number> {
   const whole = (name: 'runs' | 'seed' | 'callers' | 'round' | 'heap', otherwise: number): number => {
     const given = values[name] ?? String(otherwise)
     if (/^\d{1,9}$/.test(given) && Number(given) > 0) return Number(given)
-    throw new Error(`--${name} must be a whole number above 0, not "${given}".\n${usage}`)
+    throw new Error(`--${name} must be a whole number from 1 to 999999999, not "${given}".\n${usage}`)
   }
   if (!existsSync(join(import.meta.dirname, '..', '.next', 'BUILD_ID')))
     throw new Error('There is no production build. Run `npm run build` first.')
