@@ -231,7 +231,7 @@ test('a call that is paid for while a day ends is charged to the counters that a
     const call = toolCall(0, { name: 'paid', costMicros: 5 })
     await commit(kit, held, { calls: [call], count: { step: 1 } }, { start: [call.callId] })
   }
-  /** Milliseconds that are left of the day on the database's clock; what is below zero of it is of the next. */
+  /** Milliseconds that are left of the day on the database's clock; it jumps up when the next one begins. */
   const leftOfDay = async (): Promise<number> =>
     Number((await kit.sql<{ ms: string }>(`select baton.millis(baton.resets_at('day') - baton.clock()) as ms`))[0]?.ms)
   await start('midnight-1')

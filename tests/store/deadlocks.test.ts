@@ -136,7 +136,8 @@ test.each([
       await kit.store.outboxSent(rows.map((row) => row.id))
     }
     const sweep = (): Promise<unknown> => kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 200 })
-    // Dead executors, and events old enough to go: the clock runs. A real one ends no day in the middle of a booking.
+    // Dead executors, and events old enough to go: the clock runs. A day ends between bookings here: moving the
+    // clock in the middle of one changes when it began (baton.began), which a real midnight does not.
     const time = async (): Promise<void> => {
       if (Math.random() < 0.6) await kit.advance(pick([1_500, 5_000]))
       else
