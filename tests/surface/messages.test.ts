@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begun } from '#tests/engine/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
@@ -7,6 +7,13 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(() => world.close())
+
+test('A2: an idle agent answers', async () => {
+  const reply = await world.send('a2', script({ text: 'Hello World' }), { prefer: 'wait=25' })
+  expect(reply.status).toBe(200)
+  expect(reply.body).toMatchObject({ status: 'done', output: 'Hello World' })
+  expect((await world.agent('a2')).steps).toBeGreaterThan(0)
+})
 
 test('200 has the answer, the run, its usage and cost, and the last event number', async () => {
   const reply = await world.send('m-200', script({ text: 'hello', usage: { input: 100, output: 10 } }), { prefer: 'wait=25' })
@@ -170,4 +177,33 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
   await gate.open()
   await world.ended(String(waiting[1]?.body['runId']))
   expect((await world.messages('m-list')).map(({ state }) => state)).toEqual(Array(8).fill('entered'))
+})
+
+describe('the short address /api/agent/:id', () => {
+  test('200 {status: "done", output} to {message} alone; a new agent gets the first template', async () => {
+    const reply = await world.http('POST', '/api/agent/kode', { message: script({ text: 'Hello' }) })
+    expect(reply.status).toBe(200)
+    expect(reply.body).toMatchObject({ status: 'done', output: 'Hello', agentId: 'kode' })
+    expect((await world.agent('kode')).template).toBe('basic')
+  })
+
+  test('202 {status: "processing", agentId} when it takes longer', async () => {
+    const reply = await world.http('POST', '/api/agent/kode-slow', { message: script({ delayMs: 1_500, text: 'x' }) }, { prefer: 'wait=1' })
+    expect(reply.status).toBe(202)
+    expect(reply.body).toMatchObject({ status: 'processing', agentId: 'kode-slow' })
+    expect(reply.headers.get('location')).toBe(`/api/runs/${String(reply.body['runId'])}`)
+    expect((await world.ended(String(reply.body['runId']))).output).toBe('x')
+  })
+
+  test('200 under an idempotency key, once', async () => {
+    const send = () => world.http('POST', '/api/agent/kode-key', { message: script({ text: 'once' }) }, { 'idempotency-key': 'kode' })
+    const [first, second] = [await send(), await send()]
+    expect(second.body).toEqual(first.body)
+    expect(second.headers.get('idempotent-replayed')).toBe('true')
+  })
+
+  test('405 to GET, naming POST', async () => {
+    const reply = await world.http('GET', '/api/agent/kode')
+    expect([reply.status, reply.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
+  })
 })
