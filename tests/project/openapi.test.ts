@@ -11,7 +11,8 @@ interface Served {
 
 /** The endpoint values of a module. */
 async function endpointsOf(path: string): Promise<Served[]> {
-  const module = (await import(`../../${path}`)) as Record<string, unknown>
+  const file = `../../${path}`
+  const module = (await import(file)) as Record<string, unknown>
   return Object.values(module).filter(
     (value): value is Served => typeof value === 'object' && value !== null && 'respond' in value && 'method' in value,
   )
