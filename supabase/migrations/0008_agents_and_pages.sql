@@ -138,8 +138,10 @@ begin
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a),
     'switch', case when r.ended_at is null then baton.switch_json(baton.switch_of(a, r)) end, 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
-      from baton.gates g where g.environment = a.environment and g.model = a.settings ->> 'model'), 'queuePosition', (select count(*) from baton.inbox i
-      where i.agent_uid = r.agent_uid and r.state = 'queued' and i.position <= (select j.position from baton.inbox j where j.agent_uid = r.agent_uid and j.run_id = r.run_id)),
+      from baton.gates g where g.environment = a.environment and g.model = a.settings ->> 'model'), 'queuePosition', (select count(*) from baton.inbox j
+      -- In the order of start_next: what goes ahead of the queue counts as ahead of it.
+      join baton.inbox i on i.agent_uid = j.agent_uid and (i.mode = 'enqueue', i.position) <= (j.mode = 'enqueue', j.position)
+      where j.agent_uid = r.agent_uid and j.run_id = r.run_id and r.state = 'queued'),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
       from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
     'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,

@@ -114,6 +114,20 @@ test('invariant 10: a lift reaches every held run, however many batches that tak
   expect(await kit.sql(`select 1 from baton.runs where tenant_id = 'many' and due_at is null`)).toEqual([])
 })
 
+test('a queued run is told its turn in the order in which the queue goes: an interrupting message stands before those that wait longer', async () => {
+  const held = await hold(kit, 'turns')
+  const open = async (onBusy: string) => ok(await kit.store.open(openRequest('turns', { onBusy }))).run.id
+  const [first, second] = [await open('enqueue'), await open('enqueue')]
+  const ahead = await open('interrupt')
+  const turns = await Promise.all([ahead, first, second].map(async (id) => ok(await kit.store.getRun(authority, id)).queuePosition))
+  expect(turns).toEqual([1, 2, 3])
+  const end = { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } as const
+  await commit(kit, held, answered(), { end })
+  expect((await take(kit, held.agentUid)).runId).toBe(ahead)
+  expect(ok(await kit.store.getRun(authority, ahead)).queuePosition).toBe(0)
+  expect(ok(await kit.store.getRun(authority, second)).queuePosition).toBe(2)
+})
+
 test('a killed message of the queue does not stop those behind it', async () => {
   const held = await hold(kit, 'killed-queue')
   const [killed, next] = [ok(await kit.store.open(openRequest('killed-queue'))), ok(await kit.store.open(openRequest('killed-queue')))]
@@ -155,10 +169,16 @@ test('from is inclusive and to is not', async () => {
 
 test('a run that fails takes in nothing: the steered message becomes the next run', async () => {
   const held = await hold(kit, 'fails-steered')
-  ok(await kit.store.open(openRequest('fails-steered', { onBusy: 'steer' })))
+  const run = { ...openRequest('x').run, metadata: { of: 'the message' }, webhook: { url: 'https://example.com/steered', secret: null } }
+  ok(await kit.store.open(openRequest('fails-steered', { onBusy: 'steer', run })))
   const end = { state: 'failed', stopReason: 'max_steps', output: null, error: null } as const
   expect(await commit(kit, held, answered(), { end })).toMatchObject({ state: 'failed', steered: false })
-  expect((await take(kit, held.agentUid)).runId).not.toBe(held.runId)
+  const next = await take(kit, held.agentUid)
+  expect(next.runId).not.toBe(held.runId)
+  // What the message brought is that of its run.
+  expect(await commit(kit, next, answered(), completed)).toMatchObject({ state: 'completed' })
+  const told = `select d.url, r.metadata from baton.webhook_deliveries d join baton.runs r using (run_id) where run_id = $1`
+  expect(await kit.sql(told, [next.runId])).toEqual([{ url: run.webhook.url, metadata: run.metadata }])
 })
 
 test('a run that was interrupted can still be cancelled, and its commits add up the time of its work', async () => {
@@ -238,4 +258,23 @@ test('invariant 7: rows that were never sent are given out in turns over the ten
     union all select 'out_quiet', 'quiet', 'apart', 'continue', '{}'::jsonb, baton.clock() - interval '1 hour', baton.clock() - interval '1 hour'`)
   const { outbox } = await kit.store.sweep({ environment: 'apart', everyMs: 0, resendMs: 10_000, limit: 2 })
   expect(outbox.map(({ id }) => id)).toContain('out_quiet')
+})
+
+test('invariant 12: a run that is given up is given up at once, also where fewer crashes are borne than there are pauses', async () => {
+  const first = await hold(kit, 'given-up')
+  await kit.advance(31_000)
+  await take(kit, first.agentUid, { maxStepCrashes: 1 })
+  await kit.advance(31_000)
+  expect((await take(kit, first.agentUid, { maxStepCrashes: 1 })).answer.opened?.run.crashes).toBe(2)
+})
+
+test('a run that waits for its template says so once, however often somebody looks', async () => {
+  const { agentUid } = ok(await kit.store.open(openRequest('undeployed')))
+  for (let look = 0; look < 3; look++) {
+    expect(await kit.store.claim(claimRequest(agentUid, { versions: {} }))).toMatchObject({ code: 'template_missing' })
+    await kit.advance(31_000)
+  }
+  const { data } = ok(await kit.store.listEvents({ agentUid, after: 0, limit: 100 }))
+  expect(data.filter((event) => event.data['waitKind'] === 'template')).toHaveLength(1)
+  await take(kit, agentUid)
 })
