@@ -150,7 +150,9 @@ begin
   end if;
   select * into target from baton.runs r where r.run_id = f ->> 'runId';
   if f ->> 'code' = 'inbox_of_ended_run' then
-    update baton.inbox i set run_id = baton.new_id('run') where i.agent_uid = (w.a).agent_uid and i.position = (f -> 'details' ->> 'position')::bigint and i.kind <> 'retry';
+    -- Ids of runs sort by the time of their making (UUIDv7), and lists, `after` and bulk retries go by that: made when its message was accepted.
+    update baton.inbox i set run_id = 'run_' || lpad(to_hex(ceil(extract(epoch from i.created_at) * 1000)::bigint), 12, '0') || '7'
+      || substr(replace(gen_random_uuid()::text, '-', ''), 14) where i.agent_uid = (w.a).agent_uid and i.position = (f -> 'details' ->> 'position')::bigint and i.kind <> 'retry';
     delete from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.position = (f -> 'details' ->> 'position')::bigint and i.kind = 'retry';
     if found then w.a.queued := (w.a).queued - 1; end if;
   elsif target.opening_seq is null then

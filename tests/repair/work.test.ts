@@ -134,11 +134,14 @@ test('inbox_of_ended_run: the message gets a run of its own', async () => {
   const held = await released('crossed')
   const queued = ok(await kit.store.open(openRequest('crossed', { message: message('user', 'do not lose me') })))
   await kit.sql(`update baton.runs set state = 'failed', ended_at = now() where run_id = $1`, [queued.run.id])
+  const behind = ok(await kit.store.open(openRequest('crossed')))
   expect(codes(await findings(kit, 'crossed'))).toEqual(['inbox_of_ended_run'])
   await repaired(kit, 'crossed')
   await commit(kit, await take(kit, held.agentUid), { ...answered(), count: { step: 2, steps: 1, modelCalls: 1 } }, completed)
   const next = await take(kit, held.agentUid)
   expect(next.runId).not.toBe(queued.run.id)
+  // Its id stands where the message was accepted, so that the runs of the agent keep their order.
+  expect([queued.run.id, next.runId, behind.run.id].toSorted()).toEqual([queued.run.id, next.runId, behind.run.id])
   expect((await history(kit, held.agentUid)).at(-1)?.content).toBe('do not lose me')
 })
 
