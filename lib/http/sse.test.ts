@@ -73,6 +73,19 @@ describe('sseResponse', () => {
     }
   })
 
+  test('no timer outlives its stream: a process that has served many beats for none of them', () => {
+    vi.useFakeTimers()
+    try {
+      const before = vi.getTimerCount()
+      const { stream } = open({ lifeMs: 60_000 })
+      expect(vi.getTimerCount()).toBe(before + 2)
+      stream.close()
+      expect(vi.getTimerCount()).toBe(before)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   test('breakOff waits a second at most for a reader that does not read', async () => {
     vi.useFakeTimers()
     try {

@@ -16,6 +16,7 @@ import { systemIds } from '#lib/system/ids'
 
 let server: Server
 let status = 204
+let said = 'said'
 const arrivals: { headers: IncomingHttpHeaders; body: string }[] = []
 beforeAll(async () => {
   server = createServer((request, response) => {
@@ -23,7 +24,7 @@ beforeAll(async () => {
     request.on('data', (chunk: Buffer) => (body += chunk.toString()))
     request.on('end', () => {
       arrivals.push({ headers: request.headers, body })
-      response.writeHead(status, status === 429 ? { 'retry-after': '7' } : {}).end('said')
+      response.writeHead(status, status === 429 ? { 'retry-after': '7' } : {}).end(said)
     })
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
@@ -124,4 +125,18 @@ test('an address of the inside is refused, and the record says so', async () => 
   const { run, records } = worker({ url: 'https://10.0.0.1/' })
   expect(await run()).toMatchObject({ outcome: 'retry', status: null })
   expect(records).toMatchObject([{ refused: true, blame: true }])
+})
+
+test('what goes out and what comes back is stored and sent without the secrets in it', async () => {
+  const secret = 'Bearer zyx987.wvu654'
+  status = 500
+  said = `got ${secret}`
+  const { run, records } = worker({ payload: { type: 'x', data: { output: `use ${secret}` } } })
+  await run()
+  said = 'said'
+  expect(JSON.stringify([arrivals.at(-1)?.body, records])).not.toContain('zyx987')
+  expect([JSON.parse(arrivals.at(-1)?.body ?? ''), records]).toMatchObject([
+    { data: { output: expect.stringContaining('[redacted]') } },
+    [{ snippet: expect.stringMatching(/^got .*\[redacted\]/) }],
+  ])
 })

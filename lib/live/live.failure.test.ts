@@ -199,6 +199,50 @@ test('frames that went while a reader could not reach Redis: it asks for the tex
   expect(state.faults).toBe(0)
 })
 
+test('frames that a writer could not write: the text is told again, though its readers have missed nothing else', async () => {
+  const redis = await startRedis()
+  let failing = 0
+  const between = createServer((from, response) => {
+    if (failing === 0 || from.url !== '/pipeline') return pass(redis.url, from, response)
+    failing -= 1
+    from.socket.destroy()
+  })
+  const port = await listen(between)
+  onTestFinished(() => stop(between))
+  const [one, two] = [startProcess(`http://127.0.0.1:${port}`), startProcess(redis.url)]
+  const { say, state: said } = executor(one)
+  const { state, onFrame } = reader()
+  two.watch(agentUid, onFrame)
+  await expect.poll(() => said.joins, until).toBe(1)
+  say('start ')
+  await expect.poll(() => state.text, until).toBe('start ')
+  // The client repeats a write once.
+  failing = 2
+  say('lost ')
+  await expect.poll(() => failing, until).toBe(0)
+  // A piece that comes before the failure was noticed is lost with it: then the next one brings the whole.
+  await expect
+    .poll(() => {
+      if (state.text === 'start ') say('.')
+      return state.text
+    }, until)
+    .toContain('lost ')
+  await expect.poll(() => state.text, until).toBe(said.text)
+  expect(state.faults).toBe(0)
+})
+
+test('who goes on watching says so again, long before the executor would forget it', async () => {
+  const redis = await startRedis()
+  const ahead = clockAhead()
+  const [one, two] = [startProcess(redis.url), startProcess(redis.url, { clock: ahead })]
+  const { state: said } = executor(one)
+  two.watch(agentUid, () => undefined)
+  await expect.poll(() => said.joins, until).toBe(1)
+  ahead.forward(10_000)
+  const signals = async (): Promise<unknown> => JSON.stringify(await command(redis.url, ['XRANGE', `${redis.prefix}signals`, '-', '+']))
+  await expect.poll(signals, until).toMatch(/watch.*join.{1,4}true.*watch.*join.{1,4}false/)
+})
+
 test('what was read is not read again, nor an agent that nobody watches any more', async () => {
   const redis = await startRedis()
   const asked: string[] = []

@@ -1,6 +1,7 @@
 import { accessMutations } from '#scripts/mutations/access'
 import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
+import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
@@ -15,6 +16,7 @@ export const mutations: readonly Mutation[] = [
   ...accessMutations,
   ...engineMutations,
   ...foundMutations,
+  ...foundLaterMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,

@@ -1,6 +1,21 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Credential } from '#lib/core/store'
 import { answerWith, askedCall, facts, paused } from '#tests/approvals/kit'
-import { asUser, authority, beside, commit, hold, ids, ok, openRequest, startStore, take, toolCall, type StoreKit } from '#tests/store/kit'
+import {
+  asUser,
+  authority,
+  beside,
+  commit,
+  hold,
+  ids,
+  message,
+  ok,
+  openRequest,
+  startStore,
+  take,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 /* Rules of approvals that no other test noticed when they were taken away (scripts/mutations). */
 
@@ -24,22 +39,24 @@ test('"always" goes with an allowed permission alone: neither a denial nor a rep
   expect([await of('never-always'), await of('always')]).toEqual([[], ['charge']])
 })
 
-test('a user answers the outside calls of their own agents alone', async () => {
+test('a user answers the outside calls of their own agents alone, and a tenant those of its own', async () => {
   const [owner, other] = [ids.uuid(), ids.uuid()]
   const call = toolCall(0, { effect: 'external', name: 'outside' })
   const held = await paused(kit, 'answered-by', [call], { credential: asUser(owner) })
-  const answer = (id: string) =>
+  await kit.store.ensureTenant({ id: 'two', environment: 'test', secret: 'sealed' })
+  const answer = (credential: Credential) =>
     kit.store.callResult({
       environment: 'test',
-      credential: asUser(id),
+      credential,
       agentUid: held.agentUid,
       callId: call.callId,
       state: 'completed',
       output,
       requestId: 'r',
     })
-  expect(await answer(other)).toMatchObject({ ok: false, code: 'call_not_found' })
-  expect(await answer(owner)).toMatchObject({ ok: true })
+  expect(await answer(asUser(other))).toMatchObject({ ok: false, code: 'call_not_found' })
+  expect(await answer({ operator: { tenant: 'two', name: 'tester' } })).toMatchObject({ ok: false, code: 'call_not_found' })
+  expect(await answer(asUser(owner))).toMatchObject({ ok: true })
 })
 
 test('events and webhooks that ask for an approval show the copy without secrets, and after an edit what was edited', async () => {
@@ -117,4 +134,16 @@ test('a call that waits outside has one result, also when two come at the same t
     code: 'already_decided',
   })
   expect((await facts(kit, held)).calls).toMatchObject([{ output: { value: 'first' } }])
+})
+
+test('invariant 5: what was decided while an executor held the agent that died then stands in the history of the next one', async () => {
+  const held = await hold(kit, 'decided-and-died')
+  const call = askedCall(0)
+  const content = [{ type: 'tool-call' as const, toolCallId: call.callId, toolName: call.name, input: call.input }]
+  await commit(kit, held, { messages: [message('assistant', content)], calls: [call], count: { step: 1, steps: 1, modelCalls: 1 } })
+  ok(await kit.store.decide(authority, { approvalId: call.approval.id, decision: 'deny' }))
+  await kit.advance(31_000)
+  const { answer } = await take(kit, held.agentUid)
+  expect(answer.opened?.calls).toEqual([])
+  expect(answer.opened?.window.map((row) => row.role)).toEqual(['user', 'assistant', 'tool'])
 })

@@ -221,3 +221,15 @@ test('a retry lasts no longer than the run that it goes on from', async () => {
   const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
   expect(ok(await kit.store.retry(authority, request)).run.expiresAt).toBe(ok(await kit.store.getRun(authority, held.runId)).run.expiresAt)
 })
+
+test('a retry has the lowered limits and the webhook of the run that it goes on from', async () => {
+  const webhook = { url: 'https://example.com/hook', secret: null }
+  const held = await hold(kit, 'lowered', { run: { ...openRequest('x').run, limits: { maxSteps: 3 }, webhook } })
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
+  expect(ok(await kit.store.retry(authority, request)).run.limits).toEqual({ ...settings.limits, maxSteps: 3 })
+  const next = await take(kit, held.agentUid)
+  await commit(kit, next, answered(), completed)
+  const told = 'select type, url from baton.webhook_deliveries where run_id = $1'
+  expect(await kit.sql(told, [next.runId])).toEqual([{ type: 'run.completed', url: webhook.url }])
+})

@@ -8,6 +8,7 @@ import {
   asUser,
   authority,
   commit,
+  commitOf,
   completed,
   execution,
   hold,
@@ -237,4 +238,13 @@ test('invariant 9: tokens that are set aside count against a limit of tokens', a
   const held = await hold(kit, 'tokens', { execute: execution(0) })
   expect(await renew(held, reservation(1, 60))).toMatchObject({ reserved: 'granted' })
   expect(await renew(held, reservation(1, 60))).toMatchObject({ reserved: 'refused', refusal: { reason: 'tokens', tokens: 60 } })
+})
+
+test('invariants 3 and 9: a commit whose next call found no room says so again when its reply was lost', async () => {
+  await put('agent:no-room-twice', { limitMicros: 1_000 })
+  const held = await hold(kit, 'no-room-twice')
+  const asking = commitOf(held, { progress: false }, { reserve: reservation(1_000) })
+  const first = ok(await kit.store.commit(asking))
+  expect(first).toMatchObject({ reserved: 'refused', refusal: { scope: 'agent:no-room-twice' } })
+  expect(ok(await kit.store.commit(asking))).toMatchObject({ reserved: 'refused', refusal: first.refusal })
 })

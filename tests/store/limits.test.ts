@@ -91,6 +91,14 @@ test.concurrent('a run that waits for a hand-over counts, one that awaits an app
   ok(await open(who, 'next'))
 })
 
+test.concurrent('a run of a user that waits for a hand-over keeps its place among those of the user', async () => {
+  const operator = await tenant({ 'user:*': { concurrentRuns: 1 } })
+  const of = 'operator' in operator.credential ? operator.credential.operator.tenant : ''
+  const user: Authority = { ...operator, credential: { user: { id: ids.uuid(), tenant: of } } }
+  await commit(kit, await hold(kit, 'waits', user), { progress: false }, { wait: { kind: 'retry', ms: 60_000 } })
+  expect(await open(user, 'next')).toMatchObject({ code: 'queue_full', limit: 1, running: 1 })
+})
+
 test.concurrent('a retry starts a run like a message does', async () => {
   const who = await tenant({ tenant: { concurrentRuns: 1 } })
   const failing = await hold(kit, 'fails', who)

@@ -169,7 +169,10 @@ test('interrupt takes the agent from a run without a lease at once, and asks one
   expect(next).toMatchObject({ halt: false, run: { state: 'running' } })
   expect(ok(await kit.store.getRun(authority, idle.run.id)).run).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
   const held = await take(kit, next.agentUid)
-  expect(ok(await kit.store.open(openRequest('cut', { onBusy: 'interrupt' })))).toMatchObject({ halt: true, run: { state: 'queued' } })
+  const interrupting = openRequest('cut', { onBusy: 'interrupt' })
+  expect(ok(await kit.store.open(interrupting))).toMatchObject({ halt: true, run: { state: 'queued' } })
+  // Who asks again because the reply was lost has told the executor nothing yet.
+  expect(ok(await kit.store.open(interrupting))).toMatchObject({ halt: true, replayed: true })
   const first = await commit(kit, held, answered(), completed)
   expect(first).toMatchObject({ allowed: false, released: false, flags: { stop: 'interrupted' } })
   const last = await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })

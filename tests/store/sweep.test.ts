@@ -195,3 +195,11 @@ test('pages: messages forwards and backwards, runs of one agent and of all, agen
   const after = await kit.store.listAgents(authority, { limit: 100, after: agents[0]?.agentUid ?? null })
   expect(after.map((agent) => agent.id)).toEqual(agents.slice(1).map((agent) => agent.id))
 })
+
+test('a sweep that was noted in the future stops no other: the clock may have been put back', async () => {
+  await sweep('elsewhere')
+  const again = () => kit.store.sweep({ environment: 'elsewhere', everyMs: 60_000, resendMs: 10_000, limit: 10 })
+  expect(await again()).toMatchObject({ swept: false })
+  await kit.sql(`update baton.sweeps set last_at = baton.clock() + interval '1 day' where environment = 'elsewhere'`)
+  expect(await again()).toMatchObject({ swept: true })
+})

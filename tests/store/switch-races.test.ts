@@ -204,3 +204,34 @@ test('a kill of 250 waiting agents: the first 200 in its transaction, the rest i
   expect(await states('batch')).toEqual({ killed: 250 })
   await lift('tenant')
 })
+
+test('invariant 10: a kill that was lifted before its executor looked stays one, also where somebody cancels the run then', async () => {
+  const held = await hold(kit, 'kill-sticks')
+  await set('agent:kill-sticks')
+  await lift('agent:kill-sticks')
+  ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
+  expect(await commit(kit, held, answered())).toMatchObject({ flags: { stop: 'killed' } })
+  expect(await killedEnd(held)).toMatchObject({ state: 'killed' })
+})
+
+test('invariant 10: an agent that was locked when the last round of a kill came by is ended in the next one', async () => {
+  const opened = ok(await kit.store.open(openRequest('passed-over')))
+  // As a kill that was set two minutes ago and has been through all agents but this one.
+  await kit.sql(`insert into baton.switches (environment, tenant_id, scope, mode, reason, actor)
+    values ('test', 'one', 'agent:passed-over', 'kill', 'a test', 'x')`)
+  await kit.sql(`insert into baton.switch_work (environment, tenant_id, scope, kind, created_at)
+    values ('test', 'one', 'agent:passed-over', 'kill', baton.clock() - interval '2 minutes')`)
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query('select 1 from baton.agents where agent_uid = $1 for update', [opened.agentUid])
+    expect(await workOff()).toMatchObject({ ended: 0 })
+    await client.query('commit')
+  } finally {
+    await client.end()
+  }
+  await workOff()
+  expect(ok(await kit.store.getRun(authority, opened.run.id)).run.state).toBe('killed')
+  await lift('agent:passed-over')
+})

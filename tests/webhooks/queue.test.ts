@@ -173,6 +173,18 @@ test('of two workers one has a delivery, and twins do not pass the bound of endp
   expect(await beside(kit, 'create_webhook', { ...tenantTwo, ...twin() }, second)).toMatchObject({ code: 'webhook_limit' })
 })
 
+test('an attempt whose process died stands in the log, and its outcome counts no more', async () => {
+  const endpoint = await register(kit)
+  const [id = ''] = (await endedRun(kit, 'died-at-it')).deliveries
+  ok(await takeDelivery(kit, id))
+  await kit.advance(61_000)
+  expect(ok(await takeDelivery(kit, id)).attempt).toBe(2)
+  expect(await kit.store.recordDelivery({ ...failure, id, attempt: 1 })).toMatchObject({ code: 'nothing_due' })
+  const [{ log } = { log: [] }] = await logOf(endpoint.id)
+  expect(log).toMatchObject([{ attempt: 1, status: null, error: expect.stringContaining('its outcome is unknown') }])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
 test('an agent that is deleted takes its deliveries with it', async () => {
   const endpoint = await register(kit)
   await endedRun(kit, 'leaving')
