@@ -1,4 +1,5 @@
 import { accessMutations } from '#scripts/mutations/access'
+import { boundsMutations } from '#scripts/mutations/bounds'
 import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
@@ -17,6 +18,7 @@ export const mutations: readonly Mutation[] = [
   ...engineMutations,
   ...foundMutations,
   ...foundLaterMutations,
+  ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,

@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
+import { askedCall, facts, paused } from '#tests/approvals/kit'
+import { endedRun, register, success, attempt } from '#tests/webhooks/kit'
+import { answered, asUser, authority, commit, hold, ids, ok, openRequest, settings, startStore, type StoreKit } from '#tests/store/kit'
+
+/* Where one caller, agent, tenant or environment ends and another begins, on paths that no other test noticed (scripts/mutations/bounds). */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+  await kit.store.ensureTenant({ id: 'two', environment: 'test', secret: 'sealed' })
+})
+afterAll(() => kit.close())
+
+const two: Authority = { ...authority, credential: { operator: { tenant: 'two', name: 'tester' } } }
+const elsewhere: Authority = { ...authority, environment: 'elsewhere', credential: { operator: { tenant: 'other', name: 'tester' } } }
+const stateOf = async (runId: string, by = authority) => ok(await kit.store.getRun(by, runId)).run.state
+const noLimits = { limitMicros: 1_000, limitTokens: null, limitCalls: null, maxPerCallMicros: null }
+
+test('A86: an interrupt that names the run of another agent, of this tenant or another one, ends nothing', async () => {
+  await hold(kit, 'mine')
+  const theirs = [await hold(kit, 'theirs'), await hold(kit, 'theirs', two)]
+  for (const { runId } of theirs)
+    expect(await kit.store.stop(authority, { agent: 'mine', runId }, 'interrupted', null)).toMatchObject({ code: 'run_not_found' })
+  expect([await stateOf(theirs[0]?.runId ?? ''), await stateOf(theirs[1]?.runId ?? '', two)]).toEqual(['running', 'running'])
+})
+
+test('invariant 1: two callers of a tenant may have the same key; each finds the run of their own', async () => {
+  const second: Authority = { ...authority, credential: { operator: { tenant: 'one', name: 'second' } } }
+  const idempotency = { key: 'the-same', hash: 'h' }
+  const send = async (by: Authority) => ok(await kit.store.open({ ...openRequest('keyed', { ...by, idempotency }) }))
+  const runs = [(await send(authority)).run.id, (await send(second)).run.id]
+  expect(new Set(runs).size).toBe(2)
+  for (const by of [second, authority])
+    expect(await send(by)).toMatchObject({ replayed: true, run: { id: by === second ? runs[1] : runs[0] } })
+})
+
+test('a switch of everything is lifted in its own environment and stands in the others', async () => {
+  for (const by of [authority, elsewhere]) ok(await kit.store.setSwitch(by, { scope: 'global', mode: 'hold', reason: 'a test' }))
+  ok(await kit.store.liftSwitch(elsewhere, { scope: 'global', reason: null }))
+  expect(ok(await kit.store.listSwitches(authority, { limit: 10, after: null })).data).toMatchObject([{ scope: 'global' }])
+  ok(await kit.store.liftSwitch(authority, { scope: 'global', reason: null }))
+})
+
+test('the sweep of another environment decides no approval of this one, for its rows would go to another clock', async () => {
+  const call = askedCall(0, {}, { expiresMs: 1_000 })
+  const held = await paused(kit, 'swept-elsewhere', [call])
+  await kit.advance(2_000)
+  const sweep = (environment: string) => kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 100 })
+  await sweep('elsewhere')
+  expect((await facts(kit, held)).approvals).toMatchObject([{ state: 'pending' }])
+  await sweep('test')
+  expect((await facts(kit, held)).approvals).toMatchObject([{ state: 'expired' }])
+})
+
+test('a retry may do no more than the run that it goes on from', async () => {
+  const narrowing = { permission: { mode: 'readonly' as const } }
+  const held = await hold(kit, 'narrow', { run: { ...openRequest('x').run, overrides: narrowing, narrowing } })
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  const newRunId = ids.make('run')
+  ok(await kit.store.retry(authority, { runId: held.runId, newRunId, versions: { plain: 'v1' }, settings: null }))
+  expect(await kit.sql('select narrowing, overrides from baton.runs where run_id = $1', [newRunId])).toEqual([
+    { narrowing, overrides: narrowing },
+  ])
+})
+
+test('A77: of an instant and a time from now that end the authority of an agent, the earlier one counts', async () => {
+  const [row] = await kit.sql<{ at: Date }>(`select baton.clock() + interval '1 day' as at`)
+  const agent = { name: 'two-ends', uid: ids.uuid(), mustExist: false, template: 'plain', overrides: {} }
+  const narrowing = { expiresAt: row?.at.toISOString() ?? '', expiresInMs: 60_000 }
+  const made = ok(await kit.store.createAgent({ ...authority, versions: { plain: 'v1' }, settings, agent: { ...agent, narrowing } })).agent
+  expect(Date.parse(made.expiresAt ?? '')).toBeLessThan(Number(row?.at) - 3_600_000)
+})
+
+test('what is set for the queue of one agent comes before what is set for all', async () => {
+  ok(await kit.store.setLimit(two, { scope: 'agent:*', values: { queuedMessages: 1 } }))
+  ok(await kit.store.setLimit(two, { scope: 'agent:roomy', values: { queuedMessages: 2 } }))
+  await hold(kit, 'roomy', two)
+  for (let queued = 0; queued < 2; queued++) ok(await kit.store.open(openRequest('roomy', two)))
+  expect(await kit.store.open(openRequest('roomy', two))).toMatchObject({ code: 'queue_full', limit: 2 })
+})
+
+test('keys that open nothing any more take no place among those that may be made', async () => {
+  await kit.sql(`insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by, revoked_at)
+    select 'key_' || g, 'two', 'test', lpad(to_hex(g), 64, '0'), 'bt_', 'x', '{admin}', 'test', baton.clock() from generate_series(1, 100) g`)
+  const key = { id: ids.make('key'), hash: 'c'.repeat(64), prefix: 'bt_', name: 'x', scopes: ['admin'] as const, expiresAt: null }
+  expect(ok(await kit.store.createKey(two, key)).key.active).toBe(true)
+  const health = async (hash: string) => (await kit.store.health({ environment: 'test', ownTenant: 'two', keyHash: hash })).details
+  expect([await health(key.hash), await health('1'.padStart(64, '0'))]).toEqual([true, false])
+})
+
+test('deleting a user takes their budgets with them, and who waits for room looks again when a budget goes', async () => {
+  const id = ids.uuid()
+  const of = { scope: `user:${id}`, period: 'day' } as const
+  ok(await kit.store.putBudget(authority, of, noLimits))
+  const held = await hold(kit, 'waits-for-room', { credential: asUser(id) })
+  await commit(kit, held, { ...answered(), progress: false }, { wait: { kind: 'budget', ms: 3_600_000 } })
+  expect(ok(await kit.store.deleteBudget(authority, of)).outbox).toMatchObject([{ kind: 'continue', dueInMs: 0 }])
+  ok(await kit.store.putBudget(authority, of, noLimits))
+  for (let more = true; more;) more = ok(await kit.store.erase(authority, { scope: of.scope, confirm: null })).more
+  expect(await kit.sql('select 1 from baton.budgets where scope = $1', [of.scope])).toEqual([])
+})
+
+test('a delivery is found by the address that it belongs to, and by no other', async () => {
+  const [first, second] = [await register(kit), await register(kit)]
+  const { runId, deliveries } = await endedRun(kit, 'addressed')
+  const [delivery = ''] = deliveries
+  await attempt(kit, delivery, success)
+  const owner = ok(await kit.store.listDeliveries(authority, { webhook: first.id, limit: 1, after: null })).data[0]?.id === delivery
+  const [of, other] = owner ? [first.id, second.id] : [second.id, first.id]
+  expect(await kit.store.getDelivery(authority, { webhook: of, delivery })).toMatchObject({ ok: true })
+  expect(await kit.store.getDelivery(authority, { webhook: other, delivery })).toMatchObject({ code: 'delivery_not_found' })
+  expect(await kit.store.redeliver(authority, { runId, delivery })).toMatchObject({ code: 'delivery_not_found' })
+})
+
+test('fsck of one tenant looks at the agents of that tenant', async () => {
+  await hold(kit, 'of-two', two)
+  const [{ n } = { n: 0 }] = await kit.sql<{ n: number }>(`select count(*)::integer as n from baton.agents where tenant_id = 'two'`)
+  expect((await kit.store.fsck({ environment: 'test', tenant: 'two', after: null, repair: false })).checked).toBe(n)
+})
+
+test('the status of health is kept for longer than a day: a process that looks later tells nothing that was told', async () => {
+  const tell = async () => (await kit.store.tellHealth({ environment: 'elsewhere', status: 'degraded', text: 'x' })).send
+  expect([await tell(), await tell()]).toEqual([true, false])
+  await kit.advance(25 * 3_600_000)
+  await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 10_000, limit: 10, from: 'cron' })
+  expect(await tell()).toBe(false)
+})
