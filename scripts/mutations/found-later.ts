@@ -5,6 +5,8 @@ const edges = 'tests/store/run-edges.test.ts'
 const races = 'tests/store/switch-races.test.ts'
 const approvals = 'tests/approvals/edges.test.ts'
 const presets = 'tests/presets/authority.test.ts'
+const late = 'tests/store/engine-late.test.ts'
+const broken = 'invariant 9: a stream that broke off costs what was set aside for it, and its watchers are told to drop what they have'
 const failures = 'lib/live/live.failure.test.ts'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
@@ -196,5 +198,45 @@ export const foundLaterMutations: readonly Mutation[] = [
       file: 'lib/jobs/deliver-webhook.test.ts',
       name: 'what goes out and what comes back is stored and sent without the secrets in it',
     },
+  },
+  {
+    name: 'broken-stream-is-free',
+    breaks: 'I9',
+    file: 'lib/engine/model-step.ts',
+    text: `return (error.status ?? 0) >= 400 ||`,
+    replacement: `return error.status !== 200 ||`,
+    test: { file: late, name: broken },
+  },
+  {
+    name: 'broken-stream-stays-on-the-screen',
+    breaks: 'I2',
+    file: 'lib/engine/model-step.ts',
+    text: `  } catch (error) {\n    stream.reset()\n    if (session`,
+    replacement: `  } catch (error) {\n    if (session`,
+    test: { file: late, name: broken },
+  },
+  {
+    name: 'what-may-have-happened-is-repeated-by-default',
+    breaks: 'I4',
+    file: 'lib/engine/permission.ts',
+    text: `kind === 'unknown_outcome' ? 'deny' : (approvalDefault ?? 'deny')`,
+    replacement: `(approvalDefault ?? 'deny')`,
+    test: { file: late, name: 'nobody repeats by default what may have happened, also where the template allows what nobody decides' },
+  },
+  {
+    name: 'end-does-not-wait-for-tools-at-work',
+    breaks: 'I5',
+    file: 'lib/engine/settle.ts',
+    text: `      return running > 0\n        ? {}\n        : {`,
+    replacement: `      return running > 99\n        ? {}\n        : {`,
+    test: { file: late, name: 'invariant 5: a run whose time is over ends when the tools at work have ended, with what they did' },
+  },
+  {
+    name: 'call-never-made-is-booked',
+    breaks: 'I9',
+    file: 'lib/engine/settle.ts',
+    text: `[...settle, open]`,
+    replacement: `settle`,
+    test: { file: 'tests/store/edges.test.ts', name: 'A77: the model is not asked when the authority has ended while a hook was asked' },
   },
 ]

@@ -115,6 +115,7 @@ test('a delivery is found by the address that it belongs to, and by no other', a
 })
 
 test('fsck of one tenant looks at the agents of that tenant', async () => {
+  await hold(kit, 'of-one')
   await hold(kit, 'of-two', two)
   const [{ n } = { n: 0 }] = await kit.sql<{ n: number }>(`select count(*)::integer as n from baton.agents where tenant_id = 'two'`)
   expect((await kit.store.fsck({ environment: 'test', tenant: 'two', after: null, repair: false })).checked).toBe(n)

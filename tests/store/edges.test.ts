@@ -236,6 +236,9 @@ test('A77: the model is not asked when the authority has ended while a hook was 
   const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ text: 'never' }], { ...patient, clock })
   expect(await executor.send('expires', { expiresInMs: 5 * minutes })).toMatchObject({ kind: 'ended', state: 'expired' })
   expect(executor.effects).toEqual([])
+  // What was set aside for the call that was never made is free again, and no guess of its cost is booked.
+  const booked = `select v.state, v.cost_micros from baton.reservations v where v.agent_id = 'expires'`
+  expect(await kit.sql(booked)).toEqual([{ state: 'settled', cost_micros: '0' }])
 })
 
 test('what a refused claim has written is sent on: a run whose template is gone looks again by itself', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { ProviderError } from '#lib/core/errors'
 import { systemClock } from '#lib/system/clock'
 import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
@@ -243,4 +244,54 @@ test('who begins to watch while a tool works is not told the text of the call be
   })
   expect(await executor.send('joins-late')).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(executor.frames.filter(({ body }) => body.type === 'delta')).toHaveLength(2)
+})
+
+test('invariant 9: a stream that broke off costs what was set aside for it, and its watchers are told to drop what they have', async () => {
+  const executor = startExecutor(kit, plain, [], {
+    model: {
+      call(_request, onDelta) {
+        onDelta({ kind: 'text', part: 0, text: 'half an answ' })
+        return Promise.reject(new ProviderError('content_filtered', 'broke off'))
+      },
+    },
+  })
+  const ended = await executor.send('broke-off')
+  expect(ended).toMatchObject({ kind: 'ended', stopReason: 'content_filtered' })
+  expect(ended.kind === 'ended' && ended.costMicros).toBeGreaterThan(0)
+  expect(executor.frames.map(({ body }) => body.type)).toEqual(['delta', 'step_reset', 'committed'])
+})
+
+test('nobody repeats by default what may have happened, also where the template allows what nobody decides', async () => {
+  act = async ({ signal }) => {
+    await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+    throw signal.reason
+  }
+  const once = { ...first, effect: 'once' as const, timeoutMs: 20 }
+  const asking = defineAgent({ ...plain, tools: [once], unknownOutcome: 'pause', approvalDefault: 'allow' })
+  expect(await startExecutor(kit, asking, [{ tools: [{ name: 'first' }] }]).send('asks-again')).toMatchObject({ kind: 'paused' })
+  const approvals = ok(await kit.store.listApprovals(authority, { limit: 1, after: null, agent: 'asks-again' })).data
+  expect(approvals).toMatchObject([{ kind: 'unknown_outcome', defaultDecision: 'deny' }])
+})
+
+test('invariant 5: a run whose time is over ends when the tools at work have ended, with what they did', async () => {
+  const clock = movedClock()
+  const outcomes = async (): Promise<string[]> =>
+    (
+      await kit.sql<{ state: string }>(
+        `select c.state from baton.tool_calls c join baton.agents a using (agent_uid) where a.id = 'in-time'`,
+      )
+    )
+      .map(({ state }) => state)
+      .toSorted()
+  act = async ({ attempt }) => {
+    if (attempt === 1 && (began += 1) === 1) return clock.forward({ monotonic: 20_000 })
+    // The other one goes on until the outcome of the first is stored.
+    await poll(async () => (await outcomes())[0] === 'completed', { everyMs: 10, forMs: 30_000 })
+    return 'done in time'
+  }
+  let began = 0
+  const brief = defineAgent({ ...plain, limits: { maxWallMs: 15_000 } })
+  const executor = startExecutor(kit, brief, [{ tools: [{ name: 'first' }, { name: 'first' }] }], { clock })
+  expect(await executor.send('in-time')).toMatchObject({ kind: 'ended', stopReason: 'max_time' })
+  expect(await outcomes()).toEqual(['completed', 'completed'])
 })
