@@ -10,7 +10,7 @@ const broken = 'invariant 9: a stream that broke off costs what was set aside fo
 const failures = 'lib/live/live.failure.test.ts'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
-/** Faults that no test noticed when a third reader planted what was in no list; each has its test since. No build is needed. */
+/** Faults that no test noticed, or only slow ones, when a third reader planted what was in no list; each has its test since. No build is needed. */
 export const foundLaterMutations: readonly Mutation[] = [
   {
     name: 'turn-told-by-age',
