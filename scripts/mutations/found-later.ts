@@ -124,7 +124,21 @@ export const foundLaterMutations: readonly Mutation[] = [
     file: migration('0008_agents_and_pages'),
     text: `    old.metadata, old.webhook,`,
     replacement: `    old.metadata, null,`,
-    test: { file: presets, name: 'a retry has the lowered limits and the webhook of the run that it goes on from' },
+    test: {
+      file: presets,
+      name: 'a retry has the lowered limits, the webhook, the metadata and the trace of the run that it goes on from',
+    },
+  },
+  {
+    name: 'retry-leaves-its-trace',
+    breaks: 'I11',
+    file: migration('0008_agents_and_pages'),
+    text: `old.opening_seq, old.traceparent);`,
+    replacement: `old.opening_seq, null);`,
+    test: {
+      file: presets,
+      name: 'a retry has the lowered limits, the webhook, the metadata and the trace of the run that it goes on from',
+    },
   },
   {
     name: 'retry-forgets-lowered-limits',
@@ -132,7 +146,10 @@ export const foundLaterMutations: readonly Mutation[] = [
     file: migration('0008_agents_and_pages'),
     text: `least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)`,
     replacement: `((w.a).settings -> 'limits' ->> l.key)::numeric`,
-    test: { file: presets, name: 'a retry has the lowered limits and the webhook of the run that it goes on from' },
+    test: {
+      file: presets,
+      name: 'a retry has the lowered limits, the webhook, the metadata and the trace of the run that it goes on from',
+    },
   },
   {
     name: 'repeated-commit-grants-what-was-refused',

@@ -222,14 +222,16 @@ test('a retry lasts no longer than the run that it goes on from', async () => {
   expect(ok(await kit.store.retry(authority, request)).run.expiresAt).toBe(ok(await kit.store.getRun(authority, held.runId)).run.expiresAt)
 })
 
-test('a retry has the lowered limits and the webhook of the run that it goes on from', async () => {
+test('a retry has the lowered limits, the webhook, the metadata and the trace of the run that it goes on from', async () => {
   const webhook = { url: 'https://example.com/hook', secret: null }
-  const held = await hold(kit, 'lowered', { run: { ...openRequest('x').run, limits: { maxSteps: 3 }, webhook } })
+  const brought = { metadata: { of: 'the message' }, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` }
+  const held = await hold(kit, 'lowered', { run: { ...openRequest('x').run, limits: { maxSteps: 3 }, webhook, ...brought } })
   await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
   const request = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
   expect(ok(await kit.store.retry(authority, request)).run.limits).toEqual({ ...settings.limits, maxSteps: 3 })
   const next = await take(kit, held.agentUid)
   await commit(kit, next, answered(), completed)
+  expect(await kit.sql('select metadata, traceparent from baton.runs where run_id = $1', [next.runId])).toEqual([brought])
   const told = 'select type, url from baton.webhook_deliveries where run_id = $1'
   expect(await kit.sql(told, [next.runId])).toEqual([{ type: 'run.completed', url: webhook.url }])
 })

@@ -2,7 +2,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { askedCall, facts, paused } from '#tests/approvals/kit'
 import { endedRun, register, success, attempt } from '#tests/webhooks/kit'
-import { answered, asUser, authority, commit, hold, ids, ok, openRequest, settings, startStore, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  asUser,
+  authority,
+  commit,
+  hold,
+  ids,
+  ok,
+  openRequest,
+  settings,
+  startStore,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 /* Where one caller, agent, tenant or environment ends and another begins, on paths that no other test noticed (scripts/mutations/bounds). */
 
@@ -32,6 +45,10 @@ test('invariant 1: two callers of a tenant may have the same key; each finds the
   const send = async (by: Authority) => ok(await kit.store.open({ ...openRequest('keyed', { ...by, idempotency }) }))
   const runs = [(await send(authority)).run.id, (await send(second)).run.id]
   expect(new Set(runs).size).toBe(2)
+  for (const runId of runs) ok(await kit.store.stop(authority, { runId }, 'cancelled', null))
+  await kit.advance(25 * 3_600_000)
+  // What another environment does not keep any longer is its own.
+  await kit.store.prune({ environment: 'elsewhere', limit: 1_000 })
   for (const by of [second, authority])
     expect(await send(by)).toMatchObject({ replayed: true, run: { id: by === second ? runs[1] : runs[0] } })
 })
@@ -43,15 +60,20 @@ test('a switch of everything is lifted in its own environment and stands in the 
   ok(await kit.store.liftSwitch(authority, { scope: 'global', reason: null }))
 })
 
-test('the sweep of another environment decides no approval of this one, for its rows would go to another clock', async () => {
+test('the sweep of another environment decides nothing of this one, for its rows would go to another clock', async () => {
   const call = askedCall(0, {}, { expiresMs: 1_000 })
-  const held = await paused(kit, 'swept-elsewhere', [call])
-  await kit.advance(2_000)
+  const outside = toolCall(1, { effect: 'external', name: 'outside' })
+  const held = await paused(kit, 'swept-elsewhere', [call, outside])
+  const looked = async () => {
+    const { approvals, calls } = await facts(kit, held)
+    return [approvals[0]?.state, calls.find(({ callId }) => callId === outside.callId)?.state]
+  }
+  await kit.advance(25 * 3_600_000)
   const sweep = (environment: string) => kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 100 })
   await sweep('elsewhere')
-  expect((await facts(kit, held)).approvals).toMatchObject([{ state: 'pending' }])
+  expect(await looked()).toEqual(['pending', 'waiting_external'])
   await sweep('test')
-  expect((await facts(kit, held)).approvals).toMatchObject([{ state: 'expired' }])
+  expect(await looked()).toEqual(['expired', 'failed'])
 })
 
 test('a retry may do no more than the run that it goes on from', async () => {
@@ -106,6 +128,7 @@ test('a delivery is found by the address that it belongs to, and by no other', a
   const [first, second] = [await register(kit), await register(kit)]
   const { runId, deliveries } = await endedRun(kit, 'addressed')
   const [delivery = ''] = deliveries
+  expect(await kit.store.takeDelivery({ id: delivery, environment: 'elsewhere', holdMs: 60_000 })).toMatchObject({ code: 'nothing_due' })
   await attempt(kit, delivery, success)
   const owner = ok(await kit.store.listDeliveries(authority, { webhook: first.id, limit: 1, after: null })).data[0]?.id === delivery
   const [of, other] = owner ? [first.id, second.id] : [second.id, first.id]
@@ -119,6 +142,28 @@ test('fsck of one tenant looks at the agents of that tenant', async () => {
   await hold(kit, 'of-two', two)
   const [{ n } = { n: 0 }] = await kit.sql<{ n: number }>(`select count(*)::integer as n from baton.agents where tenant_id = 'two'`)
   expect((await kit.store.fsck({ environment: 'test', tenant: 'two', after: null, repair: false })).checked).toBe(n)
+})
+
+test('without a filter a bulk retry takes what has failed, and nothing that somebody has ended', async () => {
+  const held = await hold(kit, 'bulk-cancelled', two)
+  ok(await kit.store.stop(two, { runId: held.runId }, 'cancelled', null))
+  await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'cancelled', output: null, error: null } })
+  const request = { limit: 10, newRunIds: [ids.make('run')], idempotency: null }
+  expect(ok(await kit.store.retryCandidates(two, { ...request, filter: {} })).data).toEqual([])
+  const asked = { ...request, filter: { state: 'cancelled' as const } }
+  expect(ok(await kit.store.retryCandidates(two, asked)).data).toMatchObject([{ runId: held.runId }])
+})
+
+test('what all tenants share is shown to the operator, and to no key of a tenant', async () => {
+  const hash = 'd'.repeat(64)
+  const key = { id: ids.make('key'), hash, prefix: 'bt_', name: 'x', scopes: ['admin'] as const, expiresAt: null }
+  ok(await kit.store.createKey(authority, key))
+  const of = { scope: 'global', period: 'day' } as const
+  ok(await kit.store.putBudget(authority, of, { ...noLimits, limitMicros: 1_000_000_000 }))
+  const scopes = async (by: Authority) => ok(await kit.store.listBudgets(by, { limit: 50, after: null })).data.map(({ scope }) => scope)
+  expect(await scopes(authority)).toContain('global')
+  expect(await scopes({ ...authority, credential: { keyHash: hash } })).not.toContain('global')
+  ok(await kit.store.deleteBudget(authority, of))
 })
 
 test('the status of health is kept for longer than a day: a process that looks later tells nothing that was told', async () => {
