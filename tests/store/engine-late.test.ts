@@ -291,7 +291,7 @@ test('invariant 5: a run whose time is over ends when the tools at work have end
   }
   let began = 0
   const brief = defineAgent({ ...plain, limits: { maxWallMs: 15_000 } })
-  const executor = startExecutor(kit, brief, [{ tools: [{ name: 'first' }, { name: 'first' }] }], { clock })
+  const executor = startExecutor(kit, brief, [{ tools: [{ name: 'first' }, { name: 'first' }] }], { clock, leaseMs: 600_000 })
   expect(await executor.send('in-time')).toMatchObject({ kind: 'ended', stopReason: 'max_time' })
   expect(await outcomes()).toEqual(['completed', 'completed'])
 })
