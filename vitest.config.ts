@@ -8,8 +8,8 @@ process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', 
 
 export default defineConfig({
   test: {
-    // Most files wait for processes and clocks more than they compute: three share two cores.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    // Most files wait for processes and clocks about as much as they compute: four share two cores.
+    maxWorkers: availableParallelism() * 2,
     sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     hookTimeout: 120_000,
