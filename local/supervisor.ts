@@ -119,7 +119,7 @@ export function supervise(spec: PartSpec, changed: () => void): Part {
           if (!everReady && endsBeforeReady >= failedStarts) throw failure('does not start')
           return child !== undefined && (await spec.answers())
         },
-        { everyMs: 25, forMs },
+        { everyMs: 50, forMs },
       )
       if (!answered) throw failure(`did not answer within ${forMs} ms`)
       everReady = true

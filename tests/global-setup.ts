@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { openApiDocument } from '#lib/api/openapi/document'
 import { ensureTemplate } from '#local/database'
 import { portClaims } from '#local/ports'
 import { startCluster } from '#local/postgres'
@@ -11,6 +12,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     clusterUrl: string
     template: string
+    /** The OpenAPI document that answers are held against, with its own objects closed. */
+    openapi: unknown
   }
 }
 
@@ -30,6 +33,18 @@ function deadlockReports(): { take: (chunk: string) => void; tell: () => void } 
   }
 }
 
+/**
+ * A part of the document whose objects allow no other fields than those it names: it leaves them open, because fields may be added, and a
+ * field that it does not know is to be seen.
+ */
+function closed(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(closed)
+  if (typeof part !== 'object' || part === null) return part
+  const copy = Object.fromEntries(Object.entries(part).map(([key, value]) => [key, key === 'example' ? value : closed(value)]))
+  const isObject = copy['type'] === 'object' && typeof copy['properties'] === 'object' && !('additionalProperties' in copy)
+  return isObject ? { ...copy, additionalProperties: false } : copy
+}
+
 /** One Postgres cluster for all files, each with a database of its own copied from a template; the built server must exist. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   if (!existsSync('.next/BUILD_ID')) throw new Error('The system tests drive the built server: run `npm run build` first.')
@@ -39,6 +54,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const cluster = await startCluster({ dataDir, port: await claims.take(0), password: 'test', fsync: false, log: deadlocks.take })
   project.provide('clusterUrl', cluster.url)
   project.provide('template', await ensureTemplate(cluster.url))
+  // Made once: half a second of CPU in each of a hundred processes otherwise.
+  project.provide('openapi', closed(openApiDocument()))
   return async () => {
     await cluster.stop()
     deadlocks.tell()

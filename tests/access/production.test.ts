@@ -25,6 +25,7 @@ beforeAll(async () => {
   environment = {
     NODE_ENV: 'production',
     PATH: String(process.env['PATH']),
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     BATON_ENV: 'staging',
     BATON_TENANT: 'ten_staging',
     SUPABASE_URL: String(supabaseUrl),

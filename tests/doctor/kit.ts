@@ -26,6 +26,7 @@ export async function commandsFor(world: World, more: Record<string, string> = {
   const environment: NodeJS.ProcessEnv = {
     NODE_ENV: 'production',
     PATH: String(process.env['PATH']),
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     BATON_LOCAL: '1',
     BATON_LOCAL_SECRET: 'of-a-test-of-the-doctor',
     BATON_ENV: 'local',

@@ -31,6 +31,7 @@ async function startServer(
   const child = spawn(process.execPath, [join('local', 'parts', 'server.ts')], {
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       NODE_ENV: 'production',
       NEXT_TELEMETRY_DISABLED: '1',
       SERVER_MODE: 'start',

@@ -28,7 +28,8 @@ afterEach(async () => {
 async function startServer(variables: Record<string, string>): Promise<Half> {
   const port = await claims.take(0)
   const next = createRequire(import.meta.url).resolve('next/dist/bin/next')
-  const environment = { PATH: process.env['PATH'], NODE_ENV: 'production' as const, NEXT_TELEMETRY_DISABLED: '1', ...variables }
+  const { PATH, NODE_COMPILE_CACHE } = process.env
+  const environment = { PATH, NODE_COMPILE_CACHE, NODE_ENV: 'production' as const, NEXT_TELEMETRY_DISABLED: '1', ...variables }
   const child = spawn(process.execPath, [next, 'start', '-p', String(port), '-H', '127.0.0.1'], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
