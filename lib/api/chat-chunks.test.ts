@@ -4,7 +4,7 @@ import { ChatChunks, errorChunk, tellsOfGivenUp } from '#lib/api/chat-chunks'
 import { piecesFrom } from '#lib/api/chat-pieces'
 import { BatonError } from '#lib/core/errors'
 import type { OutFrame } from '#lib/api/reader'
-import { answered, called, done, frame, live, valid } from './chat.fixture.ts'
+import { answered, called, done, frame, live, messageOf, valid } from './chat.fixture.ts'
 
 async function chunksOf(frames: readonly OutFrame[], goesOn = false): Promise<UIMessageChunk[]> {
   const chat = new ChatChunks('run_1', goesOn)
@@ -108,6 +108,21 @@ test('reasoning comes before the text and both end with the step', async () => {
     'reasoning-end',
     'text-end',
   ])
+})
+
+test('a model call after an answer without words is a step of its own, though its number is the same', async () => {
+  const thought = [...live(1, 'hm', 'reasoning'), frame('reasoning_end', { step: 1 }), frame('step_complete', { step: 1, kind: 'model' })]
+  const blank = [...live(1, ' '), ...answered(1)]
+  const then = [...live(1, 'then this'), ...answered(1), done()]
+  for (const [empty, parts] of [
+    [thought, [{ type: 'reasoning', text: 'hm' }]],
+    [blank, [{ type: 'text', text: ' ' }]],
+    [[frame('step_complete', { step: 1, kind: 'model' })], []],
+  ] as const) {
+    const cut = [...live(1, 'cut off'), frame('step_reset', { step: 1 })]
+    const message = await messageOf(await chunksOf([...empty, ...cut, ...then]))
+    expect(message?.parts).toMatchObject([{ type: 'step-start' }, ...parts, { type: 'step-start' }, { type: 'text', text: 'then this' }])
+  }
 })
 
 test('a tool that asks, both ways, and after the pause nothing is shown twice', async () => {

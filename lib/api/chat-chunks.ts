@@ -14,7 +14,6 @@ interface Part {
 
 /** One model call and what its tool calls came to: `start-step` is always its first chunk, so `reset-step` undoes exactly it. */
 interface Step {
-  number: number | null
   text: Part | null
   reasoning: Part | null
   /** The model has answered: its text is final. */
@@ -68,11 +67,10 @@ export class ChatChunks {
   /** What a frame shows. */
   frame(frame: OutFrame): UIMessageChunk[] {
     const { type, data } = frame
-    const step = typeof data['step'] === 'number' ? data['step'] : null
     switch (type) {
       case 'text_start':
       case 'reasoning_start':
-        return this.begin(type === 'text_start' ? 'text' : 'reasoning', step)
+        return this.begin(type === 'text_start' ? 'text' : 'reasoning')
       case 'text_delta':
       case 'reasoning_delta':
         return this.more(type === 'text_delta' ? 'text' : 'reasoning', data)
@@ -82,7 +80,7 @@ export class ChatChunks {
       case 'step_reset':
         return this.reset()
       case 'step_complete':
-        return data['kind'] === 'model' ? [...this.openStep(step), ...this.complete(), ...this.flush()] : this.flush()
+        return data['kind'] === 'model' ? [...this.openStep(), ...this.complete(), ...this.flush()] : this.flush()
       case 'tool_start':
       case 'tool_end':
       case 'approval_required':
@@ -103,11 +101,12 @@ export class ChatChunks {
     }
   }
 
-  private openStep(number: number | null): UIMessageChunk[] {
-    if (this.step !== null && (!this.step.complete || this.step.number === number)) return []
+  /** Each model call that was answered is a step of its own; an answer without words is followed by one of the same number. */
+  private openStep(): UIMessageChunk[] {
+    if (this.step?.complete === false) return []
     const closed = this.closeStep()
     this.goesOn = false
-    this.step = { number, text: null, reasoning: null, complete: false }
+    this.step = { text: null, reasoning: null, complete: false }
     return [...closed, { type: 'start-step' }]
   }
 
@@ -117,8 +116,8 @@ export class ChatChunks {
     return open ? [{ type: 'finish-step' }] : []
   }
 
-  private begin(kind: Kind, step: number | null): UIMessageChunk[] {
-    const opened = this.openStep(step)
+  private begin(kind: Kind): UIMessageChunk[] {
+    const opened = this.openStep()
     if (this.step === null || this.step[kind] !== null) return opened
     const before = kind === 'text' && this.step.reasoning !== null ? this.send('reasoning', this.step.reasoning, true) : []
     const id = `${kind}-${++this.parts}`

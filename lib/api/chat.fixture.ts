@@ -1,4 +1,4 @@
-import { uiMessageChunkSchema, type UIMessageChunk } from 'ai'
+import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from 'ai'
 import { expect } from 'vitest'
 import type { OutFrame } from '#lib/api/reader'
 
@@ -39,4 +39,17 @@ export async function valid(chunks: readonly UIMessageChunk[]): Promise<void> {
     const checked = await uiMessageChunkSchema().validate?.(JSON.parse(JSON.stringify(chunk)))
     expect(checked?.success, JSON.stringify(chunk)).toBe(true)
   }
+}
+
+/** The message that the AI SDK makes of the chunks. Rejects where its reader would break. */
+export async function messageOf(chunks: readonly UIMessageChunk[]): Promise<UIMessage | undefined> {
+  let message: UIMessage | undefined
+  const stream = new ReadableStream<UIMessageChunk>({
+    start(controller) {
+      for (const chunk of chunks) controller.enqueue(chunk)
+      controller.close()
+    },
+  })
+  for await (const now of readUIMessageStream({ stream, terminateOnError: true })) message = now
+  return message
 }

@@ -2,6 +2,7 @@ import { accessMutations } from '#scripts/mutations/access'
 import { boundsMutations } from '#scripts/mutations/bounds'
 import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
+import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
@@ -18,6 +19,7 @@ export const mutations: readonly Mutation[] = [
   ...engineMutations,
   ...foundMutations,
   ...foundLaterMutations,
+  ...foundInClientsMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { messageOf } from '#lib/api/chat.fixture'
 import { ask, history, send, textOf, types, user } from '#tests/chat/kit'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -92,6 +93,20 @@ test('a step that is repeated: what was shown of it is dropped, by the reader wh
   const late = await ask(world, `/api/chat/${runOf(before.headers)}/stream?startIndex=${before.chunks.length}`)
   expect(late.chunks[0]).toEqual({ type: 'reset-step' })
   expect(textOf([...before.chunks, ...late.chunks])).toBe(text)
+})
+
+test('an answer of blanks is asked for again: what comes then is whole, live and from every chunk on', async () => {
+  const sent = await send(world, 'blank', script({ text: ' ' }, { text: 'then this, to the last word', chunks: 6 }))
+  expect((await messageOf(sent.chunks))?.parts).toEqual([
+    { type: 'step-start' },
+    { type: 'text', text: ' ', state: 'done' },
+    { type: 'step-start' },
+    { type: 'text', text: 'then this, to the last word', state: 'done' },
+  ])
+  for (const startIndex of sent.chunks.keys()) {
+    const rest = await ask(world, `/api/chat/${runOf(sent.headers)}/stream?startIndex=${startIndex}`)
+    expect(rest.chunks).toEqual(sent.chunks.slice(startIndex))
+  }
 })
 
 test('a place after a repeated step is refused by count and exact by steps', async () => {

@@ -1,0 +1,16 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+/** Faults of what clients show, and of when they give up, that a reader of the code has found; each has its test since. No build is needed. */
+export const foundInClientsMutations: readonly Mutation[] = [
+  {
+    name: 'repeated-step-goes-to-closed-parts',
+    breaks: 'A14',
+    file: 'lib/api/chat-chunks.ts',
+    text: `    if (this.step?.complete === false) return []\n`,
+    replacement: `    if (this.step !== null && (!this.step.complete || this.step.text !== null || this.step.reasoning !== null)) return []\n`,
+    test: {
+      file: 'lib/api/chat-chunks.test.ts',
+      name: 'a model call after an answer without words is a step of its own, though its number is the same',
+    },
+  },
+]
