@@ -13,4 +13,15 @@ export const foundInClientsMutations: readonly Mutation[] = [
       name: 'a model call after an answer without words is a step of its own, though its number is the same',
     },
   },
+  {
+    name: 'client-gives-up-when-it-wakes',
+    breaks: 'A16',
+    file: 'lib/client/src/follow.ts',
+    text: `lostAt = null`,
+    replacement: `lostAt = Date.now()`,
+    test: {
+      file: 'lib/client/src/follow.test.ts',
+      name: 'who leaves a stream finds it again later',
+    },
+  },
 ]

@@ -372,7 +372,7 @@ interface Follow {
     silenceMs?: number;
     /** Milliseconds before the next connection after the n-th failure in a row (from 0); null gives the stream up with that error. */
     waitMs?: (error: unknown, failures: number, usual: number) => number | null;
-    /** Without any answer for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
+    /** Tried in vain for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
     giveUpMs?: number;
 }
 /** A stream whose connection may be left while nobody reads: the next read comes back to where it was. */

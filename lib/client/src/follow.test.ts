@@ -122,6 +122,52 @@ describe('follow', () => {
   })
 })
 
+describe('a reader who was away for longer than a stream is tried', () => {
+  const fakeClock = <T>(body: () => Promise<T>): Promise<T> => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    return body().finally(() => vi.useRealTimers())
+  }
+  const sleepsAndLoses: Turn = (connection) => {
+    setTimeout(() => {
+      vi.setSystemTime(Date.now() + 11 * 60_000)
+      connection.abort()
+    })
+    return answer(block(1), 'stand', connection)
+  }
+  const goesOn: Turn = (connection) => answer(block(2, 'done'), 'stand', connection)
+
+  test('a computer that slept tries again when it wakes: the time counts from the first failure', () =>
+    fakeClock(async () => {
+      const { open, asked } = server(sleepsAndLoses, () => Promise.reject(new TypeError('no network yet')), goesOn)
+      expect(await seqsOf({ open, endsWithRun: true })).toEqual([1, 2])
+      expect(asked).toEqual([null, '1', '1'])
+    }))
+
+  test('who leaves a stream finds it again later', () =>
+    fakeClock(async () => {
+      const { open } = server((connection) => answer(block(1), 'stand', connection), goesOn)
+      const { events, leave } = leavable({ open, endsWithRun: true })
+      expect((await events.next()).value).toMatchObject({ seq: 1 })
+      leave()
+      vi.setSystemTime(Date.now() + 11 * 60_000)
+      expect((await events.next()).value).toMatchObject({ seq: 2 })
+    }))
+
+  test('what has been heard between two failures makes the time begin anew', () =>
+    fakeClock(async () => {
+      const later =
+        (turn: Turn): Turn =>
+        (connection) => {
+          vi.setSystemTime(Date.now() + 6 * 60_000)
+          return turn(connection)
+        }
+      const away = later(() => Promise.reject(new TypeError('away')))
+      const heard = later((connection) => answer(block(1), 'break', connection))
+      const { open } = server(away, heard, away, goesOn)
+      expect(await seqsOf({ open, endsWithRun: true, waitMs: () => 0 })).toEqual([1, 2])
+    }))
+})
+
 describe('several readers of one stream', () => {
   const none = (): void => undefined
   async function take(log: SharedLog<{ seq?: number | undefined }>, most = Number.POSITIVE_INFINITY): Promise<(number | undefined)[]> {

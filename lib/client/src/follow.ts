@@ -19,7 +19,7 @@ export interface Follow {
   silenceMs?: number
   /** Milliseconds before the next connection after the n-th failure in a row (from 0); null gives the stream up with that error. */
   waitMs?: (error: unknown, failures: number, usual: number) => number | null
-  /** Without any answer for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
+  /** Tried in vain for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
   giveUpMs?: number
 }
 
@@ -58,7 +58,8 @@ export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, 
   const shown = new Shown()
   let lastEventId = after === undefined ? null : String(after)
   let failures = 0
-  let heardAt = Date.now()
+  // Since the first failure, not since the last word: a computer that slept and a reader that came back try again.
+  let lostAt: number | null = null
   let retryMs = 1_000
   for (;;) {
     const { controller, release } = linked(signal)
@@ -67,7 +68,7 @@ export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, 
       const response = await open(lastEventId, controller)
       if (response.status === 204) return
       for await (const frame of framesOf(response, controller, silenceMs)) {
-        heardAt = Date.now()
+        lostAt = null
         if (frame === null) continue
         failures = 0
         if (frame.id !== null) lastEventId = frame.id
@@ -82,7 +83,8 @@ export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, 
       if (signal?.aborted === true) throw reasonOf(signal)
       if (error instanceof BatonError && !error.retryable) throw error
       broken = error
-      if (Date.now() - heardAt > giveUpMs) {
+      lostAt ??= Date.now()
+      if (Date.now() - lostAt > giveUpMs) {
         const minutes = Math.round(giveUpMs / 60_000)
         throw new BatonError(`The stream could not be read for ${minutes} minutes; the run goes on without its reader.`, {
           code: 'connection_lost',
