@@ -24,4 +24,15 @@ export const foundInClientsMutations: readonly Mutation[] = [
       name: 'who leaves a stream finds it again later',
     },
   },
+  {
+    name: 'replay-shows-old-texts-again',
+    breaks: 'I8',
+    file: 'lib/client/src/shown.ts',
+    text: `    if (this.behind && event.seq === undefined) return []\n`,
+    replacement: ``,
+    test: {
+      file: 'lib/client/src/shown.test.ts',
+      name: 'a stream that is told from its first event again, to who may not read it from the middle: nothing comes twice',
+    },
+  },
 ]

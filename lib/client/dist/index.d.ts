@@ -582,6 +582,8 @@ declare function sharedLog<Item>(source: Leavable<Item>, failed: (error: unknown
 declare class Shown {
     /** The number of the last durable event. */
     seq: number;
+    /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
+    private behind;
     private call;
     /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
     private stored;

@@ -94,6 +94,23 @@ describe('a stream over several connections', () => {
     expect(out).toEqual([one, start, delta(0, 'x'), two, reset])
   })
 
+  test('a stream that is told from its first event again, to who may not read it from the middle: nothing comes twice', async () => {
+    const of = (step: number, event: BatonEvent): BatonEvent => ({ ...event, step })
+    const told = [
+      durable(1, 'state_changed'),
+      ...[1, 2].flatMap((step) => [
+        of(step, start),
+        of(step, delta(0, `step ${step}`, {})),
+        of(step, durable(step * 2, 'text_end', { text: `step ${step}`, part: 0 })),
+        of(step, durable(step * 2 + 1, 'step_complete')),
+      ]),
+    ]
+    const all = [...told, of(3, start), of(3, delta(0, 'thr')), of(3, delta(3, 'ee'))]
+    const once = await shows(...all)
+    expect(once.text).toEqual(['step 1', 'step 2', 'thr', 'three'])
+    for (const known of all.keys()) expect([known, await shows(...all.slice(0, known), ...all)]).toEqual([known, once])
+  })
+
   test('at the end of a step nothing is taken back, and the next step is shown instead', async () => {
     const second = { ...delta(0, 'two'), step: 2 } as BatonEvent
     const end = durable(1, 'text_end', { text: 'one', part: 0 })

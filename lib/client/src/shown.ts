@@ -21,12 +21,15 @@ const givenUp: ReadonlySet<string> = new Set(['retry', 'resumed', 'window_moved'
 export class Shown {
   /** The number of the last durable event. */
   seq = -1
+  /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
+  private behind = false
   private call: Call | null = null
   /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
   private stored: { step: number | null; texts: Partial<Record<Kind, string>> } = { step: null, texts: {} }
 
   /** What the next event shows: nothing, itself, or more. */
   take(event: BatonEvent): BatonEvent[] {
+    if (this.behind && event.seq === undefined) return []
     switch (event.type) {
       case 'text_start':
       case 'reasoning_start':
@@ -42,6 +45,7 @@ export class Shown {
   }
 
   private durable(event: Exclude<BatonEvent, { seq?: undefined }>): BatonEvent[] {
+    this.behind = event.seq < this.seq
     if (event.seq <= this.seq) return []
     this.seq = event.seq
     if (event.type === 'text_end' || event.type === 'reasoning_end') return this.end(event)
