@@ -35,4 +35,26 @@ export const foundInClientsMutations: readonly Mutation[] = [
       name: 'a stream that is told from its first event again, to who may not read it from the middle: nothing comes twice',
     },
   },
+  {
+    name: 'text-of-a-past-step-hides-the-next',
+    breaks: 'I8',
+    file: 'lib/client/src/shown.ts',
+    text: `      this.stored = { step: null, texts: {} }\n`,
+    replacement: ``,
+    test: {
+      file: 'lib/client/src/shown.test.ts',
+      name: 'the text of a step that is over is no measure for the next one of its number: of another run, or after an answer without words',
+    },
+  },
+  {
+    name: 'text-goes-on-from-a-dropped-answer',
+    breaks: 'I2',
+    file: 'lib/client/src/text.ts',
+    text: `text.slice(0, event.offset)`,
+    replacement: `text`,
+    test: {
+      file: 'lib/client/src/shown.test.ts',
+      name: 'the text of a step that is over is no measure for the next one of its number: of another run, or after an answer without words',
+    },
+  },
 ]

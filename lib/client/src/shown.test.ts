@@ -111,6 +111,20 @@ describe('a stream over several connections', () => {
     for (const known of all.keys()) expect([known, await shows(...all.slice(0, known), ...all)]).toEqual([known, once])
   })
 
+  test('the text of a step that is over is no measure for the next one of its number: of another run, or after an answer without words', async () => {
+    for (const [said, other] of [
+      ['Yes', { runId: 'run_2' }],
+      [' ', { attempt: 1 }],
+    ] as const) {
+      const next = (offset: number, text: string): BatonEvent => ({ ...delta(offset, text), ...other })
+      const [end, over] = [durable(1, 'text_end', { text: said, part: 0 }), durable(2, 'step_complete')]
+      const { out, text } = await shows(delta(0, said), end, over, next(0, said), next(said.length, ', and'), reset as BatonEvent)
+      const types = out.map((event) => (event as BatonEvent).type).join(' ')
+      expect(types).toBe('text_start text_delta text_end step_complete text_start text_delta text_delta step_reset')
+      expect(text).toEqual([said, `${said}, and`, ''])
+    }
+  })
+
   test('at the end of a step nothing is taken back, and the next step is shown instead', async () => {
     const second = { ...delta(0, 'two'), step: 2 } as BatonEvent
     const end = durable(1, 'text_end', { text: 'one', part: 0 })

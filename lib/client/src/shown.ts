@@ -53,6 +53,7 @@ export class Shown {
     if (givenUp.has(event.type)) return [event, ...this.reset()]
     if (event.type === 'step_complete' || event.type === 'done') {
       const before = this.reset()
+      this.stored = { step: null, texts: {} }
       return [...before, event]
     }
     return [event]

@@ -6,7 +6,7 @@ export async function* texts(events: AsyncIterable<BatonEvent>): AsyncGenerator<
   let text = ''
   for await (const event of events) {
     const before = text
-    if (event.type === 'text_delta') text = (event.step === step ? text : '') + event.text
+    if (event.type === 'text_delta') text = (event.step === step ? text.slice(0, event.offset) : '') + event.text
     else if (event.type === 'text_end') text = event.text
     else if (event.type === 'step_reset' && event.step === step) text = ''
     else if (event.type === 'done') text = event.output ?? text
