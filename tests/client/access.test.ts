@@ -18,6 +18,7 @@ const codeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
     () => 'accepted',
     (error: unknown) => (error instanceof BatonError ? `${error.status} ${error.code}` : error),
   )
+const echo = { name: 'echo', input: { value: 1 } }
 const scripted = { template: 'scripted' }
 const asking = script({ tools: [{ name: 'charge', input: { key: 'k', cents: 5 } }] }, { text: 'charged' })
 
@@ -75,16 +76,19 @@ describe('with access control on', () => {
     const { key } = await makeKey(world, ['agents:run'])
     const proxy = await startProxy(() => world.base())
     const baton = createBaton({ url: proxy.url, key })
-    const sent = baton.agents.send('sender', script(slow(15, 100)), scripted)
+    const sent = baton.agents.send('sender', script({ text: 'Let me see.', tools: [echo] }, slow(15, 100)), scripted)
     let deltas = 0
-    const [, said, outcome] = await Promise.all([
-      readAll(sent, ({ type }) => {
-        if (type === 'text_delta' && ++deltas === 4) proxy.cut()
+    const [seen, said, outcome] = await Promise.all([
+      readAll(sent, ({ type, step }) => {
+        if (type === 'text_delta' && step === 2 && ++deltas === 4) proxy.cut()
       }),
       readTexts(sent.text),
       sent,
     ])
     expect(said.at(-1)).toBe(slow(15, 0).text)
+    // The stream is told from its beginning again: what has been shown is not.
+    expect(said.filter((text) => text === 'Let me see.')).toHaveLength(1)
+    expect(seen.events.map(({ type }) => type)).not.toContain('step_reset')
     expect(outcome).toMatchObject({ status: 'done', output: slow(15, 0).text })
     expect(await codeOf(baton.agents.get('sender'))).toBe('403 forbidden')
     await proxy.close()
