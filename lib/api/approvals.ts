@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { approvalStates, type ApprovalView, type DecideRequest } from '#lib/core/approvals'
 import { BatonError } from '#lib/core/errors'
 import type { Store } from '#lib/core/pages'
+import { parseSafely } from '#lib/core/parse'
 import type { Authority, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
@@ -129,7 +130,7 @@ async function checkedDecision(services: Deciding, approval: ApprovalView, body:
     throw new BatonError('body_too_large', `An input may have ${services.config.maxMessageBytes} bytes; nothing was decided.`)
   }
   if (input !== undefined || fingerprint !== approval.fingerprint) {
-    const checked = await tool.input.safeParseAsync(input === undefined ? approval.input : input)
+    const checked = await parseSafely(tool.input, input === undefined ? approval.input : input)
     if (!checked.success) {
       const problems = checked.error.issues.map((issue) => ({
         in: 'body',

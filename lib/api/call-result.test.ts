@@ -19,6 +19,13 @@ const ask = defineTool({
   output: z.object({ answer: z.string() }),
   effect: 'external',
 })
+const visit = defineTool({
+  name: 'visit',
+  description: 'visit',
+  input: z.object({ url: z.string().transform((text) => new URL(text)) }),
+  output: z.object({ answer: z.string().refine(async (text) => new URL(text).host !== '') }),
+  effect: 'external',
+})
 const refusal = { ok: false as const, code: 'too_late' }
 
 function setUp() {
@@ -28,7 +35,7 @@ function setUp() {
     ...base,
     live: createLive({ ...base, redis: null, commandTimeoutMs: 1, processId: 'one' }),
     dispatch: () => undefined,
-    templates: deployTemplates([defineAgent({ id: 't', model: 'test/model', instructions: 'x', tools: [ask] })], () => null),
+    templates: deployTemplates([defineAgent({ id: 't', model: 'test/model', instructions: 'x', tools: [ask, visit] })], () => null),
     store: {
       callResult: (request: CallResultRequest) => (asked.results.push(request), Promise.resolve(refusal)),
       decide: (_authority: Authority, request: DecideRequest) => (asked.decisions.push(request), Promise.resolve(refusal)),
@@ -37,9 +44,12 @@ function setUp() {
   return { asked, services }
 }
 
-async function give(body: Parameters<typeof storeResult>[2]): Promise<{ code: unknown; stored: CallResultRequest | undefined }> {
+async function give(
+  body: Parameters<typeof storeResult>[2],
+  tool = 'ask',
+): Promise<{ code: unknown; stored: CallResultRequest | undefined }> {
   const { asked, services } = setUp()
-  const call = { agentUid: '01a1ff0b-d44e-75fe-bb57-f35014d5ac60', callId: 'call_1', template: 't', tool: 'ask' }
+  const call = { agentUid: '01a1ff0b-d44e-75fe-bb57-f35014d5ac60', callId: 'call_1', template: 't', tool }
   const code = await storeResult(services, call, body, 'req_1').catch((error: unknown) => Object(error).code)
   return { code, stored: asked.results[0] }
 }
@@ -59,20 +69,31 @@ test('a result from outside is cut as that of a tool is, and what is shown of it
   expect(JSON.stringify(stored?.shownOutput)).toContain('the key is [redacted]')
 })
 
+const approval = { id: 'apr_1', state: 'pending', kind: 'permission', template: 't', tool: 'ask', input: { cents: 1 }, fingerprint: '' }
+const authority: Authority = { environment: 'test', credential: { operator: { tenant: 'ten', name: 'local' } }, requestId: null }
+
+async function decide(of: object, body: Parameters<typeof decideOne>[3]): Promise<{ code: unknown; taken: DecideRequest | undefined }> {
+  const { asked, services } = setUp()
+  const code = await decideOne(services, authority, { ...approval, ...of } as ApprovalView, body).catch(
+    (error: unknown) => Object(error).code,
+  )
+  return { code, taken: asked.decisions[0] }
+}
+
 test('a decision: no secret in its note, no "always" about what may have happened', async () => {
-  const approval = { id: 'apr_1', state: 'pending', kind: 'permission', template: 't', tool: 'ask', input: { cents: 1 }, fingerprint: '' }
-  const authority: Authority = { environment: 'test', credential: { operator: { tenant: 'ten', name: 'local' } }, requestId: null }
-  const decide = async (of: object, body: Parameters<typeof decideOne>[3]) => {
-    const { asked, services } = setUp()
-    const code = await decideOne(services, authority, { ...approval, ...of } as ApprovalView, body).catch(
-      (error: unknown) => Object(error).code,
-    )
-    return { code, taken: asked.decisions[0] }
-  }
   expect(await decide({}, { decision: 'allow', note: `use ${secret}` })).toMatchObject({
     code: 'too_late',
     taken: { note: 'use [redacted]' },
   })
   expect(await decide({}, { decision: 'allow', always: true })).toMatchObject({ taken: { always: true } })
   expect(await decide({ kind: 'unknown_outcome' }, { decision: 'allow', always: true })).toEqual({ code: 'validation', taken: undefined })
+})
+
+test('what a schema throws is told as what does not fit it', async () => {
+  const edit = (url: string) => decide({ tool: 'visit', input: { url: 'nowhere' } }, { decision: 'allow', input: { url } })
+  expect(await edit('nowhere')).toEqual({ code: 'validation', taken: undefined })
+  expect(await edit('https://example.com')).toMatchObject({ taken: { input: { url: 'https://example.com' } } })
+  expect(await decide({ tool: 'visit', input: { url: 'nowhere' } }, { decision: 'allow' })).toEqual({ code: 'conflict', taken: undefined })
+  expect(await give({ output: { answer: 'nowhere' } }, 'visit')).toEqual({ code: 'validation', stored: undefined })
+  expect(await give({ output: { answer: 'https://example.com' } }, 'visit')).toMatchObject({ stored: { state: 'completed' } })
 })

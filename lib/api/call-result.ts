@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import type { Store } from '#lib/core/pages'
+import { parseSafely } from '#lib/core/parse'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { Authority, RunView } from '#lib/core/store'
 import { json } from '#lib/api/answers'
@@ -52,7 +53,7 @@ export async function storeResult(
   authority?: Authority,
 ): Promise<{ call: ToolCall; run: RunView }> {
   const output = cut(
-    body.error === undefined ? checked(services, { template, tool }, body.output) : errorOutput(body.error),
+    body.error === undefined ? await checked(services, { template, tool }, body.output) : errorOutput(body.error),
     services.config.maxResultBytes,
   )
   const shownOutput = services.redact(output)
@@ -77,9 +78,9 @@ export async function storeResult(
 }
 
 /** A result from outside fits what the tool says of its output, where it says so. Throws BatonError validation. */
-function checked(services: Outside, claims: { template: string; tool: string }, output: unknown): ToolOutput {
+async function checked(services: Outside, claims: { template: string; tool: string }, output: unknown): Promise<ToolOutput> {
   const tool = services.templates.get(claims.template)?.tools?.find((candidate) => candidate.name === claims.tool)
-  const parsed = tool?.output?.safeParse(output)
+  const parsed = tool?.output === undefined ? undefined : await parseSafely(tool.output, output)
   if (parsed !== undefined && !parsed.success) {
     refuse(
       parsed.error.issues.map((issue) => ({

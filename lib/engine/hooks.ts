@@ -7,6 +7,7 @@ import {
   type HookStage,
 } from '#lib/core/hooks'
 import type { AnyTool } from '#lib/core/define'
+import { parseSafely } from '#lib/core/parse'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { NewEvent } from '#lib/core/commit'
 import { outputOf } from '#lib/engine/output'
@@ -78,7 +79,7 @@ export async function preToolUse(session: Session, tool: AnyTool, call: ToolCall
       if ('deny' in answer) return deny(String(answer.deny))
       if ('result' in answer) return { kind: 'result', hook: hook.name, output: outputOf(answer.result) }
       if (!('input' in answer)) return deny(`The hook ${hook.name} answered something that is none of deny, result and input.`)
-      const parsed = await tool.input.safeParseAsync(answer.input)
+      const parsed = await parseSafely(tool.input, answer.input)
       if (!parsed.success)
         return deny(`The hook ${hook.name} changed the arguments to what the tool does not take: ${parsed.error.message}`)
       before.input = answer.input

@@ -1,4 +1,5 @@
 import type { AnyTool, ToolContext } from '#lib/core/define'
+import { parseSafely } from '#lib/core/parse'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { CallWrite, NewEvent } from '#lib/core/commit'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
@@ -65,7 +66,7 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
     return { state: 'sealed', output: errorText(message), note: 'tool_removed', unbegun: true }
   }
   // The record may be older than this code: what is stored is validated again before it is used.
-  const input = await tool.input.safeParseAsync(call.input)
+  const input = await parseSafely(tool.input, call.input)
   const broken = brokenApproval(call, tool, input.success)
   if (broken !== null) return { state: 'failed', output: errorOutput('approval_void', broken), note: 'approval void', unbegun: true }
   if (!input.success) {
@@ -263,7 +264,9 @@ async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal:
   } finally {
     done.abort()
     // A late result of a tool that was given up is dropped; its late failure must not take the process down.
-    work.catch((late: unknown) => session.services.log.warn('a tool failed after it was given up', { error: String(late) }))
+    work.catch((late: unknown) =>
+      session.services.log.warn('a tool failed after it was given up', { error: late instanceof Error ? String(late) : typeof late }),
+    )
   }
 }
 

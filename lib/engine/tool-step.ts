@@ -2,6 +2,7 @@ import type { CallId } from '#lib/core/ids'
 import type { Decision } from '#lib/core/decide'
 import type { ToolCall } from '#lib/core/run'
 import type { CallWrite, Happened } from '#lib/core/commit'
+import { errorText } from '#lib/engine/output'
 import { askedAgain, recordOf } from '#lib/engine/permission'
 import { runTool, type ToolOutcome } from '#lib/engine/run-tool'
 import type { Session } from '#lib/engine/session'
@@ -21,12 +22,14 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
   const launch = (): void => {
     for (const call of opened.calls) {
       if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || running.has(call.callId)) continue
-      const work = runTool(session, call).then((outcome) => {
-        const entry = { callId: call.callId, outcome }
-        finished.push(entry)
-        wake?.()
-        return entry
-      })
+      const work = runTool(session, call)
+        .catch((thrown: unknown) => brokenOff(session, call, thrown))
+        .then((outcome) => {
+          const entry = { callId: call.callId, outcome }
+          finished.push(entry)
+          wake?.()
+          return entry
+        })
       running.set(call.callId, work)
     }
   }
@@ -66,6 +69,16 @@ function factsOf(outcomes: readonly ToolOutcome[]): Happened {
     count: { cuts: 0 },
     progress: calls.length > 0,
   }
+}
+
+/** What `runTool` has not foreseen must end the call all the same, or its run would wait for it for ever. */
+function brokenOff(session: Session, call: ToolCall, thrown: unknown): ToolOutcome {
+  const error = thrown instanceof Error ? thrown.message : typeof thrown
+  session.services.log.error('a tool call broke off', { runId: session.opened.run.id, callId: call.callId, tool: call.name, error })
+  const isOnce = call.effect === 'once'
+  const value = `The call broke off.${isOnce ? ' Its outcome is unknown: check before repeating it.' : ''}`
+  const ended: CallWrite = { ...recordOf(call), state: isOnce ? 'sealed' : 'failed', output: errorText(value), note: 'broke off' }
+  return { call: ended, values: {}, events: [] }
 }
 
 function sealed(call: ToolCall): CallWrite {

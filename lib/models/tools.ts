@@ -1,5 +1,6 @@
 import type { ToolSet } from 'ai'
 import type { AnyTool } from '#lib/core/define'
+import { parseSafely } from '#lib/core/parse'
 import type { RequestedCall } from '#lib/core/ports'
 
 type Ai = typeof import('ai')
@@ -28,7 +29,7 @@ async function problemOf(name: string, input: unknown, malformed: boolean, tools
     }
   }
   if (malformed) return { errorType: 'validation', message: `The input of ${name} is not a JSON object.` }
-  const parsed = await tool.input.safeParseAsync(input)
+  const parsed = await parseSafely(tool.input, input)
   if (parsed.success) return null
   const issues = parsed.error.issues.slice(0, 10).map((issue) => `${issue.path.join('.') || '(input)'}: ${issue.message}`)
   return { errorType: 'validation', message: `The input of ${name} is not valid: ${issues.join('; ')}` }

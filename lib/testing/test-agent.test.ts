@@ -84,6 +84,32 @@ test('limits, retries and fallbacks are the real ones', async () => {
   expect(refused).toMatchObject({ state: 'failed', stopReason: 'price_unknown' })
 })
 
+test('a schema that throws when the call is made ends the call, and the run goes on', async () => {
+  let looks = 0
+  const known = async (): Promise<boolean> => {
+    // Once as the model asks for the call, once more before it is made.
+    if ((looks += 1) > 1) throw new Error('the database is away')
+    return true
+  }
+  const close = { ...count, input: z.object({ id: z.string().refine(known) }) }
+  const run = await testAgent(defineAgent({ ...support, tools: [close] }), {
+    script: [{ tools: [{ name: 'count', input: { id: 't1' } }] }, { text: 'Sorry' }],
+  })
+  expect(run).toMatchObject({ output: 'Sorry', calls: [{ state: 'failed' }], values: {} })
+  expect(JSON.stringify(run.calls[0]?.output)).toContain('the database is away')
+})
+
+test('a tool that throws what has no words ends the call, and the run goes on', async () => {
+  const tools = {
+    refund(): never {
+      throw Object.create(null)
+    },
+  }
+  const run = await testAgent(support, { tools, script: [{ tools: [{ name: 'refund', input: { cents: 5 } }] }, { text: 'Sorry' }] })
+  expect(run).toMatchObject({ output: 'Sorry', calls: [{ state: 'sealed' }] })
+  expect(JSON.stringify(run.calls[0]?.output)).toContain('outcome is unknown')
+})
+
 test('an end leaves no call without a result', async () => {
   const run = await testAgent(support, { script: [{ tools: [{ name: 'count' }, { name: 'count' }] }], limits: { maxToolCalls: 1 } })
   expect(run).toMatchObject({ stopReason: 'max_tool_calls' })

@@ -3,6 +3,7 @@ import { boundsMutations } from '#scripts/mutations/bounds'
 import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
+import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
@@ -20,6 +21,7 @@ export const mutations: readonly Mutation[] = [
   ...foundMutations,
   ...foundLaterMutations,
   ...foundInClientsMutations,
+  ...foundByReadingMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,

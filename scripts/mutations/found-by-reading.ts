@@ -1,0 +1,42 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const tested = 'lib/testing/test-agent.test.ts'
+
+/** Faults of the product that a reader found, planted again: each has been mended with the test that names it. No build is needed. */
+export const foundByReadingMutations: readonly Mutation[] = [
+  {
+    name: 'schema-that-throws-is-a-fault-of-the-provider',
+    breaks: 'I11',
+    file: 'lib/models/tools.ts',
+    text: `await parseSafely(tool.input, input)`,
+    replacement: `await tool.input.safeParseAsync(input)`,
+    test: {
+      file: 'lib/models/tools.test.ts',
+      name: 'a schema that throws says to the model what it says of an argument that does not fit',
+    },
+  },
+  {
+    name: 'schema-that-throws-breaks-the-call-off',
+    breaks: 'I11',
+    file: 'lib/engine/run-tool.ts',
+    text: `await parseSafely(tool.input, call.input)`,
+    replacement: `await tool.input.safeParseAsync(call.input)`,
+    test: { file: tested, name: 'a schema that throws when the call is made ends the call, and the run goes on' },
+  },
+  {
+    name: 'call-that-broke-off-has-not-happened',
+    breaks: 'I4',
+    file: 'lib/engine/tool-step.ts',
+    text: `state: isOnce ? 'sealed' : 'failed'`,
+    replacement: `state: 'failed'`,
+    test: { file: tested, name: 'a tool that throws what has no words ends the call, and the run goes on' },
+  },
+  {
+    name: 'schema-that-throws-is-a-fault-of-the-server',
+    breaks: 'A35',
+    file: 'lib/api/approvals.ts',
+    text: `await parseSafely(tool.input, input === undefined`,
+    replacement: `await tool.input.safeParseAsync(input === undefined`,
+    test: { file: 'lib/api/call-result.test.ts', name: 'what a schema throws is told as what does not fit it' },
+  },
+]
