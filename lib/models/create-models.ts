@@ -5,6 +5,7 @@ import { cachedInstructions, cachedMessages } from '#lib/models/caching'
 import { classify } from '#lib/models/classify'
 import { collector } from '#lib/models/collect'
 import { estimateCall, tokensOfText } from '#lib/models/estimate'
+import { leftToProvider } from '#lib/models/files'
 import type { ProviderEntry, ProviderEnv, ProviderOptions } from '#lib/models/provider-entry'
 import type { OpenedModel } from '#lib/models/registry'
 import { modelOpener } from '#lib/models/registry'
@@ -121,6 +122,7 @@ export function createModels(options: ModelsOptions): ModelPort {
         maxOutputTokens: request.maxOutputTokens,
         ...(settings?.temperature === undefined ? {} : { temperature: settings.temperature }),
         providerOptions: mergedOptions(opened.entry.providerOptions, settings?.providerOptions),
+        experimental_download: leftToProvider(opened.provider),
         maxRetries: 0,
         abortSignal: AbortSignal.any([signal, guard.signal]),
         // The error comes as a part of the stream; without this the SDK also writes it to the console.

@@ -1,5 +1,6 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
+const files = 'lib/models/files.test.ts'
 const tested = 'lib/testing/test-agent.test.ts'
 
 /** Faults of the product that a reader found, planted again: each has been mended with the test that names it. No build is needed. */
@@ -38,5 +39,24 @@ export const foundByReadingMutations: readonly Mutation[] = [
     text: `await parseSafely(tool.input, input === undefined`,
     replacement: `await tool.input.safeParseAsync(input === undefined`,
     test: { file: 'lib/api/call-result.test.ts', name: 'what a schema throws is told as what does not fit it' },
+  },
+  {
+    name: 'files-of-users-are-fetched',
+    breaks: 'I11',
+    file: 'lib/models/create-models.ts',
+    text: `experimental_download: leftToProvider(opened.provider),`,
+    replacement: ``,
+    test: {
+      file: files,
+      name: 'a file that a provider does not fetch itself is not fetched for it: the call is refused, and nobody asked',
+    },
+  },
+  {
+    name: 'file-that-a-model-made-fails-its-answer',
+    breaks: 'I9',
+    file: 'lib/models/files.ts',
+    text: `isPromptAsked = true`,
+    replacement: `isPromptAsked = false`,
+    test: { file: files, name: 'a file that a model has made is left where it lies' },
   },
 ]

@@ -148,6 +148,9 @@ export function gatewayFrames(script: FakeScript): Frame[] {
   ]
   return [
     { data: { type: 'stream-start', warnings: [] } },
+    ...(script.madeFile === undefined
+      ? []
+      : [{ data: { type: 'file', mediaType: 'image/png', data: { type: 'url', url: script.madeFile } } }]),
     { data: { type: 'text-start', id: '0' } },
     ...pieces(script.text).map((delta) => ({ data: { type: 'text-delta', id: '0', delta }, piece: true })),
     { data: { type: 'text-end', id: '0' } },

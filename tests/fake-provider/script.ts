@@ -5,6 +5,8 @@ const scriptSchema = z.strictObject({
   text: z.string().default(''),
   reasoning: z.string().optional(),
   tools: z.array(z.strictObject({ name: z.string(), input: z.string() })).default([]),
+  /** The model has made a file, which lies at this address; in the dialect of Vercel's gateway alone. */
+  madeFile: z.string().optional(),
   usage: z
     .strictObject({ input: z.int(), output: z.int(), cacheRead: z.int().default(0), cacheWrite: z.int().default(0) })
     .nullable()
