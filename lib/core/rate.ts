@@ -109,6 +109,17 @@ export interface RequestVerdict {
   beside: Promise<void> | null
 }
 
+/** The tokens that a model call was taken for: the count with its cost, and the time of the monotonic clock at which its window is over. */
+export interface TokensTaken {
+  limit: RateLimit
+  until: number
+}
+
+/** What the limits say of a model call; `tokens` is null where none of them counts any. */
+export interface ModelVerdict extends RateVerdict {
+  tokens: TokensTaken | null
+}
+
 /** The rate limits of callers, tools and models: the settings of tenants over the counts of a Limiter. Nothing of it ever throws. */
 export interface RateLimits {
   /** Takes a request from its counts, before the database is asked. */
@@ -117,9 +128,9 @@ export interface RateLimits {
   agent(authority: Authority, agent: string): Promise<RequestVerdict>
   tool(tenantId: string, name: string): Promise<RateVerdict>
   /** `tokens` is the worst case of the call. */
-  model(tenantId: string, model: string, tokens: number): Promise<RateVerdict>
-  /** Gives back the tokens that a call was taken for and has not used. */
-  unused(tenantId: string, model: string, tokens: number): void
+  model(tenantId: string, model: string, tokens: number): Promise<ModelVerdict>
+  /** Gives back what a call was taken for beyond the tokens that it has used; nothing once another window has begun. */
+  unused(taken: TokensTaken | null, used: number): void
   /** Limits have been set: every process that reaches Redis asks the database anew. Waits 300 ms at most. */
   changed(): Promise<void>
   status(): ReturnType<Limiter['status']>
@@ -128,6 +139,6 @@ export interface RateLimits {
 /** No limits at all: for engines without a stack. */
 export const noRates: Pick<RateLimits, 'tool' | 'model' | 'unused'> = {
   tool: () => Promise.resolve(unlimited),
-  model: () => Promise.resolve(unlimited),
+  model: () => Promise.resolve({ ...unlimited, tokens: null }),
   unused: () => undefined,
 }

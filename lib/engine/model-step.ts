@@ -63,7 +63,7 @@ export async function modelStep(session: Session): Promise<void> {
   }
   const model = told('ok')
   tellAnswer(session, request, answer, model.ms)
-  services.rates.unused(opened.tenantId, request.model, taken.tokens - answer.usage.inputTokens - answer.usage.outputTokens)
+  services.rates.unused(taken.tokens, answer.usage.inputTokens + answer.usage.outputTokens)
   const final = await postModel(session, request, answer, () => stream.reset())
   await answered(session, request, final.answer, { model, events: final.events })
 }

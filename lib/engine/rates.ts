@@ -1,4 +1,5 @@
 import type { ModelRequest } from '#lib/core/ports'
+import type { TokensTaken } from '#lib/core/rate'
 import type { ToolOutput } from '#lib/core/run'
 import type { Session } from '#lib/engine/session'
 
@@ -11,15 +12,14 @@ export async function toolRefusal(session: Session, name: string): Promise<ToolO
   return { type: 'error-json', value: { ok: false, errorType: 'rate_limited', message, retryable: limit > 0, retryAfterMs: resetMs } }
 }
 
-/** Whether a model call may be made now: the tokens it was taken with, or the milliseconds to wait, or why it never may. */
-export type ModelTaken = { kind: 'taken'; tokens: number } | { kind: 'wait'; ms: number } | { kind: 'never'; message: string }
+/** Whether a model call may be made now: the tokens it was taken for, or the milliseconds to wait, or why it never may. */
+export type ModelTaken = { kind: 'taken'; tokens: TokensTaken | null } | { kind: 'wait'; ms: number } | { kind: 'never'; message: string }
 
 /** Takes the call from its model's limits, with its worst case, beside the database and immediately before it is made. */
 export async function takeModelCall(session: Session, request: ModelRequest): Promise<ModelTaken> {
   const { rates, model } = session.services
   const { inputTokens, outputTokens } = model.estimate(request)
-  const tokens = inputTokens + outputTokens
-  const { allowed, which, resetMs } = await rates.model(session.opened.tenantId, request.model, tokens)
+  const { allowed, which, resetMs, tokens } = await rates.model(session.opened.tenantId, request.model, inputTokens + outputTokens)
   if (allowed) return { kind: 'taken', tokens }
   if (which?.limit === 0) return { kind: 'never', message: `The limit ${which.name} of ${request.model} is 0: no call may be made.` }
   return { kind: 'wait', ms: resetMs }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { TenantLimits } from '#lib/core/rate'
+import type { ModelVerdict, TenantLimits } from '#lib/core/rate'
 import type { Authority } from '#lib/core/store'
 import { createLocalCounts } from '#lib/limiter/local'
 import { createRates } from '#lib/limiter/rates'
@@ -89,19 +89,51 @@ test('a refusal is believed for a second: a place that is given back is found af
   expect([await send(0), await send(0)]).toEqual([1, 0])
 })
 
-test('what a model call has not used gives tokens back, and no call', async () => {
-  const { database, all } = setUp(1)
+/** Calls of a model in one process; `unused` tells what a call has used, and waits until it has been given back beside the work. */
+function callsOf(limits: TenantLimits) {
+  const { time, database, all } = setUp(1)
   const [rates] = all
-  database.limits = { 'model:p/m': { requestsPerMinute: 2, tokensPerMinute: 100 } }
-  const call = async (tokens: number) => (await rates?.model('ten', 'p/m', tokens))?.which?.name
-  expect(await call(100)).toBe('model-tokens')
-  rates?.unused('ten', 'p/m', 60)
-  // Given back beside the work, as every answer of this Redis takes a turn.
-  for (let turn = 0; turn < 3; turn++) await later()
-  expect((await rates?.model('ten', 'p/m', 60))?.allowed).toBe(true)
-  rates?.unused('ten', 'p/m', 60)
-  for (let turn = 0; turn < 3; turn++) await later()
-  expect(await rates?.model('ten', 'p/m', 10)).toMatchObject({ allowed: false, which: { name: 'model-requests' } })
+  if (rates === undefined) throw new Error('there is a process')
+  database.limits = limits
+  return {
+    time,
+    call: (tokens: number) => rates.model('ten', 'p/m', tokens),
+    async unused(call: ModelVerdict, used: number) {
+      rates.unused(call.tokens, used)
+      for (let turn = 0; turn < 3; turn++) await later()
+    },
+  }
+}
+
+test('what a model call has not used gives tokens back, and no call', async () => {
+  const { call, unused } = callsOf({ 'model:p/m': { requestsPerMinute: 2, tokensPerMinute: 100 } })
+  const first = await call(100)
+  expect(first.which?.name).toBe('model-tokens')
+  await unused(first, 40)
+  const second = await call(60)
+  expect(second.allowed).toBe(true)
+  await unused(second, 0)
+  expect(await call(10)).toMatchObject({ allowed: false, which: { name: 'model-requests' } })
+})
+
+test('a model call whose worst case is above the whole limit counts what it has used of it', async () => {
+  const { call, unused } = callsOf({ 'model:p/m': { tokensPerMinute: 100 } })
+  await unused(await call(250), 60)
+  expect(await call(60)).toMatchObject({ allowed: false, which: { name: 'model-tokens' } })
+  const rest = await call(40)
+  expect(rest).toMatchObject({ allowed: true })
+  // More than it was taken for: nothing to give back, and nothing more to take.
+  await unused(rest, 300)
+  expect(await call(1)).toMatchObject({ allowed: false })
+})
+
+test('what is given back when the next window has begun is not given to that one', async () => {
+  const { time, call, unused } = callsOf({ 'model:p/m': { tokensPerMinute: 100 } })
+  const long = await call(100)
+  time.now = 60_000
+  expect(await call(60)).toMatchObject({ allowed: true })
+  await unused(long, 10)
+  expect(await call(60)).toMatchObject({ allowed: false })
 })
 
 test('a limit that changes in the middle of a request does not take it twice from those that stay', async () => {

@@ -92,12 +92,18 @@ export function createRates({ redis, local, clock, ids, log, source, tell, metri
     request: (authority, of) => ofCaller(authority, (who, limits) => requestRates(who, limits, of)),
     agent: (authority, agent) => ofCaller(authority, ({ tenant }, limits) => agentRates(tenant, limits, agent)),
     tool: (tenantId, name) => decide(async () => toolRates(tenantId, await settings.ofTenant(tenantId), name)),
-    model: (tenantId, model, tokens) => decide(async () => modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens)),
-    unused(tenantId, model, tokens) {
-      if (tokens <= 0) return
-      void settings.ofTenant(tenantId).then((limits) => {
-        limiter.giveBack(modelRates(tenantId, limits, model, tokens).filter(({ name }) => name === 'model-tokens'))
-      })
+    async model(tenantId, model, tokens) {
+      const from = clock.monotonic()
+      const verdict = await decide(async () => modelRates(tenantId, await settings.ofTenant(tenantId), model, tokens))
+      const state = verdict.states.find(({ limit }) => limit.name === 'model-tokens')
+      return { ...verdict, tokens: state === undefined ? null : { limit: state.limit, until: from + state.resetMs } }
+    },
+    unused(taken, used) {
+      if (taken === null || clock.monotonic() >= taken.until) return
+      const { limit } = taken
+      // What was taken is no more than the whole limit, so what was used is measured by it too.
+      const cost = limit.cost - Math.min(used, limit.limit)
+      if (cost > 0) limiter.giveBack([{ ...limit, cost }])
     },
     changed() {
       settings.forget()

@@ -1,6 +1,7 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
 const files = 'lib/models/files.test.ts'
+const rates = 'lib/limiter/rates.test.ts'
 const tested = 'lib/testing/test-agent.test.ts'
 
 /** Faults of the product that a reader found, planted again: each has been mended with the test that names it. No build is needed. */
@@ -58,5 +59,21 @@ export const foundByReadingMutations: readonly Mutation[] = [
     text: `isPromptAsked = true`,
     replacement: `isPromptAsked = false`,
     test: { file: files, name: 'a file that a model has made is left where it lies' },
+  },
+  {
+    name: 'call-above-the-limit-counts-nothing',
+    breaks: 'A64',
+    file: 'lib/limiter/rates.ts',
+    text: `limit.cost - Math.min(used, limit.limit)`,
+    replacement: `limit.limit`,
+    test: { file: rates, name: 'a model call whose worst case is above the whole limit counts what it has used of it' },
+  },
+  {
+    name: 'tokens-go-back-into-the-next-window',
+    breaks: 'A64',
+    file: 'lib/limiter/rates.ts',
+    text: `taken === null || clock.monotonic() >= taken.until`,
+    replacement: `taken === null`,
+    test: { file: rates, name: 'what is given back when the next window has begun is not given to that one' },
   },
 ]

@@ -94,8 +94,8 @@ export const unlistedCodeMutations: readonly Mutation[] = [
     name: 'unused-gives-back-calls',
     breaks: 'A64',
     file: 'lib/limiter/rates.ts',
-    text: `.filter(({ name }) => name === 'model-tokens'))`,
-    replacement: `)`,
+    text: `verdict.states.find(({ limit }) => limit.name === 'model-tokens')`,
+    replacement: `verdict.states[0]`,
     test: { file: rates, name: 'what a model call has not used gives tokens back, and no call' },
   },
   {
