@@ -59,7 +59,9 @@ export async function askHook<Answer>(
     const cut = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(asError(signal.reason)), { once: true })
     })
-    return await Promise.race([Promise.resolve(ask(context)), cut])
+    // Asked within a promise: after a throw here nobody would look at what the signal rejects later.
+    const answer = async (): Promise<Answer> => ask(context)
+    return await Promise.race([answer(), cut])
   } finally {
     clearTimeout(timer)
   }

@@ -76,4 +76,15 @@ export const foundByReadingMutations: readonly Mutation[] = [
     replacement: `taken === null`,
     test: { file: rates, name: 'what is given back when the next window has begun is not given to that one' },
   },
+  {
+    name: 'hook-that-threw-at-once-takes-the-process-down',
+    breaks: 'I6',
+    file: 'lib/engine/hooks.ts',
+    text: `Promise.race([answer(), cut])`,
+    replacement: `Promise.race([Promise.resolve(ask(context)), cut])`,
+    test: {
+      file: 'tests/store/edges.test.ts',
+      name: 'a hook that has failed at once takes no process down when its slice is cut afterwards',
+    },
+  },
 ]

@@ -6,6 +6,7 @@ import { noUsage } from '#lib/core/run'
 import { handOverAll } from '#lib/engine/slices'
 import { continueSlice } from '#lib/jobs/continue-slice'
 import { systemClock } from '#lib/system/clock'
+import { poll } from '#local/poll'
 import { movedClock, startExecutor } from '#tests/store/engine-kit'
 import {
   answered,
@@ -239,6 +240,34 @@ test('A77: the model is not asked when the authority has ended while a hook was 
   // What was set aside for the call that was never made is free again, and no guess of its cost is booked.
   const booked = `select v.state, v.cost_micros from baton.reservations v where v.agent_id = 'expires'`
   expect(await kit.sql(booked)).toEqual([{ state: 'settled', cost_micros: '0' }])
+})
+
+test('a hook that has failed at once takes no process down when its slice is cut afterwards', async () => {
+  const clock = systemClock()
+  const lost: unknown[] = []
+  const note = (reason: unknown): void => void lost.push(reason)
+  process.on('unhandledRejection', note)
+  const throws = {
+    name: 'throws',
+    preToolUse(): never {
+      throw new Error('at once')
+    },
+  }
+  const { model } = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }]).services
+  const executor = startExecutor(kit, defineAgent({ ...plain, hooks: [throws] }), [], {
+    clock,
+    model: {
+      async call(request, onDelta, signal) {
+        if (request.step === 1) return model.call(request, onDelta, signal)
+        void handOverAll(0, clock)
+        await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+        throw signal.reason
+      },
+    },
+  })
+  expect(await executor.send('fails-at-once')).toMatchObject({ kind: 'handed_over' })
+  process.off('unhandledRejection', note)
+  expect(lost).toEqual([])
 })
 
 test('what a refused claim has written is sent on: a run whose template is gone looks again by itself', async () => {
