@@ -104,6 +104,22 @@ test('a 429 with retry-after is handed over, and nobody asks again before', asyn
   expect(await world.ended(runOf(other))).toMatchObject({ output: 'mark-other' })
 })
 
+test('a file that the provider does not fetch ends the run at once and for nothing: no retry, no other model, no request', async () => {
+  const message = [
+    { type: 'file', data: 'https://files.example.com/notes', mediaType: 'text/plain' },
+    { type: 'text', text: fake({ text: 'mark-file' }) },
+  ]
+  const reply = await world.http('POST', '/api/agents/file/messages', { message, template: 'backed' }, wait)
+  expect([reply.status, reply.body['code']]).toEqual([502, 'bad_request'])
+  expect(await world.ended(runOf(reply))).toMatchObject({
+    attempt: 0,
+    costMicros: 0,
+    error: { message: expect.stringContaining('data URL') },
+  })
+  expect(requests('mark-file')).toEqual([])
+  await booked(world, runOf(reply))
+})
+
 test('when one provider refuses its key the other answers', async () => {
   // Both play the same prompt, so the second fails too: what counts is that it was asked, in its own dialect.
   const reply = await world.send('e5', fake({ text: 'mark-both', error: { status: 401, body: {} } }), { ...wait, template: 'backed' })
