@@ -91,7 +91,15 @@ export const providers: Record<string, ProviderEntry> = {
     probe: ({ apiKey, baseUrl = '' }) => ({ url: `${baseUrl}/models`, headers: apiKey ? { authorization: `Bearer ${apiKey}` } : {} }),
     load: async ({ apiKey, baseUrl }) => {
       const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
-      return createOpenAICompatible({ name: 'compatible', baseURL: baseUrl ?? '', includeUsage: true, ...(apiKey && { apiKey }) })
+      // Their shape has a place for the address of a picture: whether it is fetched is theirs to say, for Baton fetches none (lib/models/files.ts).
+      const supportedUrls = () => ({ 'image/*': [/^https:\/\//] })
+      return createOpenAICompatible({
+        name: 'compatible',
+        baseURL: baseUrl ?? '',
+        includeUsage: true,
+        supportedUrls,
+        ...(apiKey && { apiKey }),
+      })
     },
   },
   /** Vercel AI Gateway: `gateway/anthropic/claude-sonnet-5.5`. On Vercel it needs no key. */

@@ -29,7 +29,7 @@ const withFile = (mediaType: string): ModelMessage[] => [
 
 test('a file that a provider does not fetch itself is not fetched for it: the call is refused, and nobody asked', async () => {
   const before = world.lastRequest()
-  const kinds = { 'compatible/llama': 'image/png', 'anthropic/claude-haiku-5-5': 'text/plain' }
+  const kinds = { 'compatible/llama': 'application/pdf', 'anthropic/claude-haiku-5-5': 'text/plain' }
   for (const [model, mediaType] of Object.entries(kinds)) {
     // A status that makes the call free, and no 400, which may mean that the prompt is too long.
     await expect(call(model, withFile(mediaType))).rejects.toMatchObject({
@@ -42,7 +42,7 @@ test('a file that a provider does not fetch itself is not fetched for it: the ca
   expect(world.lastRequest()).toBe(before)
 })
 
-test.each(['anthropic/claude-haiku-5-5', 'openai/gpt-5.4-mini', 'gateway/anthropic/claude-sonnet-5.5'])(
+test.each(['anthropic/claude-haiku-5-5', 'openai/gpt-5.4-mini', 'gateway/anthropic/claude-sonnet-5.5', 'compatible/llama'])(
   '%s is told where a picture lies',
   async (model) => {
     const [file, script] = withFile('image/png')
