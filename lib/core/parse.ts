@@ -1,14 +1,27 @@
 import { z } from 'zod'
 
+/** The most that a schema may take, in milliseconds: those that ask a database wait for it, and nothing else bounds them. */
+export const longestParseMs = 10_000
+
+const refusal = (message: string): z.ZodSafeParseError<unknown> => ({
+  success: false,
+  error: new z.ZodError([{ code: 'custom', path: [], message }]),
+})
+
 /**
- * What a schema of a template says of a value. Never rejects, unlike `safeParseAsync`: what a refine or transform throws is told as the
- * reason why the value does not fit.
+ * What a schema of a template says of a value. Never rejects and always ends, unlike `safeParseAsync`: what a refine or transform throws,
+ * and that it has not answered in {@link longestParseMs}, is told as the reason why the value does not fit.
  */
 export async function parseSafely(schema: z.ZodType, value: unknown): Promise<z.ZodSafeParseResult<unknown>> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<z.ZodSafeParseError<unknown>>((resolve) => {
+    timer = setTimeout(() => resolve(refusal(`its schema did not answer within ${longestParseMs} ms`)), longestParseMs)
+  })
   try {
-    return await schema.safeParseAsync(value)
+    return await Promise.race([schema.safeParseAsync(value), late])
   } catch (thrown) {
-    const message = thrown instanceof Error ? thrown.message : 'its schema failed'
-    return { success: false, error: new z.ZodError([{ code: 'custom', path: [], message }]) }
+    return refusal(thrown instanceof Error ? thrown.message : 'its schema failed')
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -18,6 +18,14 @@ export const foundByReadingMutations: readonly Mutation[] = [
     },
   },
   {
+    name: 'schema-may-take-for-ever',
+    breaks: 'I11',
+    file: 'lib/core/parse.ts',
+    text: `Promise.race([schema.safeParseAsync(value), late])`,
+    replacement: `schema.safeParseAsync(value)`,
+    test: { file: 'lib/core/parse.test.ts', name: 'a schema that never answers is a value that does not fit, after its time' },
+  },
+  {
     name: 'schema-that-throws-breaks-the-call-off',
     breaks: 'I11',
     file: 'lib/engine/run-tool.ts',
