@@ -9,7 +9,8 @@ begin
 end $$;
 
 -- Makes the counters of a limit anew from the ledger, for what was spent before there was a limit. The caller holds the ledger's lock: nobody reserves
--- or settles meanwhile, and what is reserved now is settled there later. Calls of tools without a price stand in no ledger; they count from now on.
+-- or settles meanwhile, and what may still change (reserved, estimated, calls of tools of open runs) is settled or given back there later. Calls of
+-- tools without a price stand in no ledger; they count from now on.
 create or replace function baton.rebuild_counters(env text, tenant text, target text, span text) returns void language plpgsql set search_path = '' as $$
 declare
   kind text := split_part(target, ':', 1);
@@ -33,7 +34,8 @@ begin
   perform baton.make_parts(c.key, c.scope) from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since
     and (c.scope = target or target = kind || ':*' and c.scope like kind || ':%');
   update baton.reservations v set charges = v.charges || baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span)
-  where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since and v.state = 'reserved'
+  where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since
+    and (v.state in ('reserved', 'estimated') or v.model like 'tool:%' and exists (select from baton.runs r where r.run_id = v.run_id and r.ended_at is null))
     and (baton.ledger_scope(v, kind) = target or target = kind || ':*' and baton.ledger_scope(v, kind) is not null)
     and not baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span) = any (v.charges);
 end $$;

@@ -1,6 +1,6 @@
 -- What calls of tools cost and count: charged when they start, given back when they never ran.
 
--- Of a call that has been charged: {keys, tools, reservation}, so that exactly that can be given back.
+-- Of a call that has been charged: {keys, reservation}, so that exactly that can be given back.
 alter table baton.tool_calls add column if not exists charges jsonb;
 
 -- Whether one call of a tool may start: its own limits count calls; what it costs counts for all scopes of the run, and so does what one call may cost.
@@ -36,7 +36,7 @@ begin
   w := baton.note_money(baton.note_money(w, v.charges, c.cost_micros, 0, 0, 0, 0), tool_keys, 0, 0, 0, 0, 1);
   if w.money is not null then w := baton.book_money(w); end if;
   v.id := case when c.cost_micros > 0 then baton.new_id('res') end;
-  update baton.tool_calls t set charges = jsonb_build_object('keys', v.charges, 'tools', tool_keys, 'reservation', v.id)
+  update baton.tool_calls t set charges = jsonb_build_object('keys', v.charges, 'reservation', v.id)
   where t.agent_uid = c.agent_uid and t.call_id = c.call_id;
   if v.id is null then return; end if;
   w.r.cost_micros := (w.r).cost_micros + c.cost_micros;
@@ -75,13 +75,17 @@ end $$;
 create or replace function baton.refund_calls(w baton.work, calls jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare
   c baton.tool_calls;
+  keys text[];
 begin
   for c in select t.* from jsonb_array_elements(calls) e join baton.tool_calls t on t.agent_uid = (w.a).agent_uid and t.call_id = e ->> 'callId'
     where (e ->> 'unbegun')::boolean and t.charges is not null and t.attempts = 1
   loop
     update baton.tool_calls t set charges = null where t.agent_uid = c.agent_uid and t.call_id = c.call_id;
-    w := baton.note_money(w, array(select jsonb_array_elements_text(c.charges -> 'keys')), -c.cost_micros, 0, 0, 0, 0);
-    w := baton.note_money(w, array(select jsonb_array_elements_text(c.charges -> 'tools')), 0, 0, 0, 0, -1);
+    -- As in settle_one: a limit that was set meanwhile is marked in the entry, where there is one.
+    lock table baton.reservations in row exclusive mode;
+    keys := coalesce((select v.charges from baton.reservations v where v.id = c.charges ->> 'reservation'), array(select jsonb_array_elements_text(c.charges -> 'keys')));
+    w := baton.note_money(w, keys, -c.cost_micros, 0, 0, 0, 0);
+    w := baton.note_money(w, array(select x.key from baton.budget_counters x where x.key = any (keys) and x.scope = 'tool:' || c.name), 0, 0, 0, 0, -1);
     if c.cost_micros = 0 then continue; end if;
     w.r.cost_micros := (w.r).cost_micros - c.cost_micros;
     update baton.reservations v set cost_micros = 0 where v.id = c.charges ->> 'reservation';

@@ -45,6 +45,28 @@ test('A70: a tool that is over its limit fails alone; what it costs is paid when
   ).toEqual([{ model: 'tool:dear', state: 'settled', cost: 700 }])
 })
 
+test('invariant 9: a call that never ran is given back to the limits, too, that were set while it was at work', async () => {
+  const held = await hold(kit, 'back', { execute: execution(0) })
+  const calls = [toolCall(0, { name: 'unrun', costMicros: 700 }), toolCall(1, { name: 'unrun', costMicros: 700 })]
+  const content = calls.map((call) => ({ type: 'tool-call' as const, toolCallId: call.callId, toolName: call.name, input: call.input }))
+  const start = calls.map((call) => call.callId)
+  await commit(kit, held, { messages: [message('assistant', content)], calls, count: { step: 1, modelCalls: 1 } }, { start })
+  await put('agent:back', { limitMicros: 10_000 })
+  await put('tool:unrun', { limitMicros: 10_000 })
+  expect(await budget('agent:back')).toMatchObject({ spentMicros: 1_400 })
+  expect(await budget('tool:unrun')).toMatchObject({ spentMicros: 1_400, calls: 2 })
+  const output = { type: 'text' as const, value: '' }
+  const done = calls.map((call, index) => ({
+    ...call,
+    state: 'completed' as const,
+    output,
+    ...(index === 0 ? { unbegun: true as const } : {}),
+  }))
+  await commit(kit, held, { calls: done })
+  expect(await budget('agent:back')).toMatchObject({ spentMicros: 700 })
+  expect(await budget('tool:unrun')).toMatchObject({ spentMicros: 700, calls: 1 })
+})
+
 test('when all calls of an answer are refused, their results enter at once', async () => {
   await put('tool:never', { limitCalls: 0 }, 'day')
   const held = await hold(kit, 'refused', { execute: execution(0) })

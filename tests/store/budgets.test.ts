@@ -86,6 +86,17 @@ test('invariant 9: a dead epoch is booked as estimated, and its late settlement 
   expect(await budget('agent:dead')).toMatchObject({ spentMicros: 700 })
 })
 
+test('invariant 9: a late settlement reaches the limit that was set while its estimate stood', async () => {
+  const held = await hold(kit, 'between', { execute: execution(4_000) })
+  await kit.advance(31_000)
+  await take(kit, held.agentUid)
+  for (const period of ['day', 'lifetime'] as const)
+    expect((await put('agent:between', { limitMicros: 10_000 }, period)).budgets[0]).toMatchObject({ spentMicros: 4_000 })
+  await kit.store.settle({ agentUid: held.agentUid, runId: held.runId, settle: [paid(await first(held), 700)] })
+  for (const period of ['day', 'lifetime'] as const)
+    expect(await budget('agent:between', period)).toMatchObject({ reservedMicros: 0, spentMicros: 700, tokens: 10, calls: 1 })
+})
+
 test('a settlement adjusts the period that it was reserved in, also after midnight', async () => {
   await put('agent:night', { limitMicros: 10_000 })
   const held = await hold(kit, 'night', { execute: execution(4_000) })
