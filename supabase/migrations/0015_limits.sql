@@ -87,22 +87,27 @@ begin
 end $$;
 
 -- Limits of runs at a time (running or waiting; one that awaits an approval runs nowhere) and of queued messages. A message to an agent
--- at work starts nothing: it queues, and its run replaces one that has ended. Starting is serialised by tenant and by owner, after the
--- agent's row and in this order, and only where a limit holds: then two processes cannot both take the last place.
+-- at work starts nothing: it queues, and its run replaces one that has ended; but one that interrupts a run that awaits an approval begins at once,
+-- and replaces none. Starting is serialised by tenant and by owner, after the agent's row and in this order, and only where a limit holds: then two
+-- processes cannot both take the last place.
 create or replace function baton.concurrency_refusal(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   owner text := 'user:' || (w.a).owner_id;
   agent text := 'agent:' || (w.a).id;
   given jsonb;
   most bigint;
+  -- A retry names none, for it interrupts nobody.
+  busy text := case when p ? 'message' then coalesce(p ->> 'onBusy', (w.a).settings ->> 'onBusy') else 'enqueue' end;
   refusal json;
 begin
   select coalesce(jsonb_object_agg(l.scope, l.settings), '{}') into given from baton.limits l
   where l.tenant_id = (w.a).tenant_id and l.scope = any (array['tenant', 'user:*', owner, 'agent:*', agent]);
   if (w.a).active_run is not null then
     most := coalesce(given -> agent ->> 'queuedMessages', given -> 'agent:*' ->> 'queuedMessages')::bigint;
-    if most is null or (w.a).queued < most or coalesce(p ->> 'onBusy', (w.a).settings ->> 'onBusy') = 'reject' then return null; end if;
-    return baton.refuse('queue_full', jsonb_build_object('scope', agent, 'limit', most, 'queued', (w.a).queued, 'retryAfterMs', 5000));
+    if (w.a).queued >= most and busy <> 'reject' then
+      return baton.refuse('queue_full', jsonb_build_object('scope', agent, 'limit', most, 'queued', (w.a).queued, 'retryAfterMs', 5000));
+    end if;
+    if busy <> 'interrupt' or not exists (select from baton.runs r where r.run_id = (w.a).active_run and r.state = 'awaiting_approval') then return null; end if;
   end if;
   most := (given -> 'tenant' ->> 'concurrentRuns')::bigint;
   if most is not null then

@@ -12,6 +12,8 @@ import {
   openRequest,
   settings,
   startStore,
+  take,
+  toolCall,
   type StoreKit,
 } from '#tests/store/kit'
 
@@ -89,6 +91,23 @@ test.concurrent('a run that waits for a hand-over counts, one that awaits an app
   expect(await open(who, 'next')).toMatchObject({ code: 'queue_full' })
   await kit.sql(`update baton.runs set state = 'awaiting_approval', due_at = null where run_id = $1`, [held.runId])
   ok(await open(who, 'next'))
+})
+
+test.concurrent('a message that interrupts a paused agent needs a place: what awaits an approval has none to leave', async () => {
+  const who = await tenant({ tenant: { concurrentRuns: 1 } })
+  const held = await hold(kit, 'paused', who)
+  const call = toolCall(0, { state: 'approval_required' })
+  await commit(kit, held, { ...answered(), calls: [call] }, { pause: true })
+  expect(await kit.store.getAgent(who, 'paused')).toMatchObject({ agent: { state: 'paused' } })
+  await hold(kit, 'other', who)
+  const interrupt = () => open(who, 'paused', { onBusy: 'interrupt' })
+  expect(await interrupt()).toMatchObject({ code: 'queue_full', scope: 'tenant', limit: 1, running: 1 })
+  // What only waits behind it takes no place, and who is at work leaves its own.
+  ok(await open(who, 'paused', { onBusy: 'enqueue' }))
+  ok(await open(who, 'other', { onBusy: 'interrupt' }))
+  ok(await kit.store.setLimit(who, { scope: 'tenant', values: { concurrentRuns: 2 } }))
+  const { run } = ok(await interrupt())
+  expect(await take(kit, held.agentUid)).toMatchObject({ runId: run.id })
 })
 
 test.concurrent('a run of a user that waits for a hand-over keeps its place among those of the user', async () => {
