@@ -138,21 +138,26 @@ begin
 end $$;
 
 -- Writes what narrows an agent onto its new row. The total of a preset is a budget of the agent over all its runs.
-create or replace function baton.narrow_agent(w baton.work, p jsonb) returns baton.work language plpgsql set search_path = '' as $$
+create or replace function baton.narrow_agent(w baton.work, p jsonb) returns baton.work language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   n jsonb := p -> 'agent' -> 'narrowing';
+  -- The audit is kept as long as the ledger, and is found by name.
+  spent boolean := n -> 'limits' is not null and exists (select from baton.audit e where e.tenant_id = (w.a).tenant_id and e.agent_id = (w.a).id and e.cost_micros is not null);
 begin
   if n is null then return w; end if;
   w.a.narrowing := n;
   w.a.expires_at := baton.expiry_of(n);
   update baton.agents a set narrowing = (w.a).narrowing, expires_at = (w.a).expires_at where a.agent_uid = (w.a).agent_uid;
   if n -> 'limits' is not null then
+    -- As in put_budget: the ledger before the row. Most names are new, and wait for nobody.
+    if spent then lock table baton.reservations in share row exclusive mode; end if;
     -- A budget that stands already is only lowered; it is of the name, so that deleting and making the agent anew gives nothing back.
     insert into baton.budgets as b (environment, tenant_id, scope, period, limit_micros, max_per_call_micros, updated_by)
     values ((w.a).environment, (w.a).tenant_id, 'agent:' || (w.a).id, 'lifetime', (n -> 'limits' ->> 'maxCostMicros')::bigint,
       (n -> 'limits' ->> 'maxPerCallMicros')::bigint, (w.a).created_by)
     on conflict (environment, tenant_id, scope, period) do update set limit_micros = least(b.limit_micros, excluded.limit_micros),
       max_per_call_micros = least(b.max_per_call_micros, excluded.max_per_call_micros), updated_by = excluded.updated_by;
+    if spent then perform baton.rebuild_counters((w.a).environment, (w.a).tenant_id, 'agent:' || (w.a).id, 'lifetime'); end if;
   end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'agent.narrow', 'decision', 'recorded', 'agentUid', (w.a).agent_uid, 'agentId', (w.a).id,
     'data', (w.a).overrides));

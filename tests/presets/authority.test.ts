@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Narrowing } from '#lib/core/overrides'
+import { noUsage } from '#lib/core/run'
+import type { Settlement } from '#lib/core/commit'
 import type { RunView } from '#lib/core/store'
 import {
   answered,
@@ -199,6 +201,22 @@ test('the same creation twice is one agent; another preset is a conflict', async
   expect([first.created, second.created]).toEqual([true, false])
   expect(second.agent.expiresAt).toBe(first.agent.expiresAt)
   expect(await create({ preset: 'temporary' }, {})).toMatchObject({ ok: false, code: 'conflict' })
+})
+
+test('invariant 9: the total of an agent that is made anew counts what its name has spent, and nothing drifts', async () => {
+  const past = await hold(kit, 'anew', { execute: execution(900) })
+  ok(await kit.store.deleteAgent(authority, 'anew'))
+  await make('anew', { limits: { maxCostMicros: 1_000 } })
+  const budgets = async () => ok(await kit.store.getBudget(authority, { scope: 'agent:anew', period: 'lifetime' })).budgets
+  expect(await budgets()).toMatchObject([{ limitMicros: 1_000, spentMicros: 900, remainingMicros: 100 }])
+  expect(await kit.store.open(openRequest('anew', { execute: execution(101) }))).toMatchObject({ code: 'budget_exceeded' })
+  await hold(kit, 'anew', { execute: execution(100) })
+  // The executor of the agent that is gone may settle still.
+  const [entry] = await kit.sql<{ id: string }>('select id from baton.reservations where run_id = $1', [past.runId])
+  const settled = { id: entry?.id ?? '', costMicros: 300, usage: noUsage, estimated: false }
+  await kit.store.settle({ agentUid: past.agentUid, runId: past.runId, settle: [settled as Settlement] })
+  expect(await budgets()).toMatchObject([{ spentMicros: 300, reservedMicros: 100 }])
+  expect((await kit.store.fsck({ environment: 'test', after: null, repair: false })).budgets).toEqual([])
 })
 
 test('of two rates the stricter is told, two of one window share its count, and the earlier end of two holds', async () => {

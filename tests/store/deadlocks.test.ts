@@ -15,6 +15,7 @@ import {
   ids,
   message,
   ok,
+  settings,
   startStore,
   toolCall,
   type StoreKit,
@@ -135,6 +136,15 @@ test.each([
       const rows = await kit.sql<{ id: string }>('select id from baton.outbox where sent_at is null order by random() limit 40')
       await kit.store.outboxSent(rows.map((row) => row.id))
     }
+    // A name with a past and a total: its counter is made from the ledger.
+    const anew = async (): Promise<void> => {
+      const name = pick(agents)
+      await kit.store.deleteAgent(authority, name)
+      if (Math.random() < 0.5) return
+      const agent = { name, uid: ids.uuid(), mustExist: false, template: 'plain', overrides: {} }
+      const narrowing = { limits: { maxCostMicros: 1_000_000_000 } }
+      ok(await kit.store.createAgent({ ...authority, versions: { plain: 'v1' }, settings, agent: { ...agent, narrowing } }))
+    }
     const sweep = (): Promise<unknown> => kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 200 })
     // Dead executors, and events old enough to go: the clock runs. A day ends between bookings here: moving the
     // clock in the middle of one changes when it began (baton.began), which a real midnight does not.
@@ -159,7 +169,7 @@ test.each([
       forever(sweep),
       forever(() => kit.store.applySwitchWork({ environment: 'test', limit: 200 })),
       forever(() => kit.store.prune({ environment: 'test', limit: 1_000 })),
-      forever(async () => kit.store.deleteAgent(authority, pick(agents))),
+      forever(anew),
       forever(time),
     ])
     const counts = Object.entries(Object.groupBy(refused, (text) => text)).map(([text, all]) => `${all?.length} ${text}`)
