@@ -4,6 +4,7 @@ import { engineMutations } from '#scripts/mutations/engine'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
+import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...foundLaterMutations,
   ...foundInClientsMutations,
   ...foundByReadingMutations,
+  ...foundInMoneyMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,

@@ -6,6 +6,7 @@ import type { RunView } from '#lib/core/store'
 import {
   answered,
   authority,
+  beside,
   commit,
   completed,
   execution,
@@ -217,6 +218,17 @@ test('invariant 9: the total of an agent that is made anew counts what its name 
   await kit.store.settle({ agentUid: past.agentUid, runId: past.runId, settle: [settled as Settlement] })
   expect(await budgets()).toMatchObject([{ spentMicros: 300, reservedMicros: 100 }])
   expect((await kit.store.fsck({ environment: 'test', after: null, repair: false })).budgets).toEqual([])
+})
+
+test('invariant 9: a settlement that is under way while its name is made anew counts once', async () => {
+  const { agentUid, runId } = await hold(kit, 'twice', { execute: execution(900) })
+  ok(await kit.store.deleteAgent(authority, 'twice'))
+  const [entry] = await kit.sql<{ id: string }>('select id from baton.reservations where run_id = $1', [runId])
+  const settle = [{ id: entry?.id, costMicros: 300, usage: noUsage, estimated: false }]
+  await beside(kit, 'settle', { agentUid, runId, settle }, () => make('twice', { limits: { maxCostMicros: 1_000 } }))
+  expect(ok(await kit.store.getBudget(authority, { scope: 'agent:twice', period: 'lifetime' })).budgets).toMatchObject([
+    { spentMicros: 300, remainingMicros: 700 },
+  ])
 })
 
 test('of two rates the stricter is told, two of one window share its count, and the earlier end of two holds', async () => {

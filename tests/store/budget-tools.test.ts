@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { BudgetView } from '#lib/core/budget-store'
-import { authority, commit, execution, hold, message, ok, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+import { authority, beside, commit, execution, hold, message, ok, startStore, toolCall, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -65,6 +65,18 @@ test('invariant 9: a call that never ran is given back to the limits, too, that 
   await commit(kit, held, { calls: done })
   expect(await budget('agent:back')).toMatchObject({ spentMicros: 700 })
   expect(await budget('tool:unrun')).toMatchObject({ spentMicros: 700, calls: 1 })
+})
+
+test('invariant 9: a call is given back to a limit that was being set when its outcome came', async () => {
+  const held = await hold(kit, 'meanwhile', { execute: execution(0) })
+  const call = toolCall(0, { name: 'unmade', costMicros: 700 })
+  const content = [{ type: 'tool-call' as const, toolCallId: call.callId, toolName: call.name, input: call.input }]
+  const happened = { messages: [message('assistant', content)], calls: [call], count: { step: 1, modelCalls: 1 } }
+  await commit(kit, held, happened, { start: [call.callId] })
+  const done = { ...call, state: 'completed' as const, output: { type: 'text' as const, value: '' }, unbegun: true as const }
+  const limit = { ...authority, scope: 'agent:meanwhile', period: 'day', limitMicros: 10_000 }
+  await beside(kit, 'put_budget', limit, () => commit(kit, held, { calls: [done] }))
+  expect(await budget('agent:meanwhile')).toMatchObject({ spentMicros: 0, remainingMicros: 10_000 })
 })
 
 test('when all calls of an answer are refused, their results enter at once', async () => {

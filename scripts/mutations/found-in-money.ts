@@ -1,0 +1,74 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const tools = 'tests/store/budget-tools.test.ts'
+const presets = 'tests/presets/authority.test.ts'
+const migration = (name: string): string => `supabase/migrations/${name}.sql`
+
+/** Faults of money and places that a reader of the SQL found in it: what is set or made anew while something of the past may still change. No build is needed. */
+export const foundInMoneyMutations: readonly Mutation[] = [
+  {
+    name: 'new-limit-keeps-an-estimate',
+    breaks: 'I9',
+    file: migration('0022_budget_pages'),
+    text: `(v.state in ('reserved', 'estimated') or`,
+    replacement: `(v.state = 'reserved' or`,
+    test: {
+      file: 'tests/store/budgets.test.ts',
+      name: 'invariant 9: a late settlement reaches the limit that was set while its estimate stood',
+    },
+  },
+  {
+    name: 'new-limit-keeps-a-call-that-never-ran',
+    breaks: 'I9',
+    file: migration('0022_budget_pages'),
+    text: `or v.model like 'tool:%' and exists (`,
+    replacement: `or false and exists (`,
+    test: { file: tools, name: 'invariant 9: a call that never ran is given back to the limits, too, that were set while it was at work' },
+  },
+  {
+    name: 'refund-goes-to-the-limits-of-its-start',
+    breaks: 'I9',
+    file: migration('0025_tool_costs'),
+    text: `keys := coalesce((select v.charges from baton.reservations v where v.id = c.charges ->> 'reservation'), array(`,
+    replacement: `keys := coalesce(null, array(`,
+    test: { file: tools, name: 'invariant 9: a call that never ran is given back to the limits, too, that were set while it was at work' },
+  },
+  {
+    name: 'refund-looks-before-it-locks',
+    breaks: 'I9',
+    file: migration('0025_tool_costs'),
+    text: `    lock table baton.reservations in row exclusive mode;\n    keys :=`,
+    replacement: `    keys :=`,
+    test: { file: tools, name: 'invariant 9: a call is given back to a limit that was being set when its outcome came' },
+  },
+  {
+    name: 'interrupting-a-paused-agent-takes-no-place',
+    breaks: 'A12',
+    file: migration('0015_limits'),
+    text: `busy <> 'interrupt' or not exists (select from baton.runs r where r.run_id = (w.a).active_run and r.state = 'awaiting_approval')`,
+    replacement: `true`,
+    test: {
+      file: 'tests/store/limits.test.ts',
+      name: 'a message that interrupts a paused agent needs a place: what awaits an approval has none to leave',
+    },
+  },
+  {
+    name: 'name-made-anew-begins-at-nothing',
+    breaks: 'I9',
+    file: migration('0016_overrides'),
+    text: `if spent then perform baton.rebuild_counters(`,
+    replacement: `if false then perform baton.rebuild_counters(`,
+    test: {
+      file: presets,
+      name: 'invariant 9: the total of an agent that is made anew counts what its name has spent, and nothing drifts',
+    },
+  },
+  {
+    name: 'name-made-anew-beside-a-settlement',
+    breaks: 'I9',
+    file: migration('0016_overrides'),
+    text: `    if spent then lock table baton.reservations in share row exclusive mode; end if;\n`,
+    replacement: ``,
+    test: { file: presets, name: 'invariant 9: a settlement that is under way while its name is made anew counts once' },
+  },
+]
