@@ -12,6 +12,8 @@ const sources = [
   'next.config.ts',
   'package-lock.json',
   'package.json',
+  'proxy.ts',
+  'supabase/migrations',
   'tsconfig.json',
 ]
 const longestMs = 300_000

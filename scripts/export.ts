@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { parseScope, scopeText } from '#lib/core/scope'
 import type { ExportPlace } from '#lib/core/operations'
+import type { Store } from '#lib/core/pages'
 import { openOperator } from '#scripts/operator/store'
 
 const usage = `Usage: npm run export -- agent:ID|user:ID|tenant [--out FILE] [--tenant ID]
@@ -24,24 +25,49 @@ async function main(): Promise<void> {
     ...(tenant === undefined ? {} : { tenant }),
     ...(local === undefined ? {} : { local }),
   })
-  const target = out === undefined ? process.stdout : createWriteStream(out, { mode: 0o600 })
-  const write = async (line: unknown): Promise<void> => {
-    if (!target.write(`${JSON.stringify(line)}\n`)) await once(target, 'drain')
+  const pages = (write: Write) => exportTo(write, (at) => store.exportPage(authority, { scope: scopeText(scope), at }), scopeText(scope))
+  if (out === undefined) return void (await pages(toStandardOutput))
+  const lines = await toFile(out, pages)
+  console.error(`${lines} lines written to ${out}`)
+}
+
+type Write = (text: string) => Promise<unknown>
+
+const toStandardOutput: Write = async (text) => {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+}
+
+/** The file is there when all is in it: an earlier one may be the only copy of what has been deleted since. */
+async function toFile<Result>(out: string, work: (write: Write) => Promise<Result>): Promise<Result> {
+  const part = `${out}.part`
+  await rm(part, { force: true })
+  const file = await open(part, 'wx', 0o600)
+  try {
+    const result = await work((text) => file.appendFile(text))
+    await file.sync()
+    await rename(part, out)
+    return result
+  } catch (error) {
+    await rm(part, { force: true })
+    throw error
+  } finally {
+    await file.close()
   }
+}
+
+/** Writes all pages and the last line; the number of lines before that. */
+async function exportTo(write: Write, page: (at: ExportPlace) => ReturnType<Store['exportPage']>, scope: string): Promise<number> {
   let at: ExportPlace = null
   let lines = 0
   do {
-    const page = await store.exportPage(authority, { scope: scopeText(scope), at })
-    if (!page.ok) throw new Error(`The export was refused: ${page.code}`)
-    for (const line of page.lines) await write(line)
-    lines += page.lines.length
-    at = page.next
+    const answer = await page(at)
+    if (!answer.ok) throw new Error(`The export was refused: ${answer.code}`)
+    if (answer.lines.length > 0) await write(`${answer.lines.map((line) => JSON.stringify(line)).join('\n')}\n`)
+    lines += answer.lines.length
+    at = answer.next
   } while (at !== null)
-  await write({ type: 'end', agentId: null, data: { scope: scopeText(scope), lines } })
-  if (out === undefined) return
-  target.end()
-  await once(target, 'finish')
-  console.error(`${lines} lines written to ${out}`)
+  await write(`${JSON.stringify({ type: 'end', agentId: null, data: { scope, lines } })}\n`)
+  return lines
 }
 
 main().catch((error: unknown) => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { databaseUrl } from '#lib/env'
 import { copyMigrations, migrate } from '#supabase/migrate'
@@ -16,6 +17,7 @@ async function main(): Promise<void> {
     for (const name of await copyMigrations(target)) console.log(`copied ${name}`)
     return
   }
+  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
   const url = databaseUrl()
   if (url === undefined) {
     throw new Error("No database is given. Set DATABASE_URL to a direct connection (port 5432, not the pooler's 6543).")

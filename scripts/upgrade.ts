@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { parseArgs, promisify } from 'node:util'
 import { databaseUrl } from '#lib/env'
 import { migrate } from '#supabase/migrate'
@@ -46,6 +47,7 @@ async function keepYours(): Promise<string[]> {
 async function pending(): Promise<void> {
   const changed = lines(await git('diff', '--name-only', 'HEAD', '--', 'supabase/migrations'))
   console.log(changed.length === 0 ? 'No migration comes with it.' : `Migrations that come with it:\n  ${changed.join('\n  ')}`)
+  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
   const url = databaseUrl()
   if (changed.length === 0) return
   if (url === undefined)

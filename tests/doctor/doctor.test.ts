@@ -1,3 +1,5 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, databaseUrlFor, dropDatabase } from '#local/database'
 import { adminKey, startGuarded } from '#tests/access/kit'
@@ -161,7 +163,15 @@ test('fsck and export as commands: findings with their meaning, a repair, exit c
     .map((line) => JSON.parse(line) as { type: string })
   expect(lines.filter(({ type }) => type === 'message')).toHaveLength(2)
   expect(lines.at(-1)).toMatchObject({ type: 'end', data: { lines: lines.length - 1 } })
-  expect((await run('export.ts', ['agent:nobody'])).code).toBe(1)
+  // An earlier export stays until a new one is whole: it may be the only copy of what has been deleted since.
+  const file = join(world.dataDir, 'export.jsonl')
+  await writeFile(file, 'an earlier export', { mode: 0o644 })
+  expect((await run('export.ts', ['agent:nobody', '--out', file])).code).toBe(1)
+  expect(await readFile(file, 'utf8')).toBe('an earlier export')
+  expect((await run('export.ts', ['agent:checked', '--out', file])).code).toBe(0)
+  expect(await readFile(file, 'utf8')).toBe(exported.out)
+  expect((await stat(file)).mode & 0o777).toBe(0o600)
+  await expect(stat(`${file}.part`)).rejects.toThrow('ENOENT')
   // Without any variable the stack of a folder is found.
   const folder = { SUPABASE_URL: '', SUPABASE_SECRET_KEY: '', BATON_ENCRYPTION_KEY: '' }
   expect((await run('fsck.ts', ['checked', '--local', world.dataDir], folder)).code).toBe(0)
