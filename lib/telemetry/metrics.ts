@@ -46,14 +46,17 @@ export function createMetrics({ send, everyMs, clock, ids, log }: Needs): Metric
       log.warn('counts of this process are given up: the database did not take them', { series: unsent.counts.length })
       unsent = null
     }
-    if (unsent === null && counted.size > 0) {
-      unsent = { id: ids.make('flush'), at: clock.monotonic(), counts: [...counted.values()] }
-      counted = new Map()
-    }
-    if (unsent === null) return
+    // What is told again, and then what came meanwhile: at the end of a process there is no other time.
     try {
-      await send(unsent.id, unsent.counts)
-      unsent = null
+      for (let round = 0; round < 2; round++) {
+        if (unsent === null && counted.size > 0) {
+          unsent = { id: ids.make('flush'), at: clock.monotonic(), counts: [...counted.values()] }
+          counted = new Map()
+        }
+        if (unsent === null) return
+        await send(unsent.id, unsent.counts)
+        unsent = null
+      }
     } catch (error) {
       log.warn('counts of this process were not written; they are tried again', { error: reasonOf(error) })
       timer ??= outside(() => setTimeout(() => void flush(), everyMs).unref())
