@@ -5,6 +5,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
+import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
@@ -24,6 +25,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInClientsMutations,
   ...foundByReadingMutations,
   ...foundInMoneyMutations,
+  ...foundInSqlMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,

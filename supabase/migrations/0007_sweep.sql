@@ -10,7 +10,7 @@ create or replace function baton.outbox_sent(p jsonb) returns json language sql 
 $$;
 
 -- Due runs without a live lease whose last continuation is older than resendMs get a new row with a new event id
--- (Inngest drops a repeated id for 24 h even when what it started has failed for good).
+-- (Inngest drops a repeated id for 24 h even when what it started has failed for good). One far in the future belongs to a wait that was cut short.
 create or replace function baton.sweep_runs(env text, resend interval, most integer) returns jsonb language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -31,7 +31,7 @@ begin
     select q.agent_uid from tenants t cross join lateral (
       select z.agent_uid, z.due_at, row_number() over (order by z.due_at) as turn from (select r.agent_uid, r.due_at from baton.runs r join baton.agents a using (agent_uid)
         where r.environment = env and r.tenant_id = t.tenant_id and r.due_at is not null and r.due_at <= now_at and (a.lease_owner is null or a.lease_until <= now_at)
-          and (a.continued_at is null or a.continued_at <= now_at - resend) order by r.due_at limit most) z) q
+          and (a.continued_at between now_at - resend and now_at + resend) is not true order by r.due_at limit most) z) q
     order by q.turn, q.due_at limit most
   loop
     select a into w.a from baton.agents a where a.agent_uid = uid for update skip locked;

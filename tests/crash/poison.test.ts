@@ -195,13 +195,16 @@ test('A41: the next message finds the dead lease and resumes the run, also when 
   const pid = world.stack.info.pids.servers[0] ?? null
   const runId = await inRoute('next', { tools: [{ name: 'wait', input: { ms: 1_000 } }], usage }, { text: 'finished', usage })
   expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 20_000 })).toBe(true)
-  // The sweeper believes that somebody has just been told.
-  await world.sql(`update baton.agents set continued_at = baton.clock() + interval '1 hour', lease_until = baton.clock() where id = 'next'`)
+  const [sweep] = await world.sql<{ text: string }>(`select pg_get_functiondef('baton.sweep_runs'::regproc) as text`)
+  const none = `returns jsonb language sql set search_path = '' as $$ select '[]'::jsonb $$`
+  await world.sql(`create or replace function baton.sweep_runs(env text, resend interval, most integer) ${none}`)
+  await world.sql(`update baton.agents set lease_until = baton.clock() where id = 'next'`)
   await revive(world, 0)
   await world.stack.waitReady('server-0')
   const second = await world.send('next', script({ text: 'second' }), { prefer: 'wait=20', onBusy: 'enqueue' })
   expect(second.body).toMatchObject({ status: 'done', output: 'second' })
   expect(await world.run(runId)).toMatchObject({ state: 'completed', output: 'finished' })
+  await world.sql(sweep?.text ?? '')
   await check('next')
 })
 

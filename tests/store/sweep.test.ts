@@ -70,6 +70,18 @@ test('invariant 7: a row that was never sent is given out again under its id, a 
   expect(await mine()).toHaveLength(0)
 })
 
+test('invariant 7: a run that dies is swept, also where a run before it waited for something far away and was cancelled', async () => {
+  const waits = await hold(kit, 'cut-short')
+  await commit(kit, waits, { progress: false }, { wait: { kind: 'budget', ms: 3_600_000 } })
+  ok(await kit.store.stop(authority, { runId: waits.runId }, 'cancelled', null))
+  const next = await hold(kit, 'cut-short')
+  const mine = async () => (await sweep()).outbox.filter((row) => row.kind === 'continue' && row.data['runId'] === next.runId)
+  expect(await mine()).toHaveLength(0)
+  await kit.advance(31_000)
+  expect(await mine()).toHaveLength(1)
+  expect(await mine()).toHaveLength(0)
+})
+
 test('sweeps of many processes are one sweep, and a sweep never waits for an agent that is being changed', async () => {
   const all = await Promise.all(
     Array.from({ length: 6 }, () => kit.store.sweep({ environment: 'test', everyMs: 60_000, resendMs: 10_000, limit: 10 })),

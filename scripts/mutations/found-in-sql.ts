@@ -1,0 +1,18 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const migration = (name: string): string => `supabase/migrations/${name}.sql`
+
+/** Faults that stood in the SQL until somebody read it for them; each has its test since. No build is needed. */
+export const foundInSqlMutations: readonly Mutation[] = [
+  {
+    name: 'wait-cut-short-hides-the-next-run',
+    breaks: 'I7',
+    file: migration('0007_sweep'),
+    text: `(a.continued_at between now_at - resend and now_at + resend) is not true`,
+    replacement: `(a.continued_at is null or a.continued_at <= now_at - resend)`,
+    test: {
+      file: 'tests/store/sweep.test.ts',
+      name: 'invariant 7: a run that dies is swept, also where a run before it waited for something far away and was cancelled',
+    },
+  },
+]
