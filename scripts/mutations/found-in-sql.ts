@@ -1,5 +1,6 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
+const budgets = 'tests/store/budget-edges.test.ts'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
 /** Faults that stood in the SQL until somebody read it for them; each has its test since. No build is needed. */
@@ -14,5 +15,13 @@ export const foundInSqlMutations: readonly Mutation[] = [
       file: 'tests/store/sweep.test.ts',
       name: 'invariant 7: a run that dies is swept, also where a run before it waited for something far away and was cancelled',
     },
+  },
+  {
+    name: 'deleted-agent-lives-on-in-a-webhook',
+    breaks: 'A7',
+    file: migration('0020_retention'),
+    text: `  w.r := null;\n  w.a.webhook := null;\n  if w.money`,
+    replacement: `  if w.money`,
+    test: { file: budgets, name: 'a threshold that a deletion passes is told with ids and amounts alone, and to nobody but the tenant' },
   },
 ]

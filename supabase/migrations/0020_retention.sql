@@ -162,7 +162,8 @@ begin
   return 1;
 end $$;
 
--- All open runs of an agent that is about to be deleted.
+-- All open runs of an agent that is about to be deleted. A threshold that this passes is told to the tenant, with ids and amounts alone: nothing of
+-- the run or the agent, nor their addresses, may stay in what is yet to be sent.
 create or replace function baton.book_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$
 declare
   w baton.work;
@@ -173,6 +174,8 @@ begin
     w.r := r;
     w := baton.book_estimates(w);
   end loop;
+  w.r := null;
+  w.a.webhook := null;
   if w.money is not null then perform baton.book_money(w); end if;
 end $$;
 

@@ -23,6 +23,7 @@ import {
   type Held,
   type StoreKit,
 } from '#tests/store/kit'
+import { register } from '#tests/webhooks/kit'
 
 /* Rules of budgets that no other test noticed when they were taken away (scripts/mutations). */
 
@@ -231,6 +232,24 @@ test('a limit that is raised has thresholds of its own', async () => {
     [80, 1_000],
     [80, 2_000],
   ])
+})
+
+test('a threshold that a deletion passes is told with ids and amounts alone, and to nobody but the tenant', async () => {
+  await put('agent:leaves', { limitMicros: 1_000 })
+  const endpoint = await register(kit, { events: ['budget.threshold'] })
+  const hook = { url: 'https://example.com/of-the-message', secret: null }
+  const run = { ...openRequest('leaves').run, metadata: { kept: 'a secret' }, webhook: hook }
+  const held = await hold(kit, 'leaves', { run, execute: execution(850) })
+  await kit.sql(`update baton.agents set webhook = '{"url": "https://example.com/of-the-agent"}' where agent_uid = $1`, [held.agentUid])
+  ok(await kit.store.deleteAgent(authority, 'leaves'))
+  const told = await kit.sql<{ url: string; payload: { data: object } }>(
+    'select url, payload from baton.webhook_deliveries where agent_uid = $1',
+    [held.agentUid],
+  )
+  expect(told.map(({ url }) => url)).toEqual([endpoint.url])
+  expect(told[0]?.payload.data).toMatchObject({ agentId: 'leaves', budget: { scope: 'agent:leaves', level: 80, spentMicros: 850 } })
+  expect(told[0]?.payload.data).toMatchObject({ runId: null, usage: null, output: null, metadata: null })
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
 
 test('invariant 9: tokens that are set aside count against a limit of tokens', async () => {
