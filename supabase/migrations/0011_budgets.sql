@@ -166,9 +166,8 @@ begin
       if found then perform baton.make_parts(b.key, b.scope); end if;
       c := baton.lock_counter(b.key);
     end if;
-    -- The limits stand beside what they limit: booking tells of thresholds without looking for them again.
     if (c.limit_micros, c.limit_tokens, c.limit_calls) is distinct from (b.limit_micros, b.limit_tokens, b.limit_calls) then
-      update baton.budget_counters x set limit_micros = b.limit_micros, limit_tokens = b.limit_tokens, limit_calls = b.limit_calls where x.key = b.key;
+      perform baton.limit_counters(array[b.key], b);
     end if;
   else
     select * into c from baton.budget_totals x where x.key = b.key;

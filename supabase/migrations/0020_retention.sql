@@ -229,7 +229,10 @@ begin
   if whole then return baton.erase_tenant(p, until); end if;
   -- Kill switches of a user stay: deleting somebody does not let them in again.
   delete from baton.limits l where l.tenant_id = of_tenant and l.scope = p ->> 'scope';
-  delete from baton.budgets b where b.tenant_id = of_tenant and b.environment = env and b.scope = p ->> 'scope';
+  -- Only where there is one: the ledger's lock stops everybody for a moment.
+  if exists (select from baton.budgets b where b.environment = env and b.tenant_id = of_tenant and b.scope = p ->> 'scope') then
+    perform baton.drop_budgets(env, of_tenant, p ->> 'scope', null);
+  end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'user.delete', 'decision', 'allowed', 'scope', p -> 'scope'));
   return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
 end $$;

@@ -8,13 +8,21 @@ begin
     when 'tool' then case when v.model like 'tool:%' then v.model end end;
 end $$;
 
--- Makes the counters of a limit anew from the ledger, for what was spent before there was a limit. The caller holds the ledger's lock: nobody reserves
--- or settles meanwhile, and what may still change (reserved, estimated, calls of tools of open runs) is settled or given back there later. Calls of
--- tools without a price stand in no ledger; they count from now on.
+-- Limits stand beside what they limit: booking tells of thresholds without looking for them. What was told of a lower limit may be told of this one.
+create or replace function baton.limit_counters(keys text[], b baton.budget_limit) returns void language plpgsql set search_path = '' as $$
+begin
+  update baton.budget_counters c set limit_micros = b.limit_micros, limit_tokens = b.limit_tokens, limit_calls = b.limit_calls where c.key = any (keys);
+  update baton.budget_counters c set told = baton.threshold(c) where c.key = any (keys) and c.told > baton.threshold(c);
+end $$;
+
+-- Makes the counters of a limit anew from the ledger, for what was spent before there was a limit, and writes beside them what limits them now. The
+-- caller holds the ledger's lock: nobody reserves or settles meanwhile, and what may still change (reserved, estimated, calls of tools of open runs) is
+-- settled or given back there later. Calls of tools without a price stand in no ledger; they count from now on.
 create or replace function baton.rebuild_counters(env text, tenant text, target text, span text) returns void language plpgsql set search_path = '' as $$
 declare
   kind text := split_part(target, ':', 1);
   since timestamptz := baton.period_start(span);
+  b baton.budget_limit;
 begin
   if span = 'run' then return; end if;
   perform baton.lock_counter(c.key) from (select x.key from baton.budget_counters x where x.environment = env and x.tenant_id = tenant and x.period = span and x.period_start = since
@@ -38,6 +46,23 @@ begin
     and (v.state in ('reserved', 'estimated') or v.model like 'tool:%' and exists (select from baton.runs r where r.run_id = v.run_id and r.ended_at is null))
     and (baton.ledger_scope(v, kind) = target or target = kind || ':*' and baton.ledger_scope(v, kind) is not null)
     and not baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span) = any (v.charges);
+  select l.* into b from unnest(baton.limits_for(env, tenant, array[target])) l where l.period = span;
+  -- A limit of its own goes before that of all.
+  perform baton.limit_counters(array(select c.key from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since
+    and (c.scope = target or target = kind || ':*' and c.scope like kind || ':%' and not exists (select from baton.budgets o
+      where o.environment = env and o.tenant_id = tenant and o.scope = c.scope and o.period = span))), b);
+end $$;
+
+-- Takes the limits of a scope away, of one period or of all: their number. A wider limit may apply from now on, and the row that goes may have counted nothing.
+create or replace function baton.drop_budgets(env text, tenant text, target text, span text) returns integer language plpgsql set search_path = '' as $$
+declare
+  spans text[];
+begin
+  lock table baton.reservations in share row exclusive mode;
+  with gone as (delete from baton.budgets b where b.environment = env and b.tenant_id = tenant and b.scope = target and (span is null or b.period = span) returning b.period)
+  select array_agg(g.period order by g.period) into spans from gone g;
+  perform baton.rebuild_counters(env, tenant, target, s) from unnest(spans) s;
+  return coalesce(cardinality(spans), 0);
 end $$;
 
 -- Runs that wait for room look again now: a limit was changed.
@@ -130,8 +155,6 @@ begin
     limit_calls = excluded.limit_calls, max_per_call_micros = excluded.max_per_call_micros, updated_at = excluded.updated_at, updated_by = excluded.updated_by;
   perform baton.rebuild_counters(env, tenant, p ->> 'scope', p ->> 'period');
   -- Thresholds are those of the new limit; what it has passed already is seen in the answer.
-  update baton.budget_counters c set limit_micros = (p ->> 'limitMicros')::bigint, limit_tokens = (p ->> 'limitTokens')::bigint, limit_calls = (p ->> 'limitCalls')::bigint
-  where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
   update baton.budget_counters c set told = baton.threshold(c) where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
   perform baton.audit_request(p, jsonb_build_object('action', 'budget.set', 'decision', 'allowed', 'scope', p ->> 'scope',
     'data', jsonb_build_object('before', before, 'after', p - array['credential', 'environment', 'tenant', 'caller', 'ownerId', 'requestId', 'scope'])));
@@ -143,17 +166,10 @@ declare
   refusal json := baton.budgets_refused(p, 'budget.remove');
   tenant text := case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end;
   woken jsonb;
-  gone integer;
 begin
   if refusal is not null then return refusal; end if;
   woken := baton.wake_budgets(p ->> 'environment', tenant);
-  -- A wider limit may apply from now on, and the row that goes may have counted nothing.
-  lock table baton.reservations in share row exclusive mode;
-  perform baton.rebuild_counters(b.environment, tenant, b.scope, b.period) from (select x.* from baton.budgets x where x.environment = p ->> 'environment'
-    and x.tenant_id = tenant and x.scope = p ->> 'scope' and (p ->> 'period' is null or x.period = p ->> 'period') order by x.period) b;
-  delete from baton.budgets b where b.environment = p ->> 'environment' and b.tenant_id = tenant and b.scope = p ->> 'scope' and (p ->> 'period' is null or b.period = p ->> 'period');
-  get diagnostics gone = row_count;
-  if gone = 0 then return baton.refuse('not_found'); end if;
+  if baton.drop_budgets(p ->> 'environment', tenant, p ->> 'scope', p ->> 'period') = 0 then return baton.refuse('not_found'); end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'budget.remove', 'decision', 'allowed', 'scope', p ->> 'scope', 'data', jsonb_build_object('period', p -> 'period')));
   return json_build_object('ok', true, 'outbox', woken);
 end $$;

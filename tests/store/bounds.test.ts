@@ -119,9 +119,12 @@ test('deleting a user takes their budgets with them, and who waits for room look
   const held = await hold(kit, 'waits-for-room', { credential: asUser(id) })
   await commit(kit, held, { ...answered(), progress: false }, { wait: { kind: 'budget', ms: 3_600_000 } })
   expect(ok(await kit.store.deleteBudget(authority, of)).outbox).toMatchObject([{ kind: 'continue', dueInMs: 0 }])
-  ok(await kit.store.putBudget(authority, of, noLimits))
+  ok(await kit.store.putBudget(authority, of, { limitMicros: 1_000 }))
   for (let more = true; more;) more = ok(await kit.store.erase(authority, { scope: of.scope, confirm: null })).more
   expect(await kit.sql('select 1 from baton.budgets where scope = $1', [of.scope])).toEqual([])
+  // What is settled late is measured by what every user has.
+  const limits = await kit.sql('select limit_micros::integer as most from baton.budget_counters where scope = $1', [of.scope])
+  expect(limits).toEqual([{ most: 5_000_000 }])
 })
 
 test('a delivery is found by the address that it belongs to, and by no other', async () => {

@@ -23,7 +23,6 @@ import {
   type Held,
   type StoreKit,
 } from '#tests/store/kit'
-import { register } from '#tests/webhooks/kit'
 
 /* Rules of budgets that no other test noticed when they were taken away (scripts/mutations). */
 
@@ -227,29 +226,55 @@ test('a limit that is raised has thresholds of its own', async () => {
   const more = reservation(800)
   await renew(held, more)
   await commit(kit, held, { settle: [used(more.id, 800)], progress: false })
-  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget'] }))
-  expect(data.map((event) => [event.data['level'], event.data['limitMicros']])).toEqual([
+  expect(await levels(held)).toEqual([
     [80, 1_000],
     [80, 2_000],
   ])
 })
 
-test('a threshold that a deletion passes is told with ids and amounts alone, and to nobody but the tenant', async () => {
-  await put('agent:leaves', { limitMicros: 1_000 })
-  const endpoint = await register(kit, { events: ['budget.threshold'] })
-  const hook = { url: 'https://example.com/of-the-message', secret: null }
-  const run = { ...openRequest('leaves').run, metadata: { kept: 'a secret' }, webhook: hook }
-  const held = await hold(kit, 'leaves', { run, execute: execution(850) })
-  await kit.sql(`update baton.agents set webhook = '{"url": "https://example.com/of-the-agent"}' where agent_uid = $1`, [held.agentUid])
-  ok(await kit.store.deleteAgent(authority, 'leaves'))
-  const told = await kit.sql<{ url: string; payload: { data: object } }>(
-    'select url, payload from baton.webhook_deliveries where agent_uid = $1',
-    [held.agentUid],
-  )
-  expect(told.map(({ url }) => url)).toEqual([endpoint.url])
-  expect(told[0]?.payload.data).toMatchObject({ agentId: 'leaves', budget: { scope: 'agent:leaves', level: 80, spentMicros: 850 } })
-  expect(told[0]?.payload.data).toMatchObject({ runId: null, usage: null, output: null, metadata: null })
-  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+const levels = async (held: Held) =>
+  ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget'] })).data.map(({ data }) => [
+    data['level'],
+    data['limitMicros'],
+  ])
+
+test('nothing is told of a budget that was deleted, and the limit that applies in its place is told at once', async () => {
+  const spend = async (name: string) => {
+    await put(`agent:${name}`, { limitMicros: 1_000 })
+    const held = await hold(kit, name, { execute: execution(1_000) })
+    ok(await kit.store.deleteBudget(authority, { scope: `agent:${name}` }))
+    await commit(kit, held, { settle: [used(await first(held), 1_000)], progress: false })
+    return levels(held)
+  }
+  expect(await spend('deleted')).toEqual([])
+  expect(await kit.sql(`select text from baton.alerts where cause like 'budget:one:agent:deleted:%'`)).toEqual([])
+  await put('agent:*', { limitMicros: 1_200 })
+  expect(await spend('wider')).toEqual([[80, 1_200]])
+  ok(await kit.store.deleteBudget(authority, { scope: 'agent:*' }))
+})
+
+test('a limit of all agents that is raised has thresholds of its own, also for what was reserved before', async () => {
+  await put('agent:*', { limitMicros: 1_000 })
+  const [held, other] = [
+    await hold(kit, 'one-of-all', { execute: execution(820) }),
+    await hold(kit, 'another', { execute: execution(1_000) }),
+  ]
+  await commit(kit, held, { settle: [used(await first(held), 820)], progress: false })
+  await put('agent:own', { limitMicros: 1_500 })
+  await hold(kit, 'own')
+  await put('agent:*', { limitMicros: 2_000 })
+  const limits = await kit.sql(`select limit_micros::integer as most from baton.budget_counters where scope = 'agent:own'`)
+  expect(limits).toEqual([{ most: 1_500 }])
+  const more = reservation(800)
+  await renew(held, more)
+  await commit(kit, held, { settle: [used(more.id, 800)], progress: false })
+  await commit(kit, other, { settle: [used(await first(other), 1_000)], progress: false })
+  ok(await kit.store.deleteBudget(authority, { scope: 'agent:*' }))
+  expect(await levels(held)).toEqual([
+    [80, 1_000],
+    [80, 2_000],
+  ])
+  expect(await levels(other)).toEqual([])
 })
 
 test('invariant 9: tokens that are set aside count against a limit of tokens', async () => {

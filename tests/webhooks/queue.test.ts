@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
-import { authority, beside, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { authority, beside, execution, hold, ids, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 import { attempt, endedRun, failure, register, success, takeDelivery, tenantTwo } from '#tests/webhooks/kit'
 
 let kit: StoreKit
@@ -193,5 +193,23 @@ test('an agent that is deleted takes its deliveries with it', async () => {
   expect(await logOf(endpoint.id)).toHaveLength(2)
   ok(await kit.store.deleteAgent(authority, 'leaving'))
   expect(await logOf(endpoint.id)).toEqual([])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('a threshold that a deletion passes is told with ids and amounts alone, and to nobody but the tenant', async () => {
+  ok(await kit.store.putBudget(authority, { scope: 'agent:leaves', period: 'day' }, { limitMicros: 1_000 }))
+  const endpoint = await register(kit, { events: ['budget.threshold'] })
+  const hook = { url: 'https://example.com/of-the-message', secret: null }
+  const run = { ...openRequest('leaves').run, metadata: { kept: 'a secret' }, webhook: hook }
+  const held = await hold(kit, 'leaves', { run, execute: execution(850) })
+  await kit.sql(`update baton.agents set webhook = '{"url": "https://example.com/of-the-agent"}' where agent_uid = $1`, [held.agentUid])
+  ok(await kit.store.deleteAgent(authority, 'leaves'))
+  const told = await kit.sql<{ url: string; payload: { data: object } }>(
+    'select url, payload from baton.webhook_deliveries where agent_uid = $1',
+    [held.agentUid],
+  )
+  expect(told.map(({ url }) => url)).toEqual([endpoint.url])
+  expect(told[0]?.payload.data).toMatchObject({ agentId: 'leaves', budget: { scope: 'agent:leaves', level: 80, spentMicros: 850 } })
+  expect(told[0]?.payload.data).toMatchObject({ runId: null, usage: null, output: null, metadata: null })
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
