@@ -1,6 +1,15 @@
-import { readdirSync } from 'node:fs'
+import { globSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NextConfig } from 'next'
+
+/** The shortest `maxDuration` of the route files, in seconds: Vercel ends their functions by it, whatever vercel.json says. */
+const shortestSeconds = Math.min(
+  ...globSync('app/**/route.ts', { cwd: import.meta.dirname }).flatMap((path) =>
+    [...readFileSync(join(import.meta.dirname, path), 'utf8').matchAll(/^export const maxDuration = (\d+)/gm)].map(([, seconds]) =>
+      Number(seconds),
+    ),
+  ),
+)
 
 const config: NextConfig = {
   poweredByHeader: false,
@@ -11,6 +20,8 @@ const config: NextConfig = {
     MIGRATIONS_OF_BUILD: readdirSync(join(import.meta.dirname, 'supabase', 'migrations'))
       .toSorted()
       .join(','),
+    // What the configuration holds BATON_MAX_DURATION_MS against on Vercel.
+    MAX_DURATION_OF_BUILD: String(shortestSeconds),
   },
   // Where monitors look by custom.
   rewrites: () =>

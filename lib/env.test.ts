@@ -189,6 +189,24 @@ describe('readConfig', () => {
     expect(blamed({ ...production, ...changes })).toEqual(variablesBlamed)
   })
 
+  test('on Vercel no function is taken to live longer than the route files of the build let it', () => {
+    const longer = { ...production, BATON_MAX_DURATION_MS: '300000' }
+    expect(readConfig(longer).maxDurationMs).toBe(300_000)
+    process.env.MAX_DURATION_OF_BUILD = '60'
+    try {
+      expect(blamed(longer)).toEqual(['BATON_MAX_DURATION_MS'])
+      expect(() => readConfig(longer)).toThrow(
+        /the 60 s of maxDuration in the route files.*raise maxDuration in all route files and in vercel\.json/s,
+      )
+      expect(readConfig(production).maxDurationMs).toBe(60_000)
+      expect(readConfig({ ...longer, VERCEL: undefined, BATON_ENV: 'production' }).maxDurationMs).toBe(300_000)
+      process.env.MAX_DURATION_OF_BUILD = '300'
+      expect(readConfig(longer).maxDurationMs).toBe(300_000)
+    } finally {
+      delete process.env.MAX_DURATION_OF_BUILD
+    }
+  })
+
   test('local mode is refused on Vercel and without the secret of the local stack', () => {
     expect(blamed({ ...local, VERCEL: '1' })).toEqual(['BATON_LOCAL'])
     expect(blamed({ ...local, BATON_LOCAL_SECRET: undefined })).toEqual(['BATON_LOCAL_SECRET'])

@@ -4,6 +4,7 @@ import type { AccessConfig, Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { isSecretKey } from '#lib/core/secret-keys'
 import { dollars } from '#lib/core/prices'
+import { migrationsOfBuild, secondsOfBuild } from '#lib/env/build'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
@@ -187,6 +188,13 @@ function checkTogether(platform: Platform, values: Values, environment: string, 
   }
   if (values.BATON_HARD_MARGIN_MS * 2 > values.BATON_MAX_DURATION_MS)
     wrong('BATON_HARD_MARGIN_MS', 'is more than half of BATON_MAX_DURATION_MS')
+  const seconds = platform.VERCEL === undefined ? null : secondsOfBuild()
+  if (seconds !== null && values.BATON_MAX_DURATION_MS > seconds * 1_000)
+    wrong(
+      'BATON_MAX_DURATION_MS',
+      `is more than the ${seconds} s of maxDuration in the route files of this build, at which Vercel ends them`,
+      'Lower it, or raise maxDuration in all route files and in vercel.json and deploy again: docs/deploy.md has the command.',
+    )
   if (values.BATON_MAX_MESSAGE_BYTES > values.BATON_MAX_BODY_BYTES) wrong('BATON_MAX_MESSAGE_BYTES', 'is more than BATON_MAX_BODY_BYTES')
 }
 
@@ -265,21 +273,6 @@ function accessOf(platform: Platform, values: Values): AccessConfig {
       enabled: tenant !== null || values.BATON_TENANT_CLAIM !== undefined,
     },
   }
-}
-
-declare global {
-  namespace NodeJS {
-    interface ProcessEnv {
-      /** Written into the build by next.config.ts; not a variable of the environment. */
-      MIGRATIONS_OF_BUILD?: string
-    }
-  }
-}
-
-function migrationsOfBuild(): readonly string[] | null {
-  // Only in this spelling does the build put the value in its place.
-  const names = process.env.MIGRATIONS_OF_BUILD
-  return names === undefined || names === '' ? null : names.split(',')
 }
 
 function baseUrlOf(platform: Platform, values: Values): string | null {

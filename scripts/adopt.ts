@@ -7,7 +7,8 @@ import { z } from 'zod'
 const usage = `Usage: node baton/scripts/adopt.ts [--host DIR] [--dry-run]
   Puts Baton's addresses into the Next.js app around this folder: one file of three lines in its app folder for each, which hands on to
   Baton's own, and Baton's dependencies into its package.json. Nothing of the app is changed otherwise; where it has a file of its own at one of the
-  addresses, nothing is written at all. Run again after an upgrade.
+  addresses, nothing is written at all. Run again after an upgrade: the number of maxDuration that you
+  have set in the files stays.
   --host DIR   the app's folder, by default the one around this folder
   --dry-run    only say what would be written`
 
@@ -26,14 +27,18 @@ async function routes(): Promise<string[]> {
     .toSorted()
 }
 
+/** The seconds that a route file asks for; none where it says nothing. */
+function secondsOf(text: string): number[] {
+  return [...text.matchAll(/^export const maxDuration = (\d+)/gm)].map(([, seconds]) => Number(seconds))
+}
+
 /** The three lines: segment settings must stand in the file itself, the handlers come from Baton's. */
-function stub(target: string, source: string, text: string): string {
+function stub(target: string, source: string, text: string, seconds: number): string {
   const names =
     /export const \{([^}]+)\}/.exec(text)?.[1] ??
     [...text.matchAll(/export (?:const|async function) ([A-Z]+)\b/g)].map(([, name]) => name).join(', ')
-  const duration = /export const maxDuration = \d+/.exec(text)?.[0] ?? 'export const maxDuration = 60'
   const from = relative(dirname(target), source).split(sep).join('/').replace(/\.ts$/, '')
-  return `${mark}\n${duration}\nexport {${names.trimEnd().endsWith(',') ? names.trimEnd().slice(0, -1) : names} } from '${from}'\n`
+  return `${mark}\nexport const maxDuration = ${seconds}\nexport {${names.trimEnd().endsWith(',') ? names.trimEnd().slice(0, -1) : names} } from '${from}'\n`
     .replace(/\{\s+/, '{ ')
     .replace(/\s+\}/, ' }')
 }
@@ -50,13 +55,20 @@ async function main(): Promise<void> {
   if (app === undefined) throw new Error(`${host} has no app folder: Baton needs the App Router.`)
 
   const written: [file: string, text: string][] = []
-  const taken: string[] = []
-  for (const route of await routes()) {
-    const target = join(app, route)
+  const present = await Promise.all(
+    (await routes()).map(async (route) => {
+      const target = join(app, route)
+      return { route, target, text: existsSync(target) ? await readFile(target, 'utf8') : mark }
+    }),
+  )
+  const taken = present.filter(({ text }) => !text.startsWith(mark)).map(({ target }) => relative(host, target))
+  // An address that is new in this release lives as long as those that the app has, or BATON_MAX_DURATION_MS would be too long for it.
+  const theirSeconds = present.flatMap(({ text }) => secondsOf(text))
+  for (const { route, target, text } of present) {
     const source = join(baton, 'app', route)
-    const present = existsSync(target) ? await readFile(target, 'utf8') : mark
-    if (!present.startsWith(mark)) taken.push(relative(host, target))
-    else written.push([target, stub(target, source, await readFile(source, 'utf8'))])
+    const own = await readFile(source, 'utf8')
+    const [seconds = 60] = [...secondsOf(text), ...theirSeconds.toSorted((a, b) => a - b), ...secondsOf(own)]
+    written.push([target, stub(target, source, own, seconds)])
   }
   if (taken.length > 0)
     throw new Error(

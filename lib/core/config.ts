@@ -49,7 +49,7 @@ export interface Config {
   encryptionKey: Uint8Array
   leaseMs: number
   sweepEveryMs: number
-  /** The function's own limit (vercel.json maxDuration); the hard limit is this less 5 s. */
+  /** The function's own limit (on Vercel maxDuration of the route files); the hard limit is this less 5 s. */
   maxDurationMs: number
   hardMarginMs: number
   /** How long a caller waits for the answer when Prefer names nothing. */

@@ -154,7 +154,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   step_too_long: [
     'One step did not fit into the time of a function, twice.',
-    'Split the work, lower time-outs, or raise maxDuration and BATON_MAX_DURATION_MS together.',
+    'Split the work, lower time-outs, or raise maxDuration of all route files and of vercel.json, then BATON_MAX_DURATION_MS (docs/deploy.md, Longer functions).',
   ],
   corrupted_data: [
     'A stored message of this agent cannot be read; only its runs end so, other agents go on.',

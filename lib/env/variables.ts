@@ -223,7 +223,7 @@ export const variables = z.object({
   }),
   BATON_MAX_DURATION_MS: whole(10_000, 3_600_000).default(60_000).register(about, {
     group: limits,
-    says: "The function's own limit in milliseconds: the maxDuration of vercel.json.",
+    says: "The function's own limit in milliseconds. On Vercel that is maxDuration of the route files, which goes before vercel.json: raise both first (docs/deploy.md, Longer functions).",
   }),
   BATON_HARD_MARGIN_MS: whole(1_000, 60_000).default(5_000).register(about, {
     group: limits,

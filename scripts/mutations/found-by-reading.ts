@@ -7,6 +7,14 @@ const tested = 'lib/testing/test-agent.test.ts'
 /** Faults of the product that a reader found, planted again: each has been mended with the test that names it. No build is needed. */
 export const foundByReadingMutations: readonly Mutation[] = [
   {
+    name: 'function-that-ends-before-its-limit',
+    breaks: 'I6',
+    file: 'lib/env.ts',
+    text: `if (seconds !== null && values.BATON_MAX_DURATION_MS > seconds * 1_000)`,
+    replacement: `if (seconds !== null && values.BATON_MAX_DURATION_MS > 3_600_000)`,
+    test: { file: 'lib/env.test.ts', name: 'on Vercel no function is taken to live longer than the route files of the build let it' },
+  },
+  {
     name: 'schema-that-throws-is-a-fault-of-the-provider',
     breaks: 'I11',
     file: 'lib/models/tools.ts',

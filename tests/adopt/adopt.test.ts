@@ -75,11 +75,21 @@ test('its addresses and dependencies come into the app, and again changes nothin
   expect((await adopt()).stdout).toContain('written package.json')
   const stub = await readFile(join(host, 'app/api/agents/[id]/messages/route.ts'), 'utf8')
   expect(stub).toMatch(
-    /^\/\/ Written by.*\nexport const maxDuration = 60\nexport \{ GET, POST,.* \} from '\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/baton\/app\/api\/agents\/\[id\]\/messages\/route'\n$/,
+    /^\/\/ Written by.*\nexport const maxDuration = \d+\nexport \{ GET, POST,.* \} from '\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/baton\/app\/api\/agents\/\[id\]\/messages\/route'\n$/,
   )
   const manifest = JSON.parse(await readFile(join(host, 'package.json'), 'utf8')) as { name: string; dependencies: Record<string, string> }
   expect(manifest).toMatchObject({ name: 'theirs', dependencies: { next: '16.4.6', inngest: expect.any(String), zod: expect.any(String) } })
-  expect((await adopt()).stdout).not.toContain('package.json')
+  const again = (await adopt()).stdout
+  expect(again).not.toContain('package.json')
+  expect(await readFile(join(host, 'app/api/agents/[id]/messages/route.ts'), 'utf8')).toBe(stub)
+  // Functions that live longer, as docs/adopt.md has it: that stays, and an address that a release brings takes it over.
+  const stubs = [...again.matchAll(/^written (app\/.+)$/gm)].map(([, path = '']) => path)
+  for (const path of stubs) await write(path, (await readFile(join(host, path), 'utf8')).replace(/maxDuration = \d+/, 'maxDuration = 300'))
+  await rm(join(host, 'app/api/runs/route.ts'))
+  await adopt()
+  const texts = await Promise.all(stubs.map((path) => readFile(join(host, path), 'utf8')))
+  expect(texts.length).toBeGreaterThan(40)
+  expect(texts.filter((text) => !text.includes('export const maxDuration = 300\n'))).toEqual([])
   expect(await readFile(join(host, 'app/api/orders/route.ts'), 'utf8')).toContain('orders')
 })
 

@@ -72,12 +72,13 @@ describe('vercel.json', () => {
     functions: z.record(z.string(), functionSettings),
   })
 
-  test('covers every route with the time that the routes and BATON_MAX_DURATION_MS say, and brings no crons', () => {
+  test('covers every route with the time that the routes say, for which BATON_MAX_DURATION_MS is not too long by itself, and brings no crons', () => {
     const { functions } = schema.parse(JSON.parse(read('vercel.json')))
     expect(Object.keys(functions)).toEqual(['app/api/**/*', 'app/v1/**/*'])
     expect(functions['app/v1/**/*']).toEqual(functions['app/api/**/*'])
     const seconds = functions['app/api/**/*']?.maxDuration
-    expect(read('.env.example')).toContain(`# BATON_MAX_DURATION_MS=${Number(seconds) * 1_000}\n`)
+    const limitMs = Number(/^# BATON_MAX_DURATION_MS=(\d+)$/m.exec(read('.env.example'))?.[1])
+    expect(limitMs).toBeLessThanOrEqual(Number(seconds) * 1_000)
     const routes = sources('app').filter((path) => path.endsWith('/route.ts'))
     expect(routes.length).toBeGreaterThan(10)
     const other = routes.filter(

@@ -73,6 +73,8 @@ test('503 not_configured names every variable and its cure at once, in the answe
     BATON_LEASE_MS: 'soon',
     BATON_TENNANT: 'x',
     UPSTASH_REDIS_REST_URL: 'redis://wrong',
+    VERCEL: '1',
+    BATON_MAX_DURATION_MS: '3600000',
   })
   const requests: [string, RequestInit?][] = [
     ['/api/agents/a/messages', message],
@@ -96,6 +98,7 @@ test('503 not_configured names every variable and its cure at once, in the answe
         'BATON_LEASE_MS',
         'BATON_TENNANT',
         'UPSTASH_REDIS_REST_URL',
+        'BATON_MAX_DURATION_MS',
       ]),
     )
     for (const { variable, problem, cure } of problems) {
