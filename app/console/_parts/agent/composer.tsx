@@ -2,7 +2,7 @@
 
 import { useState, type KeyboardEvent } from 'react'
 import type { AgentState } from '#lib/core/run'
-import { sendMessage } from '#app/console/_parts/agent/send-message'
+import { leftAfter, sendMessage } from '#app/console/_parts/agent/send-message'
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
 
@@ -19,7 +19,7 @@ export function Composer({ agent, state, sent }: { agent: string; state: AgentSt
   const [way, setWay] = useState('enqueue')
   const action = useAction(async () => {
     await sendMessage(agent, text, busy ? way : 'enqueue')
-    setText('')
+    setText((now) => leftAfter(text, now))
     sent()
   })
   const submit = (): void => {

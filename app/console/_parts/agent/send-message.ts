@@ -14,3 +14,8 @@ export async function sendMessage(agent: string, message: string, onBusy: string
   const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': crypto.randomUUID() }
   drain(await send('POST', path, { body: { message, onBusy }, headers }))
 }
+
+/** What stands in the box when a message has been sent: what was typed while it was on its way is the next one. */
+export function leftAfter(sent: string, now: string): string {
+  return now === sent ? '' : now
+}
