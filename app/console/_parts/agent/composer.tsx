@@ -2,8 +2,9 @@
 
 import { useState, type KeyboardEvent } from 'react'
 import type { AgentState } from '#lib/core/run'
-import { leftAfter, sendMessage } from '#app/console/_parts/agent/send-message'
+import { leftAfter, sendMessage, type Sending } from '#app/console/_parts/agent/send-message'
 import { Failure } from '#app/console/_parts/bits.tsx'
+import { createTries } from '#app/console/_parts/tries'
 import { useAction } from '#app/console/_parts/use-resource'
 
 const ways = [
@@ -17,8 +18,9 @@ export function Composer({ agent, state, sent }: { agent: string; state: AgentSt
   const busy = state !== 'ready'
   const [text, setText] = useState('')
   const [way, setWay] = useState('enqueue')
+  const [tries] = useState(createTries<Sending>)
   const action = useAction(async () => {
-    await sendMessage(agent, text, busy ? way : 'enqueue')
+    await sendMessage(tries, agent, text, way, busy)
     setText((now) => leftAfter(text, now))
     sent()
   })

@@ -1,8 +1,9 @@
 'use client'
 
 import Link from 'next/link'
-import { useEffect } from 'react'
+import { useEffect, useState } from 'react'
 import type { RunView } from '#lib/core/store'
+import { retryRun } from '#app/console/_parts/agent/send-message'
 import { RunTimeline } from '#app/console/_parts/agent/timeline.tsx'
 import type { Live } from '#app/console/_parts/agent/use-live'
 import { useRunEvents } from '#app/console/_parts/agent/use-run-events'
@@ -10,6 +11,7 @@ import { call, type Page } from '#app/console/_parts/api'
 import { Ago, Empty, Failure, Id, Rows, State, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton } from '#app/console/_parts/dialog.tsx'
 import { count, duration, money, words } from '#app/console/_parts/format'
+import { createTries } from '#app/console/_parts/tries'
 import { useAction, useResource, type Resource } from '#app/console/_parts/use-resource'
 
 /** The runs of an agent, and the chosen one as a timeline. */
@@ -120,8 +122,9 @@ function Explanation({ run }: { run: RunView }) {
 }
 
 function RunActions({ run, changed }: { run: RunView; changed: () => void }) {
+  const [keys] = useState(createTries<string>)
   const retry = useAction(async () => {
-    await call('POST', `/api/runs/${run.id}/retry`, { body: {} })
+    await retryRun(keys, run.id)
     changed()
   })
   if (run.endedAt === null)

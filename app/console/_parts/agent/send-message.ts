@@ -1,4 +1,5 @@
 import { send } from '#app/console/_parts/api'
+import type { Tries } from '#app/console/_parts/tries'
 
 /**
  * Reads an answer to its end and forgets it. A message is sent as a stream, so that its first slice runs in the request; what it says
@@ -8,11 +9,27 @@ export function drain(response: Response): void {
   response.body?.pipeTo(new WritableStream()).catch(() => undefined)
 }
 
-/** Sends a message to an agent that exists. Throws Problem. */
-export async function sendMessage(agent: string, message: string, onBusy: string): Promise<void> {
+/** What a message was sent with the first time: it is sent again with the same, though the agent may be at work by then. */
+export interface Sending {
+  key: string
+  onBusy: string
+}
+
+/** Sends a message to an agent that exists; `way` says what becomes of it if the agent is `busy`. Throws Problem. */
+export async function sendMessage(tries: Tries<Sending>, agent: string, message: string, way: string, busy: boolean): Promise<void> {
   const path = `/api/agents/${encodeURIComponent(agent)}/messages`
-  const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': crypto.randomUUID() }
+  const what = JSON.stringify([path, message, way])
+  const { key, onBusy } = tries.of(what, () => ({ key: crypto.randomUUID(), onBusy: busy ? way : 'enqueue' }))
+  const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': key }
   drain(await send('POST', path, { body: { message, onBusy }, headers }))
+  tries.arrived()
+}
+
+/** Goes on from the committed history of an ended run, in one new run however often it is pressed after a lost answer. Throws Problem. */
+export async function retryRun(keys: Tries<string>, runId: string): Promise<void> {
+  const key = keys.of(runId, () => crypto.randomUUID())
+  await send('POST', `/api/runs/${runId}/retry`, { body: {}, headers: { 'idempotency-key': key } })
+  keys.arrived()
 }
 
 /** What stands in the box when a message has been sent: what was typed while it was on its way is the next one. */

@@ -3,15 +3,15 @@
 import { useRouter } from 'next/navigation'
 import { useState } from 'react'
 import { examples } from '#app/console/_parts/agents/examples'
-import { call, send } from '#app/console/_parts/api'
+import { createStarting, startRun } from '#app/console/_parts/agents/start-run'
 import { Field, FormDialog } from '#app/console/_parts/dialog.tsx'
-import { drain } from '#app/console/_parts/agent/send-message'
 import { useSession } from '#app/console/_parts/session.tsx'
 
 /** Makes an agent, if it does not exist, and sends it its first message. */
 export default function StartDialog({ close }: { close: () => void }) {
   const router = useRouter()
   const { session } = useSession()
+  const [starting] = useState(createStarting)
   const [template, setTemplate] = useState(() => session.templates.find((name) => name !== 'scripted') ?? session.templates[0] ?? '')
   const [message, setMessage] = useState('')
   const [slice, setSlice] = useState('')
@@ -31,17 +31,9 @@ export default function StartDialog({ close }: { close: () => void }) {
       close={close}
       work={async (field) => {
         const asks = ask.split(/[\s,]+/).filter((name) => name !== '')
-        const agent = await call<{ id: string }>('POST', '/api/agents', {
-          body: {
-            template,
-            ...(field('id') === '' ? {} : { id: field('id') }),
-            ...(asks.length === 0 ? {} : { permission: { ask: asks } }),
-          },
-        })
-        const path = `/api/agents/${encodeURIComponent(agent.id)}/messages`
-        const body = { message, ...(slice === '' ? {} : { limits: { sliceMs: Number(slice) } }) }
-        drain(await send('POST', path, { body, headers: { accept: 'text/event-stream' } }))
-        router.push(`/console/agents/${encodeURIComponent(agent.id)}`)
+        const request = { template, id: field('id'), asks, message, sliceMs: slice === '' ? null : Number(slice) }
+        const agent = await startRun(starting, request)
+        router.push(`/console/agents/${encodeURIComponent(agent)}`)
       }}
     >
       <div className="pair">
