@@ -18,11 +18,16 @@ interface Held<Answer> {
   error: Error | null
 }
 
+/** How often something was asked for anew, and what asks for it. */
+export function useWanted(): { wanted: number; refresh: () => void } {
+  const [wanted, setWanted] = useState(0)
+  return { wanted, refresh: useCallback(() => setWanted((count) => count + 1), []) }
+}
+
 /** Reads an address and, with `everyMs`, reads it again while the page is looked at; a page in the background asks for nothing. */
 export function useResource<Answer>(path: string | null, everyMs?: number): Resource<Answer> {
   const [held, setHeld] = useState<Held<Answer>>({ path: null, data: null, error: null })
-  const [wanted, setWanted] = useState(0)
-  const refresh = useCallback(() => setWanted((count) => count + 1), [])
+  const { wanted, refresh } = useWanted()
 
   useEffect(() => {
     if (path === null) return

@@ -11,12 +11,12 @@ import { Composer } from '#app/console/_parts/agent/composer.tsx'
 import { RunPanel } from '#app/console/_parts/agent/run-panel.tsx'
 import type { CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
 import { useLive } from '#app/console/_parts/agent/use-live'
+import { useMessages } from '#app/console/_parts/agent/use-messages'
 import { query, type Page } from '#app/console/_parts/api'
 import { Failure, PageHead, Rows, Stale, State } from '#app/console/_parts/bits.tsx'
 import { money, plural } from '#app/console/_parts/format'
 import { useResource } from '#app/console/_parts/use-resource'
 
-const messagesShown = 100
 const settleMs = 120
 /** The stream tells of everything; this is for what it cannot, such as a switch that was lifted. */
 const idleMs = 15_000
@@ -30,13 +30,11 @@ export function AgentPage() {
   const base = `/api/agents/${encodeURIComponent(id)}`
   const agent = useResource<AgentDetails>(base, idleMs)
   const [start, setStart] = useState<{ seq: number; messages: number } | null>(null)
-  const [pagesBack, setPagesBack] = useState(1)
   useEffect(() => {
     if (agent.data !== null && start === null) setStart({ seq: agent.data.lastSeq, messages: agent.data.messages })
   }, [agent.data, start])
 
-  const after = start === null ? null : Math.max(0, start.messages - messagesShown * pagesBack)
-  const messages = useResource<Page<MessageRow>>(after === null ? null : `${base}/messages${query({ limit: 200, after })}`)
+  const messages = useMessages(`${base}/messages`, start?.messages ?? null)
   const calls = useResource<Page<CallRecord>>(start === null ? null : `${base}/tool-calls?limit=200`)
   const runs = useResource<Page<RunView>>(start === null ? null : `${base}/runs?limit=20`, idleMs)
 
@@ -62,7 +60,7 @@ export function AgentPage() {
     () => new Map([...(calls.data?.data ?? []), ...(ofRun.data?.data ?? [])].map((call) => [call.callId as string, call])),
     [calls.data, ofRun.data],
   )
-  const rows = messages.data?.data ?? []
+  const rows = messages.data ?? []
   const writing = live.text !== null && !isStored(rows, live.text.runId, live.text.text) ? live.text : null
 
   if (agent.data === null)
@@ -104,13 +102,9 @@ export function AgentPage() {
           ) : messages.data === null ? (
             <Rows rows={6} />
           ) : (
-            <Conversation
-              messages={rows}
-              calls={byId}
-              live={writing}
-              earlier={after !== null && after > 0 ? () => setPagesBack(pagesBack + 1) : null}
-            />
+            <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} />
           )}
+          {messages.error !== null && messages.data !== null && <Stale error={messages.error} />}
           <Composer agent={id} state={data.state} sent={refresh} />
         </section>
         <section className="card" aria-label="Runs">

@@ -1,0 +1,110 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { createMessageReader, type Messages } from '#app/console/_parts/agent/message-reader'
+
+afterEach(() => vi.unstubAllGlobals())
+
+/** An agent's conversation as GET /api/agents/{id}/messages hands it out, oldest first; queued ones only with the last page. */
+function conversation(count: number): { entered: { seq: number; content: string }[]; queued: { content: string }[]; asked: string[] } {
+  const entered = Array.from({ length: count }, (_, index) => ({ seq: index + 1, content: `m${index + 1}` }))
+  const at = { entered, queued: [] as { content: string }[], asked: [] as string[] }
+  vi.stubGlobal('fetch', (path: string) => {
+    const { search, searchParams } = new URL(path, 'http://console.test')
+    at.asked.push(search)
+    const [limit, after, before] = [
+      Number(searchParams.get('limit')),
+      Number(searchParams.get('after') ?? 0),
+      Number(searchParams.get('before') ?? 0),
+    ]
+    const fit = at.entered.filter(({ seq }) => seq > after && (before === 0 || seq < before))
+    const data = before === 0 ? fit.slice(0, limit) : fit.slice(-limit)
+    const more = data.length === limit && before === 0
+    return Promise.resolve(Response.json({ data: more || before !== 0 ? data : [...data, ...at.queued], nextCursor: more ? 'more' : null }))
+  })
+  return at
+}
+
+/** A page that opens an agent of `count` messages. */
+function opened(count: number) {
+  const at = conversation(count)
+  let shown: Messages = { from: -1, entered: [], queued: [] }
+  const reader = createMessageReader('/api/agents/a/messages', count, (messages) => (shown = messages))
+  const say = (messages: number): void => {
+    for (let added = 0; added < messages; added++) at.entered.push({ seq: at.entered.length + 1, content: 'new' })
+  }
+  const range = (): (number | undefined)[] => {
+    const numbers = shown.entered.map(({ seq }) => seq)
+    expect(numbers).toEqual(numbers.map((_, index) => shown.from + 1 + index))
+    return [numbers[0], numbers.at(-1)]
+  }
+  return { at, reader, say, range, shown: () => shown, newer: () => reader.newer(new AbortController().signal) }
+}
+
+test('the newest message is shown however many earlier ones were asked for, and what was shown stays', async () => {
+  const { reader, say, range, newer, shown } = opened(500)
+  await newer()
+  expect(range()).toEqual([401, 500])
+  for (const from of [301, 201]) {
+    await reader.earlier()
+    say(1)
+    await newer()
+    expect(range()).toEqual([from, shown().entered.length + from - 1])
+    expect(shown().entered.at(-1)?.content).toBe('new')
+  }
+  expect(range()).toEqual([201, 502])
+})
+
+test('a page that is left open follows the conversation, message by message or after a long sleep', async () => {
+  const { say, range, newer } = opened(150)
+  for (let message = 0; message < 250; message++) {
+    say(1)
+    await newer()
+  }
+  expect(range()).toEqual([51, 400])
+  say(1_000)
+  await newer()
+  expect(range()).toEqual([51, 1_400])
+})
+
+test('what waits in the queue comes last, and is there once when it has entered', async () => {
+  const { at, reader, say, newer, shown } = opened(300)
+  await newer()
+  await reader.earlier()
+  at.queued.push({ content: 'waits' })
+  await newer()
+  expect(shown().queued).toMatchObject([{ content: 'waits' }])
+  at.queued.length = 0
+  say(1)
+  await newer()
+  expect(shown().queued).toEqual([])
+})
+
+test('the beginning is the end of going back, also where the oldest are no longer kept', async () => {
+  const { at, reader, newer, range } = opened(260)
+  await newer()
+  await reader.earlier()
+  await reader.earlier()
+  expect(range()).toEqual([1, 260])
+  const asked = at.asked.length
+  await reader.earlier()
+  expect(at.asked.length).toBe(asked)
+
+  const kept = opened(300)
+  await kept.newer()
+  kept.at.entered.splice(0, 150)
+  await kept.reader.earlier()
+  expect([kept.shown().from, kept.shown().entered[0]?.seq]).toEqual([0, 151])
+})
+
+test('a last message that was repaired is shown as it is now; an answer for a reading that was left changes nothing', async () => {
+  const { at, reader, newer, shown } = opened(120)
+  await newer()
+  at.entered[119] = { seq: 120, content: 'repaired' }
+  await newer()
+  expect(shown().entered.at(-1)?.content).toBe('repaired')
+  at.entered[119] = { seq: 120, content: 'later' }
+  const left = new AbortController()
+  const reading = reader.newer(left.signal)
+  left.abort()
+  await reading
+  expect(shown().entered.at(-1)?.content).toBe('repaired')
+})

@@ -1,0 +1,66 @@
+import type { MessageRow } from '#app/console/_parts/agent/conversation.tsx'
+import { call, query, type Page } from '#app/console/_parts/api'
+
+/** How many messages a page shows at first, and how many more with each press. */
+export const messagesShown = 100
+/** The most that the API hands out at once. */
+const pageSize = 200
+const patienceMs = 30_000
+
+/** What is known of a conversation: all messages that have entered since a number, and what waits in the queue. */
+export interface Messages {
+  /** The number of the last message that is not shown; 0 when all are. */
+  from: number
+  entered: readonly MessageRow[]
+  queued: readonly MessageRow[]
+}
+
+/** Reads a conversation from its end: what it has read stays, however long it grows. */
+export interface MessageReader {
+  /** Reads to the newest message. Throws Problem; what was read until then is shown. */
+  newer: (left: AbortSignal) => Promise<void>
+  /** Reads the page before the first one shown. Throws Problem. */
+  earlier: () => Promise<void>
+}
+
+const seqOf = ({ seq = 0 }: MessageRow): number => seq
+
+/** A reader of the messages below `path`, of which there are `count` now; `show` is given all that is known after each answer. */
+export function createMessageReader(path: string, count: number, show: (messages: Messages) => void): MessageReader {
+  let held: Messages = { from: Math.max(0, count - messagesShown), entered: [], queued: [] }
+  const read = (fields: { limit: number; after?: number; before?: number }, left?: AbortSignal): Promise<Page<MessageRow>> => {
+    const patience = AbortSignal.timeout(patienceMs)
+    const signal = left === undefined ? patience : AbortSignal.any([left, patience])
+    return call('GET', `${path}${query(fields)}`, { signal })
+  }
+  const newest = (): number => Math.max(held.from, ...held.entered.slice(-1).map(seqOf))
+  const keep = (messages: Partial<Messages>): void => show((held = { ...held, ...messages }))
+
+  return {
+    async newer(left) {
+      // The last ones are read again: a repair may have changed them.
+      let after: number | null = Math.max(held.from, newest() - messagesShown)
+      while (after !== null) {
+        const start: number = after
+        const { data, nextCursor } = await read({ limit: pageSize, after: start }, left)
+        if (left.aborted) return
+        const kept = held.entered.filter((row) => seqOf(row) <= start)
+        keep({
+          entered: [...kept, ...data.filter(({ seq }) => seq !== undefined)],
+          ...(nextCursor === null ? { queued: data.filter(({ seq }) => seq === undefined) } : {}),
+        })
+        after = nextCursor === null ? null : newest()
+      }
+    },
+    async earlier() {
+      const { from } = held
+      if (from === 0) return
+      const { data } = await read({ limit: messagesShown, before: from + 1 })
+      const first = data[0]
+      keep({
+        from: first === undefined || data.length < messagesShown ? 0 : seqOf(first) - 1,
+        entered: [...data, ...held.entered],
+      })
+    },
+  }
+}
