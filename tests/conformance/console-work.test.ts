@@ -73,6 +73,23 @@ describe.skipIf(chromiumPath === null)('working in the console', () => {
     await page.getByRole('button', { name: 'Retry' }).waitFor()
   })
 
+  test('an answer is shown below a long conversation that was read to its beginning', async () => {
+    const { page } = at
+    await world.send('long', script({ text: 'The first answer.' }))
+    await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+      select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end, to_json('number ' || n), 12, 4
+      from baton.agents a, generate_series(3, 200) n where a.id = 'long'`)
+    await world.sql(`update baton.agents set last_message_seq = 200 where id = 'long'`)
+    await page.goto('/console/agents/long')
+    await page.getByText('number 200', { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Earlier messages' }).click()
+    await page.getByText('The first answer.', { exact: true }).waitFor()
+    await page.getByLabel('Message', { exact: true }).fill(script({ text: 'The last answer.' }))
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.locator('.bubble.assistant:not([aria-busy])', { hasText: 'The last answer.' }).waitFor()
+    expect(await page.locator('.bubble').count()).toBe(202)
+  })
+
   test('a tool call is allowed with edited input, and runs with it', async () => {
     const { page } = at
     await world.http('POST', '/api/agents', { id: 'payer', template: 'scripted', permission: { ask: ['charge'] } })
