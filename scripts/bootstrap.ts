@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { makeKey } from '#lib/access/keys'
 import { bootstrapConfig } from '#lib/env'
@@ -8,6 +7,7 @@ import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { sealSecret } from '#lib/webhooks/seal'
 import { makeWebhookSecret } from '#lib/webhooks/secret'
+import { loadLocalVariables } from '#scripts/operator/environment'
 
 const usage = `Usage: npm run bootstrap [-- --new-key]
   Makes the first tenant, its first admin key and its webhook secret, and prints both once. What exists stays as it is.
@@ -18,7 +18,7 @@ const usage = `Usage: npm run bootstrap [-- --new-key]
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { 'new-key': { type: 'boolean', default: false }, help: { type: 'boolean', default: false } } })
   if (values.help) return console.log(usage)
-  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
+  loadLocalVariables()
   const { environment, tenantId, supabase, encryptionKey } = bootstrapConfig()
   const store = createStore(supabaseRpc({ ...supabase, clock: systemClock() }))
   const { text, stored } = makeKey(systemIds().make('key'))

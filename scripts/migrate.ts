@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { databaseUrl } from '#lib/env'
 import { copyMigrations, migrate } from '#supabase/migrate'
+import { loadLocalVariables } from '#scripts/operator/environment'
 
 const usage = 'Usage: npm run migrate [-- --copy-to DIR] [--dry-run]'
 
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     for (const name of await copyMigrations(target)) console.log(`copied ${name}`)
     return
   }
-  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
+  loadLocalVariables()
   const url = databaseUrl()
   if (url === undefined) {
     throw new Error("No database is given. Set DATABASE_URL to a direct connection (port 5432, not the pooler's 6543).")

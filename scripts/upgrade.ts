@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { parseArgs, promisify } from 'node:util'
 import { databaseUrl } from '#lib/env'
 import { migrate } from '#supabase/migrate'
+import { loadLocalVariables } from '#scripts/operator/environment'
 
 const usage = `Usage: npm run upgrade [-- TAG] [--remote NAME]
   Merges a release of Baton into this repository, by default the newest (v1.2.3) of the remote, and says which migrations come with it. Your files
@@ -47,7 +47,7 @@ async function keepYours(): Promise<string[]> {
 async function pending(): Promise<void> {
   const changed = lines(await git('diff', '--name-only', 'HEAD', '--', 'supabase/migrations'))
   console.log(changed.length === 0 ? 'No migration comes with it.' : `Migrations that come with it:\n  ${changed.join('\n  ')}`)
-  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
+  loadLocalVariables()
   const url = databaseUrl()
   if (changed.length === 0) return
   if (url === undefined)

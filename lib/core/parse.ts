@@ -1,7 +1,10 @@
 import { z } from 'zod'
 
-/** The most that a schema may take, in milliseconds: those that ask a database wait for it, and nothing else bounds them. */
-export const longestParseMs = 10_000
+/**
+ * The most that a schema may take, in milliseconds. No stop reaches into a schema, so this stays below the margin before a function's end
+ * (BATON_HARD_MARGIN_MS, 5 s by default) and the grace of SIGTERM: a run that waits for one is still released.
+ */
+export const longestParseMs = 3_000
 
 const refusal = (message: string): z.ZodSafeParseError<unknown> => ({
   success: false,

@@ -12,12 +12,17 @@ const localInfo = z.object({
   inngestUrl: z.string().nullable(),
 })
 
+/** Reads the variables of .env.local where there is one; what the environment has already wins. */
+export function loadLocalVariables(): void {
+  if (existsSync('.env.local')) process.loadEnvFile('.env.local')
+}
+
 /**
  * The environment that an operator's command works on: the variables that are set, those of .env.local, or, where neither names a Supabase
  * project (or `local` names a folder), the local stack that runs.
  */
 export async function operatorEnvironment(local?: string): Promise<Environment> {
-  if (existsSync('.env.local')) process.loadEnvFile('.env.local') // what the environment has already wins
+  loadLocalVariables()
   const { env } = process
   if (local === undefined && (env['SUPABASE_URL'] ?? env['NEXT_PUBLIC_SUPABASE_URL'] ?? '') !== '') return env
   const folder = local ?? '.baton'
