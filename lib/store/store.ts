@@ -89,7 +89,7 @@ export function createStore(rpc: Rpc): Store {
     revokeKey: (authority, key) => call('revoke_key', { key, ...authority }),
     rotateKey: (authority, key, made) => again(() => call<RotatedKey | Refusal>('rotate_key', { ...made, key, ...authority })),
     hasKeys: async (environment) => (await call<{ keys: boolean }>('has_keys', { environment })).keys,
-    bootstrap: (request) => call('bootstrap', request),
+    bootstrap: (request) => again(() => call('bootstrap', request)),
     setSwitch: (authority, request) => call('set_switch', { ...request, ...authority }),
     liftSwitch: (authority, request) => call('lift_switch', { ...request, ...authority }),
     listSwitches: (authority, query) => call('list_switches', { ...lists, ...query, ...authority }),

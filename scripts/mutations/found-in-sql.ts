@@ -62,4 +62,15 @@ export const foundInSqlMutations: readonly Mutation[] = [
       name: 'deleting a user takes their budgets with them, and who waits for room looks again when a budget goes',
     },
   },
+  {
+    name: 'bootstrap-keeps-what-it-made-to-itself',
+    breaks: 'I3',
+    file: migration('0019_keys'),
+    text: `t.webhook_secret is not distinct from p ->> 'secret'`,
+    replacement: `false`,
+    test: {
+      file: 'tests/store/callers.test.ts',
+      name: 'a bootstrap whose reply is lost shows the key and the secret that it has made, for nobody can show them later',
+    },
+  },
 ]

@@ -126,7 +126,8 @@ begin
 end $$;
 
 -- {tenant, environment, secret, key: {id, hash, prefix, name}, anew} The first tenant and its first admin key, for the bootstrap command; what
--- exists is left as it is. `anew` makes another key beside those that exist.
+-- exists is left as it is. `anew` makes another key beside those that exist. Repeated with the same key and sealed secret, it answers again what it
+-- has made: nobody could show either of them later.
 create or replace function baton.bootstrap(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   t baton.tenants;
@@ -135,11 +136,12 @@ declare
   admins bigint;
 begin
   insert into baton.tenants (id, environment, webhook_secret) values (p ->> 'tenant', p ->> 'environment', p ->> 'secret') on conflict (id) do nothing;
-  tenant_made := found;
   select * into t from baton.tenants x where x.id = p ->> 'tenant' for no key update;
+  tenant_made := t.webhook_secret is not distinct from p ->> 'secret';
   if t.environment <> p ->> 'environment' then return baton.refuse('tenant_missing', jsonb_build_object('tenant', t.id, 'environment', t.environment)); end if;
-  select count(*) into admins from baton.api_keys x where x.tenant_id = t.id and 'admin' = any (x.scopes) and baton.key_live(x);
-  if admins = 0 or (p ->> 'anew')::boolean then
+  select * into k from baton.api_keys x where x.id = p -> 'key' ->> 'id' and x.hash = p -> 'key' ->> 'hash';
+  select count(*) into admins from baton.api_keys x where x.tenant_id = t.id and x.id is distinct from k.id and 'admin' = any (x.scopes) and baton.key_live(x);
+  if k.id is null and (admins = 0 or (p ->> 'anew')::boolean) then
     insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by)
     values (p -> 'key' ->> 'id', t.id, t.environment, p -> 'key' ->> 'hash', p -> 'key' ->> 'prefix', p -> 'key' ->> 'name', array['admin'], 'bootstrap') returning * into k;
     perform baton.audit_key(jsonb_build_object('tenant', t.id, 'environment', t.environment, 'caller', 'bootstrap'), 'key.create', k);

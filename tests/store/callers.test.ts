@@ -1,6 +1,8 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { BatonError } from '#lib/core/errors'
 import type { Credential } from '#lib/core/store'
+import { createStore } from '#lib/store/store'
 import { poll } from '#local/poll'
 import { asUser, authority, commit, hold, ids, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
@@ -220,6 +222,23 @@ test('the bootstrap makes a key where no admin key opens any more; keys of anoth
   expect([ok(await boot()).keyMade, ok(await boot()).keyMade]).toEqual([true, false])
   await kit.sql('update baton.api_keys set expires_at = baton.clock() where tenant_id = $1', [tenant])
   expect(ok(await boot())).toMatchObject({ keyMade: true, adminKeys: 0 })
+})
+
+test('a bootstrap whose reply is lost shows the key and the secret that it has made, for nobody can show them later', async () => {
+  let losses = 1
+  const store = createStore(async (name, request) => {
+    const answer = await kit.rpc(name, request)
+    if (losses-- > 0) throw new BatonError('database_unavailable', 'The reply was lost.')
+    return answer
+  })
+  const key = { id: ids.make('key'), hash: 'e'.repeat(64), prefix: 'bt_', name: 'x' }
+  const boot = { tenant: 'lost-reply', environment: 'apart', secret: 'sealed once', key, anew: false }
+  expect(await store.bootstrap(boot)).toEqual({ ok: true, tenantMade: true, keyMade: true, adminKeys: 0 })
+  const another = { ...boot, secret: 'sealed twice', key: { ...key, id: ids.make('key'), hash: 'f'.repeat(64) } }
+  expect(await store.bootstrap(another)).toEqual({ ok: true, tenantMade: false, keyMade: false, adminKeys: 1 })
+  losses = 1
+  expect(await store.bootstrap({ ...another, anew: true })).toEqual({ ok: true, tenantMade: false, keyMade: true, adminKeys: 1 })
+  expect(await kit.sql(`select count(*)::integer as n from baton.api_keys where tenant_id = 'lost-reply'`)).toEqual([{ n: 2 }])
 })
 
 test('a kill of a key ends the runs of its messages that wait, and no others; pages of switches repeat none', async () => {
