@@ -171,7 +171,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'The provider could not be reached or failed, retries and fallbacks included.',
     'Retry later or add a fallback model.',
   ],
-  bad_request: ['The provider says that the request is wrong.', "Read `detail`; check the template's settings and the tools' schemas."],
+  bad_request: [
+    'The provider says that the request is wrong.',
+    "Read `detail`; check the template's settings and the tools' schemas. Files of the message are left out of later runs; a retry sends them again.",
+  ],
   model_not_found: ['The provider does not know the model.', 'Correct `model` of the template.'],
   access_control_missing: [
     'Nobody could ever be let in: the environment has no API key, and neither BATON_ADMIN_KEY nor users are set up.',

@@ -73,4 +73,26 @@ export const foundInSqlMutations: readonly Mutation[] = [
       name: 'a bootstrap whose reply is lost shows the key and the secret that it has made, for nobody can show them later',
     },
   },
+  {
+    name: 'refused-file-is-asked-with-again',
+    breaks: 'I8',
+    file: migration('0003_ends'),
+    text: `  perform baton.mark_files(w);\n`,
+    replacement: ``,
+    test: {
+      file: 'tests/store/open.test.ts',
+      name: 'files of a run that the provider has refused are notes to other runs until a retry of it goes well',
+    },
+  },
+  {
+    name: 'retry-without-its-refused-files',
+    breaks: 'I8',
+    file: migration('0003_ends'),
+    text: `m.files_refused and m.run_id is distinct from whole then`,
+    replacement: `m.files_refused then`,
+    test: {
+      file: 'tests/store/open.test.ts',
+      name: 'files of a run that the provider has refused are notes to other runs until a retry of it goes well',
+    },
+  },
 ]

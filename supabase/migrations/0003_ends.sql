@@ -60,6 +60,35 @@ begin
   return w;
 end $$;
 
+-- A file that the provider does not take would end each later run of the conversation, too: what the model reads of it from now on is a note
+-- (without_files), the history keeps it. A retry of the run asks with the files once more, and gives them back when it goes well.
+alter table baton.messages add column if not exists files_refused boolean not null default false;
+create or replace function baton.mark_files(w baton.work) returns void language plpgsql set search_path = '' as $$
+declare
+  refused boolean := coalesce((w.r).stop_reason = 'bad_request', false);
+begin
+  if not refused and ((w.r).retry_of is null or (w.r).state <> 'completed') then return; end if;
+  update baton.messages m set files_refused = refused
+  where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq >= (w.r).opening_seq and m.files_refused <> refused
+    and m.run_id = any (array[(w.r).run_id, (select o.run_id from baton.messages o where o.agent_uid = (w.a).agent_uid and o.seq = (w.r).opening_seq)])
+    and json_typeof(m.content) = 'array' and exists (select from json_array_elements(m.content) e where e ->> 'type' = 'file');
+end $$;
+
+-- A message whose files the provider has refused (mark_files): a note in the place of each.
+create or replace function baton.without_files(content json) returns json language plpgsql stable set search_path = '' as $$
+begin
+  return (select json_agg(case when e.value ->> 'type' = 'file' then json_build_object('type', 'text', 'text',
+    format('(A file of the type %s was left out here: the model provider refused the request that held it.)', e.value ->> 'mediaType')) else e.value end order by e.ordinality)
+    from json_array_elements(content) with ordinality e);
+end $$;
+
+-- What an executor reads of a message: nothing that it has no use for, a hundred times a turn. Only a run of `whole` asks with files that were refused.
+drop function if exists baton.window_json(baton.messages);
+create or replace function baton.window_json(m baton.messages, whole text) returns json language sql stable as $$
+  select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role,
+    'content', case when m.files_refused and m.run_id is distinct from whole then baton.without_files(m.content) else m.content end, 'estTokens', m.est_tokens)
+$$;
+
 -- Ends the run: exactly one terminal event, the webhook, the release and the promotion of the next message in one transaction.
 create or replace function baton.end_run(w baton.work, state text, stop_reason text, output text, error jsonb) returns baton.work language plpgsql set search_path = '' as $$
 begin
@@ -75,6 +104,7 @@ begin
   w.r.ended_at := baton.clock();
   w.r.due_at := null;
   w.r.wait_kind := null;
+  perform baton.mark_files(w);
   w := baton.release(w);
   w.a.active_run := null;
   w.a.state := 'ready';

@@ -5,11 +5,6 @@ create or replace function baton.message_json(m baton.messages) returns json lan
   select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'kind', m.kind, 'content', m.content, 'estTokens', m.est_tokens, 'at', m.created_at)
 $$;
 
--- What an executor reads of a message: nothing that it has no use for, a hundred times a turn.
-create or replace function baton.window_json(m baton.messages) returns json language sql stable as $$
-  select pg_catalog.json_build_object('seq', m.seq, 'runId', m.run_id, 'role', m.role, 'content', m.content, 'estTokens', m.est_tokens)
-$$;
-
 -- Where the loaded window begins: at the first user message from which on there is at most 1 MB, so never between a call and its
 -- result; the last user message always stays.
 create or replace function baton.window_start(uid uuid, from_seq bigint) returns bigint language plpgsql stable set search_path = '' as $$
@@ -38,7 +33,10 @@ create or replace function baton.opened(w baton.work) returns json language plpg
 declare
   -- Once, whatever the plan: in the query it would be asked for each row that is looked at.
   from_seq bigint := baton.window_start((w.a).agent_uid, (w.a).window_from);
+  -- Another run's where this one retries it.
+  opening baton.messages;
 begin
+  select * into opening from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq;
   return (
     select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
     'metadata', (w.a).metadata, 'narrowing', (w.a).narrowing, 'alwaysAllowed', (w.a).always_allowed, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
@@ -47,12 +45,12 @@ begin
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
       'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
       'reservedMicros', (w.r).reserved_micros, 'usage', (w.r).usage, 'workMs', (w.r).work_ms, 'metadata', (w.r).metadata, 'narrowing', (w.r).narrowing, 'traceparent', (w.r).traceparent),
-    'opening', (select m.content from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq = (w.r).opening_seq),
+    'opening', opening.content,
     'flags', baton.flags(w.a, w.r),
     'gates', baton.closed_gates((w.a).environment),
-    'window', (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]') from baton.messages m
+    'window', (select coalesce(json_agg(baton.window_json(m, opening.run_id) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.seq >= from_seq),
-    'kept', (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]') from baton.messages m
+    'kept', (select coalesce(json_agg(baton.window_json(m, opening.run_id) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
     'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c
       where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered),

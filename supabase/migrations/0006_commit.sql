@@ -236,7 +236,7 @@ begin
     'flags', baton.flags(w.a, r), 'state', r.state, 'stopReason', r.stop_reason,
     'costMicros', r.cost_micros, 'reservedMicros', r.reserved_micros, 'toolCalls', r.tool_calls, 'outbox', coalesce(result -> 'outbox', '[]'),
     'windowFrom', (w.a).window_from, 'gates', baton.closed_gates((w.a).environment),
-    'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.window_json(m) order by m.seq), '[]')
+    'entered', case when result ->> 'enteredTo' is null then '[]'::json else (select coalesce(json_agg(baton.window_json(m, m.run_id) order by m.seq), '[]')
       from baton.messages m where m.agent_uid = (w.a).agent_uid and m.seq between (result ->> 'enteredFrom')::bigint and (result ->> 'enteredTo')::bigint
         and m.role <> 'assistant') end,
     -- Of the calls that waited when the executor sent this: what has become of those that somebody has answered since.

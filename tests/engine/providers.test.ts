@@ -120,6 +120,21 @@ test('a file that the provider does not fetch ends the run at once and for nothi
   await booked(world, runOf(reply))
 })
 
+test('a file that the provider refuses ends its run and not those after it: they are asked without it, and the history keeps it', async () => {
+  const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+  const file = { type: 'file', data: `data:image/png;base64,${png}`, mediaType: 'image/png' }
+  const picky = (text: string): string => fake({ text, refuses: png })
+  const send = (message: unknown) => world.http('POST', '/api/agents/picky/messages', { message, template: 'claude' }, wait)
+  const refused = await send([file, { type: 'text', text: picky('mark-refused') }])
+  expect([refused.status, refused.body['code']]).toEqual([502, 'bad_request'])
+  // A retry is asked with the file once more: the cause may be gone.
+  const retried = await world.ended(runOf(await world.http('POST', `/api/runs/${runOf(refused)}/retry`)))
+  expect([retried.stopReason, requests(png).length]).toEqual(['bad_request', 2])
+  expect((await send(picky('mark-after'))).body).toMatchObject({ status: 'done', output: 'mark-after' })
+  expect(JSON.stringify(requests('mark-after')[0]?.body)).toContain('A file of the type image/png was left out')
+  expect(JSON.stringify(await world.messages('picky'))).toContain(png)
+})
+
 test('when one provider refuses its key the other answers', async () => {
   // Both play the same prompt, so the second fails too: what counts is that it was asked, in its own dialect.
   const reply = await world.send('e5', fake({ text: 'mark-both', error: { status: 401, body: {} } }), { ...wait, template: 'backed' })

@@ -14,6 +14,8 @@ const scriptSchema = z.strictObject({
   finish: z.enum(['stop', 'length', 'content_filter']).default('stop'),
   /** Refuses the request: `body` is sent as it is, with the request's own key in place of {KEY}, as some providers do. */
   error: z.strictObject({ status: z.int(), body: z.json(), headers: z.record(z.string(), z.string()).default({}) }).optional(),
+  /** Refuses a request in which any other text holds this one, as a provider does with a file of a kind that it does not know (400). */
+  refuses: z.string().optional(),
   /** Sends an error of this type as the frame after the first piece of the answer. */
   streamError: z.string().optional(),
   /** Breaks the connection (`cut`) or ends it politely (`end`) after so many pieces of the answer. */
@@ -40,8 +42,13 @@ function strings(value: unknown): string[] {
 
 /** The script of a request, wherever its dialect puts messages; without one the answer is "hello". */
 export function scriptOf(body: unknown): FakeScript {
-  const last = strings(body).findLast((text) => text.startsWith('{"fake":'))
-  return last === undefined ? scriptSchema.parse({ text: 'hello' }) : z.object({ fake: scriptSchema }).parse(JSON.parse(last)).fake
+  const texts = strings(body)
+  const last = texts.findLast((text) => text.startsWith('{"fake":'))
+  if (last === undefined) return scriptSchema.parse({ text: 'hello' })
+  const { fake } = z.object({ fake: scriptSchema }).parse(JSON.parse(last))
+  const { refuses } = fake
+  if (refuses === undefined || !texts.some((text) => !text.startsWith('{"fake":') && text.includes(refuses))) return fake
+  return { ...fake, error: { status: 400, body: { error: { message: 'What is this file?' } }, headers: {} } }
 }
 
 /** The pieces that a text is streamed in: its words. */

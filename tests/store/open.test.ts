@@ -13,6 +13,7 @@ import {
   settings,
   startStore,
   take,
+  type Held,
   type StoreKit,
 } from '#tests/store/kit'
 
@@ -178,4 +179,32 @@ test('interrupt takes the agent from a run without a lease at once, and asks one
   const last = await commit(kit, held, {}, { end: { state: 'cancelled', stopReason: 'interrupted', output: null, error: null } })
   expect(last).toMatchObject({ released: true, state: 'cancelled' })
   expect(ok(await kit.store.getAgent(authority, 'cut')).agent).toMatchObject({ queued: 0, state: 'working' })
+})
+
+test('files of a run that the provider has refused are notes to other runs until a retry of it goes well', async () => {
+  const file = { type: 'file', data: 'data:image/heic;base64,AAAA', mediaType: 'image/heic' } as const
+  const named = { type: 'text', text: 'look' } as const
+  const note = { type: 'text', text: expect.stringContaining('image/heic was left out') }
+  const refused = { state: 'failed', stopReason: 'bad_request', output: null, error: { code: 'bad_request', message: 'x' } } as const
+  /** What the model is asked with. */
+  const seen = ({ answer }: Held) => ok(answer).opened?.window.map(({ content }) => content)
+  const files = [named, file]
+  const first = await hold(kit, 'picky', { message: message('user', files) })
+  const steered = openRequest('picky', { message: message('user', [file]), onBusy: 'steer' })
+  ok(await kit.store.open(steered))
+  await commit(kit, first, answered())
+  await commit(kit, first, {}, { end: refused })
+  const retried = async (): Promise<Held> => {
+    const newRunId = ids.make('run')
+    ok(await kit.store.retry(authority, { runId: first.runId, newRunId, versions: { plain: 'v1' }, settings: null }))
+    return take(kit, first.agentUid)
+  }
+  const second = await retried()
+  expect(seen(second)).toEqual([files, expect.anything(), [file]])
+  await commit(kit, second, {}, { end: refused })
+  const third = await hold(kit, 'picky')
+  expect(seen(third)).toEqual([[named, note], expect.anything(), [note], 'hello picky'])
+  await commit(kit, third, {}, { end: { ...refused, stopReason: 'provider_auth' } })
+  await commit(kit, await retried(), answered(), completed)
+  expect(seen(await hold(kit, 'picky'))?.slice(0, 3)).toEqual([files, expect.anything(), [file]])
 })

@@ -100,7 +100,7 @@ const inlined = [
   'baton.wanted_agent(baton.agents,jsonb)',
   'baton.wanted_run(baton.runs,jsonb)',
   'baton.message_json(baton.messages)',
-  'baton.window_json(baton.messages)',
+  'baton.window_json(baton.messages,text)',
   'baton.clock()',
 ]
 
