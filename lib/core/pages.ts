@@ -4,7 +4,7 @@ import type { BudgetStore } from '#lib/core/budget-store'
 import type { AgentUid, RunId } from '#lib/core/ids'
 import type { KeyStore } from '#lib/core/keys'
 import type { LimitStore } from '#lib/core/limit-store'
-import type { MonitorStore } from '#lib/core/monitor-store'
+import type { AlertLine, MonitorStore } from '#lib/core/monitor-store'
 import type { OperationsStore } from '#lib/core/operations'
 import type { NarrowedView } from '#lib/core/overrides'
 import type { OutboxRow } from '#lib/core/ports'
@@ -191,7 +191,7 @@ export interface Store
     limit: number
     /** `cron` is the clock's own sign of life; beside requests by default. */
     from?: 'cron' | 'beside'
-  }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: string[] }>
+  }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: AlertLine[] }>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
 }

@@ -6,15 +6,17 @@ import { testServices } from '#lib/http/services.fixture'
 import { createAlerts } from '#lib/jobs/alerts'
 
 /** The alerts of one process whose database answers so, and what the channel of those on call got. */
-async function setUp(answer: () => Promise<{ send: boolean }>) {
+async function setUp(answer: () => Promise<{ send: boolean }>, statusOf: (text: string) => number = () => 200) {
   const told: string[] = []
+  const kept: string[] = []
   const channel = createServer((request, response) => {
     let body = ''
     request
       .on('data', (chunk: Buffer) => (body += chunk.toString()))
       .on('end', () => {
-        told.push(String((JSON.parse(body) as { text: string }).text))
-        response.end()
+        const { text } = JSON.parse(body) as { text: string }
+        told.push(text)
+        response.writeHead(statusOf(text)).end()
       })
   })
   await new Promise<void>((done) => channel.listen(0, '127.0.0.1', done))
@@ -25,8 +27,15 @@ async function setUp(answer: () => Promise<{ send: boolean }>) {
     asked += 1
     return answer()
   }
-  const { health } = createAlerts({ config, ids, log, clock, store: { tellHealth } })
-  return { told, asked: () => asked, health: (status: 'healthy' | 'degraded' | 'unhealthy') => health({ status, causes: [] } as never) }
+  const alertsTold = ({ causes }: { causes: readonly string[] }) => Promise.resolve(void kept.push(...causes))
+  const { health, tell } = createAlerts({ config, ids, log, clock, store: { tellHealth, alertsTold } })
+  return {
+    told,
+    kept,
+    tell,
+    asked: () => asked,
+    health: (status: 'healthy' | 'degraded' | 'unhealthy') => health({ status, causes: [] } as never),
+  }
 }
 
 test('of all processes that see a change of health one tells it: the database says who', async () => {
@@ -49,4 +58,19 @@ test('while the database is away a process tells by itself, and tells the end of
   away = false
   await health('healthy')
   expect(told).toEqual(['Baton (test) is unhealthy.', 'Baton (test) is healthy.'])
+})
+
+test('a line is told when the channel has taken it, or will never; what it cannot take now, and all after it, is left to a later sweep', async () => {
+  const statuses: Record<string, number> = { odd: 400, busy: 429, broken: 500 }
+  const { told, kept, tell } = await setUp(
+    () => Promise.resolve({ send: true }),
+    (text) => statuses[text] ?? 200,
+  )
+  const lines = (...texts: string[]) => texts.map((text) => ({ cause: `of ${text}`, text }))
+  await tell(lines('fine', 'odd', 'busy', 'last'))
+  await tell(lines('broken', 'last'))
+  expect([told, kept]).toEqual([
+    ['fine', 'odd', 'busy', 'broken'],
+    ['of fine', 'of odd'],
+  ])
 })

@@ -9,5 +9,8 @@ export function monitorStore(call: <Answer>(name: string, argument: object) => P
     },
     readMetrics: (authority, ownTenant) => call('read_metrics', { ...authority, ownTenant }),
     tellHealth: (request) => call('tell_health', request),
+    async alertsTold(request) {
+      await call('alerts_told', request)
+    },
   }
 }

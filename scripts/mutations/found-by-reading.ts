@@ -103,4 +103,15 @@ export const foundByReadingMutations: readonly Mutation[] = [
       name: 'a hook that has failed at once takes no process down when its slice is cut afterwards',
     },
   },
+  {
+    name: 'alert-that-was-not-taken-is-told',
+    breaks: 'I12',
+    file: 'lib/jobs/alerts.ts',
+    text: `      if (!(await isDone(text))) break\n`,
+    replacement: `      await isDone(text)\n`,
+    test: {
+      file: 'lib/jobs/alerts.test.ts',
+      name: 'a line is told when the channel has taken it, or will never; what it cannot take now, and all after it, is left to a later sweep',
+    },
+  },
 ]

@@ -3,7 +3,8 @@
 alter table baton.sweeps add column if not exists cron_at timestamptz;
 alter table baton.sweeps add column if not exists since timestamptz not null default baton.clock();
 
--- A line for BATON_ALERT_WEBHOOK, told by the next sweep of any process: one a cause in ten minutes.
+-- A line for BATON_ALERT_WEBHOOK, told by the next sweep of any process: one a cause in ten minutes. Pending until a process says that it was taken;
+-- told_at: when one was last given it to tell.
 create table if not exists baton.alerts (
   environment text not null,
   cause text not null,
@@ -21,7 +22,8 @@ begin
   where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
 end $$;
 
--- The lines that nobody has sent yet, for the one who asks; what is a day old is forgotten.
+-- The lines that nobody has taken yet, for the one who asks; who has said nothing of them after two minutes has not told them, and the next one does.
+-- What is a day old is forgotten.
 create or replace function baton.take_alerts(env text) returns jsonb language plpgsql set search_path = '' as $$
 declare
   lines jsonb;
@@ -30,11 +32,19 @@ begin
   -- Nobody is waited for: a commit may hold one and wait for what the sweep holds.
   delete from baton.alerts a where a.ctid = any (array(select x.ctid from baton.alerts x where x.environment = env and x.raised_at < day_ago and x.cause <> 'health' for update skip locked));
   with taken as (
-    update baton.alerts a set pending = false, told_at = baton.clock() where (a.environment, a.cause) in (
-      select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending order by x.raised_at limit 20 for update skip locked)
-    returning a.text
-  ) select coalesce(jsonb_agg(t.text), '[]') into lines from taken t;
+    update baton.alerts a set told_at = baton.clock() where (a.environment, a.cause) in (
+      select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending and (x.told_at is null or x.told_at < greatest(x.raised_at, baton.clock() - interval '2 minutes'))
+      order by x.raised_at limit 20 for update skip locked)
+    returning a.cause, a.text, a.raised_at
+  ) select coalesce(jsonb_agg(jsonb_build_object('cause', t.cause, 'text', t.text) order by t.raised_at), '[]') into lines from taken t;
   return lines;
+end $$;
+
+-- {environment, causes} Their lines were taken.
+create or replace function baton.alerts_told(p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  update baton.alerts a set pending = false where a.environment = p ->> 'environment' and a.cause in (select jsonb_array_elements_text(p -> 'causes'));
+  return json_build_object('ok', true);
 end $$;
 
 -- {environment, status, text} -> {send}: true for the one process that shall tell of the change. The row of cause health keeps the present status.
@@ -49,8 +59,10 @@ begin
   update baton.alerts a set text = now_status, raised_at = baton.clock() where a.environment = env and a.cause = 'health' and a.text <> now_status;
   changed := found;
   if not changed then return json_build_object('ok', true, 'send', false); end if;
-  insert into baton.alerts as a (environment, cause, text, pending, told_at) values (env, 'health:' || now_status, p ->> 'text', false, baton.clock())
-  on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, told_at = excluded.told_at
+  -- A status that is over is no news any more, though nobody may have taken it.
+  update baton.alerts a set pending = false where a.environment = env and a.cause like 'health:%' and a.cause <> 'health:' || now_status and a.pending;
+  insert into baton.alerts as a (environment, cause, text, told_at) values (env, 'health:' || now_status, p ->> 'text', baton.clock())
+  on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, told_at = excluded.told_at, pending = true
   where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
   return json_build_object('ok', true, 'send', found);
 end $$;

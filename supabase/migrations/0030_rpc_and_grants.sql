@@ -83,7 +83,7 @@ declare
     ['health', 'health', ''],
     ['add_metrics', 'add_metrics', ''],
     ['read_metrics', 'read_metrics', 'admin'],
-    ['tell_health', 'tell_health', '']
+    ['tell_health', 'tell_health', ''], ['alerts_told', 'alerts_told', '']
   ];
   verb text[];
   -- What every turn calls never reads a table from end to end: a plan that was made while the tables were small would go on doing so (docs/decisions/0022).

@@ -179,8 +179,32 @@ test('what a process tells twice is counted once; folding keeps the least and th
 
 test('the line of another environment is left to its own sweep', async () => {
   await kit.sql(`select baton.raise_alert('elsewhere', 'budget:far', 'far')`)
-  expect((await sweep()).alerts).not.toContain('far')
-  expect((await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 0, limit: 10 })).alerts).toEqual(['far'])
+  const line = { cause: 'budget:far', text: 'far' }
+  expect((await sweep()).alerts).not.toContainEqual(line)
+  expect((await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 0, limit: 10 })).alerts).toEqual([line])
+})
+
+test('a line that nobody has told in two minutes is given to another sweep, and a status that is over to none', async () => {
+  const environment = 'silent'
+  const given = async (): Promise<string[]> => {
+    const { alerts } = await kit.store.sweep({ environment, everyMs: 0, resendMs: 0, limit: 10 })
+    return alerts.map(({ text }) => text)
+  }
+  const tell = (status: 'degraded' | 'healthy') => kit.store.tellHealth({ environment, status, text: status })
+  await kit.sql(`select baton.raise_alert($1, 'webhook:x', 'disabled')`, [environment])
+  await tell('degraded')
+  expect([await given(), await given()]).toEqual([['disabled'], []])
+  await kit.advance(121_000)
+  expect([await given(), await given()]).toEqual([['disabled', 'degraded'], []])
+  await kit.store.alertsTold({ environment, causes: ['webhook:x'] })
+  await tell('healthy')
+  await kit.store.alertsTold({ environment, causes: ['health:healthy'] })
+  await kit.advance(121_000)
+  expect(await given()).toEqual([])
+  // The same cause later: it is news again, and at once.
+  await kit.advance(600_000)
+  await kit.sql(`select baton.raise_alert($1, 'webhook:x', 'disabled again')`, [environment])
+  expect(await given()).toEqual(['disabled again'])
 })
 
 test('a status that comes and goes is told once in ten minutes', async () => {
