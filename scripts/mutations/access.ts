@@ -209,7 +209,7 @@ export const accessMutations: readonly Mutation[] = [
     replacement: ``,
     test: {
       file: 'tests/store/limits.test.ts',
-      name: 'A12: of 12 starts at once exactly as many as the limit pass; one that ends makes room',
+      name: 'A12: a start waits for one that is not over yet before it counts the places',
     },
   },
 ]

@@ -3,6 +3,7 @@ import type { Authority } from '#lib/core/store'
 import {
   answered,
   authority,
+  beside,
   commit,
   completed,
   execution,
@@ -51,6 +52,12 @@ test.concurrent('A12: of 12 starts at once exactly as many as the limit pass; on
   await commit(kit, held, answered(), completed)
   ok(await open(who, 'a12-after'))
   expect(await open(who, 'a12-again')).toMatchObject({ code: 'queue_full' })
+})
+
+test('A12: a start waits for one that is not over yet before it counts the places', async () => {
+  const who = await tenant({ tenant: { concurrentRuns: 1 } })
+  const first = openRequest('a12-first', { ...who, execute: execution() })
+  expect(await beside(kit, 'open', first, () => open(who, 'a12-second'))).toMatchObject({ code: 'queue_full', scope: 'tenant', running: 1 })
 })
 
 test.concurrent('A12: the fourth queued message is refused, and the run that replaces an ended one is no new one', async () => {
