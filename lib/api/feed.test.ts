@@ -114,6 +114,24 @@ test('a run stream shows what a commit has written, closes after done and watche
   expect(reader.state).toMatchObject({ closedCleanly: true, watching: 0 })
 })
 
+test('a run stream ends at a pause, also where something else was told after it; not at a pause that is over, nor at one of another run', async () => {
+  const state = (seq: number, now: string, more: Partial<StoredEvent> = {}) => ({
+    ...event(seq, 'state_changed'),
+    data: { state: now },
+    ...more,
+  })
+  const follow = { runId: 'run_1', endsWithRun: true, endsPaused: true } as const
+  const reader = start({ follow })
+  reader.events.push(state(1, 'paused'), event(2, 'approval_decided'), state(3, 'working'), state(4, 'paused', { runId: 'run_2' }))
+  await expect.poll(() => reader.sent.length).toBe(4)
+  expect(reader.state.closedCleanly).toBe(false)
+  reader.events.push(state(5, 'paused'), event(6, 'budget'), event(7, 'approval_decided'))
+  reader.frame({ ...delta(7), body: { type: 'committed', seq: 7 } })
+  await reader.done
+  expect(reader.state).toMatchObject({ closedCleanly: true, watching: 0 })
+  expect(reader.sent.at(-1)?.id).toBe(7)
+})
+
 test('a reader of some types learns its position from what it is not shown', async () => {
   const reader = start({ follow: { types: ['done'] } })
   reader.events.push(event(1, 'done'), event(2), event(3))

@@ -23,7 +23,9 @@ export interface Follow extends Filter {
   named: boolean
   /** True: the stream ends after this run's `done`. */
   endsWithRun: boolean
-  /** True: it ends also when the run has paused and nothing has happened since, for nothing runs while somebody is asked. */
+  /** Asked when that run has ended: the run that the stream goes on with, where the message had to get another one. */
+  goesOnWith?: () => Promise<RunId | null>
+  /** True: it ends also when the run is paused after all that there is, for nothing runs while somebody is asked. */
   endsPaused?: boolean
   /** It ends as soon as all events up to this number have been shown: nothing runs, and nothing more is to be waited for. */
   endsAt?: number
@@ -51,9 +53,11 @@ function readsOf(store: FeedServices['store']): Read {
 }
 
 /** Replays from Postgres to a watermark, then follows live, until the stream or the run has ended. Rejects when the cursor expires or the database stays away. */
-export async function feed(services: FeedServices, follow: Follow, stream: Out): Promise<void> {
+export async function feed(services: FeedServices, wanted: Follow, stream: Out): Promise<void> {
   const { live, clock } = services
+  let follow = wanted
   const merger = new Merger(follow.after)
+  const seen: Seen = { paused: false }
   let frames: LiveFrame[] = []
   let woken = new AbortController()
   let look = shortestLookMs
@@ -69,8 +73,14 @@ export async function feed(services: FeedServices, follow: Follow, stream: Out):
       woken = new AbortController()
       const page = await readPage(services, follow, merger.cursor, stream.closed)
       if (page === null) return
-      if (await showPage(page, merger, follow, stream)) return stream.close()
+      if (await showPage(page, merger, follow, stream, seen)) {
+        const next = (await follow.goesOnWith?.()) ?? null
+        if (next === null) return stream.close()
+        follow = { ...follow, runId: next, goesOnWith: () => Promise.resolve(null) }
+        continue
+      }
       if (page.data.length === pageSize) continue
+      if (follow.endsPaused === true && seen.paused) return stream.close()
       show(merger.caughtUp(page), follow, stream)
       if (follow.endsAt !== undefined && merger.cursor >= follow.endsAt) return stream.close()
       if (page.data.length > 0) look = shortestLookMs
@@ -107,8 +117,13 @@ function show(out: readonly OutFrame[], follow: Follow, stream: Out): void {
   }
 }
 
+/** What the last state event of the followed run has told. Other events may come after it: a budget's threshold, one of two decisions. */
+interface Seen {
+  paused: boolean
+}
+
 /** True when the run that the stream ends with has ended. Waits for room, so that a reader who reads is never dropped for what is old. */
-async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream: Out): Promise<boolean> {
+async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream: Out, seen: Seen): Promise<boolean> {
   merger.know(page)
   let unseen: number | null = null
   for (const event of page.data) {
@@ -118,9 +133,9 @@ async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream
       show([frame], follow, stream)
       if (frame.id !== undefined) unseen = passes(frame, follow) ? null : frame.id
     }
-    if (follow.endsWithRun && event.type === 'done' && event.runId === follow.runId) return true
-    const paused = event.type === 'state_changed' && event.data['state'] === 'paused' && event.seq === page.lastSeq
-    if (follow.endsPaused === true && paused && event.runId === follow.runId) return true
+    if (event.runId !== follow.runId) continue
+    if (follow.endsWithRun && event.type === 'done') return true
+    if (event.type === 'state_changed') seen.paused = event.data['state'] === 'paused'
   }
   // A reader who wants only some types still learns where it stands, so that it does not get texts again when it reconnects.
   if (unseen !== null) stream.position(unseen)

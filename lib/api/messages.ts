@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BatonError, reasonOf } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
+import type { RunId } from '#lib/core/ids'
 import type { Authority, OpenRequest } from '#lib/core/store'
 import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
 import { deadlinesFrom } from '#lib/engine/deadlines'
@@ -47,7 +48,9 @@ export async function send(context: SendContext): Promise<Response> {
   const { answer } = opened
   if (streams) {
     const { id: runId, firstSeq, lastSeq } = answer.run
-    return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh: slice !== null || firstSeq === null, headers })
+    const goesOnWith = () => otherRun(services, ownAuthority(context, answer), opened)
+    const fresh = slice !== null || firstSeq === null
+    return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh, goesOnWith, headers })
   }
   const facts = await waitFor(context, begun)
   if (isEnd(facts.state)) return endedAnswer(facts, headers)
@@ -62,7 +65,7 @@ export async function send(context: SendContext): Promise<Response> {
     facts.state !== 'queued' || blockedBy === null
       ? {}
       : {
-          blockedBy: blockedBy.approvals.length > 0 ? 'approvals' : 'external',
+          blockedBy: blockedBy.approvals.length > 0 ? 'approvals' : blockedBy.externalCalls.length > 0 ? 'external' : 'hold',
           blockingRunId: blockedBy.runId,
           approvals: blockedBy.approvals,
         },
@@ -195,10 +198,14 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
   const { services, prefer, request } = context
   const { run } = opened.answer
   const facts = factsOf(run)
+  const own = ownAuthority(context, opened.answer)
+  const left = () => Math.max(0, start + prefer.waitMs - services.clock.monotonic())
   if (slice === null) {
     // Nothing runs while a person is asked: neither does the wait for it.
     if (prefer.respondAsync || prefer.waitMs === 0 || opened.answer.blockedBy !== null) return facts
-    return factsOf(await waitForRun(services, ownAuthority(context, opened.answer), run.id, prefer.waitMs, request.signal))
+    const waited = await waitForRun(services, own, run.id, left(), request.signal)
+    const next = isEnd(waited.state) ? await otherRun(services, own, opened) : null
+    return factsOf(next === null ? waited : await waitForRun(services, own, next, left(), request.signal))
   }
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)
@@ -208,7 +215,9 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
     .then(() => null)
   const advanced = await Promise.race([slice.done, waited])
   timer.abort()
-  if (advanced === null || advanced.kind === 'lease_lost') {
+  // Somebody else has the run now, or its agent was deleted: only the row knows.
+  if (advanced?.kind === 'lease_lost') return factsOf(await waitForRun(services, own, run.id, left(), request.signal))
+  if (advanced === null) {
     return {
       ...facts,
       state: 'running',
@@ -219,6 +228,13 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
   }
   const { state, stopReason, output, usage, costMicros, lastSeq } = advanced
   return { ...facts, state, stopReason, output, usage, costMicros, lastSeq, error: slice.session.error }
+}
+
+/** The run that a steered message has come to where the one that it found at work ended before it could enter; null for any other. */
+async function otherRun(services: Services, authority: Authority, { ownRun, answer: { run } }: OpenedMessage): Promise<RunId | null> {
+  if (ownRun === null) return null
+  const answer = await services.store.getRun(authority, ownRun)
+  return answer.ok && answer.run.id !== run.id ? answer.run.id : null
 }
 
 /** The answer to its own message is for who may only send, too; elsewhere reading takes a right of its own. */

@@ -205,7 +205,10 @@ describe('a stream', () => {
     expect(log.response()).toMatchObject({ status: 'queued', output: [], usage: null })
     log.frame(row(1, 'state_changed', { state: 'paused' }))
     expect(log.paused).toBe(true)
+    // One of two decisions, or a budget's threshold: somebody is still asked.
     log.frame(row(2, 'approval_decided'))
+    expect(log.paused).toBe(true)
+    log.frame(row(3, 'state_changed', { state: 'working' }))
     expect(log.paused).toBe(false)
   })
 })

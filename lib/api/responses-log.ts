@@ -83,8 +83,7 @@ export class ResponseLog {
 
   private event(seq: number, type: string, data: Record<string, unknown>): void {
     const { from } = this
-    // What waits is told only while it is the last thing that happened.
-    this.paused = type === 'state_changed' && data['state'] === 'paused'
+    if (type === 'state_changed') this.paused = data['state'] === 'paused'
     this.show(seq, type, data)
     this.row = seq
     if (from === null || seq !== from.seq) return

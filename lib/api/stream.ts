@@ -25,15 +25,15 @@ export async function checkCursor(services: Pick<Services, 'store'>, agentUid: A
   if (!answer.ok) throw cursorProblem(answer)
 }
 
-/** The problem of a refused read; for an expired cursor with the number of the oldest kept event. */
+/** The problem of a refused read; for a cursor before or beyond what there is with the number of the oldest kept event. */
 export function cursorProblem(refusal: Parameters<typeof refusalError>[0]): BatonError {
   if (refusal.code !== 'cursor_expired') return refusalError(refusal)
-  const oldestSeq = Number(refusal['oldestSeq'])
-  return new BatonError(
-    'cursor_expired',
-    `Events before ${oldestSeq} are no longer kept: read the messages, then follow from ${oldestSeq - 1}.`,
-    { oldestSeq },
-  )
+  const [oldestSeq, lastSeq] = [Number(refusal['oldestSeq']), refusal['lastSeq']]
+  const text =
+    lastSeq === undefined
+      ? `Events before ${oldestSeq} are no longer kept: read the messages, then follow from ${oldestSeq - 1}.`
+      : `The last event is ${Number(lastSeq)}: the agent was made anew or restored since. Read the messages, then follow from ${oldestSeq - 1}.`
+  return new BatonError('cursor_expired', text, { oldestSeq })
 }
 
 /**
@@ -42,7 +42,15 @@ export function cursorProblem(refusal: Parameters<typeof refusalError>[0]): Bato
  */
 export async function streamRun(
   context: { services: Services; request: Request },
-  run: { agentUid: AgentUid; runId: RunId; firstSeq: number | null; lastSeq: number; fresh: boolean; headers: Record<string, string> },
+  run: {
+    agentUid: AgentUid
+    runId: RunId
+    firstSeq: number | null
+    lastSeq: number
+    fresh: boolean
+    goesOnWith: () => Promise<RunId | null>
+    headers: Record<string, string>
+  },
 ): Promise<Response> {
   const follow = {
     agentUid: run.agentUid,
@@ -52,6 +60,7 @@ export async function streamRun(
     types: null,
     named: true,
     endsWithRun: true,
+    goesOnWith: run.goesOnWith,
     endsPaused: true,
   }
   if (!run.fresh) await checkCursor(context.services, run.agentUid, follow.after)

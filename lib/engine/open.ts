@@ -37,6 +37,8 @@ export interface OpenedMessage {
   answer: OpenAnswer
   asked: LeaseStamp
   reserve: Reservation | null
+  /** The run that the message gets if the one that it steers ends before it could enter; null where it steers none. */
+  ownRun: RunId | null
 }
 
 /** Makes the tenant if it is the deployment's own and does not exist yet. Answers false when it may not. */
@@ -88,7 +90,8 @@ export async function openMessage(services: EngineServices, message: MessageRequ
     const answer = await store.open(request)
     if (answer.ok) {
       services.dispatch(answer.outbox)
-      return { answer, asked, reserve: request.execute?.reserve ?? null }
+      const ownRun = answer.replayed || answer.run.id === runId ? null : runId
+      return { answer, asked, reserve: request.execute?.reserve ?? null, ownRun }
     }
     if (answer.code === 'template_changed') {
       const changed = String(answer['template'])

@@ -169,6 +169,15 @@ begin
   return exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered);
 end $$;
 
+-- The run that steered messages come to: another than they found at work where that one ended before they could enter. Repeats under their keys and
+-- ids find this one from now on.
+create or replace function baton.steered_into(w baton.work, messages text[], run text) returns void language plpgsql set search_path = '' as $$
+begin
+  with steered as (update baton.idempotency i set run_id = run
+    where i.tenant_id = (w.a).tenant_id and i.caller = 'baton:steered' and i.key = any (messages) and i.run_id <> run returning nullif(i.hash, '')::jsonb as own)
+  update baton.idempotency i set run_id = run from steered s where i.tenant_id = (w.a).tenant_id and i.caller = s.own ->> 0 and i.key = s.own ->> 1;
+end $$;
+
 -- Steered messages enter the conversation; the caller has made sure that no call is open.
 create or replace function baton.take_steered(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 declare
@@ -180,6 +189,7 @@ begin
   loop
     w := baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'user', 'kind', m.kind, 'content', m.content::jsonb,
       'bytes', m.bytes, 'estTokens', m.est_tokens)));
+    perform baton.steered_into(w, array[m.run_id], (w.r).run_id);
     w.a.queued := (w.a).queued - 1;
     w := baton.append_event(w, 'monitor', 'message_entered', jsonb_build_object('messageSeq', (w.a).last_message_seq, 'mode', 'steer'));
   end loop;

@@ -27,6 +27,13 @@ begin
   return baton.state_changed(w);
 end $$;
 
+-- Whether a message may not steer the run, for it asks for other rules or tells another address: it becomes the next one.
+create or replace function baton.is_apart(r baton.runs, asked jsonb) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return asked -> 'narrowing' is not null or asked -> 'webhook' ->> 'url' <> coalesce(r.webhook ->> 'url', '')
+    or exists (select from jsonb_each(coalesce(nullif(asked -> 'limits', 'null'), '{}')) l where l.value::numeric < coalesce((r.limits ->> l.key)::numeric, 'infinity'));
+end $$;
+
 -- The head of the queue starts in the same transaction that ended the run before it. Steered and interrupting messages go first.
 -- What a kill covers ends here without having begun.
 create or replace function baton.start_next(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
@@ -53,6 +60,10 @@ begin
     w := baton.begin_run(w, case when m.kind <> 'retry' then
       jsonb_build_object('kind', m.kind, 'content', m.content::jsonb, 'bytes', m.bytes, 'estTokens', m.est_tokens) end);
     if (w.r).due_at is not null then w := baton.write_continue(w, (w.r).run_id, (w.r).due_at); end if;
+    -- What came too late to steer the ended run steers this one.
+    if m.mode = 'steer' or (w.a).queued > 0 then
+      perform baton.steered_into(w, array(select i.run_id from baton.inbox i where i.agent_uid = (w.a).agent_uid and i.mode = 'steer') || m.run_id, (w.r).run_id);
+    end if;
     perform baton.save_run(w.r);
     w.r := ended;
     return w;

@@ -198,11 +198,10 @@ begin
   limits := (w.a).settings -> 'limits' || coalesce(nullif(p -> 'run' -> 'limits', 'null'), '{}');
   limits := baton.narrowed_limits(limits, (w.a).narrowing, p -> 'run' -> 'narrowing');
   busy := coalesce(busy, (w.a).settings ->> 'onBusy');
-  -- It cannot steer a run that stands under other rules: it becomes the next one.
-  if busy = 'steer' and p -> 'run' -> 'narrowing' is not null then busy := 'enqueue'; end if;
   w.r := null;
   if (w.a).active_run is not null then
     select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+    if busy = 'steer' and baton.is_apart(w.r, p -> 'run') then busy := 'enqueue'; end if;
     if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)
       || case when (w.a).state = 'paused' then baton.waits_json((w.a).agent_uid, (w.a).active_run) else '{}' end); end if;
     refusal := baton.queue_refusal(w);
@@ -217,7 +216,7 @@ begin
     -- Steered into the running run: that run's id is the answer; a run of its own is made only if it comes too late.
     -- It has no run that a repeat could find, so its id is kept beside the keys and for as long as they are.
     insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid)
-    values (p ->> 'tenant', 'baton:steered', new_run, '', (w.a).active_run, (w.a).agent_uid);
+    values (p ->> 'tenant', 'baton:steered', new_run, jsonb_build_array(p ->> 'caller', p -> 'idempotency' ->> 'key'), (w.a).active_run, (w.a).agent_uid);
     new_run := (w.a).active_run;
   else
     -- One that begins at once (begin_run, below) is written as it will be where an index looks: the row need not enter them twice.

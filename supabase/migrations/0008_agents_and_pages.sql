@@ -127,6 +127,7 @@ begin
   return coalesce(baton.take_key(p), baton.keep_key(p, baton.retry_ended(p)));
 end $$;
 
+-- {runId} Also by the id that a steered message would have given its own run: then the run that it has come to.
 create or replace function baton.get_run(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   r baton.runs;
@@ -134,7 +135,11 @@ declare
 begin
   select * into r from baton.runs x where x.run_id = p ->> 'runId' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment'
     and baton.may_see(p, x.agent_uid, x.owner_id);
-  if not found then return baton.refuse('run_not_found'); end if;
+  if not found then
+    select x.* into r from baton.idempotency i join baton.runs x on x.run_id = i.run_id where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered'
+      and i.key = p ->> 'runId' and x.environment = p ->> 'environment' and baton.may_see(p, x.agent_uid, x.owner_id);
+    if not found then return baton.refuse('run_not_found'); end if;
+  end if;
   select * into a from baton.agents x where x.agent_uid = r.agent_uid;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', r.tenant_id, 'run', baton.run_json(r, a),
     'switch', case when r.ended_at is null then baton.switch_json(baton.switch_of(a, r)) end, 'gateMs', (select greatest(0, baton.millis(g.until - baton.clock()))
@@ -223,7 +228,8 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 
--- {agentUid, after, runId?, channels?, types?, from?, to?, limit} A cursor older than the oldest kept event is refused with that number.
+-- {agentUid, after, runId?, channels?, types?, from?, to?, limit} A cursor older than the oldest kept event is refused with that number, and so is one
+-- beyond the last: an agent that was made anew, or restored from a backup, would be silent to its reader until it has told as much again.
 create or replace function baton.list_events(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   a baton.agents;
@@ -232,6 +238,7 @@ begin
   select * into a from baton.agents x where x.agent_uid = (p ->> 'agentUid')::uuid;
   if not found then return baton.refuse('agent_not_found'); end if;
   if after is not null and after + 1 < a.first_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq)); end if;
+  if after > a.last_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq, 'lastSeq', a.last_event_seq)); end if;
   return (
     select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
     'committedSeq', coalesce((a.last_answer ->> 'lastSeq')::bigint, 0), 'activeRunId', a.active_run,

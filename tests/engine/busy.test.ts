@@ -75,6 +75,39 @@ describe.concurrent('the run before it is running', () => {
     expect(runs[1]?.id).not.toBe(first)
   })
 
+  test('steer: too late, whoever waits for the message or streams it gets the run that it came to, and a repeat under its key too', async () => {
+    const gate = world.gate()
+    const first = await begun(world, 's4', [{ gate: gate.file, error: { status: 401 } }])
+    const queued = async () => (await world.messages('s4')).filter(({ state }) => state === 'queued').length
+    const keyed = { onBusy: 'steer', prefer: 'wait=30', headers: { 'idempotency-key': 's4' } }
+    const waits = world.send('s4', script({ text: 'next', gate: gate.file }), keyed)
+    await until('one steers', async () => (await queued()) === 1)
+    const headers = { 'content-type': 'application/json', accept: 'text/event-stream' }
+    const body = JSON.stringify({ message: 'streamed', onBusy: 'steer' })
+    const streams = fetch(`${world.base()}/api/agents/s4/messages`, { method: 'POST', headers, body }).then((reply) => reply.text())
+    await until('two steer', async () => (await queued()) === 2)
+    await gate.open()
+    const second = runOf(await waits)
+    expect(second).not.toBe(first)
+    expect(await world.ended(second)).toMatchObject({ state: 'completed' })
+    expect((await streams).match(/"runId":"run_[0-9a-f]+"/g)?.at(-1)).toContain(second)
+    const again = await world.send('s4', script({ text: 'next', gate: gate.file }), keyed)
+    expect([again.status, runOf(again), again.headers.get('idempotent-replayed')]).toEqual([200, second, 'true'])
+    expect(await runsOf(world, 's4')).toHaveLength(2)
+  })
+
+  test('steer: under lower limits or with an address of its own a message steers nothing and becomes the next run', async () => {
+    const gate = world.gate()
+    const first = await begun(world, 's5', working(gate), { webhook: { url: 'http://127.0.0.1:9/first' } })
+    const send = async (more: object) => runOf(await world.send('s5', 'x', { onBusy: 'steer', prefer: 'respond-async', ...more }))
+    const own = [await send({ limits: { maxSteps: 1 } }), await send({ webhook: { url: 'http://127.0.0.1:9/own' } })]
+    expect(own).not.toContain(first)
+    expect(await send({ webhook: { url: 'http://127.0.0.1:9/first' }, limits: { maxSteps: 50 } })).toBe(first)
+    await gate.open()
+    for (const run of own) await world.ended(run)
+    expect(await runsOf(world, 's5')).toHaveLength(3)
+  })
+
   test('interrupt: the current run ends interrupted, then this one, ahead of the queue', async () => {
     const first = await begun(world, 'i1', [{ text: 'never', delayMs: 60_000 }])
     const queued = await world.send('i1', 'queued', { prefer: 'respond-async' })

@@ -158,6 +158,7 @@ describe.concurrent('a hold', () => {
     // Nobody waits for what somebody else must lift.
     expect(performance.now() - sent).toBeLessThan(20_000)
     const runs = replies.map(runOf)
+    expect(replies.map(({ body }) => body['blockedBy']).filter(Boolean)).toEqual(['hold', 'hold'])
     for (const runId of runs) expect(await world.effects({ runId })).toEqual([])
     expect(await types('h-many')).toContain('held')
     expect(await world.agent('h-many')).toMatchObject({ state: 'paused' })

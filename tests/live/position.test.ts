@@ -121,6 +121,21 @@ test.concurrent('invariant 8: a cursor older than the oldest kept event is 410 w
   expect(bad.status).toBe(400)
 })
 
+test.concurrent('invariant 8: a cursor beyond the last event is 410 too: whoever follows an agent that was made anew would be told nothing', async () => {
+  for (let turn = 0; turn < 2; turn++) await world.send('anew', script({ text: 'x' }), { prefer: 'wait=25' })
+  const { lastSeq } = await world.agent('anew')
+  expect((await world.http('DELETE', '/api/agents/anew')).status).toBe(204)
+  const sent = await world.send('anew', script({ text: 'x' }), { prefer: 'wait=25' })
+  const beyond = { accept: 'text/event-stream', 'last-event-id': String(lastSeq) }
+  for (const path of ['/api/agents/anew/events', `/api/runs/${String(sent.body['runId'])}/events`]) {
+    const reply = await world.http('GET', path, undefined, beyond)
+    expect([reply.status, reply.body['code'], reply.body['oldestSeq']], path).toEqual([410, 'cursor_expired', 1])
+  }
+  const all = await follow('/api/agents/anew/events?after=0')
+  await all.until(is('done'))
+  all.leave()
+})
+
 test.concurrent('a stream token reads the events of its own run, and nothing else, for 15 minutes', async () => {
   const sent = await world.send('token', script({ text: 'x' }), { prefer: 'respond-async' })
   const runId = String(sent.body['runId'])

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { begun } from '#tests/engine/helpers'
+import { begun, runsOf, until } from '#tests/engine/helpers'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -117,6 +117,18 @@ test('PATCH 200 while the agent works does not disturb the run', async () => {
   await gate.open()
   expect(await world.ended(open)).toMatchObject({ state: 'completed', output: 'undisturbed' })
   expect((await world.agent('patched-busy')).metadata).toEqual({ late: true })
+})
+
+test('an agent that is deleted while its caller waits: 404, not a run that goes on', async () => {
+  const gate = world.gate()
+  const waits = world.send('deleted-meanwhile', script({ text: 'x', gate: gate.file }), { prefer: 'wait=25' })
+  await until('it is at work', async () => {
+    const [run] = await runsOf(world, 'deleted-meanwhile')
+    return run !== undefined && (await world.effects({ runId: run.id })).length > 0
+  })
+  expect((await world.http('DELETE', '/api/agents/deleted-meanwhile')).status).toBe(204)
+  await gate.open()
+  expect(await waits).toMatchObject({ status: 404, body: { code: 'run_not_found' } })
 })
 
 test('DELETE 204, then 404', async () => {

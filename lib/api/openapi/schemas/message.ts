@@ -22,7 +22,7 @@ export const processing = z
     status: z.literal('processing'),
     ...about,
     links,
-    blockedBy: z.enum(['approvals', 'external']).optional().meta({ description: 'The agent is paused before this run' }),
+    blockedBy: z.enum(['approvals', 'external', 'hold']).optional().meta({ description: 'The agent is paused before this run' }),
     blockingRunId: z.string().optional(),
     approvals: z.array(pendingApproval).optional(),
   })
