@@ -53,12 +53,15 @@ export interface BootstrapRequest {
   key: NewKey & { name: string }
   /** Makes a key also where admin keys exist. */
   anew: boolean
+  /** Also a tenant that exists signs with `secret` from now on. */
+  newSecret: boolean
 }
 
 /** What the bootstrap has made, and how many admin keys there were before. */
 export interface Bootstrapped {
   ok: true
   tenantMade: boolean
+  secretMade: boolean
   keyMade: boolean
   adminKeys: number
 }

@@ -92,7 +92,10 @@ async function identify(admission: Admission): Promise<Caller> {
       return callerWith(session.credential, admission)
     }
     if (config.access.required || !config.local)
-      throw new BatonError('unauthorized', 'Send Authorization: Bearer with an API key (bt_...) or the token of a signed-in user.')
+      throw new BatonError(
+        'unauthorized',
+        'Send an API key (bt_...) or the token of a signed-in user in the header Authorization, after "Bearer ".',
+      )
     return callerOf('operator', { operator: { tenant: config.tenantId, name: 'local' } }, 'local', requestId)
   }
   const credential = bearerOf(header)

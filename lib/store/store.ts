@@ -35,7 +35,8 @@ export function createStore(rpc: Rpc): Store {
     const page = await call<{ ok: true; data: Row[] } | Refusal>(name, argument)
     if (page.ok) return page.data
     const { ok: _ok, code, ...details } = page
-    throw new BatonError(isErrorCode(code) ? code : 'internal_error', 'The credential may not read this list.', details)
+    const text = code === 'unauthorized' ? 'The credential is unknown, expired or revoked.' : 'The credential may not read this list.'
+    throw new BatonError(isErrorCode(code) ? code : 'internal_error', text, details)
   }
   const lists = { limit: 200 }
 

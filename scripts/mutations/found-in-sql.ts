@@ -66,8 +66,8 @@ export const foundInSqlMutations: readonly Mutation[] = [
     name: 'bootstrap-keeps-what-it-made-to-itself',
     breaks: 'I3',
     file: migration('0019_keys'),
-    text: `t.webhook_secret is not distinct from p ->> 'secret'`,
-    replacement: `false`,
+    text: `secret_made := t.webhook_secret is not distinct from p ->> 'secret'`,
+    replacement: `secret_made := false`,
     test: {
       file: 'tests/store/callers.test.ts',
       name: 'a bootstrap whose reply is lost shows the key and the secret that it has made, for nobody can show them later',

@@ -125,20 +125,29 @@ begin
   return json_build_object('ok', true, 'key', baton.key_json(k), 'old', baton.key_json(old));
 end $$;
 
--- {tenant, environment, secret, key: {id, hash, prefix, name}, anew} The first tenant and its first admin key, for the bootstrap command; what
--- exists is left as it is. `anew` makes another key beside those that exist. Repeated with the same key and sealed secret, it answers again what it
+-- {tenant, environment, secret, key: {id, hash, prefix, name}, anew, newSecret} The first tenant and its first admin key, for the bootstrap command; what
+-- exists is left as it is. `anew` makes another key beside those that exist, `newSecret` signs with another secret from now on (one that a
+-- delivery was written with goes on with it). Repeated with the same key and sealed secret, it answers again what it
 -- has made: nobody could show either of them later.
 create or replace function baton.bootstrap(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   t baton.tenants;
   k baton.api_keys;
   tenant_made boolean;
+  secret_made boolean;
   admins bigint;
 begin
   insert into baton.tenants (id, environment, webhook_secret) values (p ->> 'tenant', p ->> 'environment', p ->> 'secret') on conflict (id) do nothing;
+  tenant_made := found;
   select * into t from baton.tenants x where x.id = p ->> 'tenant' for no key update;
-  tenant_made := t.webhook_secret is not distinct from p ->> 'secret';
+  secret_made := t.webhook_secret is not distinct from p ->> 'secret';
   if t.environment <> p ->> 'environment' then return baton.refuse('tenant_missing', jsonb_build_object('tenant', t.id, 'environment', t.environment)); end if;
+  if (p ->> 'newSecret')::boolean and not secret_made then
+    update baton.tenants x set webhook_secret = p ->> 'secret' where x.id = t.id;
+    secret_made := true;
+    perform baton.audit_request(jsonb_build_object('tenant', t.id, 'environment', t.environment, 'caller', 'bootstrap'),
+      jsonb_build_object('action', 'webhook.rotate', 'decision', 'allowed', 'scope', 'tenant'));
+  end if;
   select * into k from baton.api_keys x where x.id = p -> 'key' ->> 'id' and x.hash = p -> 'key' ->> 'hash';
   select count(*) into admins from baton.api_keys x where x.tenant_id = t.id and x.id is distinct from k.id and 'admin' = any (x.scopes) and baton.key_live(x);
   if k.id is null and (admins = 0 or (p ->> 'anew')::boolean) then
@@ -146,5 +155,5 @@ begin
     values (p -> 'key' ->> 'id', t.id, t.environment, p -> 'key' ->> 'hash', p -> 'key' ->> 'prefix', p -> 'key' ->> 'name', array['admin'], 'bootstrap') returning * into k;
     perform baton.audit_key(jsonb_build_object('tenant', t.id, 'environment', t.environment, 'caller', 'bootstrap'), 'key.create', k);
   end if;
-  return json_build_object('ok', true, 'tenantMade', tenant_made, 'adminKeys', admins, 'keyMade', k.id is not null);
+  return json_build_object('ok', true, 'tenantMade', tenant_made, 'secretMade', secret_made, 'adminKeys', admins, 'keyMade', k.id is not null);
 end $$;

@@ -136,8 +136,9 @@ test('the key works at once; without one the answer is now 401', async () => {
   expect((await world.http('GET', '/api/agents', undefined, bearer(key))).status).toBe(401)
 })
 
-test('--new-key makes another key; both are active', async () => {
-  const more = await bootstrap(['--new-key'])
+test('--new-key makes another key; both are active; --new-webhook-secret another secret', async () => {
+  const more = await bootstrap(['--new-key', '--new-webhook-secret'])
+  expect(more.text).toMatch(/webhook secret +whsec_/)
   const second = /bt_[A-Za-z0-9_-]{43}/.exec(more.text)?.[0] ?? ''
   expect([(await get('/api/keys', bearer(key))).status, (await get('/api/keys', bearer(second))).status]).toEqual([200, 200])
 })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { redactText } from '#lib/core/secret-values'
 import { files, isTest, read, sources } from '#tests/project/sources'
 
 const code = sources('app', 'inngest', 'lib', 'local', 'scripts', 'supabase', 'tests', 'bench')
@@ -43,6 +44,15 @@ describe('style', () => {
     const production = sources('app', 'inngest', 'lib').filter((path) => !isTest(path))
     const allowed = ['lib/env.ts', 'lib/env/build.ts']
     expect(standing(/^(?!\s*(\/\/|\*|\/\*)).*process\.env/, production, allowed)).toEqual([])
+  })
+
+  test('no text of ours is taken for a secret by our own redaction', () => {
+    const texts = sources('lib', 'app')
+      .filter((path) => !isTest(path))
+      .flatMap((path) => [...read(path).matchAll(/'((?:[^'\\\n]|\\.)*)'/g)].map(([, text = '']) => text))
+      .filter((text) => text.includes(' '))
+    expect(texts.length).toBeGreaterThan(500)
+    expect(texts.filter((text) => redactText(text) !== text)).toEqual([])
   })
 
   test('every file is imported by its name from the root', () => {

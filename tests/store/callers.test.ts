@@ -216,7 +216,7 @@ test('the bootstrap makes a key where no admin key opens any more; keys of anoth
   await kit.store.ensureTenant({ id: tenant, environment: 'apart', secret: 'sealed' })
   const boot = () => {
     const made = { id: ids.make('key'), hash: ids.uuid().replaceAll('-', '').repeat(2), prefix: 'bt_', name: 'x' }
-    return kit.store.bootstrap({ tenant, environment: 'apart', secret: 'sealed', key: made, anew: false })
+    return kit.store.bootstrap({ tenant, environment: 'apart', secret: 'sealed', key: made, anew: false, newSecret: false })
   }
   expect([await kit.store.hasKeys('apart'), await kit.store.hasKeys('test')]).toEqual([false, true])
   expect([ok(await boot()).keyMade, ok(await boot()).keyMade]).toEqual([true, false])
@@ -232,12 +232,16 @@ test('a bootstrap whose reply is lost shows the key and the secret that it has m
     return answer
   })
   const key = { id: ids.make('key'), hash: 'e'.repeat(64), prefix: 'bt_', name: 'x' }
-  const boot = { tenant: 'lost-reply', environment: 'apart', secret: 'sealed once', key, anew: false }
-  expect(await store.bootstrap(boot)).toEqual({ ok: true, tenantMade: true, keyMade: true, adminKeys: 0 })
+  const boot = { tenant: 'lost-reply', environment: 'apart', secret: 'sealed once', key, anew: false, newSecret: false }
+  expect(await store.bootstrap(boot)).toEqual({ ok: true, tenantMade: false, secretMade: true, keyMade: true, adminKeys: 0 })
   const another = { ...boot, secret: 'sealed twice', key: { ...key, id: ids.make('key'), hash: 'f'.repeat(64) } }
-  expect(await store.bootstrap(another)).toEqual({ ok: true, tenantMade: false, keyMade: false, adminKeys: 1 })
+  expect(await store.bootstrap(another)).toEqual({ ok: true, tenantMade: false, secretMade: false, keyMade: false, adminKeys: 1 })
   losses = 1
-  expect(await store.bootstrap({ ...another, anew: true })).toEqual({ ok: true, tenantMade: false, keyMade: true, adminKeys: 1 })
+  const both = { ...another, anew: true, newSecret: true }
+  expect(await store.bootstrap(both)).toEqual({ ok: true, tenantMade: false, secretMade: true, keyMade: true, adminKeys: 1 })
+  expect(ok(await kit.store.getTenant({ tenant: boot.tenant, environment: 'apart' })).secret).toBe('sealed twice')
+  const rotations = `select actor from baton.audit where tenant_id = 'lost-reply' and action = 'webhook.rotate'`
+  expect(await kit.sql(rotations)).toEqual([{ actor: 'bootstrap' }])
   expect(await kit.sql(`select count(*)::integer as n from baton.api_keys where tenant_id = 'lost-reply'`)).toEqual([{ n: 2 }])
 })
 
