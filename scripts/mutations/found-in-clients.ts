@@ -1,6 +1,6 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
-/** Faults of what clients show, and of when they give up, that a reader of the code has found; each has its test since. No build is needed. */
+/** Faults of what clients show, and of when they give up, that a reader of the code has found; each has its test since. */
 export const foundInClientsMutations: readonly Mutation[] = [
   {
     name: 'repeated-step-goes-to-closed-parts',
@@ -56,5 +56,59 @@ export const foundInClientsMutations: readonly Mutation[] = [
       file: 'lib/client/src/shown.test.ts',
       name: 'the text of a step that is over is no measure for the next one of its number: of another run, or after an answer without words',
     },
+  },
+  {
+    name: 'steers-under-rules-of-its-own',
+    breaks: 'I9',
+    file: 'supabase/migrations/0004_open.sql',
+    text: `    if busy = 'steer' and baton.is_apart(w.r, p -> 'run') then busy := 'enqueue'; end if;\n`,
+    replacement: ``,
+    test: {
+      file: 'tests/engine/busy.test.ts',
+      name: 'steer: under lower limits or with an address of its own a message steers nothing and becomes the next run',
+    },
+  },
+  {
+    name: 'late-steer-is-told-the-ended-run',
+    breaks: 'I1',
+    file: 'supabase/migrations/0003_ends.sql',
+    text: `    if m.mode = 'steer' or (w.a).queued > 0 then`,
+    replacement: `    if false then`,
+    test: {
+      file: 'tests/engine/busy.test.ts',
+      name: 'steer: too late, whoever waits for the message or streams it gets the run that it came to, and a repeat under its key too',
+    },
+  },
+  {
+    name: 'cursor-beyond-the-end-is-silence',
+    breaks: 'I8',
+    file: 'supabase/migrations/0008_agents_and_pages.sql',
+    text: `  if after > a.last_event_seq then return`,
+    replacement: `  if false then return`,
+    test: {
+      file: 'tests/live/position.test.ts',
+      name: 'invariant 8: a cursor beyond the last event is 410 too: whoever follows an agent that was made anew would be told nothing',
+    },
+  },
+  {
+    name: 'pause-with-news-after-it-ends-no-stream',
+    breaks: 'I8',
+    file: 'lib/api/feed.ts',
+    text: `if (event.type === 'state_changed') seen.paused =`,
+    replacement: `seen.paused = event.type === 'state_changed' &&`,
+    test: {
+      file: 'lib/api/feed.test.ts',
+      name: 'a run stream ends at a pause, also where something else was told after it; not at a pause that is over, nor at one of another run',
+    },
+  },
+  {
+    name: 'deleted-agent-goes-on-for-its-caller',
+    breaks: 'I12',
+    file: 'lib/api/messages.ts',
+    build: true,
+    text: `  if (advanced?.kind === 'lease_lost') return factsOf(await waitForRun(services, own, run.id, left(), request.signal))
+  if (advanced === null) {`,
+    replacement: `  if (advanced === null || advanced.kind === 'lease_lost') {`,
+    test: { file: 'tests/surface/agents.test.ts', name: 'an agent that is deleted while its caller waits: 404, not a run that goes on' },
   },
 ]
