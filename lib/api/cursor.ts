@@ -1,4 +1,5 @@
 import { BatonError } from '#lib/core/errors'
+import { instant } from '#lib/core/instant'
 
 /** The lists that are paged, and what the key of a row looks like in each: a cursor is checked before it reaches the database. */
 const keys = {
@@ -33,8 +34,9 @@ export function encodeCursor(list: List, key: string, order: Order = 'asc'): str
 export function decodeCursor(list: List, cursor: string, order: Order = 'asc'): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8')
   const head = `${list}:${order}:`
-  if (!text.startsWith(head) || !keys[list].test(text.slice(head.length))) {
+  const key = text.slice(head.length)
+  if (!text.startsWith(head) || !keys[list].test(key) || (list === 'audit' && !instant.safeParse(key.split('|')[0]).success)) {
     throw new BatonError('invalid_cursor', 'The cursor is not one of this list in this order: begin again without it.')
   }
-  return text.slice(head.length)
+  return key
 }

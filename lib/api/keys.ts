@@ -4,11 +4,11 @@ import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
 import { idParams, page } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
+import { instant } from '#lib/core/instant'
 import { keyScope } from '#lib/core/keys'
 import { refusalError } from '#lib/engine/open'
 
 const name = z.string().trim().min(1).max(100)
-const instant = z.iso.datetime({ offset: true })
 const dayMs = 86_400_000
 
 /** POST /api/keys: 201 with the key, which is shown this once. */

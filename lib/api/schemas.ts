@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { agentNamePattern } from '#lib/core/ids'
+import { instant } from '#lib/core/instant'
 import { overrides } from '#lib/core/overrides'
 import { permissionRules } from '#lib/core/policy'
 import { onBusy, runLimits } from '#lib/core/run'
@@ -84,7 +85,6 @@ export const patchAgentBody = z.strictObject({
   alwaysAllowed: z.array(z.string().max(64)).max(200).optional(),
 })
 
-const instant = z.iso.datetime({ offset: true })
 /** The parameters every list takes: `{data, nextCursor}` is the answer. */
 export const page = pageQuery
 /** Lists where time matters: from (inclusive) and to (exclusive), ISO 8601 with an offset. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { instant } from '#lib/core/instant'
 import { permissionRules } from '#lib/core/policy'
 
 /** Ready-made narrowings (lib/core/presets). */
@@ -13,7 +14,7 @@ export const overrides = z.strictObject({
   permission: permissionRules.exactOptional(),
   preset: z.enum(presetNames).exactOptional(),
   /** After this instant nothing more is done. The database's clock decides. */
-  expiresAt: z.iso.datetime({ offset: true }).exactOptional(),
+  expiresAt: instant.exactOptional(),
 })
 export type Overrides = z.infer<typeof overrides>
 
