@@ -174,8 +174,9 @@ export async function stop(
 ): Promise<Response> {
   const answer = await stopRun(services, caller, target, kind, note, background)
   if (answer.run === undefined) return json(200, { stopped: false, run: null })
-  // 202: the executor has been asked and ends the run with its next commit or heartbeat.
-  return json(answer.halt ? 202 : 200, { stopped: !answer.halt, run: runBody(answer.run) })
+  // 202: the executor has been asked and ends the run with its next commit or heartbeat. A repeat finds what the first has stopped;
+  // a run that had ended otherwise was stopped by nobody.
+  return json(answer.halt ? 202 : 200, { stopped: answer.run.state === 'cancelled', run: runBody(answer.run) })
 }
 
 /** Retries one ended run as `newRunId`, under which a repeat finds it, as it does under the caller's key; a refusal says why not. */

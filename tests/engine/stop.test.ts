@@ -9,9 +9,9 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-async function cancel(runId: string, server = 0): Promise<{ status: number; run: Record<string, unknown> }> {
+async function cancel(runId: string, server = 0): Promise<{ status: number; stopped: unknown; run: Record<string, unknown> }> {
   const reply = await world.http('POST', `/api/runs/${runId}/cancel`, { reason: 'no longer needed' }, {}, server)
-  return { status: reply.status, run: reply.body['run'] as Record<string, unknown> }
+  return { status: reply.status, stopped: reply.body['stopped'], run: reply.body['run'] as Record<string, unknown> }
 }
 
 describe.concurrent('cancel', () => {
@@ -21,8 +21,10 @@ describe.concurrent('cancel', () => {
     const second = runOf(await world.send('c1', 'second', { prefer: 'respond-async' }))
     const third = runOf(await world.send('c1', 'third', { prefer: 'respond-async' }))
     const stopped = await cancel(second)
-    expect(stopped.status).toBe(200)
-    expect(stopped.run).toMatchObject({ state: 'cancelled', stopReason: 'cancelled', stopNote: 'no longer needed', costMicros: 0 })
+    const run = { state: 'cancelled', stopReason: 'cancelled', stopNote: 'no longer needed', costMicros: 0 }
+    expect(stopped).toMatchObject({ status: 200, stopped: true, run })
+    // A repeat, after a lost reply say, is told the same.
+    expect(await cancel(second)).toMatchObject({ status: 200, stopped: true, run })
     await gate.open()
     await world.ended(third)
     expect((await world.messages('c1')).filter((row) => row.role === 'user').map((row) => row.content)).not.toContain('second')
@@ -36,7 +38,7 @@ describe.concurrent('cancel', () => {
     const runId = (await runsOf(world, 'c2'))[0]?.id ?? ''
     await until('the model is called', async () => (await world.effects({ runId })).length === 1)
     const stopped = await cancel(runId, 1)
-    expect(stopped.status).toBe(202)
+    expect(stopped).toMatchObject({ status: 202, stopped: false })
     const answer = await caller
     expect(answer.status).toBe(409)
     expect(answer.body).toMatchObject({ code: 'cancelled', runId, final: true })
@@ -71,9 +73,9 @@ describe.concurrent('cancel', () => {
     expect((await world.effects({ runId })).filter((line) => line.kind === 'model')).toHaveLength(1)
   })
 
-  test('of an ended run changes nothing; of an unknown one is 404', async () => {
+  test('of an ended run changes nothing and says so; of an unknown one is 404', async () => {
     const done = runOf(await world.send('c6', 'hi', { prefer: 'wait=25' }))
-    expect(await cancel(done)).toMatchObject({ status: 200, run: { state: 'completed', stopReason: 'end_turn' } })
+    expect(await cancel(done)).toMatchObject({ status: 200, stopped: false, run: { state: 'completed', stopReason: 'end_turn' } })
     expect((await world.http('POST', '/api/runs/run_00000000000000000000000000000000/cancel')).status).toBe(404)
   })
 })

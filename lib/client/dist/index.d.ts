@@ -46,7 +46,7 @@ interface Agents {
     runs(id: string, filter?: RunFilter): Pages<Run>;
     /** All events from now on (or after `after`), over all runs; it ends when you leave. */
     events(id: string, options?: EventOptions): AsyncIterable<BatonEvent>;
-    /** Ends what runs now, or the named run; the agent takes messages as before. */
+    /** Ends what runs now, or the named run; the agent takes messages as before. `stopped` as `runs.cancel` has it. */
     interrupt(id: string, options?: CallOptions & {
         runId?: string;
         reason?: string;
@@ -486,6 +486,7 @@ interface Runs {
     list(filter?: RunFilter): Pages<Run>;
     /** The run when it has ended, however it did, or is paused for somebody. */
     wait(id: string, options?: WaitOptions): Promise<RunDetails>;
+    /** `stopped` where the run has ended as cancelled; false where its executor has only been asked, or it had ended before. */
     cancel(id: string, options?: CallOptions & {
         reason?: string;
     }): Promise<{

@@ -48,7 +48,7 @@ export interface Agents {
   runs(id: string, filter?: RunFilter): Pages<Run>
   /** All events from now on (or after `after`), over all runs; it ends when you leave. */
   events(id: string, options?: EventOptions): AsyncIterable<BatonEvent>
-  /** Ends what runs now, or the named run; the agent takes messages as before. */
+  /** Ends what runs now, or the named run; the agent takes messages as before. `stopped` as `runs.cancel` has it. */
   interrupt(id: string, options?: CallOptions & { runId?: string; reason?: string }): Promise<{ stopped: boolean; run: Run | null }>
   /** An address with a read-only token for 15 minutes, for EventSource and other readers that cannot send headers. */
   streamUrl(id: string, options?: CallOptions & Pick<EventOptions, 'channels' | 'types'> & { named?: boolean }): Promise<string>

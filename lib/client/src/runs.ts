@@ -43,6 +43,7 @@ export interface Runs {
   list(filter?: RunFilter): Pages<Run>
   /** The run when it has ended, however it did, or is paused for somebody. */
   wait(id: string, options?: WaitOptions): Promise<RunDetails>
+  /** `stopped` where the run has ended as cancelled; false where its executor has only been asked, or it had ended before. */
   cancel(id: string, options?: CallOptions & { reason?: string }): Promise<{ stopped: boolean; run: Run | null }>
   /** A new run from the committed history of one that has ended. */
   retry(id: string, options?: CallOptions): Promise<Run>

@@ -3,7 +3,12 @@ import { run, exampleRun } from '#lib/api/openapi/schemas/run'
 import { runStates } from '#lib/api/openapi/schemas/words'
 
 /** What became of a wish to stop; `run` null where nothing ran. */
-export const stopped = z.object({ stopped: z.boolean(), run: run.nullable() }).meta({ id: 'Stopped' })
+export const stopped = z
+  .object({
+    stopped: z.boolean().meta({ description: 'True where the run has ended as cancelled, by this call or an earlier one' }),
+    run: run.nullable(),
+  })
+  .meta({ id: 'Stopped' })
 
 /** One line for each run that was to be retried: the new run, or the code that says why not. */
 export const retried = z
