@@ -107,7 +107,7 @@ export async function begin(context: SendContext, sending: Sending): Promise<Beg
   const slice = sending.executes ? runIt(context, opened, start, sending.streams ? null : prefer.waitMs) : null
   const headers: Record<string, string> = {}
   if (answer.replayed) headers['idempotent-replayed'] = 'true'
-  if (prefer.applied !== null) headers['preference-applied'] = prefer.applied
+  if (prefer.applied !== null && !sending.streams) headers['preference-applied'] = prefer.applied
   if (answer.halt) context.background(services.live.halt({ agentUid: answer.agentUid, runId: null }))
   return { opened, slice, headers, start }
 }
@@ -276,7 +276,7 @@ export const listMessages = endpoint({
     return json(200, {
       data: [
         ...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })),
-        ...(more || query.before !== undefined || query.to !== undefined ? [] : queued),
+        ...(more || query.before !== undefined ? [] : queued),
       ],
       nextCursor,
     })

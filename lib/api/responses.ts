@@ -84,7 +84,10 @@ async function create(context: CreateContext): Promise<Response> {
   const sending: SendContext = {
     ...context,
     params: { id: target.agentId },
-    prefer: { ...prefer, respondAsync: background, waitMs: background ? 0 : waitMs },
+    prefer:
+      background && !prefer.respondAsync
+        ? { waitMs: 0, respondAsync: true, applied: null }
+        : { ...prefer, waitMs: background ? 0 : waitMs },
     body: {
       message: contentOf(body.input),
       ...(body.model == null ? {} : { template: body.model }),

@@ -2,11 +2,11 @@ import { BatonError } from '#lib/core/errors'
 
 /** What the caller prefers (RFC 7240), already cut to what this deployment can do. */
 export interface Prefer {
-  /** How long the caller waits, in milliseconds; 0 with `respond-async` alone. */
+  /** How long the caller waits, in milliseconds; 0 with `respond-async`. */
   waitMs: number
   /** Answer at once, run nothing in the route. */
   respondAsync: boolean
-  /** The text of `Preference-Applied`, null when nothing was asked for. */
+  /** The text of `Preference-Applied`, null when nothing was asked for. No stream says it: it waits for nothing but its run's end. */
   applied: string | null
 }
 
@@ -31,12 +31,10 @@ export function readPrefer(headers: Headers, bounds: PreferBounds): Prefer {
   const respondAsync = preferences.has('respond-async')
   const asked = preferences.get('wait')
   const waitAsked = asked !== undefined && /^\d{1,9}$/.test(asked) ? Math.min(Number(asked) * 1_000, bounds.maxWaitMs) : null
-  const waitMs = waitAsked ?? (respondAsync ? 0 : Math.min(bounds.defaultWaitMs, bounds.maxWaitMs))
-  const applied = [
-    ...(respondAsync ? ['respond-async'] : []),
-    ...(waitAsked === null ? [] : [`wait=${Math.floor(waitAsked / 1_000)}`]),
-  ].join(', ')
-  return { waitMs, respondAsync, applied: applied === '' ? null : applied }
+  // RFC 7240 leaves the mix to the server: answered at once nobody waits, so that `wait` is not among what was applied.
+  if (respondAsync) return { waitMs: 0, respondAsync, applied: 'respond-async' }
+  const waitMs = waitAsked ?? Math.min(bounds.defaultWaitMs, bounds.maxWaitMs)
+  return { waitMs, respondAsync, applied: waitAsked === null ? null : `wait=${Math.floor(waitAsked / 1_000)}` }
 }
 
 function splitOutsideQuotes(text: string, separator: ',' | ';'): string[] {

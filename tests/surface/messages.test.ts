@@ -96,10 +96,19 @@ test('202 when the wait is over before the run, which goes on and is found at it
 
 test('202 with both preferences: nothing runs in the route, and the caller waits', async () => {
   const reply = await world.send('m-both', script({ text: 'waited for' }), { prefer: 'respond-async, wait=20' })
-  // RFC 7240 leaves the mix to the server: respond-async is answered at once.
+  // RFC 7240 leaves the mix to the server: respond-async is answered at once, and a wait that was not kept is not claimed.
   expect(reply.status).toBe(202)
-  expect(reply.headers.get('preference-applied')).toContain('respond-async')
+  expect(reply.headers.get('preference-applied')).toBe('respond-async')
   await world.ended(String(reply.body['runId']))
+})
+
+test.each(['wait=5', 'respond-async'])('200 to a stream with Prefer: %s, which it does not claim to have applied', async (prefer) => {
+  const reply = await world.send('m-stream', script({ text: 'streamed' }), { prefer, headers: { accept: 'text/event-stream' } })
+  expect([reply.status, reply.headers.get('content-type'), reply.headers.get('preference-applied')]).toEqual([
+    200,
+    expect.stringContaining('text/event-stream'),
+    null,
+  ])
 })
 
 test('202 names a state; a malformed Prefer is ignored', async () => {
@@ -172,6 +181,14 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
   expect(pages.flat()).toEqual(data)
   const before = await world.http('GET', '/api/agents/m-list/messages?before=3')
   expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([1, 2])
+  // What waits comes after every number, and has a time as the others have.
+  const { at } = data[3] as { at: string }
+  const among = async (query: string): Promise<unknown[]> =>
+    ((await world.http('GET', `/api/agents/m-list/messages?${query}`)).body['data'] as { content: unknown }[]).map(({ content }) => content)
+  expect(await among('after=3')).toEqual([script({ text: 'two' }), script({ text: 'three' })])
+  expect(await among('from=2030-01-01T00:00:00Z')).toEqual([])
+  expect(await among(`from=${encodeURIComponent(at)}`)).toEqual([script({ text: 'two' }), script({ text: 'three' })])
+  expect(await among(`after=3&to=${encodeURIComponent(String(data[4]?.['at']))}`)).toEqual([script({ text: 'two' })])
   const after = await world.http('GET', '/api/agents/m-list/messages?after=1&role=assistant')
   expect((after.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([2])
   await gate.open()
