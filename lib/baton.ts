@@ -26,7 +26,7 @@ import { createMetrics } from '#lib/telemetry/metrics'
 import { createTelemetry, presentFields } from '#lib/telemetry/telemetry'
 import { checkWebhookAddress } from '#lib/webhooks/address'
 import { makeWebhookSecret, webhookKey } from '#lib/webhooks/secret'
-import { sealSecret } from '#lib/webhooks/seal'
+import { markSecret, sealSecret } from '#lib/webhooks/seal'
 import { createAlerts } from '#lib/jobs/alerts'
 import { createSweeper } from '#lib/jobs/sweep'
 import type { Services } from '#lib/services'
@@ -144,6 +144,7 @@ async function compose(config: Config): Promise<Services> {
       webhookKey(plain)
       return sealSecret(plain, config.encryptionKey)
     },
+    markSecret: (plain) => markSecret(plain, config.encryptionKey),
     makeWebhookSecret,
     checkWebhookAddress: (url) => checkWebhookAddress(url, { local: config.local }),
   }

@@ -37,6 +37,8 @@ export interface Services extends EngineServices, HttpServices {
   makeKey(id: string): { text: string; stored: NewKey }
   /** Throws BatonError webhook_refused for a secret that no receiver could use. */
   sealSecret(plain: string): string
+  /** Tells whether two secrets are the same; sealed ones never look alike. */
+  markSecret(plain: string): string
   makeWebhookSecret(): string
   checkWebhookAddress(url: string): URL
 }

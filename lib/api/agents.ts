@@ -13,6 +13,16 @@ import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
 import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
+import type { Services } from '#lib/services'
+
+/** As it is stored: with the secret's mark, by which a second POST is the same or another. */
+function agentWebhook(
+  services: Services,
+  webhook: z.output<typeof createAgentBody>['webhook'],
+): (ReturnType<typeof sealedWebhook> & { mark?: string }) | null {
+  const sealed = sealedWebhook(services, webhook)
+  return sealed === null || webhook?.secret === undefined ? sealed : { ...sealed, mark: services.markSecret(webhook.secret) }
+}
 
 /** POST /api/agents: 201, or 200 when it exists with the same body. */
 export const createAgent = endpoint({
@@ -51,7 +61,7 @@ export const createAgent = endpoint({
         template: body.template,
         metadata: body.metadata ?? {},
         overrides,
-        webhook: sealedWebhook(services, body.webhook),
+        webhook: agentWebhook(services, body.webhook),
         ...(narrowing === null ? {} : { narrowing }),
       },
     }
@@ -147,7 +157,7 @@ export const patchAgent = endpoint({
     const patch = {
       ...(body.metadata === undefined ? {} : { metadata: body.metadata }),
       ...(body.alwaysAllowed === undefined ? {} : { alwaysAllowed: body.alwaysAllowed }),
-      ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : sealedWebhook(services, body.webhook) }),
+      ...(body.webhook === undefined ? {} : { webhook: body.webhook === null ? null : agentWebhook(services, body.webhook) }),
     }
     const answer = await services.store.patchAgent(authorityOf(services, caller), params.id, patch)
     if (!answer.ok) throw refusalError(answer)

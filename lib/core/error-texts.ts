@@ -58,7 +58,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   switch_not_found: ['No kill or hold of this scope is set.', 'Read `GET /api/kill`: it may have been lifted already.'],
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
-  conflict: ['The agent exists with another body, or the request contradicts a state.', 'Read it first; change it by PATCH.'],
+  conflict: [
+    'The agent exists with another body, or the request contradicts a state; `reason` says which: `other_template`, `other_body`, `never_begun`, `not_active`, `already_rotated`, `expired_already`, `confirm`, `too_many_limits`.',
+    'Do what `detail` says.',
+  ],
   too_many_keys: ['The tenant has 100 active keys.', 'Revoke keys that are no longer used.'],
   approval_not_found: ['There is no approval of this id here, or its agent was deleted.', 'Read the inbox: GET /api/approvals.'],
   call_not_found: ['The tool call of this address is gone with its agent.', 'Drop the result.'],

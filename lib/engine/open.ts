@@ -137,7 +137,7 @@ const refusals: Record<string, string> = {
   precondition_failed: 'The agent does not exist and If-Match: * asked for one that does; nothing was kept.',
   template_required: 'The agent does not exist yet: name its template.',
   template_missing: 'The template of this agent is not deployed; nothing was kept. Deploy it again, or use another agent.',
-  conflict: 'The agent exists with another template, other metadata or another webhook; nothing was changed.',
+  conflict: 'The request contradicts what exists; nothing was changed.',
   agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
   queue_full: 'As many runs are at work or messages queued as the limit allows; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
@@ -168,11 +168,30 @@ const refusals: Record<string, string> = {
   run_open: 'The run has not ended yet; wait for its end or cancel it.',
 }
 
+/** Where one code has several causes: the sentence of each `reason`, and what to do about it. */
+const causes: Record<string, Record<string, string>> = {
+  conflict: {
+    other_template: 'The agent exists with another template; nothing was kept. Leave `template` away, or use another id.',
+    other_body:
+      'The agent exists with other metadata, other overrides or another webhook (its secret counts); nothing was changed. Metadata and webhook are changed by PATCH.',
+    never_begun: 'The run ended before its message entered the conversation, so there is nothing to go on from: send the message again.',
+    not_active: 'The key is revoked or expired, so that it can neither be changed nor rotated: make another one.',
+    already_rotated: 'The key was rotated already and its successor is active: rotate that one, or revoke it first.',
+    expired_already: '`expiresAt` lies in the past; nothing was made. Name a later instant, or none.',
+    confirm: 'The whole tenant is deleted only where `confirm` is its id; nothing was deleted.',
+    too_many_limits: 'The tenant has as many limits as it may have: take some back first (PUT with {}). Nothing was set.',
+  },
+  agent_not_found: {
+    deleted: 'The agent to which this Idempotency-Key has sent was deleted since; nothing was kept. Use a new key for a new agent.',
+  },
+}
+
 /** The error of a refused call of the store. */
 export function refusalError(refusal: Refusal): BatonError {
   const { ok: _ok, code, ...details } = refusal
   if (!isErrorCode(code))
     return new BatonError('internal_error', 'The database answered in a way this build does not know.', {}, { cause: new Error(code) })
-  const sentence = code === 'budget_exceeded' ? `${budgetSentence(details)} Nothing was kept.` : refusals[code]
+  const cause = causes[code]?.[String(details['reason'])]
+  const sentence = cause ?? (code === 'budget_exceeded' ? `${budgetSentence(details)} Nothing was kept.` : refusals[code])
   return new BatonError(code, sentence ?? 'The request was refused; nothing was kept.', details)
 }

@@ -1,9 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { BatonError } from '#lib/core/errors'
-import { openSecret, sealSecret } from '#lib/webhooks/seal'
+import { markSecret, openSecret, sealSecret } from '#lib/webhooks/seal'
 
 const key = randomBytes(32)
+
+test('a mark tells secrets apart, and is another under another key', () => {
+  expect(markSecret('whsec_abc', key)).toBe(markSecret('whsec_abc', key))
+  expect(new Set([markSecret('whsec_abc', key), markSecret('whsec_abd', key), markSecret('whsec_abc', randomBytes(32))]).size).toBe(3)
+})
 
 test('what is sealed opens again, and never looks the same twice', () => {
   for (const plain of ['whsec_abc', '', 'ü€😀', 'x'.repeat(10_000)]) {

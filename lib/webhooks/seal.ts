@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 import { BatonError } from '#lib/core/errors'
 
 const algorithm = 'aes-256-gcm'
@@ -14,6 +14,11 @@ export function sealSecret(plain: string, key: Uint8Array): string {
   const cipher = createCipheriv(algorithm, checkedKey(key), iv, { authTagLength: tagBytes }).setAAD(purpose)
   const sealed = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
   return [version, ...[iv, cipher.getAuthTag(), sealed].map((part) => part.toString('base64url'))].join('.')
+}
+
+/** The same for the same secret and key, so that two can be compared, and of no use without the key. Throws `not_configured` as `sealSecret` does. */
+export function markSecret(plain: string, key: Uint8Array): string {
+  return createHmac('sha256', checkedKey(key)).update(`baton.mark.${version}\0${plain}`).digest('base64url')
 }
 
 /** Opens what `sealSecret` made. Throws `corrupted_data` when the text was changed or sealed with another key; the message never holds the secret. */

@@ -122,7 +122,7 @@ declare
   deployed text := p -> 'versions' ->> (w.a).template;
 begin
   if p -> 'agent' ->> 'template' is not null and p -> 'agent' ->> 'template' <> (w.a).template then
-    return baton.refuse('conflict', jsonb_build_object('template', (w.a).template));
+    return baton.refuse('conflict', jsonb_build_object('reason', 'other_template', 'template', (w.a).template));
   end if;
   if deployed is null then return baton.refuse('template_missing', jsonb_build_object('template', (w.a).template)); end if;
   if deployed <> (w.a).settings ->> 'templateVersion' and p -> 'settings' ->> 'template' is distinct from (w.a).template then
@@ -260,7 +260,7 @@ declare
 begin
   insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
   on conflict do nothing;
-  if found then return null; end if;
+  if found then return baton.gone_refusal(p); end if;
   select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
   if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
   select a into w.a from baton.agents a where a.agent_uid = k.agent_uid and a.environment = p ->> 'environment';

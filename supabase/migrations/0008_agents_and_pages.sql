@@ -17,10 +17,12 @@ begin
   select * into x from baton.lock_agent(w, p);
   if x.refusal is not null then return x.refusal; end if;
   w := x.w;
-  -- Of a webhook the address alone is compared: secrets are sealed anew each time.
+  -- Secrets are sealed anew each time, so that they are compared by their marks; rows of an earlier version have none.
   if not x.created and ((w.a).metadata <> coalesce(p -> 'agent' -> 'metadata', '{}') or (w.a).overrides <> coalesce(p -> 'agent' -> 'overrides', '{}')
-    or (w.a).webhook ->> 'url' is distinct from p -> 'agent' -> 'webhook' ->> 'url') then
-    return baton.refuse('conflict', jsonb_build_object('agentId', (w.a).id));
+    or (w.a).webhook ->> 'url' is distinct from p -> 'agent' -> 'webhook' ->> 'url'
+    or coalesce((w.a).webhook ->> 'mark', case when (w.a).webhook ->> 'secret' is null then '' else p -> 'agent' -> 'webhook' ->> 'mark' end)
+      is distinct from coalesce(p -> 'agent' -> 'webhook' ->> 'mark', '')) then
+    return baton.refuse('conflict', jsonb_build_object('reason', 'other_body', 'agentId', (w.a).id));
   end if;
   if x.created then w := baton.narrow_agent(w, p); end if;
   return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
@@ -171,7 +173,9 @@ begin
         and ($1 ->> 'after' is null or a.agent_uid %1$s ($1 ->> 'after')::uuid) and ($1 ->> 'template' is null or a.template = $1 ->> 'template')
         and ($1 ->> 'state' is null or a.state = $1 ->> 'state') and ($1 ->> 'prefix' is null or starts_with(a.id, $1 ->> 'prefix'))
         and ($1 ->> 'user' is null or a.owner_id = ($1 ->> 'user')::uuid) and ($1 ->> 'from' is null or a.created_at >= ($1 ->> 'from')::timestamptz)
-        and ($1 ->> 'to' is null or a.created_at < ($1 ->> 'to')::timestamptz) and ($1 ->> 'metadata' is null or a.metadata @> ($1 -> 'metadata'))
+        and ($1 ->> 'to' is null or a.created_at < ($1 ->> 'to')::timestamptz) 
+        -- As text: a query has no types. What JSON writes of a number or a boolean is what is asked for.
+        and ($1 ->> 'metadata' is null or not exists (select from jsonb_each_text($1 -> 'metadata') f where a.metadata ->> f.key is distinct from f.value))
       order by a.agent_uid %2$s limit ($1 ->> 'limit')::integer) x
     $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
@@ -217,7 +221,8 @@ begin
   return json_build_object('ok', true, 'data', coalesce(data, '[]'),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
       'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = uid
-      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user'));
+      -- They come after every number, so that `after` passes none over; of a time, as of all others, only those of that time are told.
+      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user' and baton.within(p, i.created_at)));
 end $$;
 
 create or replace function baton.list_tool_calls(p jsonb) returns json language sql stable set search_path = '' as $$

@@ -87,7 +87,10 @@ test('a revocation bites at once, in every process, also while the key is in use
   expect((await world.http('DELETE', `/api/keys/${id}`, undefined, bearer(adminKey))).status).toBe(204)
   expect(await audit('key.revoke', id)).toHaveLength(1)
   expect((await world.http('PATCH', `/api/keys/${id}`, { expiresAt: null }, bearer(adminKey))).status).toBe(409)
-  expect((await world.http('POST', `/api/keys/${id}/rotate`, {}, bearer(adminKey))).status).toBe(409)
+  expect(await world.http('POST', `/api/keys/${id}/rotate`, {}, bearer(adminKey))).toMatchObject({
+    status: 409,
+    body: { reason: 'not_active' },
+  })
   expect((await get(adminKey, `/api/keys/${id}`)).body).toMatchObject({ active: false })
 })
 

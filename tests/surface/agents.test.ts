@@ -29,7 +29,24 @@ test('POST 201, then 200 with the same body, 409 with another', async () => {
     expect([reply.status, reply.body['code']]).toEqual([409, 'conflict'])
   }
   const webhook = await world.http('POST', '/api/agents', { ...body, webhook: { url: 'https://example.com/hook' } })
-  expect([webhook.status, webhook.body['code']]).toEqual([409, 'conflict'])
+  expect([webhook.status, webhook.body['code'], webhook.body['reason']]).toEqual([409, 'conflict', 'other_body'])
+})
+
+test('POST with another secret of the webhook is 409, as the first would go on signing; after PATCH the new one is the same body', async () => {
+  const url = 'https://example.com/hook'
+  const post = (secret?: string) =>
+    world.http('POST', '/api/agents', { id: 'signed', template: 'scripted', webhook: secret === undefined ? { url } : { url, secret } })
+  const statuses = async (...secrets: (string | undefined)[]): Promise<number[]> => {
+    const all: number[] = []
+    for (const secret of secrets) all.push((await post(secret)).status)
+    return all
+  }
+  expect(await statuses('first-secret', 'first-secret', 'second-secret', undefined)).toEqual([201, 200, 409, 409])
+  expect((await post('second-secret')).body['detail']).toMatch(/its secret counts.*PATCH/)
+  expect((await world.http('PATCH', '/api/agents/signed', { webhook: { url, secret: 'second-secret' } })).status).toBe(200)
+  expect(await statuses('first-secret', 'second-secret')).toEqual([409, 200])
+  expect((await world.http('PATCH', '/api/agents/signed', { webhook: { url } })).status).toBe(200)
+  expect(await statuses('second-secret', undefined)).toEqual([409, 200])
 })
 
 test('POST 201 without an id makes one', async () => {
@@ -87,6 +104,16 @@ test('GET 200 lists by every filter, in both orders', async () => {
   expect(await list('prefix=f%')).toEqual([])
 })
 
+test('GET 200 finds metadata by what JSON writes of it, numbers and booleans too', async () => {
+  const kinds = { number: 1, text: '1', half: 1.5, yes: true, none: null, list: [1] }
+  for (const [id, n] of Object.entries(kinds))
+    await world.http('POST', '/api/agents', { id: `k:${id}`, template: 'basic', metadata: { n } })
+  expect(await list('metadata.n=1&prefix=k:')).toEqual(['k:number', 'k:text'])
+  expect(await list('metadata.n=1.5&prefix=k:')).toEqual(['k:half'])
+  expect(await list('metadata.n=true&prefix=k:')).toEqual(['k:yes'])
+  expect(await list('metadata.m=1&prefix=k:')).toEqual([])
+})
+
 test('400 to a cursor in the other order', async () => {
   const page = await world.http('GET', '/api/agents?limit=1')
   const reply = await world.http('GET', `/api/agents?limit=1&order=desc&cursor=${String(page.body['nextCursor'])}`)
@@ -135,6 +162,18 @@ test('DELETE 204, then 404', async () => {
   await world.send('deleted', script({ text: 'x' }))
   expect((await world.http('DELETE', '/api/agents/deleted')).status).toBe(204)
   expect((await world.http('DELETE', '/api/agents/deleted')).status).toBe(404)
+})
+
+test('404 to a repeat under the key of a message whose agent was deleted: it makes no agent anew; another key does', async () => {
+  const send = (key: string) => world.send('gone', script({ text: 'x' }), { key })
+  expect((await send('late')).status).toBe(200)
+  await world.http('DELETE', '/api/agents/gone')
+  for (const _ of [1, 2]) expect(await send('late')).toMatchObject({ status: 404, body: { code: 'agent_not_found', reason: 'deleted' } })
+  expect((await send('late')).body['detail']).toMatch(/deleted since.*new key/)
+  expect((await world.http('GET', '/api/agents/gone')).status).toBe(404)
+  const kept = await world.sql(`select key, hash, run_id, agent_uid from baton.idempotency where key like '%late%' or key like 'gone %'`)
+  expect(kept).toEqual([{ key: expect.stringMatching(/^gone [0-9a-f]{64}$/), hash: '', run_id: null, agent_uid: null }])
+  expect((await send('soon')).status).toBe(200)
 })
 
 test('HEAD and OPTIONS are answered as HTTP says', async () => {

@@ -29,7 +29,10 @@ export const agents: Resource = {
     listAgents: operation(
       listAgents,
       { 200: page('AgentPage', agent, 'Agents, oldest first unless order=desc', exampleAgent) },
-      { description: 'Also filtered by metadata: `metadata.KEY=value`, several at once.' },
+      {
+        description:
+          'Also filtered by metadata: `metadata.KEY=value`, several at once. Values are compared as text: `metadata.n=1` finds 1 and "1", `metadata.vip=true` finds true.',
+      },
     ),
     getAgent: operation(
       getAgent,
@@ -43,6 +46,14 @@ export const agents: Resource = {
       { 200: json(agent, 'The agent as it is now', exampleAgent) },
       { problems: ['agent_not_found', 'webhook_refused'], example: { metadata: { customer: 'c_4711', tier: 'gold' } } },
     ),
-    deleteAgent: operation(deleteAgent, { 204: nothing('The agent is gone') }, { problems: ['agent_not_found'] }),
+    deleteAgent: operation(
+      deleteAgent,
+      { 204: nothing('The agent is gone') },
+      {
+        problems: ['agent_not_found'],
+        description:
+          'Complete and at once. Open runs end without a webhook, and deliveries of the agent that still wait are dropped: cancel the runs and wait for the deliveries first where a receiver must hear of the end. A late repeat of a message under its Idempotency-Key is 404 and makes no agent anew.',
+      },
+    ),
   },
 }

@@ -19,6 +19,7 @@ import { getStats } from '#lib/api/stats'
 
 const kept = json(retention, 'How long rows are kept', exampleRetention)
 const user = 'user:018f3c1e-6a70-7c3b-9d0e-3f6c1f6f2a11'
+const unheard = 'Open runs end without a webhook, and deliveries of the agents that still wait are dropped.'
 const gone = {
   200: json(erased, 'All of it is gone', { scope: user, deleted: true, agents: 3, more: false }),
   202: json(erased, 'There is more: send the same request again', { scope: user, deleted: false, agents: 500, more: true }, [
@@ -50,7 +51,7 @@ export const operate: Resource = {
     getRetention: operation(getRetention, { 200: kept }),
     putRetention: operation(putRetention, { 200: kept }, { example: { eventDays: 30 } }),
     getExport: operation(getExport, { 200: lines }, { problems: ['agent_not_found'] }),
-    deleteUser: operation(deleteUser, gone),
-    deleteTenant: operation(deleteTenant, gone, { problems: ['conflict'] }),
+    deleteUser: operation(deleteUser, gone, { description: unheard }),
+    deleteTenant: operation(deleteTenant, gone, { problems: ['conflict'], description: unheard }),
   },
 }
