@@ -2,28 +2,32 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { instant } from '#lib/core/instant'
 
-test.each([
-  '2026-01-01T00:00:00Z',
-  '0001-01-01T00:00:00Z',
-  '9999-12-31T23:59:59.999999Z',
-  '9999-12-31T23:59:59.999999499Z',
-  '2026-01-01T00:00:00.123456789+05:45',
-  '2026-01-01T00:00:00-15:59',
-])('%s is an instant', (text) => {
-  expect(instant.safeParse(text).success).toBe(true)
+test('what the database keeps is an instant', () => {
+  const kept = [
+    '2026-01-01T00:00:00Z',
+    '0001-01-01T00:00:00Z',
+    '9999-12-31T23:59:59.999999Z',
+    '9999-12-31T23:59:59.999999499Z',
+    '2026-01-01T00:00:00.123456789+05:45',
+    '2026-01-01T00:00:00-15:59',
+  ]
+  expect(kept.filter((text) => !instant.safeParse(text).success)).toEqual([])
 })
 
-test.each([
-  '0000-01-01T00:00:00Z',
-  '0000-12-31T23:00:00-01:00',
-  '0001-01-01T00:00:00+01:00',
-  '9999-12-31T23:59:59-10:00',
-  '9999-12-31T23:59:59.9999995Z',
-  '2026-01-01T00:00:00+16:00',
-  '2026-01-01T00:00:00-23:59',
-  `2026-01-01T00:00:00.${'1'.repeat(200)}Z`,
-])('%s is one that the database refuses or gives back as something else, and the text says what to write', (text) => {
-  expect(instant.safeParse(text).error?.issues[0]?.message).toMatch(/years 0001 to 9999 of UTC.*offset.*15:59/)
+test('what the database refuses, or gives back as something else, is none, and the text says what to write', () => {
+  const refused = [
+    '0000-01-01T00:00:00Z',
+    '0000-12-31T23:00:00-01:00',
+    '0001-01-01T00:00:00+01:00',
+    '9999-12-31T23:59:59-10:00',
+    '9999-12-31T23:59:59.9999995Z',
+    '2026-01-01T00:00:00+16:00',
+    '2026-01-01T00:00:00-23:59',
+    `2026-01-01T00:00:00.${'1'.repeat(200)}Z`,
+  ]
+  for (const text of refused) {
+    expect(instant.safeParse(text).error?.issues[0]?.message, text).toMatch(/years 0001 to 9999 of UTC.*offset.*15:59/)
+  }
 })
 
 test('a text that is no instant at all is told so, once', () => {

@@ -7,6 +7,7 @@ import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
+import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...engineMutations,
   ...foundMutations,
   ...foundLaterMutations,
+  ...foundOverHttpMutations,
   ...foundInClientsMutations,
   ...foundByReadingMutations,
   ...foundInMoneyMutations,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   answered,
+  beside,
   commit,
   completed,
   execution,
@@ -207,4 +208,17 @@ test('files of a run that the provider has refused are notes to other runs until
   await commit(kit, third, {}, { end: { ...refused, stopReason: 'provider_auth' } })
   await commit(kit, await retried(), answered(), completed)
   expect(seen(await hold(kit, 'picky'))?.slice(0, 3)).toEqual([files, expect.anything(), [file]])
+})
+
+test('a repeat that waits while its agent is deleted makes none anew; a day later its key is free, and of what it said nothing is kept', async () => {
+  const keyed = () => openRequest('deleted-beside', { idempotency: { key: 'beside', hash: 'of-a-text' } })
+  await commit(kit, await take(kit, ok(await kit.store.open(keyed())).agentUid), answered(), completed)
+  const gone = { ok: false, code: 'agent_not_found', reason: 'deleted' }
+  expect(await beside(kit, 'delete_agent', { ...authority, agent: 'deleted-beside' }, () => kit.store.open(keyed()))).toMatchObject(gone)
+  expect(await kit.store.open(keyed())).toMatchObject(gone)
+  expect(await kit.sql(`select 1 from baton.agents where id = 'deleted-beside'`)).toEqual([])
+  expect(await kit.sql(`select 1 from baton.idempotency where key = 'beside' or hash = 'of-a-text'`)).toEqual([])
+  await kit.advance(25 * 3_600_000)
+  ok(await kit.store.prune({ environment: 'test', limit: 1_000 }))
+  expect(ok(await kit.store.open(keyed())).replayed).toBe(false)
 })

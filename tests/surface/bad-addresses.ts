@@ -143,6 +143,15 @@ export const badAddresses: readonly Case[] = [
     code: 'invalid_cursor',
     says: /without it/,
   },
+  ...['%', 'a%zz', '%E4%B8', '%FF%41'].map((id) => ({
+    name: `a path that cannot be decoded: ${id}`,
+    method: 'GET',
+    path: `/api/agents/${id}/messages?limit=1`,
+    status: 400,
+    code: 'validation',
+    says: /path \/id/,
+  })),
+  { name: 'a run whose path cannot be decoded', method: 'GET', path: '/api/runs/%', status: 404, code: 'run_not_found', says: /no run/ },
   {
     name: 'a filter that does not exist',
     method: 'GET',
