@@ -42,7 +42,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     "The credential's tenant is not made yet in this environment, or its name belongs to another environment of the same database.",
     'Run `npm run bootstrap`; give each environment a BATON_TENANT of its own.',
   ],
-  agent_not_found: ['There is no agent of this id here, or it was deleted.', 'Check the id; a message with a template makes the agent.'],
+  agent_not_found: [
+    'There is no agent of this id here, or it was deleted; `reason` `deleted`: after the message of this Idempotency-Key.',
+    'Check the id; a message with a template makes the agent, under a new key where the old one was used.',
+  ],
   run_not_found: ['There is no run of this id here, or its agent was deleted.', 'Check the id.'],
   key_not_found: ['There is no API key of this id in the tenant.', 'List the keys.'],
   webhook_not_found: ['There is no webhook endpoint of this id here, or it was deleted.', 'Read `GET /api/webhooks`.'],
