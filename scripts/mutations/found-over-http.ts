@@ -23,7 +23,7 @@ export const foundOverHttpMutations: readonly Mutation[] = [
     text: `causes[code]?.[String(details['reason'])]`,
     replacement: `causes[code]?.['']`,
     test: {
-      file: 'tests/project/documents.test.ts',
+      file: 'lib/engine/open.test.ts',
       name: 'every cause of a conflict that SQL names has a sentence of its own, and docs/errors.md names it',
     },
   },

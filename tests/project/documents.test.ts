@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { refusalError } from '#lib/engine/open'
 import { envExample } from '#lib/env/example'
 import { configDoc } from '#scripts/docs/config'
 import { errorsDoc } from '#scripts/docs/errors'
@@ -87,16 +86,4 @@ describe('vercel.json', () => {
     )
     expect(other).toEqual([])
   })
-})
-
-test('every cause of a conflict that SQL names has a sentence of its own, and docs/errors.md names it', () => {
-  const sql = files().filter((path) => path.endsWith('.sql'))
-  const conflicts = sql.flatMap((path) => [...read(path).matchAll(/baton\.refuse\('conflict'.*/g)].map(([line]) => line))
-  const reasons = conflicts.map((line) => /"reason": "(\w+)"|'reason', '(\w+)'/.exec(line)?.slice(1).join('') ?? line)
-  expect(new Set(reasons).size).toBeGreaterThanOrEqual(8)
-  const sentence = (reason?: string): string => refusalError({ ok: false, code: 'conflict', reason }).message
-  const sentences = new Map(reasons.map((reason) => [reason, sentence(reason)]))
-  expect([...sentences.values()]).not.toContain(sentence())
-  expect(new Set(sentences.values()).size).toBe(sentences.size)
-  expect([...sentences.keys()].filter((reason) => !read('docs/errors.md').includes(`\`${reason}\``))).toEqual([])
 })
