@@ -63,6 +63,7 @@ function engineOver(pool: pg.Pool): { services: EngineServices; store: ReturnTyp
     price: () => scriptedPrice,
     onEffect: () => undefined,
     dispatch: sent,
+    ending: () => false,
   }
   return { services, store }
 }

@@ -29,8 +29,6 @@ export interface Services extends EngineServices, HttpServices {
   alerts: Alerts
   /** Asks Redis now; only where there is one. */
   checkRedis(): Promise<{ connected: boolean; latencyMs: number | null }>
-  /** True from SIGTERM on. */
-  ending(): boolean
   /** Makes the tenant where it is the deployment's own and does not exist; false where it is another's, or belongs to another environment. */
   ensureTenant(tenant: string): Promise<boolean>
   /** A new API key and what may be stored of it. */

@@ -119,6 +119,7 @@ export interface Intends extends WaitingIntends {
   start?: CallId[]
   reserve?: Reservation
   window?: { from: number }
+  /** `hard_limit` and `shutdown` (SIGTERM) cut a step in hand, which is repeated; at the others none was. */
   release?: 'slice_deadline' | 'hard_limit' | 'shutdown' | 'once_needs_room'
 }
 

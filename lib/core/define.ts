@@ -92,6 +92,7 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   fallback?: readonly string[]
   /** More models that the overrides of an agent or a message may name. */
   models?: readonly string[]
+  /** A function is asked before each model call and has 5 s; a throw or a time-out ends the run as `hook_failed`. */
   instructions: string | ((context: InstructionContext) => string | Promise<string>)
   tools?: Tools
   /** Asked in their order before and after tools and model calls (docs/templates.md). */

@@ -151,8 +151,8 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   internal_error: ['A fault of Baton itself; the log has it under the request id.', 'Try again; report it with the request id.'],
   hook_failed: [
-    'A preModel hook of the template threw or did not answer in its time, so the model was not asked.',
-    'Mend the hook, then retry the run.',
+    'A preModel hook of the template, or its function `instructions`, threw or did not answer in its time, so the model was not asked.',
+    'Mend what the message names, then retry the run.',
   ],
   step_crashed: [
     'One step took its process down again and again (BATON_STEP_CRASHES).',

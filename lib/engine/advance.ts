@@ -4,8 +4,9 @@ import { isReadable } from '#lib/core/readable'
 import type { RunState, StopReason, Usage } from '#lib/core/run'
 import { LeaseLost } from '#lib/engine/lease'
 import { modelStep } from '#lib/engine/model-step'
-import { Stopped, type Session } from '#lib/engine/session'
+import type { Session } from '#lib/engine/session'
 import { rulesOf, settle } from '#lib/engine/settle'
+import { cutBy, whyStopped } from '#lib/engine/stopped'
 import { toolStep } from '#lib/engine/tool-step'
 
 /** What became of a slice. `ended` and the others are as the last commit left them; `lease_lost` says nothing about the run. */
@@ -51,7 +52,6 @@ export async function advance(session: Session): Promise<Advanced> {
 async function oneStep(session: Session): Promise<boolean> {
   const { opened } = session
   try {
-    if (atHardLimit(session)) session.signal.throwIfAborted()
     const decision = decide(opened, rulesOf(session))
     if (decision.kind === 'end') {
       const { state, stopReason, output, error } = decision
@@ -69,17 +69,28 @@ async function oneStep(session: Session): Promise<boolean> {
       await modelStep(session)
     }
   } catch (error) {
+    const why = whyStopped(session.signal)
     if (error instanceof BatonError && error.code === 'internal_error') await endRefused(session, error)
-    else if (!session.signal.aborted || session.guard.signal.aborted) throw error
+    else if (why === null || why === 'broken_off' || session.guard.signal.aborted) throw error
     else await cutShort(session)
   }
   return session.guard.held() && !session.released
 }
 
-/** The step in hand was aborted: by a stop, whose end the next turn commits, or by the hard limit, which releases for a fresh slice. */
+/**
+ * The step in hand was aborted: by a stop, whose end the next turn commits, or by the hard limit or SIGTERM, which release for a fresh
+ * slice. Only the hard limit says that the step is too long; a deploy may come at any moment, and again at the next one (invariant 12).
+ */
 async function cutShort(session: Session): Promise<void> {
-  if (!atHardLimit(session)) return session.lookAtFlags()
-  await settle(session, { progress: false, count: { cuts: session.opened.run.cuts + 1 } }, 0, { release: 'hard_limit' })
+  const { flags, run } = session.opened
+  const release = cutBy(session.signal)
+  if (release !== null) {
+    const count = release === 'hard_limit' ? { cuts: run.cuts + 1 } : {}
+    await settle(session, { progress: false, count }, 0, { release })
+    return
+  }
+  // A heartbeat that was overtaken may have left older flags behind: a stop that was told once stands in the database.
+  if (flags.stop === null) await session.lookAtFlags()
 }
 
 /** The database has refused a commit, and would again: the run ends with what had been committed before, instead of crashing its step. */
@@ -98,11 +109,6 @@ async function endCorrupted(session: Session, seq: number): Promise<void> {
   const message = `Message ${seq} of agent ${agentName} cannot be read; everything is kept. See GET /api/agents/${agentName}/consistency, and repair it.`
   const error = { code: 'corrupted_data', message }
   await settle(session, { progress: false }, 0, { end: { state: 'failed', stopReason: 'corrupted_data', output: null, error } })
-}
-
-function atHardLimit(session: Session): boolean {
-  const reason: unknown = session.signal.reason
-  return reason instanceof Stopped && reason.why === 'hard_limit'
 }
 
 function result(session: Session): Advanced {

@@ -29,22 +29,15 @@ export function preToolUseMs(session: Session): number {
   return hooksAt(session, 'preToolUse').reduce((sum, hook) => sum + (hook.timeoutMs ?? defaultHookTimeoutMs), 0)
 }
 
-/**
- * Asks one function of a hook, at most for its time-out. Rejects with what it throws, with an Error at its time-out, or with the
- * reason of the slice's signal.
- */
+/** Asks one function of a hook, at most for its time-out; rejects as {@link withinTime} does. */
 export async function askHook<Answer>(
   session: Session,
   hook: HookDefinition,
   step: number,
   ask: (context: HookContext) => Answer | Promise<Answer>,
 ): Promise<Answer> {
-  const ms = hook.timeoutMs ?? defaultHookTimeoutMs
   const { opened, services } = session
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(new Error(`it did not answer within ${ms} ms`)), ms)
-  const signal = AbortSignal.any([session.signal, limit.signal])
-  const context: HookContext = {
+  const contextOf = (signal: AbortSignal): HookContext => ({
     tenantId: opened.tenantId,
     userId: opened.userId,
     agentId: opened.agentName,
@@ -53,14 +46,29 @@ export async function askHook<Answer>(
     metadata: opened.metadata,
     signal,
     log: (message, fields) => services.log.info(message, { ...fields, runId: opened.run.id, hook: hook.name }),
-  }
+  })
+  return withinTime(session, hook.timeoutMs ?? defaultHookTimeoutMs, (signal) => ask(contextOf(signal)))
+}
+
+/**
+ * Asks a function of the template. Rejects with what it throws, with an Error after `ms`, or with the reason of the slice's signal,
+ * also where the function itself never answers.
+ */
+export async function withinTime<Answer>(
+  session: Session,
+  ms: number,
+  ask: (signal: AbortSignal) => Answer | Promise<Answer>,
+): Promise<Answer> {
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(new Error(`it did not answer within ${ms} ms`)), ms)
+  const signal = AbortSignal.any([session.signal, limit.signal])
   try {
     signal.throwIfAborted()
     const cut = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(asError(signal.reason)), { once: true })
     })
     // Asked within a promise: after a throw here nobody would look at what the signal rejects later.
-    const answer = async (): Promise<Answer> => ask(context)
+    const answer = async (): Promise<Answer> => ask(signal)
     return await Promise.race([answer(), cut])
   } finally {
     clearTimeout(timer)

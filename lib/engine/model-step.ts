@@ -13,7 +13,7 @@ import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
 import { inHand, type Session } from '#lib/engine/session'
 import { answerAttributes, callSpan, tellAnswer, tellFailure } from '#lib/engine/traces'
-import { currentModel, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
+import { currentModel, InstructionsFailed, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
 
 /**
  * One model call and the commit of its answer or of its failure. Leaves `session.opened` as the database has it.
@@ -28,6 +28,10 @@ export async function modelStep(session: Session): Promise<void> {
   if (nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window) !== null)
     return void (await settle(session, { progress: false }))
   const plain = await requestFor(session, opened)
+  if (plain instanceof InstructionsFailed) {
+    session.signal.throwIfAborted()
+    return end(session, {}, 'hook_failed', `${plain.message}. What had been committed is kept; mend the function, then retry the run.`)
+  }
   const hooked = await preModel(session, plain)
   if (hooked.kind === 'end') return end(session, {}, hooked.code, hooked.message)
   await coverChanges(session, plain, hooked.request)

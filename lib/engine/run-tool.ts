@@ -8,7 +8,8 @@ import { LeaseLost } from '#lib/engine/lease'
 import { cut, errorOutput, errorText, outputOf } from '#lib/engine/output'
 import { askedAgain } from '#lib/engine/permission'
 import { toolRefusal } from '#lib/engine/rates'
-import { Stopped, type Session } from '#lib/engine/session'
+import type { Session } from '#lib/engine/session'
+import { cutBy } from '#lib/engine/stopped'
 import { toolSpan } from '#lib/engine/traces'
 
 /** A tool that ignores its signal is given up after so long (invariant 6). */
@@ -155,8 +156,7 @@ function noted<Ended extends Done>(done: Ended, more: readonly string[]): Ended 
 
 /** The slice was cut, or has too little time left, before the tool began: what may be repeated is, the rest is told as not done. */
 function notBegun(session: Session, call: ToolCall): Done | null {
-  const reason: unknown = session.signal.reason
-  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once') return null
+  if (cutBy(session.signal) !== null && call.effect !== 'once') return null
   return {
     state: 'sealed',
     output: errorText('The call was stopped before it began; it was not executed.'),
@@ -278,12 +278,11 @@ function aborted(session: Session, call: ToolCall, timeout: AbortSignal, running
     if (asks(session, call)) return unknownOutcome(session, call, `The tool did not end in time.${still}`)
     return { state, output: errorText(`The tool did not end in time.${still}${unknown}`), note: 'timeout' }
   }
-  const reason: unknown = session.signal.reason
+  const cut = cutBy(session.signal)
   // Cut at the hard limit, an effect that may be repeated stays open and runs again in a fresh slice.
-  if (reason instanceof Stopped && reason.why === 'hard_limit' && call.effect !== 'once' && !running) return null
+  if (cut !== null && call.effect !== 'once' && !running) return null
   // A run that was stopped ends: there is nobody to ask for it.
-  if (reason instanceof Stopped && reason.why === 'hard_limit' && asks(session, call))
-    return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
+  if (cut !== null && asks(session, call)) return unknownOutcome(session, call, `The call was cut at the limit of its slice.${still}`)
   return { state, output: errorText(`The call was stopped before it ended.${still}${unknown}`), note: 'aborted' }
 }
 

@@ -41,4 +41,6 @@ export interface EngineServices {
   onEffect(record: EffectRecord): void | Promise<void>
   /** Hands committed outbox rows on; returns at once, the sending goes on beside the work. */
   dispatch(rows: readonly OutboxRow[]): void
+  /** True from SIGTERM on: nothing is begun any more. */
+  ending(): boolean
 }

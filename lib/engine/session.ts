@@ -7,21 +7,12 @@ import type { Opened, StopReason } from '#lib/core/run'
 import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/commit'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
+import { Stopped } from '#lib/engine/stopped'
 
 /** The three times of a slice as monotonic milliseconds: after `sliceAt` no step starts, at `hardAt` all is aborted. */
 export interface Deadlines {
   sliceAt: number
   hardAt: number
-}
-
-/** Why work was cut short: the reason of the slice's abort signal. */
-export class Stopped extends Error {
-  readonly why: 'flags' | 'hard_limit'
-  constructor(why: 'flags' | 'hard_limit') {
-    super(why === 'flags' ? 'the run has been asked to stop' : 'the hard limit of the function is reached')
-    this.name = 'Stopped'
-    this.why = why
-  }
 }
 
 /** Money set aside for a model call; `none` means that nobody has asked yet. */
@@ -47,7 +38,7 @@ export interface Session {
   guard: LeaseGuard
   /** What is reserved for the next model call. */
   reservation: ReservationInHand
-  /** Aborts at the hard limit, when the run is asked to stop and when the lease is gone. */
+  /** Aborts at the hard limit, when the run is asked to stop, when the lease is gone and when the slice breaks off. */
   signal: AbortSignal
   /** Milliseconds until the gate of the model opens, as far as the last answers of the database know; 0 when it is open. */
   gateMs(model: string): number
@@ -63,14 +54,16 @@ export interface Session {
   commit(happened: Happened, intends: Intends): Promise<CommitAnswer>
   /** Milliseconds of work since the last commit took them; each is told once. */
   takeWorkMs(): number
-  /** Asks the database for the flags now; aborts the work in hand when the run is to stop. */
+  /** Asks the database for the flags until it answers; throws LeaseLost. Aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
   /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
   reserve(entry: Reservation): Promise<Verdict>
   pastSlice(): boolean
   leftMs(): number
-  /** Cuts the slice short: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
+  /** SIGTERM: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
   endSlice(hardAt: number): void
+  /** Aborts what is still at work when the slice breaks off: nothing that it does is wanted any more. */
+  abandon(): void
   close(): Promise<void>
 }
 
@@ -94,6 +87,9 @@ export interface SessionInput {
 
 /** A commit that the database refuses is made again so often, within about 1.5 s, before its run is given up. */
 const mostRefusals = 5
+
+/** So long after its hard limit a slice keeps its lease: what is still at work then may never end, and its run goes on elsewhere. */
+const stoppingMs = 5_000
 
 /** Opens the session of a slice: heartbeat, fence, commit queue and stop signals run until `close`. */
 export function openSession(input: SessionInput): Session {
@@ -124,9 +120,10 @@ export function openSession(input: SessionInput): Session {
   }
 
   let hardTimer: NodeJS.Timeout | undefined
+  let cut: 'hard_limit' | 'shutdown' = 'hard_limit'
   function armHard(): void {
     clearTimeout(hardTimer)
-    hardTimer = setTimeout(() => stop.abort(new Stopped('hard_limit')), Math.max(0, deadlines.hardAt - clock.monotonic()))
+    hardTimer = setTimeout(() => stop.abort(new Stopped(cut)), Math.max(0, deadlines.hardAt - clock.monotonic()))
     hardTimer.unref()
   }
   armHard()
@@ -143,6 +140,7 @@ export function openSession(input: SessionInput): Session {
 
   const looks = new Set<Promise<void>>()
   function beat(): void {
+    if (clock.monotonic() > deadlines.hardAt + stoppingMs) return
     lastContact = clock.monotonic()
     const look = lookAtFlags()
       .catch((error: unknown) => services.log.warn('heartbeat failed', { runId: opened.run.id, error: reasonOf(error) }))
@@ -271,15 +269,16 @@ export function openSession(input: SessionInput): Session {
       workSince += worked
       return worked
     },
-    lookAtFlags,
+    lookAtFlags: () => untilAnswered('a look at the flags', lookAtFlags),
     reserve: (entry) => untilAnswered('a reservation', () => renew(entry)),
     pastSlice: () => clock.monotonic() >= deadlines.sliceAt,
     leftMs: () => Math.max(0, deadlines.hardAt - clock.monotonic()),
     endSlice(hardAt) {
       deadlines.sliceAt = Math.min(deadlines.sliceAt, clock.monotonic())
-      deadlines.hardAt = Math.min(deadlines.hardAt, hardAt)
+      if (hardAt < deadlines.hardAt) [deadlines.hardAt, cut] = [hardAt, 'shutdown']
       armHard()
     },
+    abandon: () => stop.abort(new Stopped('broken_off')),
     async close() {
       closed = true
       clearTimeout(hardTimer)

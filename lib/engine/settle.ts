@@ -6,7 +6,9 @@ import { noUsage, type Opened, type ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Happened, Intends, Reservation, Settlement } from '#lib/core/commit'
 import { modelMessages, movable, nextWindow } from '#lib/core/window'
 import type { ModelRequest } from '#lib/core/ports'
+import { defaultHookTimeoutMs } from '#lib/core/hooks'
 import { defaultToolConcurrency } from '#lib/core/limits'
+import { messageOf, withinTime } from '#lib/engine/hooks'
 import { inHand, type Session } from '#lib/engine/session'
 import { roomFor } from '#lib/engine/run-tool'
 import { shownCommit } from '#lib/engine/shown'
@@ -32,7 +34,8 @@ export async function settle(session: Session, facts: Happened, running = 0, for
     count: { ...facts.count, workMs: session.takeWorkMs() },
   }
   const next = project(session.opened, happened)
-  const intends = { ...(await plan(session, next, running)), ...force }
+  const isOver = force.end !== undefined || force.wait !== undefined || force.release !== undefined
+  const intends = { ...(await plan(session, next, { running, isOver })), ...force }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
     delete intends.reserve
     delete intends.start
@@ -58,7 +61,8 @@ function allSettled(session: Session, settle: Settlement[]): Settlement[] {
   return open === null || settle.some(({ id }) => id === open.id) ? settle : [...settle, open]
 }
 
-async function plan(session: Session, next: Opened, running: number): Promise<Intends> {
+/** `isOver`: the commit gives the lease back whatever comes next, so that nothing is made ready for a model call. */
+async function plan(session: Session, next: Opened, { running, isOver }: { running: number; isOver: boolean }): Promise<Intends> {
   const decision = decide(next, rulesOf(session))
   switch (decision.kind) {
     case 'end':
@@ -68,7 +72,7 @@ async function plan(session: Session, next: Opened, running: number): Promise<In
     case 'tools':
       return planTools(session, decision, running)
     case 'model':
-      return planModel(session, next)
+      return planModel(session, next, isOver)
     case 'pause':
       return { pause: true }
   }
@@ -104,14 +108,17 @@ function fits(session: Session, call: ToolCall): boolean {
   return call.effect !== 'once' || roomFor(session, call.name) <= session.leftMs()
 }
 
-async function planModel(session: Session, next: Opened): Promise<Intends> {
+async function planModel(session: Session, next: Opened, isOver: boolean): Promise<Intends> {
   const moved = nextWindow(movable(next.window, next.windowFrom), next.settings.window)
   const window = moved === null || moved === 0 ? {} : { window: { from: moved } }
   if (session.pastSlice()) return { ...window, release: 'slice_deadline' }
   // Set aside before the call, when the window of the rate is a new one.
-  if (session.rate().left <= 0) return window
+  if (isOver || session.rate().left <= 0) return window
   const visible = moved === null ? next : { ...next, window: movable(next.window, moved) }
-  const reserve = reservationFor(session, await requestFor(session, visible))
+  const request = await requestFor(session, visible)
+  // What has happened is stored whatever the template's functions do; the next turn asks again, and tells it.
+  if (request instanceof InstructionsFailed) return window
+  const reserve = reservationFor(session, request)
   return reserve === null ? window : { ...window, reserve }
 }
 
@@ -127,18 +134,30 @@ export function currentModel(session: Session, modelIndex: number): string {
   return models[modelIndex] ?? models[0]
 }
 
-/** The request of the next model call over the state as given. */
-export async function requestFor(session: Session, opened: Opened): Promise<ModelRequest> {
+/** Why there is no request: what the template's own function has thrown, or that it was given up. Told in words for the run's caller. */
+export class InstructionsFailed extends Error {
+  override name = 'InstructionsFailed'
+}
+
+/** The instructions as the template has them, or as its function makes them, at most for the time of a hook. */
+async function instructionsFor(session: Session, opened: Opened): Promise<string | InstructionsFailed> {
   const { definition } = session
-  const instructions =
-    typeof definition.instructions === 'string'
-      ? definition.instructions
-      : await definition.instructions({
-          tenantId: opened.tenantId,
-          userId: opened.userId,
-          agentId: opened.agentName,
-          metadata: opened.metadata,
-        })
+  const { instructions } = definition
+  if (typeof instructions === 'string') return instructions
+  const { tenantId, userId, agentName: agentId, metadata } = opened
+  try {
+    return await withinTime(session, defaultHookTimeoutMs, () => instructions({ tenantId, userId, agentId, metadata }))
+  } catch (thrown) {
+    const message = `The function \`instructions\` of template ${definition.id} failed, so the model was not asked: ${messageOf(thrown)}`
+    return new InstructionsFailed(message, { cause: thrown })
+  }
+}
+
+/** The request of the next model call over the state as given, or why there is none. Never rejects. */
+export async function requestFor(session: Session, opened: Opened): Promise<ModelRequest | InstructionsFailed> {
+  const { definition } = session
+  const instructions = await instructionsFor(session, opened)
+  if (instructions instanceof InstructionsFailed) return instructions
   return {
     definition,
     model: currentModel(session, opened.run.modelIndex),

@@ -35,6 +35,8 @@ export function startSlice(
     reservation: inHand(at.reserve?.entry ?? null, at.reserve?.verdict ?? { reserved: 'none' }),
   })
   const { telemetry, clock } = services
+  // Its open or claim was under way when SIGTERM came: the first turn hands it over.
+  if (services.ending()) session.endSlice(clock.monotonic())
   const from = clock.monotonic()
   const done = telemetry.within(sliceFields(opened.opened), () =>
     telemetry.span(sliceSpan(opened.opened), async (span) => {
@@ -53,13 +55,17 @@ export function startSlice(
   return slice
 }
 
-/** Takes over a due agent and runs one slice. A refusal says why there was nothing to do: another executor holds it, or it is not due. */
+/**
+ * Takes over a due agent and runs one slice. A refusal says why there was nothing to do: another executor holds it, or it is not due.
+ * Throws from SIGTERM on: whoever sent the continuation sends it again, to another process.
+ */
 export async function continueRun(
   services: EngineServices,
   agentUid: AgentUid,
   deadlines: Deadlines,
 ): Promise<{ advanced: Advanced } | { refused: Refusal }> {
   const { clock, config, store, templates } = services
+  if (services.ending()) throw new Error('This process is about to end and takes no run over; another one does when it is asked again.')
   const sliceId: SliceId = services.ids.make('slice')
   const request: ClaimRequest = {
     environment: config.environment,
@@ -90,10 +96,27 @@ export async function continueRun(
   return { advanced: await slice.done }
 }
 
-/** SIGTERM: no step starts any more; steps in hand have `graceMs` to end, then they are aborted as at the hard limit. */
+/** What was aborted has so long to stop and to be handed over, in milliseconds; a slice that hangs is left to its lease. */
+const stopMs = 2_000
+
+/**
+ * SIGTERM: no step starts any more; steps in hand have `graceMs` to end, then they are aborted as at the hard limit. Answers how many
+ * slices there were, those that began meanwhile among them.
+ */
 export async function handOverAll(graceMs: number, clock: EngineServices['clock']): Promise<number> {
-  const slices = [...active]
-  for (const { session } of slices) session.endSlice(clock.monotonic() + graceMs)
-  await Promise.allSettled(slices.map(({ done }) => done))
-  return slices.length
+  const hardAt = clock.monotonic() + graceMs
+  const handed = new Set<Slice>()
+  while (active.size > 0) {
+    const leftMs = hardAt + stopMs - clock.monotonic()
+    if (leftMs <= 0) break
+    const slices = [...active]
+    for (const slice of slices) {
+      handed.add(slice)
+      slice.session.endSlice(hardAt)
+    }
+    const inTime = new AbortController()
+    await Promise.race([Promise.all(slices.map(({ done }) => done)), clock.sleep(leftMs, inTime.signal)])
+    inTime.abort()
+  }
+  return handed.size
 }

@@ -17,11 +17,14 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
   const { opened } = session
   const running = new Map<CallId, Promise<{ callId: CallId; outcome: ToolOutcome }>>()
   const finished: { callId: CallId; outcome: ToolOutcome }[] = []
+  /** Cut before they had an outcome. */
+  const left = new Set<CallId>()
   let wake: (() => void) | null = null
 
   const launch = (): void => {
     for (const call of opened.calls) {
-      if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || running.has(call.callId)) continue
+      const isHere = running.has(call.callId) || left.has(call.callId)
+      if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || isHere) continue
       const work = runTool(session, call)
         .catch((thrown: unknown) => brokenOff(session, call, thrown))
         .then((outcome) => {
@@ -42,22 +45,33 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
     const answer = await settle(session, { calls, progress: calls.length > 0 }, decision.inHand.length)
     if (answer.released) return
   }
-  launch()
-  const left: CallId[] = []
-  while (running.size > 0) {
-    if (finished.length === 0) await new Promise<void>((resolve) => (wake = resolve))
-    wake = null
-    const outcomes = finished.splice(0)
-    for (const { callId } of outcomes) running.delete(callId)
-    left.push(...outcomes.filter(({ outcome }) => outcome.call === null).map(({ callId }) => callId))
-    const known = outcomes.filter(({ outcome }) => outcome.call !== null)
-    if (known.length === 0 && running.size > 0) continue
-    // Only calls that the hard limit cut are left: the slice ends here, and a fresh one runs them again.
-    if (left.length > 0 && running.size === 0 && known.length === 0) session.signal.throwIfAborted()
-    const answer = await settle(session, factsOf(known.map(({ outcome }) => outcome)), running.size + left.length)
-    if (!answer.released) launch()
-    for (const callId of left) running.delete(callId)
+  const untilAllEnded = async (): Promise<void> => {
+    while (running.size > 0) {
+      if (finished.length === 0) await new Promise<void>((resolve) => (wake = resolve))
+      wake = null
+      const outcomes = finished.splice(0)
+      for (const { callId, outcome } of outcomes) {
+        running.delete(callId)
+        if (outcome.call === null) left.add(callId)
+      }
+      const known = outcomes.flatMap(({ outcome }) => (outcome.call === null ? [] : [outcome]))
+      if (known.length === 0) continue
+      const answer = await settle(session, factsOf(known), running.size + left.size)
+      if (!answer.released) launch()
+    }
   }
+
+  launch()
+  try {
+    await untilAllEnded()
+  } catch (error) {
+    // Nobody will store what the others still do. While the lease is held nobody else goes on either: they have the time to stop.
+    session.abandon()
+    if (session.guard.held()) await Promise.all(running.values())
+    throw error
+  }
+  // Calls that were cut are left: the slice ends here, and a fresh one runs them again.
+  if (left.size > 0 && !session.released) session.signal.throwIfAborted()
 }
 
 function factsOf(outcomes: readonly ToolOutcome[]): Happened {

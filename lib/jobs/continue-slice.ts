@@ -27,7 +27,7 @@ function tooEarlyMs({ code, dueInMs, outbox }: Refusal): number {
  * wrote has been sent when this ends. Throws when the database is away.
  */
 export async function continueSlice(
-  services: EngineServices & Pick<Services, 'settled' | 'sweep' | 'ending'>,
+  services: EngineServices & Pick<Services, 'settled' | 'sweep'>,
   agentUid: string,
 ): Promise<SliceReport> {
   const { clock, config } = services

@@ -226,5 +226,6 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
     onEffect: none,
     rates: noRates,
     dispatch: none,
+    ending: () => false,
   }
 }

@@ -11,8 +11,8 @@ export const engineMutations: readonly Mutation[] = [
     name: 'effect-before-intent',
     breaks: 'I4',
     file: 'lib/engine/tool-step.ts',
-    text: `      if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || running.has(call.callId)) continue`,
-    replacement: `      if (running.has(call.callId)) continue`,
+    text: `      if (call.state !== 'executing' || call.epoch !== opened.lease.epoch || isHere) continue`,
+    replacement: `      if (isHere) continue`,
     test: { file: engine, name: 'invariant 4: when a tool begins, Postgres says already that it executes' },
   },
   {

@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const files = 'lib/models/files.test.ts'
 const rates = 'lib/limiter/rates.test.ts'
+const cuts = 'tests/store/engine-cuts.test.ts'
 const tested = 'lib/testing/test-agent.test.ts'
 
 /** Faults of the product that a reader found, planted again: each has been mended with the test that names it. No build is needed. */
@@ -113,5 +114,102 @@ export const foundByReadingMutations: readonly Mutation[] = [
       file: 'lib/jobs/alerts.test.ts',
       name: 'a line is told when the channel has taken it, or will never; what it cannot take now, and all after it, is left to a later sweep',
     },
+  },
+  {
+    name: 'instructions-may-take-for-ever',
+    breaks: 'I10',
+    file: 'lib/engine/settle.ts',
+    text: `await withinTime(session, defaultHookTimeoutMs, () => instructions({ tenantId, userId, agentId, metadata }))`,
+    replacement: `await instructions({ tenantId, userId, agentId, metadata })`,
+    test: { file: cuts, name: 'invariant 10: instructions that never come keep no run from its kill' },
+  },
+  {
+    name: 'instructions-that-fail-lose-what-was-done',
+    breaks: 'I4',
+    file: 'lib/engine/settle.ts',
+    text: `if (request instanceof InstructionsFailed) return window`,
+    replacement: `if (request instanceof InstructionsFailed) throw request`,
+    test: { file: cuts, name: 'invariant 4: what a tool has done is stored, also where the instructions of the next call throw' },
+  },
+  {
+    name: 'slice-that-hangs-keeps-its-lease',
+    breaks: 'I12',
+    file: 'lib/engine/session.ts',
+    text: `    if (clock.monotonic() > deadlines.hardAt + stoppingMs) return\n`,
+    replacement: ``,
+    test: {
+      file: cuts,
+      name: 'what never ends costs a lease, not the run: past its hard limit a slice keeps no lease, and SIGTERM waits for none',
+    },
+  },
+  {
+    name: 'sigterm-waits-for-what-hangs',
+    breaks: 'I6',
+    file: 'lib/engine/slices.ts',
+    text: `await Promise.race([Promise.all(slices.map(({ done }) => done)), clock.sleep(leftMs, inTime.signal)])`,
+    replacement: `await Promise.all(slices.map(({ done }) => done))`,
+    test: {
+      file: cuts,
+      name: 'what never ends costs a lease, not the run: past its hard limit a slice keeps no lease, and SIGTERM waits for none',
+    },
+  },
+  {
+    name: 'deploys-make-a-step-too-long',
+    breaks: 'I12',
+    file: 'lib/engine/advance.ts',
+    text: `release === 'hard_limit' ? { cuts: run.cuts + 1 } : {}`,
+    replacement: `{ cuts: run.cuts + 1 }`,
+    test: {
+      file: cuts,
+      name: 'invariant 12: a step that SIGTERM cuts is not too long, however often: it is handed over as shutdown, and goes on',
+    },
+  },
+  {
+    name: 'sleep-that-is-cut-is-a-step',
+    breaks: 'I6',
+    file: 'lib/engine/advance.ts',
+    text: `    const decision = decide(opened, rulesOf(session))`,
+    replacement: `    session.signal.throwIfAborted()\n    const decision = decide(opened, rulesOf(session))`,
+    test: { file: cuts, name: 'a run that only waits for its next attempt at SIGTERM is handed over, and nothing of it was cut' },
+  },
+  {
+    name: 'cut-call-beside-an-outcome-is-none',
+    breaks: 'I6',
+    file: 'lib/engine/tool-step.ts',
+    text: `  if (left.size > 0 && !session.released) session.signal.throwIfAborted()\n`,
+    replacement: ``,
+    test: { file: cuts, name: 'invariant 6: a call that the hard limit cuts counts, also where another one still came to its outcome' },
+  },
+  {
+    name: 'slice-begins-after-sigterm',
+    breaks: 'I12',
+    file: 'lib/engine/slices.ts',
+    text: `  if (services.ending()) session.endSlice(clock.monotonic())\n`,
+    replacement: ``,
+    test: { file: cuts, name: 'SIGTERM: a slice whose claim was under way begins no step, and hands its run over' },
+  },
+  {
+    name: 'stop-is-looked-up-again',
+    breaks: 'I10',
+    file: 'lib/engine/advance.ts',
+    text: `if (flags.stop === null) await session`,
+    replacement: `await session`,
+    test: { file: cuts, name: 'a run that is to stop ends, also where nobody can look at its flags again' },
+  },
+  {
+    name: 'flags-are-looked-at-once',
+    breaks: 'I10',
+    file: 'lib/engine/session.ts',
+    text: `untilAnswered('a look at the flags', lookAtFlags)`,
+    replacement: `lookAtFlags()`,
+    test: { file: cuts, name: 'a heartbeat that was overtaken by the one that told of a stop takes nothing of it back' },
+  },
+  {
+    name: 'refused-commit-leaves-tools-at-work',
+    breaks: 'I6',
+    file: 'lib/engine/tool-step.ts',
+    text: `    session.abandon()\n`,
+    replacement: ``,
+    test: { file: cuts, name: 'a run that the database refuses to store ends when its other tools have been told to stop, and have' },
   },
 ]

@@ -63,6 +63,9 @@ export function startExecutor(
     clock?: Clock
     leaseMs?: number
     sliceMs?: number
+    /** From the beginning of a slice to its hard limit. */
+    hardMs?: number
+    ending?: () => boolean
     store?: Partial<EngineStore>
     model?: Partial<ModelPort>
     price?: (model: string) => ModelPrice
@@ -75,7 +78,10 @@ export function startExecutor(
   const effects: string[] = []
   const sent: string[] = []
   let joined: () => void = none
-  const deadlines = () => ({ sliceAt: clock.monotonic() + (over.sliceMs ?? hourMs), hardAt: clock.monotonic() + hourMs })
+  const deadlines = () => ({
+    sliceAt: clock.monotonic() + (over.sliceMs ?? over.hardMs ?? hourMs),
+    hardAt: clock.monotonic() + (over.hardMs ?? hourMs),
+  })
   const services: EngineServices = {
     config: {
       environment: 'test',
@@ -121,6 +127,7 @@ export function startExecutor(
     },
     rates: noRates,
     dispatch: (rows) => void sent.push(...rows.map(({ id }) => id)),
+    ending: over.ending ?? (() => false),
   }
   return {
     services,

@@ -2,10 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
-import { systemClock } from '#lib/system/clock'
 import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
-import { movedClock, startExecutor } from '#tests/store/engine-kit'
+import { movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What an executor learns too late, or from its heartbeat: the engine in this process on the real store, as in engine.test.ts. */
@@ -216,17 +215,21 @@ test('a tool that failed has failed, whatever a hook after it makes of its words
 })
 
 test('invariant 6: each step may be cut once by the hard limit, whatever the step before it has been', async () => {
-  const clock = systemClock()
-  const cutHere = async (signal: AbortSignal): Promise<never> => {
-    void handOverAll(0, clock)
+  const cutHere = async (clock: MovedClock, signal: AbortSignal): Promise<never> => {
+    clock.forward({ monotonic: 10_000 })
+    // Looks at the limit again; more time than there was nobody gives.
+    void handOverAll(60_000, clock)
     await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
     throw signal.reason
   }
-  act = ({ signal, attempt }) => (attempt === 1 ? cutHere(signal) : 'done')
-  expect(await startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }]).send('cuts')).toMatchObject({ kind: 'handed_over' })
+  const [one, two] = [movedClock(), movedClock()]
+  act = ({ signal, attempt }) => (attempt === 1 ? cutHere(one, signal) : 'done')
+  const cutTool = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }], { clock: one, hardMs: 10_000 })
+  expect(await cutTool.send('cuts')).toMatchObject({ kind: 'handed_over' })
   const { agentUid } = ok(await kit.store.getAgent(authority, 'cuts')).agent
-  const cutModel = { call: (_request: unknown, _onDelta: unknown, signal: AbortSignal) => cutHere(signal) }
-  expect(await startExecutor(kit, plain, [], { model: cutModel }).goOn(agentUid)).toMatchObject({ kind: 'handed_over' })
+  const cutModel = { call: (_request: unknown, _onDelta: unknown, signal: AbortSignal) => cutHere(two, signal) }
+  const late = startExecutor(kit, plain, [], { model: cutModel, clock: two, hardMs: 10_000 })
+  expect(await late.goOn(agentUid)).toMatchObject({ kind: 'handed_over' })
   expect(await startExecutor(kit, plain, [{ text: 'bye' }]).goOn(agentUid)).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).toMatchObject([{ state: 'completed', attempts: 2 }])
 })
