@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
+import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
 import { startCluster } from '#local/postgres'
 import { copyMigrations, migrate } from '#supabase/migrate'
@@ -78,6 +79,41 @@ test('a file that was changed is applied again, once', async () => {
   expect(lines.join()).toMatch(/0002_two\.sql was changed/)
   expect(await migrate({ databaseUrl, folder })).toEqual({ applied: [] })
 })
+
+async function besideReader(work: (reader: pg.Client) => Promise<void>): Promise<void> {
+  await migrate({ databaseUrl, folder })
+  await writeFile(join(folder, '0003_wider.sql'), 'alter table baton.one add column m int;')
+  const reader = new pg.Client({ connectionString: databaseUrl })
+  await reader.connect()
+  try {
+    await reader.query('begin')
+    await reader.query('select n from baton.one')
+    await work(reader)
+  } finally {
+    await reader.end()
+  }
+}
+
+test('a file that needs a lock which a long reader holds keeps nobody waiting behind it, and is applied when the reader has ended', () =>
+  besideReader(async (reader) => {
+    const migrating = migrate({ databaseUrl, folder, locks: { waitMs: 300, forMs: 60_000 } })
+    const waits = () =>
+      rows(
+        `select 1 from pg_locks l where not l.granted and l.mode = 'AccessExclusiveLock' and l.database = (select oid from pg_database where datname = current_database())`,
+      )
+    await poll(async () => (await waits()).length > 0, { everyMs: 10, forMs: 10_000 })
+    // In the queue behind the file: it stands back while the reader still reads.
+    expect(await rows('select n from baton.one')).toEqual([{ n: 2 }])
+    await reader.query('commit')
+    expect(await migrating).toEqual({ applied: ['0003_wider.sql'] })
+  }))
+
+test('a reader that does not end is named as the cause, and nothing of the file is there', () =>
+  besideReader(async () => {
+    const migrating = migrate({ databaseUrl, folder, locks: { waitMs: 50, forMs: 100 } })
+    await expect(migrating).rejects.toThrow(/0003_wider\.sql was not applied: another connection holds a lock .*pg_stat_activity/)
+    expect(await rows('select * from baton.one')).toEqual([{ n: 2 }])
+  }))
 
 test('a dry run says what it would do and does nothing', async () => {
   expect(await migrate({ databaseUrl, folder, dryRun: true })).toEqual({ applied: ['0001_one.sql', '0002_two.sql'] })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 /** One file of supabase/migrations. */
@@ -20,6 +21,8 @@ export interface MigrateOptions {
   /** Only say what would be applied. */
   dryRun?: boolean
   log?: (line: string) => void
+  /** How long a file waits at a time for a lock that somebody holds, and how long all of them may wait, in milliseconds; default 2 s and 2 minutes. */
+  locks?: { waitMs: number; forMs: number }
 }
 
 /** The answer of {@link migrate}: names of the files applied (or, in a dry run, that would be applied), in order. */
@@ -55,12 +58,18 @@ revoke all on baton.migrations from public;
 alter table baton.migrations enable row level security;
 `
 
-async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+/** What passes by itself: a lock that was not had in its time, and a deadlock. The file is tried again as a whole. */
+const passing = new Set(['55P03', '40P01'])
+const pauseMs = 1_000
+
+async function inTransaction<T>(client: pg.Client, waitMs: number, work: () => Promise<T>): Promise<T> {
   await client.query('begin')
   try {
     // one migrating process at a time; the lock goes with the transaction, whatever happens to this process
     await client.query(`set local lock_timeout = '120s'`)
     await client.query(`select pg_advisory_xact_lock(hashtextextended('baton.migrations', 0))`)
+    // All traffic queues behind a lock that is waited for, as behind one that is held: nobody is kept longer than a moment by a long reader.
+    await client.query(`set local lock_timeout = '${waitMs}ms'`)
     const result = await work()
     await client.query('commit')
     return result
@@ -80,10 +89,34 @@ async function isApplied(client: pg.Client, migration: Migration, log: (line: st
 }
 
 function described(migration: Migration, error: unknown): Error {
+  if (isPassing(error))
+    return new Error(
+      `Migration ${migration.name} was not applied: another connection holds a lock that it needs (a backup, an export or another long transaction; see pg_stat_activity). Those before it stay. Run it again when that has ended.`,
+      { cause: error },
+    )
   const detail = error instanceof Error ? error.message : String(error)
   const position = error instanceof pg.DatabaseError && error.position !== undefined ? Number(error.position) : undefined
   const line = position === undefined ? '' : `:${migration.sql.slice(0, position).split('\n').length}`
   return new Error(`Migration ${migration.name}${line} failed and was rolled back: ${detail}`, { cause: error })
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && passing.has(error.code ?? '')
+}
+
+/** Tries again what a lock was in the way of, until the time for that is used up. */
+async function whenFree<T>(patience: { leftMs: number }, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const from = performance.now()
+    try {
+      return await work()
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      patience.leftMs -= performance.now() - from + pauseMs
+      if (patience.leftMs <= 0) throw error
+      await sleep(pauseMs)
+    }
+  }
 }
 
 async function ledgerExists(client: pg.Client): Promise<boolean> {
@@ -94,11 +127,14 @@ async function ledgerExists(client: pg.Client): Promise<boolean> {
 /**
  * Applies the migrations that the ledger `baton.migrations` does not know or knows with another text (each is safe to apply twice,
  * see docs/decisions/0007), in name order, each in one transaction
- * under one lock, so that two migrating processes never meet. Throws an error that names the file when one fails;
+ * under one lock, so that two migrating processes never meet. A file that finds a lock taken stands back after a moment and is tried again.
+ * Throws an error that names the file when one fails;
  * the files before it stay applied.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
   const log = options.log ?? (() => undefined)
+  const { waitMs, forMs } = options.locks ?? { waitMs: 2_000, forMs: 120_000 }
+  const patience = { leftMs: forMs }
   const migrations = await readMigrations(options.folder)
   const client = new pg.Client({ connectionString: options.databaseUrl, connectionTimeoutMillis: 10_000 })
   client.on('error', () => undefined) // a connection that breaks fails the query in hand, which reports it
@@ -110,16 +146,17 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
       for (const migration of migrations) if (!known || !(await isApplied(client, migration, log))) applied.push(migration.name)
       return { applied }
     }
-    await inTransaction(client, () => client.query(ledger))
+    await whenFree(patience, () => inTransaction(client, waitMs, () => client.query(ledger)))
     for (const migration of migrations) {
-      const done = await inTransaction(client, async () => {
+      const apply = async (): Promise<boolean> => {
         if (await isApplied(client, migration, log)) return false
         await client.query(migration.sql)
         const record =
           'insert into baton.migrations (name, checksum) values ($1, $2) on conflict (name) do update set checksum = excluded.checksum, applied_at = now()'
         await client.query(record, [migration.name, migration.checksum])
         return true
-      }).catch((error: unknown) => {
+      }
+      const done = await whenFree(patience, () => inTransaction(client, waitMs, apply)).catch((error: unknown) => {
         throw described(migration, error)
       })
       if (!done) continue
