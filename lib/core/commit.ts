@@ -1,6 +1,6 @@
 import type { ModelMessage } from 'ai'
 import type { Guarded, WaitingAnswer, WaitingIntends } from '#lib/core/approvals'
-import type { Verdict } from '#lib/core/budget'
+import type { BudgetRefusal, Verdict } from '#lib/core/budget'
 import type { HookDecided } from '#lib/core/hooks'
 import type { AgentUid, CallId, CommitId, ReservationId, SliceId } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
@@ -115,7 +115,8 @@ export interface Happened {
 /** What comes next: dropped when somebody has asked the run to stop (a release is always done). */
 export interface Intends extends WaitingIntends {
   end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
-  wait?: { kind: WaitKind; ms: number }
+  /** `refusal`: the budget that it waits for; one that has been changed since is looked at again at once. */
+  wait?: { kind: WaitKind; ms: number; refusal?: BudgetRefusal }
   start?: CallId[]
   reserve?: Reservation
   window?: { from: number }
@@ -130,6 +131,8 @@ export interface Commit {
   sliceId: SliceId
   epoch: number
   leaseMs: number
+  /** The agent's last commit as its slice knows it; absent, nobody looks. Of two that name the same, only one is ever written. */
+  after?: CommitId | null
   happened: Happened
   intends: Intends
 }

@@ -1,7 +1,7 @@
 import type { ModelMessage } from 'ai'
 import { z } from 'zod'
 import type { Approved } from '#lib/core/approvals'
-import type { AgentUid, CallId, RunId, SliceId } from '#lib/core/ids'
+import type { AgentUid, CallId, CommitId, RunId, SliceId } from '#lib/core/ids'
 import type { Narrowing } from '#lib/core/overrides'
 
 /** Highest row format this build can read; `claim` leaves newer rows to newer code (2-run-contract, Templates and deploys). */
@@ -239,4 +239,6 @@ export interface Opened {
   state: Record<string, unknown>
   flags: Flags
   lastSeq: number
+  /** The agent's last commit: the next one names it. */
+  lastCommit: CommitId | null
 }

@@ -56,6 +56,7 @@ export function opened(change: Partial<Omit<Opened, 'run'>> & { run?: Partial<Ru
     userId: null,
     metadata: {},
     alwaysAllowed: [],
+    lastCommit: null,
     settings: {
       template: 't',
       templateVersion: '1',

@@ -150,7 +150,7 @@ export interface EngineStore {
     epoch: number
     leaseMs: number
     reserve?: Reservation
-  }): Promise<({ ok: true; flags: Flags } & Verdict) | Refusal>
+  }): Promise<({ ok: true; flags: Flags; alwaysAllowed?: string[] } & Verdict) | Refusal>
   settle(request: { agentUid: AgentUid; runId: RunId; settle: Settlement[] }): Promise<void>
   outboxSent(ids: readonly string[]): Promise<void>
 }

@@ -9,7 +9,9 @@ import type { Session } from '#lib/engine/session'
  * The calls of an answer as records. Ids are ours: providers repeat theirs within a run. A call that cannot be executed
  * (unknown tool, bad arguments) is born failed with an error the model can act on; what the rules say against the others stands there too.
  */
-export function callRecords(session: Session, step: number, answer: ModelAnswer): Promise<CallWrite[]> {
+export async function callRecords(session: Session, step: number, answer: ModelAnswer): Promise<CallWrite[]> {
+  // What a person allowed for good may have been taken back since this slice has read it.
+  if (answer.calls.some((call) => session.opened.alwaysAllowed.includes(call.name))) await session.reserve()
   const records = answer.calls.map(async (call, index): Promise<CallWrite> => {
     const callId: CallId = session.services.ids.make('call')
     const tool = session.definition.tools?.find((candidate) => candidate.name === call.name)

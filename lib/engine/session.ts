@@ -56,8 +56,11 @@ export interface Session {
   takeWorkMs(): number
   /** Asks the database for the flags until it answers; throws LeaseLost. Aborts the work in hand when the run is to stop. */
   lookAtFlags(): Promise<void>
-  /** Sets money aside beside a commit. Asked again under the same id while the lease is held; throws LeaseLost after that. */
-  reserve(entry: Reservation): Promise<Verdict>
+  /**
+   * Sets money aside beside a commit, or with no entry only looks how things stand. Asked again under the same id while the lease is held;
+   * throws LeaseLost after that.
+   */
+  reserve(entry?: Reservation): Promise<Verdict>
   pastSlice(): boolean
   leftMs(): number
   /** SIGTERM: no step starts any more, the one in hand goes on until `hardAt` (a monotonic instant). */
@@ -159,6 +162,7 @@ export function openSession(input: SessionInput): Session {
     }
     guard.renewed(stamp)
     takeFlags(answer.flags)
+    opened.alwaysAllowed = answer.alwaysAllowed ?? opened.alwaysAllowed
     return answer
   }
 
@@ -196,6 +200,7 @@ export function openSession(input: SessionInput): Session {
       sliceId: opened.lease.sliceId,
       epoch: opened.lease.epoch,
       leaseMs: opened.lease.leaseMs,
+      after: opened.lastCommit,
       happened,
       intends,
     }
@@ -213,6 +218,7 @@ export function openSession(input: SessionInput): Session {
     }
     if (answer.released) guard.close()
     else guard.renewed(stamp)
+    opened.lastCommit = commitId
     takeAnswer(answer)
     return answer
   }

@@ -153,6 +153,7 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
     metadata: options.metadata ?? {},
     narrowing: options.permission === undefined ? {} : { permission: options.permission },
     alwaysAllowed: [],
+    lastCommit: null,
     settings,
     run: {
       id,

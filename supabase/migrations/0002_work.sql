@@ -216,6 +216,8 @@ end $$;
 
 create or replace function baton.release(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 begin
+  -- Known for a while: a claim of that slice which comes late gives nothing to nobody.
+  if (w.a).lease_owner is not null then w.a.past_slices := ((w.a).lease_owner || (w.a).past_slices)[1:8]; end if;
   w.a.lease_owner := null;
   w.a.lease_until := null;
   return w;
@@ -241,10 +243,10 @@ begin
   end if;
   w.r := baton.save_run(w.r);
   update baton.agents a set (template, settings, metadata, overrides, webhook, state, active_run, queued, version, last_event_seq, last_message_seq,
-    last_inbox, window_from, window_tokens, steps, lease_owner, lease_epoch, lease_until, last_commit, last_answer, continued_at, updated_at)
+    last_inbox, window_from, window_tokens, steps, lease_owner, lease_epoch, lease_until, past_slices, last_commit, last_answer, continued_at, updated_at)
   = ((w.a).template, (w.a).settings, (w.a).metadata, (w.a).overrides, (w.a).webhook, (w.a).state, (w.a).active_run, (w.a).queued, (w.a).version,
     (w.a).last_event_seq, (w.a).last_message_seq, (w.a).last_inbox, (w.a).window_from, (w.a).window_tokens, (w.a).steps, (w.a).lease_owner,
-    (w.a).lease_epoch, (w.a).lease_until, (w.a).last_commit, (w.a).last_answer, (w.a).continued_at, baton.clock())
+    (w.a).lease_epoch, (w.a).lease_until, (w.a).past_slices, (w.a).last_commit, (w.a).last_answer, (w.a).continued_at, baton.clock())
   where a.agent_uid = (w.a).agent_uid;
   return w;
 end $$;

@@ -40,7 +40,7 @@ begin
   return (
     select json_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'agentName', (w.a).id, 'userId', (w.a).owner_id,
     'metadata', (w.a).metadata, 'narrowing', (w.a).narrowing, 'alwaysAllowed', (w.a).always_allowed, 'settings', (w.a).settings, 'windowFrom', (w.a).window_from, 'lastSeq', (w.a).last_event_seq,
-    'epoch', (w.a).lease_epoch, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
+    'epoch', (w.a).lease_epoch, 'lastCommit', (w.a).last_commit, 'leaseMs', baton.millis((w.a).lease_until - baton.clock()),
     'run', json_build_object('id', (w.r).run_id, 'state', (w.r).state, 'step', (w.r).step, 'modelCalls', (w.r).model_calls,
       'toolCalls', (w.r).tool_calls, 'attempt', (w.r).attempt, 'crashes', (w.r).crashes, 'cuts', (w.r).cuts, 'emptyAnswers', (w.r).empty_answers,
       'windowRetries', (w.r).window_retries, 'modelIndex', (w.r).model_index, 'slices', (w.r).slices, 'limits', (w.r).limits, 'costMicros', (w.r).cost_micros,
@@ -177,9 +177,14 @@ begin
   -- Looked at under the lock: a twin that is still in flight has committed by now, and its run is found.
   select r into w.r from baton.runs r where r.run_id = new_run and r.agent_uid = (w.a).agent_uid;
   if found then return baton.repeat_open(w, p); end if;
-  select r into w.r from baton.idempotency i join baton.runs r on r.run_id = i.run_id
+  select r into w.r from baton.idempotency i left join baton.runs r on r.run_id = i.run_id
   where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
-  if found then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
+  if found then
+    if (w.r).run_id is not null then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
+    -- Its run went with the agent (remove_agent): what comes late does not make the agent anew.
+    if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
+    return baton.refuse('agent_not_found');
+  end if;
   -- Whoever names the run that the message follows is told, under the lock, when somebody else has gone on from it.
   if p -> 'agent' ->> 'after' is not null then
     last_run := (select max(r.run_id) from baton.runs r where r.agent_uid = (w.a).agent_uid);

@@ -1,5 +1,8 @@
 -- claim: an executor takes over a due agent. renew: the heartbeat, whose answer carries the halt flags.
 
+-- The slices that have given the lease back, the last first.
+alter table baton.agents add column if not exists past_slices text[] not null default '{}';
+
 -- Takes an agent whose lease ran out: counts the crash, books what the dead epoch had reserved, and spaces repeated take-overs.
 -- Take-over 1 is immediate, 2 waits 5 to 15 s, 3 waits 30 to 90 s, so that runs which only shared a process part from the culprit.
 create or replace function baton.take_over(inout w baton.work, p jsonb, out wait_ms bigint) language plpgsql set search_path = '' as $$
@@ -42,6 +45,8 @@ begin
   if (w.a).lease_owner = p ->> 'sliceId' and baton.lease_live(w.a) then
     return json_build_object('ok', true, 'now', baton.clock(), 'opened', baton.opened(w), 'outbox', '[]'::json);
   end if;
+  -- The same call has been answered, and its slice is over: this is an attempt of it that was held up on its way.
+  if p ->> 'sliceId' = any ((w.a).past_slices) then return baton.refuse('lease_lost'); end if;
   if baton.lease_live(w.a) then return baton.refuse('lease_live'); end if;
   if not baton.due(w.a, w.r) then
     return baton.refuse('not_due', jsonb_build_object('dueInMs', baton.millis((w.r).due_at - baton.clock())));
@@ -99,7 +104,7 @@ begin
   return json_build_object('ok', true, 'now', baton.clock(), 'opened', baton.opened(w), 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
--- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved, granted?, refusal?} or lease_lost
+-- {agentUid, sliceId, epoch, leaseMs, reserve?} -> {ok, flags, reserved, granted?, refusal?, alwaysAllowed} or lease_lost
 create or replace function baton.renew(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
@@ -124,5 +129,5 @@ begin
   select * into x from baton.close_books(w);
   verdict := coalesce(x.verdict, verdict);
   return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
-    'refusal', verdict -> 'refusal');
+    'refusal', verdict -> 'refusal', 'alwaysAllowed', (w.a).always_allowed);
 end $$;

@@ -145,6 +145,8 @@ begin
   if not found then return baton.refuse('lease_lost'); end if;
   if (w.a).last_commit = p ->> 'commitId' then return baton.commit_answer(w, (w.a).last_answer, i -> 'waiting'); end if;
   if (w.a).lease_owner is distinct from p ->> 'sliceId' or (w.a).lease_epoch <> (p ->> 'epoch')::bigint then return baton.lost_lease(w.a); end if;
+  -- `after`: the commit that its slice knows as the agent's last one. An attempt that was held up on its way comes behind another and changes nothing.
+  if p ? 'after' and (w.a).last_commit is distinct from p ->> 'after' then return baton.lost_lease(w.a); end if;
   select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
   first_seq := (w.a).last_event_seq + 1;
   w := baton.store_happened(w, coalesce(p -> 'happened', '{}'));
@@ -177,6 +179,7 @@ begin
     w.r.wait_kind := i -> 'wait' ->> 'kind';
     -- Nobody waits past the end of its authority: then the run ends.
     w.r.due_at := least(baton.clock() + baton.duration((i -> 'wait' ->> 'ms')::numeric), (w.a).expires_at, (w.r).expires_at);
+    if i -> 'wait' ? 'refusal' and baton.limit_changed(w, i -> 'wait' -> 'refusal') then w.r.due_at := baton.clock(); end if;
     w := baton.state_changed(baton.release(w));
   else
     allowed := allowed and not met.held;

@@ -46,6 +46,8 @@ declare
   scopes text[] := array(select jsonb_array_elements_text(p -> 'scopes'));
   refusal json;
 begin
+  -- Looked at under the lock: a twin that is still in flight has committed by now, and its key is found.
+  perform from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment' for no key update;
   select * into k from baton.api_keys x where x.id = p ->> 'id' and x.hash = p ->> 'hash';
   if found then return json_build_object('ok', true, 'key', baton.key_json(k)); end if;
   if (p ->> 'expiresAt')::timestamptz <= baton.clock() then return baton.refuse('conflict', '{"reason": "expired_already"}'); end if;

@@ -109,8 +109,8 @@ begin
   -- By row address: the planner would rather read a whole table than look up a batch of keys in it. Nobody is waited for: who holds a row, or an
   -- agent, comes with the next batch.
   delete from baton.idempotency d where d.ctid = any (array(
-    select i.ctid from baton.idempotency i join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
-    where t.environment = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false)
+    select i.ctid from baton.idempotency i left join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
+    where coalesce(t.environment, i.hash) = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false)
     limit most for update of i skip locked));
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency', n);
@@ -201,7 +201,11 @@ end $$;
 -- the ledger, audit entries without their free text, and for their time the idempotency keys, as hashes.
 create or replace function baton.remove_agent(a baton.agents) returns void language plpgsql set search_path = '' as $$
 begin
-  delete from baton.idempotency i where i.agent_uid = a.agent_uid and i.caller = 'baton:steered';
+  -- A message of the last hour of which an earlier attempt comes late finds that its run is gone: the ids of runs alone stay, for as long as keys.
+  update baton.idempotency i set hash = '', run_id = null, agent_uid = null where i.agent_uid = a.agent_uid and i.caller = 'baton:steered';
+  insert into baton.idempotency (tenant_id, caller, key, hash)
+  select a.tenant_id, 'baton:steered', r.run_id, '' from baton.runs r where r.agent_uid = a.agent_uid and r.created_at > baton.clock() - interval '1 hour'
+  on conflict do nothing;
   update baton.idempotency i set key = baton.gone_key(i.key), hash = '', run_id = null, agent_uid = null where i.agent_uid = a.agent_uid;
   -- In the order of everybody who locks several of them.
   perform from baton.webhook_deliveries d where d.id = any (array(
@@ -256,6 +260,18 @@ begin
   return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
 end $$;
 
+-- The caller's door to erase. A key went with its tenant: who repeats the deletion with it, for the answer was lost, is told that it is done.
+create or replace function baton.erase_asked(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  q jsonb := baton.authorize(p, 'admin');
+begin
+  if q ->> 'ok' = 'false' and p ->> 'scope' = 'tenant' and exists (select from baton.idempotency i where i.tenant_id = p ->> 'confirm' and i.caller = 'baton:erased'
+    and i.key = p -> 'credential' ->> 'keyHash' and i.hash = p ->> 'environment') and not exists (select from baton.tenants t where t.id = p ->> 'confirm') then
+    return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
+  end if;
+  return case when q ->> 'ok' = 'false' then q::json else baton.erase(q) end;
+end $$;
+
 -- The rest of a tenant without agents. Its ledger and its audit stay, ids and amounts only, until their time is over.
 create or replace function baton.erase_tenant(p jsonb, until timestamptz) returns json language plpgsql set search_path = '' as $$
 declare
@@ -280,6 +296,8 @@ begin
     update baton.api_keys k set rotated_from = null where k.tenant_id = of_tenant;
     delete from baton.api_keys k where k.tenant_id = of_tenant;
     delete from baton.tenants t where t.id = of_tenant;
+    insert into baton.idempotency (tenant_id, caller, key, hash) select of_tenant, 'baton:erased', p -> 'credential' ->> 'keyHash', p ->> 'environment'
+    where p -> 'credential' ? 'keyHash' on conflict do nothing;
   exception when foreign_key_violation then
     -- Somebody has made an agent meanwhile: the next piece begins with it, and the keys that may ask for it are still there.
     return json_build_object('ok', true, 'more', true, 'agents', 0, 'agentUids', '[]'::json);

@@ -65,14 +65,19 @@ begin
   return coalesce(cardinality(spans), 0);
 end $$;
 
--- Runs that wait for room look again now: a limit was changed.
-create or replace function baton.wake_budgets(env text, tenant text) returns jsonb language plpgsql set search_path = '' as $$
+-- Runs that wait for room look again now: a limit was changed. One batch, in the order of their agents; next null: there are no more.
+drop function if exists baton.wake_budgets(text, text);
+create or replace function baton.wake_batch(env text, tenant text, after uuid, out rows jsonb, out next uuid) language plpgsql set search_path = '' as $$
 declare
   w baton.work;
+  most constant integer := 500;
+  now_at timestamptz := baton.clock();
+  uids uuid[] := array(select r.agent_uid from baton.runs r where r.environment = env and (tenant = '' or r.tenant_id = tenant) and r.wait_kind = 'budget'
+    and r.due_at > now_at and (after is null or r.agent_uid > after) order by r.agent_uid limit most);
   uid uuid;
-  rows jsonb := '[]';
 begin
-  for uid in select r.agent_uid from baton.runs r where r.environment = env and (tenant = '' or r.tenant_id = tenant) and r.wait_kind = 'budget' order by r.agent_uid limit 1000 loop
+  rows := '[]';
+  foreach uid in array uids loop
     select a into w.a from baton.agents a where a.agent_uid = uid for update;
     select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
     if (w.r).wait_kind is distinct from 'budget' then continue; end if;
@@ -81,7 +86,35 @@ begin
     w := baton.finish(w);
     rows := rows || w.rows;
   end loop;
-  return rows;
+  if cardinality(uids) >= most then next := uids[most]; end if;
+end $$;
+
+-- {scope, after?} -> {ok, outbox, next}: a batch of those that still sleep when a budget was changed. Asked for until `next` is null.
+create or replace function baton.wake_budgets(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
+declare
+  refusal json := baton.budgets_refused(p, 'budget.set');
+  x record;
+begin
+  if refusal is not null then return refusal; end if;
+  select * into x from baton.wake_batch(p ->> 'environment', case when p ->> 'scope' = 'global' then '' else p ->> 'tenant' end, (p ->> 'after')::uuid);
+  return json_build_object('ok', true, 'outbox', x.rows, 'next', x.next);
+end $$;
+
+-- Whether runs sleep that wait for room, as seen under the ledger's lock: what the first batch had no place for, and who went to sleep meanwhile.
+create or replace function baton.some_sleep(env text, tenant text) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  return exists (select from baton.runs r where r.environment = env and (tenant = '' or r.tenant_id = tenant) and r.wait_kind = 'budget' and r.due_at > baton.clock());
+end $$;
+
+-- Whether the limit that had no room is another one by now: then nobody would wake a run that waits for it. Whoever is setting one has the ledger's
+-- lock, and finds the run asleep or is waited for here.
+create or replace function baton.limit_changed(w baton.work, refusal jsonb) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  lock table baton.reservations in row exclusive mode;
+  return not exists (select from unnest(baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r))) l
+    where l.scope = refusal ->> 'scope' and l.period = refusal ->> 'period' and l.limit_micros is not distinct from (refusal ->> 'limitMicros')::bigint
+      and l.limit_tokens is not distinct from coalesce((refusal ->> 'limitTokens')::bigint, l.limit_tokens)
+      and l.limit_calls is not distinct from coalesce((refusal ->> 'limitCalls')::bigint, l.limit_calls));
 end $$;
 
 -- Null: the caller may; else why not. Budgets are no matter of users, and what all tenants share is the operator's.
@@ -145,7 +178,7 @@ declare
 begin
   if refusal is not null then return refusal; end if;
   -- Agents first, then the ledger, then counters: the order of everybody. One at a time, for this mode shuts out its own kind, too.
-  woken := baton.wake_budgets(env, tenant);
+  woken := (baton.wake_batch(env, tenant, null)).rows;
   lock table baton.reservations in share row exclusive mode;
   select to_jsonb(b) into before from baton.budgets b where b.environment = env and b.tenant_id = tenant and b.scope = p ->> 'scope' and b.period = p ->> 'period';
   insert into baton.budgets (environment, tenant_id, scope, period, limit_micros, limit_tokens, limit_calls, max_per_call_micros, updated_at, updated_by)
@@ -158,7 +191,7 @@ begin
   update baton.budget_counters c set told = baton.threshold(c) where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
   perform baton.audit_request(p, jsonb_build_object('action', 'budget.set', 'decision', 'allowed', 'scope', p ->> 'scope',
     'data', jsonb_build_object('before', before, 'after', p - array['credential', 'environment', 'tenant', 'caller', 'ownerId', 'requestId', 'scope'])));
-  return (baton.get_budget(p)::jsonb || jsonb_build_object('outbox', woken))::json;
+  return (baton.get_budget(p)::jsonb || jsonb_build_object('outbox', woken, 'asleep', baton.some_sleep(env, tenant)))::json;
 end $$;
 
 create or replace function baton.delete_budget(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
@@ -168,10 +201,10 @@ declare
   woken jsonb;
 begin
   if refusal is not null then return refusal; end if;
-  woken := baton.wake_budgets(p ->> 'environment', tenant);
+  woken := (baton.wake_batch(p ->> 'environment', tenant, null)).rows;
   if baton.drop_budgets(p ->> 'environment', tenant, p ->> 'scope', p ->> 'period') = 0 then return baton.refuse('not_found'); end if;
   perform baton.audit_request(p, jsonb_build_object('action', 'budget.remove', 'decision', 'allowed', 'scope', p ->> 'scope', 'data', jsonb_build_object('period', p -> 'period')));
-  return json_build_object('ok', true, 'outbox', woken);
+  return json_build_object('ok', true, 'outbox', woken, 'asleep', baton.some_sleep(p ->> 'environment', tenant));
 end $$;
 
 -- {limit, after?} The rows that are set, by scope and period.

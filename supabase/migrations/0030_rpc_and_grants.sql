@@ -45,15 +45,17 @@ declare
     ['list_switches', 'list_switches', 'admin'],
     ['retry_candidates', 'retry_candidates', 'agents:run'],
     ['apply_switch_work', 'apply_switch_work', ''],
-    -- These authorize by themselves: more than one right opens them, and a call's signed address is its own credential.
+    -- These authorize by themselves: more than one right opens them, a call's signed address is its own credential, and a key may have gone with its tenant.
     ['decide', 'decide', ''],
     ['get_approval', 'get_approval', ''],
     ['list_approvals', 'list_approvals', ''],
     ['call_result', 'call_result', ''],
+    ['erase', 'erase_asked', ''],
     ['get_budget', 'get_budget', 'agents:read'],
     ['list_budgets', 'list_budgets', 'agents:read'],
     ['put_budget', 'put_budget', 'admin'],
     ['delete_budget', 'delete_budget', 'admin'],
+    ['wake_budgets', 'wake_budgets', 'admin'],
     ['usage', 'usage', 'agents:read'],
     ['claim', 'claim', ''],
     ['renew', 'renew', ''],
@@ -66,7 +68,6 @@ declare
     ['prune', 'prune', ''],
     ['get_retention', 'get_retention', 'admin'],
     ['set_retention', 'set_retention', 'admin'],
-    ['erase', 'erase', 'admin'],
     ['export_page', 'export_page', 'admin'],
     ['consistency', 'consistency', 'agents:read'],
     ['repair_agent', 'repair_agent', 'admin'],
@@ -115,7 +116,7 @@ end $$;
 create or replace function baton.shown_columns(of_table text) returns text language plpgsql stable set search_path = '' as $$
 begin
   return (select string_agg(quote_ident(c.column_name), ', ' order by c.ordinal_position) from information_schema.columns c
-    where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit'));
+    where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit', 'past_slices'));
 end $$;
 
 -- Supabase's own start-up and some hosts grant everything in public to everybody: run again after such a start.

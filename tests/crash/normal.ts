@@ -16,6 +16,7 @@ const blurred = new Set([
   'version',
   'continued_at',
   'last_commit',
+  'past_slices',
   'number',
   'trace_id',
   'traceparent',

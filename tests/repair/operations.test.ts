@@ -164,6 +164,14 @@ test('a tenant is exported page by page and deleted with its keys, after its id 
   while (reply.status === 202) reply = await world.http('DELETE', '/api/tenant?confirm=ten_leaving', undefined, bearer(key))
   expect(reply).toMatchObject({ status: 200, body: { deleted: true, more: false } })
   expect((await get('/api/agents', bearer(key))).status).toBe(401)
+  // The answer was lost, and the key is gone with the tenant: it is told that all is done. What tells it is a hash, which goes with the keys of requests.
+  expect(await world.http('DELETE', '/api/tenant?confirm=ten_leaving', undefined, bearer(key))).toMatchObject({
+    status: 200,
+    body: { deleted: true },
+  })
+  expect((await world.http('DELETE', '/api/tenant?confirm=ten_other', undefined, bearer(key))).status).toBe(401)
+  expect(await count('idempotency', `tenant_id = 'ten_leaving' and caller = 'baton:erased'`)).toBe(1)
+  await world.sql(`delete from baton.idempotency where caller = 'baton:erased'`)
   const tables = await world.sql<{ name: string }>(
     `select c.table_name as name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
       where c.table_schema = 'baton' and c.column_name = 'tenant_id' and t.table_type = 'BASE TABLE'`,
