@@ -8,7 +8,9 @@ import { budgetPeriods } from '#lib/core/budget'
 import type { BudgetView } from '#lib/core/budget-store'
 import { BatonError } from '#lib/core/errors'
 import { parseScope, scopeText } from '#lib/core/scope'
+import type { Authority } from '#lib/core/store'
 import { refusalError } from '#lib/engine/open'
+import type { Services } from '#lib/services'
 
 const scopeParams = z.object({
   scope: z.string().transform((text, context) => {
@@ -48,6 +50,17 @@ function dollars(micros: number | null): number | null {
   return micros === null ? null : usd(micros)
 }
 
+/** Wakes, beside the answer, who was not woken with the change itself. A process that dies here leaves runs that look by themselves within the hour. */
+async function wakeRest(services: Services, authority: Authority, scope: string): Promise<void> {
+  for (let after: string | null = null; ;) {
+    const batch = await services.store.wakeBudgets(authority, { scope, after })
+    if (!batch.ok) return
+    services.dispatch(batch.outbox)
+    after = batch.next
+    if (after === null) return
+  }
+}
+
 /** PUT /api/budgets/{scope}: replaces the limits of one period; runs that wait for room look again. */
 export const putBudget = endpoint({
   method: 'PUT',
@@ -55,11 +68,13 @@ export const putBudget = endpoint({
   summary: 'Set a budget',
   params: scopeParams,
   body: budgetBody,
-  async handler({ services, params, body, caller }) {
+  async handler({ services, params, body, caller, background }) {
     const { period: of, ...limits } = body
-    const answer = await services.store.putBudget(authorityOf(services, caller), { scope: params.scope, period: of }, limits)
+    const authority = authorityOf(services, caller)
+    const answer = await services.store.putBudget(authority, { scope: params.scope, period: of }, limits)
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
+    if (answer.asleep) background(wakeRest(services, authority, params.scope))
     return json(200, answerOf(answer.budgets))
   },
 })
@@ -87,15 +102,17 @@ export const deleteBudget = endpoint({
   summary: 'Remove a budget',
   params: scopeParams,
   query: z.object({ period: period.optional() }),
-  async handler({ services, params, query, caller }) {
+  async handler({ services, params, query, caller, background }) {
     const { scope } = params
-    const answer = await services.store.deleteBudget(authorityOf(services, caller), {
+    const authority = authorityOf(services, caller)
+    const answer = await services.store.deleteBudget(authority, {
       scope,
       ...(query.period && { period: query.period }),
     })
     if (!answer.ok && answer.code === 'not_found') throw new BatonError('not_found', `No budget is set for ${scope}; nothing was changed.`)
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
+    if (answer.asleep) background(wakeRest(services, authority, scope))
     return new Response(null, { status: 204 })
   },
 })

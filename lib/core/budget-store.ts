@@ -61,12 +61,17 @@ export interface UsageQuery {
 export interface BudgetStore {
   getBudget(authority: Authority, of: BudgetKey): Promise<{ ok: true; budgets: BudgetView[] } | Refusal>
   listBudgets(authority: Authority, page: { limit: number; after: string | null }): Promise<{ ok: true; data: BudgetView[] } | Refusal>
-  /** Replaces the limits of the scope and period; runs that wait for room look again. */
+  /** Replaces the limits of the scope and period; runs that wait for room look again. `asleep`: some do not yet, see wakeBudgets. */
   putBudget(
     authority: Authority,
     of: Required<BudgetKey>,
     limits: BudgetLimits,
-  ): Promise<{ ok: true; budgets: BudgetView[]; outbox: OutboxRow[] } | Refusal>
-  deleteBudget(authority: Authority, of: BudgetKey): Promise<{ ok: true; outbox: OutboxRow[] } | Refusal>
+  ): Promise<{ ok: true; budgets: BudgetView[]; outbox: OutboxRow[]; asleep: boolean } | Refusal>
+  deleteBudget(authority: Authority, of: BudgetKey): Promise<{ ok: true; outbox: OutboxRow[]; asleep: boolean } | Refusal>
+  /** A batch of the runs that wait for room and that a change of the scope's budget may help; null `next`: there are no more. */
+  wakeBudgets(
+    authority: Authority,
+    of: { scope: string; after: string | null },
+  ): Promise<{ ok: true; outbox: OutboxRow[]; next: string | null } | Refusal>
   usage(authority: Authority, query: UsageQuery): Promise<{ ok: true; data: UsageRow[] } | Refusal>
 }

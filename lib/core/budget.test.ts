@@ -33,11 +33,12 @@ test.each([
   [{ hard: true }, false],
 ])('a queue waits for %j: %s', (change, wide) => expect(isWide({ ...refusal, ...change })).toBe(wide))
 
-test('a run looks again soon where others may settle for less, else when the period turns', () => {
+test('a run looks again soon where others may settle for less, else when the period turns, and once an hour at least', () => {
   expect(roomAfterMs(refusal, 0, 1)).toBe(5_000)
   expect(roomAfterMs(refusal, 3, 1)).toBe(40_000)
   expect(roomAfterMs(refusal, 99, 1)).toBe(3_600_000)
-  expect(roomAfterMs({ ...refusal, spentMicros: 90 }, 0, 1)).toBe(7_200_000)
+  expect(roomAfterMs({ ...refusal, spentMicros: 90 }, 0, 1)).toBe(3_600_000)
+  expect(roomAfterMs({ ...refusal, spentMicros: 90, resetsInMs: 1_200_000 }, 0, 1)).toBe(1_200_000)
   expect(roomAfterMs({ ...refusal, spentMicros: 90, resetsInMs: null }, 0, 1)).toBe(3_600_000)
 })
 

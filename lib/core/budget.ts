@@ -48,16 +48,16 @@ export function isWide(refusal: BudgetRefusal): boolean {
   return !refusal.hard && refusal.period !== 'run' && !/^(?:run|agent|tool):/.test(refusal.scope)
 }
 
-/** Where nobody knows when there will be room, a run looks again after so long, in milliseconds. */
+/** No run that waits for room looks away for longer, in milliseconds: a limit may be raised in a moment in which nobody finds it asleep. */
 const longestLookMs = 3_600_000
 
 /**
  * How long a run waits for room before it looks again, in milliseconds: where only what others have reserved is in its way it looks soon
- * and then ever less often (`looks` so far, time divided by `haste`), else when the period turns.
+ * and then ever less often (`looks` so far, time divided by `haste`), else when the period turns, and once an hour at least.
  */
 export function roomAfterMs(refusal: BudgetRefusal, looks: number, haste: number): number {
   const { limitMicros, spentMicros, estimateMicros, reason, resetsInMs } = refusal
   const soon = reason === 'micros' && limitMicros !== null && spentMicros + (estimateMicros ?? 0) <= limitMicros
   if (soon) return Math.min(longestLookMs, (5_000 * 2 ** Math.min(looks, 10)) / haste)
-  return Math.max(1_000, resetsInMs ?? longestLookMs)
+  return Math.min(longestLookMs, Math.max(1_000, resetsInMs ?? longestLookMs))
 }

@@ -94,7 +94,7 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
     if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
       const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
-      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms } })
+      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
       return false
     }
   }

@@ -100,6 +100,7 @@ export function createStore(rpc: Rpc): Store {
     listBudgets: (authority, page) => call('list_budgets', { ...authority, ...page }),
     putBudget: (authority, of, limits) => call('put_budget', { ...authority, ...of, ...limits }),
     deleteBudget: (authority, of) => call('delete_budget', { ...authority, ...of }),
+    wakeBudgets: (authority, of) => call('wake_budgets', { ...authority, ...of }),
     usage: (authority, query) => call('usage', { ...authority, ...query }),
     sweep: (request) => call('sweep', request),
     ensureTenant: async (tenant) => (await call<{ ok: boolean }>('ensure_tenant', tenant)).ok,

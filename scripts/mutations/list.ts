@@ -5,6 +5,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
+import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
@@ -27,6 +28,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInClientsMutations,
   ...foundByReadingMutations,
   ...foundInMoneyMutations,
+  ...foundInRacesMutations,
   ...foundInSqlMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,

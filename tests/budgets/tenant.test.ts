@@ -54,7 +54,8 @@ test('a queue stands still while the budget that all share is used up, and goes 
   })
   expect((await runsOf(world, 'q')).map((run) => run.state)).toEqual(['completed', 'waiting', 'queued'])
   const { dueAt } = await world.run(second ?? '')
-  expect(String(dueAt)).toMatch(/-01T00:00:00/)
+  // It looks by itself, too, whoever may have failed to wake it.
+  expect(Date.parse(String(dueAt)) - Date.now()).toBeLessThanOrEqual(3_600_000)
   await put({ limitMicros: 24_000, period: 'month' })
   for (const reply of queued) expect(await world.ended(runOf(reply))).toMatchObject({ state: 'completed', costMicros: 6_000 })
   expect(await tenant()).toMatchObject({ spentMicros: 24_000, remainingMicros: 0 })

@@ -1,0 +1,171 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const twins = 'tests/store/twins.test.ts'
+const waits = 'tests/store/budget-waits.test.ts'
+const migration = (name: string): string => `supabase/migrations/${name}.sql`
+
+/** Faults that only another order of calls shows: late attempts, and two at the same time. No build is needed. */
+export const foundInRacesMutations: readonly Mutation[] = [
+  {
+    name: 'late-commit-is-applied-again',
+    breaks: 'I3',
+    file: migration('0006_commit'),
+    text: `  if p ? 'after' and (w.a).last_commit is distinct from p ->> 'after' then return baton.lost_lease(w.a); end if;\n`,
+    replacement: ``,
+    test: { file: twins, name: 'invariant 3: a commit that arrives again behind the next one changes nothing' },
+  },
+  {
+    name: 'commit-names-none-before-it',
+    breaks: 'I3',
+    file: 'lib/engine/session.ts',
+    text: `      after: opened.lastCommit,\n`,
+    replacement: ``,
+    test: {
+      file: twins,
+      name: 'invariant 3: an executor names the commit that its next one follows, and its lost attempt is not applied behind it',
+    },
+  },
+  {
+    name: 'second-slice-knows-no-commit',
+    breaks: 'I3',
+    file: migration('0004_open'),
+    text: `'lastCommit', (w.a).last_commit, `,
+    replacement: `'lastCommit', null, `,
+    test: {
+      file: twins,
+      name: 'invariant 3: an executor names the commit that its next one follows, and its lost attempt is not applied behind it',
+    },
+  },
+  {
+    name: 'late-claim-takes-the-lease',
+    breaks: 'I2',
+    file: migration('0005_claim'),
+    text: `  if p ->> 'sliceId' = any ((w.a).past_slices) then return baton.refuse('lease_lost'); end if;\n`,
+    replacement: ``,
+    test: { file: twins, name: 'invariant 2: a claim that arrives again when its slice is over takes the lease for nobody' },
+  },
+  {
+    name: 'one-past-slice-is-known',
+    breaks: 'I2',
+    file: migration('0002_work'),
+    text: `|| (w.a).past_slices)[1:8]`,
+    replacement: `|| (w.a).past_slices)[1:1]`,
+    test: { file: twins, name: 'invariant 2: a claim that arrives again when its slice is over takes the lease for nobody' },
+  },
+  {
+    name: 'late-open-makes-its-agent-anew',
+    breaks: 'A7',
+    file: migration('0020_retention'),
+    text: `r.created_at > baton.clock() - interval '1 hour'`,
+    replacement: `false`,
+    test: { file: twins, name: 'A7: an open that arrives again when its agent is deleted makes nothing, with a key and without' },
+  },
+  {
+    name: 'late-steering-makes-its-agent-anew',
+    breaks: 'A7',
+    file: migration('0020_retention'),
+    text: `i.agent_uid = a.agent_uid and i.caller = 'baton:steered'`,
+    replacement: `false`,
+    test: { file: twins, name: 'A7: a steered message that arrives again when its agent is deleted makes nothing' },
+  },
+  {
+    name: 'key-beside-its-own-repeat',
+    breaks: 'I3',
+    file: migration('0019_keys'),
+    text: `  perform from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment' for no key update;\n  select`,
+    replacement: `  select`,
+    test: { file: twins, name: 'a key that is asked for again while the first call is still under way is the same key' },
+  },
+  {
+    name: 'deleted-tenant-refuses-its-key',
+    breaks: 'I3',
+    file: migration('0020_retention'),
+    text: `    where p -> 'credential' ? 'keyHash' on conflict do nothing;`,
+    replacement: `    where false on conflict do nothing;`,
+    test: { file: twins, name: 'a tenant whose deletion got no answer is told as deleted when its key asks again, and to nobody else' },
+  },
+  {
+    name: 'key-of-a-deleted-tenant-is-kept-for-ever',
+    breaks: 'A7',
+    file: migration('0020_retention'),
+    text: `left join baton.tenants t on t.id = i.tenant_id left join`,
+    replacement: `join baton.tenants t on t.id = i.tenant_id left join`,
+    test: { file: twins, name: 'a tenant whose deletion got no answer is told as deleted when its key asks again, and to nobody else' },
+  },
+  {
+    name: 'approval-taken-back-lifts-asks',
+    breaks: 'A19',
+    file: 'lib/engine/answer.ts',
+    text: `  if (answer.calls.some((call) => session.opened.alwaysAllowed.includes(call.name))) await session.reserve()\n`,
+    replacement: ``,
+    test: { file: twins, name: 'what is taken out of alwaysAllowed asks again, also in the slice at work' },
+  },
+  {
+    name: 'heartbeat-tells-no-approval-taken-back',
+    breaks: 'A19',
+    file: migration('0005_claim'),
+    text: `, 'alwaysAllowed', (w.a).always_allowed);`,
+    replacement: `);`,
+    test: { file: twins, name: 'what is taken out of alwaysAllowed asks again, also in the slice at work' },
+  },
+  {
+    name: 'run-sleeps-past-a-raised-limit',
+    breaks: 'I7',
+    file: migration('0006_commit'),
+    text: `    if i -> 'wait' ? 'refusal' and baton.limit_changed(w, i -> 'wait' -> 'refusal') then w.r.due_at := baton.clock(); end if;\n`,
+    replacement: ``,
+    test: {
+      file: waits,
+      name: 'invariant 7: a limit that is raised between the refusal and the wait that follows it is looked at once more',
+    },
+  },
+  {
+    name: 'run-sleeps-beside-a-change-under-way',
+    breaks: 'I7',
+    file: migration('0022_budget_pages'),
+    text: `begin\n  lock table baton.reservations in row exclusive mode;\n  return not exists`,
+    replacement: `begin\n  return not exists`,
+    test: {
+      file: waits,
+      name: 'invariant 7: a run sleeps while its limit is the one that refused it, and not beside a change that is under way',
+    },
+  },
+  {
+    name: 'who-fell-asleep-beside-a-change-is-not-told',
+    breaks: 'I7',
+    file: migration('0022_budget_pages'),
+    text: `jsonb_build_object('outbox', woken, 'asleep', baton.some_sleep(env, tenant))`,
+    replacement: `jsonb_build_object('outbox', woken, 'asleep', false)`,
+    test: { file: waits, name: 'invariant 7: whoever changes a limit is told of a run that went to sleep beside it, and wakes it' },
+  },
+  {
+    name: 'crowd-is-woken-in-part',
+    breaks: 'I7',
+    file: migration('0022_budget_pages'),
+    text: `  if cardinality(uids) >= most then next := uids[most]; end if;\n`,
+    replacement: ``,
+    test: { file: waits, name: 'invariant 7: a changed limit wakes all runs that wait for room, however many' },
+  },
+  {
+    name: 'run-sleeps-until-the-month-ends',
+    breaks: 'I7',
+    file: 'lib/core/budget.ts',
+    text: `Math.min(longestLookMs, Math.max(1_000, resetsInMs ?? longestLookMs))`,
+    replacement: `Math.max(1_000, resetsInMs ?? longestLookMs)`,
+    test: {
+      file: 'lib/core/budget.test.ts',
+      name: 'a run looks again soon where others may settle for less, else when the period turns, and once an hour at least',
+    },
+  },
+  {
+    name: 'all-wait-behind-a-migration',
+    breaks: 'I6',
+    file: 'supabase/migrate.ts',
+    text: "    await client.query(`set local lock_timeout = '${waitMs}ms'`)\n",
+    replacement: ``,
+    test: {
+      file: 'supabase/migrate.test.ts',
+      name: 'a file that needs a lock which a long reader holds keeps nobody waiting behind it, and is applied when the reader has ended',
+    },
+  },
+]
