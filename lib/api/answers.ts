@@ -1,7 +1,8 @@
+import type { Waits } from '#lib/core/approvals'
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import { isEnd, type RunState, type StopReason, type Usage } from '#lib/core/run'
 import type { RunError } from '#lib/core/commit'
-import type { RunView } from '#lib/core/store'
+import type { OpenAnswer, RunView } from '#lib/core/store'
 
 /** What an answer to a message says of a run, from the row or from the executor's last commit. */
 export interface RunFacts {
@@ -86,6 +87,19 @@ export function pausedAnswer(
   const { agentId, runId, state, usage, costMicros, lastSeq } = facts
   const body = { status: 'paused', ...waits, agentId, runId, run: { id: runId, state }, usage, costMicros, lastSeq, links }
   return json(202, body, { location: links.run, ...headers })
+}
+
+/** What is said of a run whose agent is paused before it: what the run at the agent's head waits for. */
+export function blockedFacts({ approvals, externalCalls, runId }: NonNullable<OpenAnswer['blockedBy']>): {
+  blockedBy: 'approvals' | 'external' | 'hold'
+  blockingRunId: string
+  approvals: Waits['approvals']
+} {
+  return {
+    blockedBy: approvals.length > 0 ? 'approvals' : externalCalls.length > 0 ? 'external' : 'hold',
+    blockingRunId: runId,
+    approvals,
+  }
 }
 
 /** 202: the run goes on elsewhere, or waits for somebody. */

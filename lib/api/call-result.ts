@@ -36,6 +36,9 @@ export const giveResult = endpoint({
   },
 })
 
+/** A result from outside, or why there is none. */
+export type Result = z.output<typeof resultBody>
+
 type Outside = Pick<Services, 'config' | 'redact' | 'dispatch' | 'live' | 'templates'>
 
 /** The call that a result is for. */
@@ -48,14 +51,12 @@ type Call = Pick<Awaited<ReturnType<typeof verifyCallToken>>, 'agentUid' | 'call
 export async function storeResult(
   services: Outside & { store: Pick<Store, 'callResult'> },
   { agentUid, callId, template, tool }: Call,
-  body: z.output<typeof resultBody>,
+  body: Result,
   requestId: string,
   authority?: Authority,
 ): Promise<{ call: ToolCall; run: RunView }> {
-  const output = cut(
-    body.error === undefined ? await checked(services, { template, tool }, body.output) : errorOutput(body.error),
-    services.config.maxResultBytes,
-  )
+  if (body.error === undefined) await check(services, { template, tool }, body.output)
+  const output = keptOutput(services, body)
   const shownOutput = services.redact(output)
   const answer = await services.store.callResult({
     environment: services.config.environment,
@@ -78,7 +79,7 @@ export async function storeResult(
 }
 
 /** A result from outside fits what the tool says of its output, where it says so. Throws BatonError validation. */
-async function checked(services: Outside, claims: { template: string; tool: string }, output: unknown): Promise<ToolOutput> {
+async function check(services: Outside, claims: { template: string; tool: string }, output: unknown): Promise<void> {
   const tool = services.templates.get(claims.template)?.tools?.find((candidate) => candidate.name === claims.tool)
   const parsed = tool?.output === undefined ? undefined : await parseSafely(tool.output, output)
   if (parsed !== undefined && !parsed.success) {
@@ -90,9 +91,13 @@ async function checked(services: Outside, claims: { template: string; tool: stri
       })),
     )
   }
-  return outputOf(output)
 }
 
-function errorOutput(error: z.output<typeof resultBody>['error']): ToolOutput {
+/** What is kept of a result. */
+export function keptOutput({ config }: Pick<Services, 'config'>, { output, error }: Result): ToolOutput {
+  return cut(error === undefined ? outputOf(output) : errorOutput(error), config.maxResultBytes)
+}
+
+function errorOutput(error: Result['error']): ToolOutput {
   return typeof error === 'string' ? { type: 'error-text', value: error } : { type: 'error-json', value: error ?? null }
 }

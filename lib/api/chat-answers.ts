@@ -5,12 +5,13 @@ import type { RunId } from '#lib/core/ids'
 import type { ToolCall } from '#lib/core/run'
 import type { RunView } from '#lib/core/store'
 import { decideOne } from '#lib/api/approvals'
-import { storeResult } from '#lib/api/call-result'
+import { keptOutput, storeResult, type Result } from '#lib/api/call-result'
 import type { Answers } from '#lib/api/chat-body'
-import { authorityOf, requireAgent } from '#lib/api/scope'
+import { authorityOf, requireAgent, requireRun } from '#lib/api/scope'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
+import { canonicalJson } from '#lib/http/json'
 
 /** A run that goes on after an answer, and the number of the last event before what the answer has changed. */
 export interface Continued {
@@ -27,17 +28,20 @@ export async function answerPause(services: Services, caller: Caller, chatId: st
   const authority = authorityOf(services, caller)
   const agent = await requireAgent(services, caller, chatId)
   const approvals = await askedFor(services, caller, agent, answers)
-  const waiting = await services.store.listToolCalls({ agentUid: agent.agentUid, state: 'waiting_external', limit: 200, after: null })
-  const outside = waiting.filter((call) => answers.outputs.has(call.callId))
+  const callIds = [...answers.outputs.keys()]
+  const named = await services.store.listToolCalls({ agentUid: agent.agentUid, callIds, limit: callIds.length, after: null })
+  const outside = named.filter(({ state }) => state === 'waiting_external')
   const runIds = new Set([...approvals.map(({ approval }) => approval.runId), ...outside.map((call) => call.runId)])
   const [runId] = runIds
+  const repeated = runId === undefined ? await repeatedOf(services, caller, agent, named, answers) : null
+  if (repeated !== null) return repeated
   if (runId === undefined || runIds.size > 1) {
     throw new BatonError(
       'conflict',
       'Nothing in the last message answers what this chat waits for now; nothing was done. Load the messages again.',
     )
   }
-  const after = await beganAt(services, agent, runId, approvals[0]?.approval.id ?? null)
+  const after = await beganAt(services, agent, runId, { approvalId: approvals[0]?.approval.id })
   let run: RunView | null = null
   for (const { approval, approved, reason } of approvals) {
     const body = { decision: approved ? ('allow' as const) : ('deny' as const), ...(reason === undefined ? {} : { note: reason }) }
@@ -69,11 +73,36 @@ async function askedFor(
   )
 }
 
+/** What came of results that were given before, for a caller who lost the reply: the newest of them stands as it is told now. Else null. */
+async function repeatedOf(
+  services: Services,
+  caller: Caller,
+  agent: AgentView,
+  named: readonly (ToolCall & Record<string, unknown>)[],
+  answers: Answers,
+): Promise<Continued | null> {
+  const ended = named.filter(({ effect, state }) => effect === 'external' && (state === 'completed' || state === 'failed'))
+  const last = ended.toSorted((left, right) => (String(left['endedAt']) < String(right['endedAt']) ? -1 : 1)).at(-1)
+  if (last === undefined) return null
+  try {
+    // By the same right as the first time, and checked alike.
+    await resultOf(services, caller, agent, last, answers)
+  } catch (error) {
+    if (!(error instanceof BatonError) || error.code !== 'already_decided') throw error
+  }
+  if (canonicalJson(last.output) !== canonicalJson(keptOutput(services, given(answers, last)))) return null
+  const after = await beganAt(services, agent, last.runId, { callId: last.callId })
+  return { agent, run: (await requireRun(services, caller, last.runId)).run, after }
+}
+
 async function resultOf(services: Services, caller: Caller, agent: AgentView, call: ToolCall, answers: Answers): Promise<{ run: RunView }> {
-  const given = answers.outputs.get(call.callId)
-  const body = given === undefined || 'error' in given ? { error: given?.error ?? '' } : { output: jsonOf(given.output) }
   const of = { agentUid: agent.agentUid, callId: call.callId, template: agent.template, tool: call.name }
-  return storeResult(services, of, body, caller.requestId ?? '', authorityOf(services, caller))
+  return storeResult(services, of, given(answers, call), caller.requestId ?? '', authorityOf(services, caller))
+}
+
+function given({ outputs }: Answers, { callId }: ToolCall): Result {
+  const result = outputs.get(callId)
+  return result === undefined || 'error' in result ? { error: result?.error ?? '' } : { output: jsonOf(result.output) }
 }
 
 /** What came out of a JSON body is JSON. */
@@ -81,17 +110,26 @@ function jsonOf(value: unknown): string | number | boolean | null {
   return value as string | number | boolean | null
 }
 
-/** The pause that is answered; for a decision that is repeated, the one before it was first made. */
-async function beganAt(services: Services, agent: AgentView, runId: RunId, approvalId: string | null): Promise<number> {
+/** The pause that is answered; for a decision or a result that is repeated, the one before it was first made. */
+async function beganAt(
+  services: Services,
+  agent: AgentView,
+  runId: RunId,
+  { approvalId, callId }: { approvalId?: string | undefined; callId?: string },
+): Promise<number> {
   const answer = await services.store.listEvents({
     agentUid: agent.agentUid,
     runId,
     after: null,
-    types: ['state_changed', 'approval_decided'],
+    types: ['state_changed', callId === undefined ? 'approval_decided' : 'tool_end'],
     limit: 1_000,
   })
   if (!answer.ok) throw refusalError(answer)
-  const decided = answer.data.find((event) => event.type === 'approval_decided' && event.data['approvalId'] === approvalId)
+  const decided = answer.data.find(({ type, data }) =>
+    callId === undefined
+      ? type === 'approval_decided' && data['approvalId'] === approvalId
+      : type === 'tool_end' && (data['call'] as ToolCall | undefined)?.callId === callId,
+  )
   const pauses = answer.data.filter((event) => event.data['state'] === 'paused' && event.seq < (decided?.seq ?? Number.POSITIVE_INFINITY))
   return pauses.at(-1)?.seq ?? answer.lastSeq
 }

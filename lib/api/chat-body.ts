@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { BatonError } from '#lib/core/errors'
 import { messageContent, sendMessageBody } from '#lib/api/schemas'
 import { refuse } from '#lib/http/validate'
 
@@ -46,6 +47,11 @@ export function contentOf(message: UiMessage, index: number): z.output<typeof me
   const checked = messageContent.safeParse(parts.length === 1 && only?.type === 'text' ? only.text : parts)
   if (checked.success) return checked.data
   return wrong(index, null, 'a message has text or files, and files come as https URLs or data URLs')
+}
+
+/** What a chat cannot be asked for. */
+export function notTaken(why: string): BatonError {
+  return new BatonError('validation', `The request is not valid: ${why}. Nothing was kept.`)
 }
 
 function wrong(index: number, part: number | null, message: string): never {

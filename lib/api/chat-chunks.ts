@@ -92,6 +92,8 @@ export class ChatChunks {
         // It may be written by somebody else while a text runs: its place is the end of the step.
         this.beside.push({ type: 'data-budget', id: 'budget', data: besides(data) })
         return []
+      case 'blocked':
+        return [{ type: 'data-blocked', id: 'blocked', data: besides(data) }]
       case 'state_changed':
         return this.step?.complete === false ? [] : this.flush()
       case 'done':
@@ -169,7 +171,7 @@ export class ChatChunks {
 
 const surroundings = new Set(['seq', 'at', 'channel', 'type', 'runId', 'step'])
 
-/** An event's own fields. */
+/** A frame's own fields. */
 function besides(data: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(data).filter(([name]) => !surroundings.has(name)))
 }

@@ -86,7 +86,7 @@ export function endChunks(runId: string, data: Record<string, unknown>): UIMessa
   ]
 }
 
-/** The end of a stream whose run waits for a person or the outside. */
+/** The end of a stream whose run waits for a person or the outside, or for its turn behind one that does. */
 export function finishOfPause(runId: string, state: string): UIMessageChunk {
-  return { type: 'finish', finishReason: 'tool-calls', messageMetadata: { runId, state } }
+  return { type: 'finish', finishReason: state === 'queued' ? 'other' : 'tool-calls', messageMetadata: { runId, state } }
 }

@@ -80,6 +80,7 @@ function chunksTo(stream: SseStream, { runId, position, pausedAt, goesOn }: Chat
       resume.look(frame, chat)
       const { runState } = frame.data
       if (frame.type === 'state_changed' && typeof runState === 'string') paused = runState
+      if (frame.type === 'blocked') paused = 'queued'
       if (frame.type === 'done') ended = true
       send(chat.frame(frame))
     },

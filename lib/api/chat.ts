@@ -1,25 +1,18 @@
 import { z } from 'zod'
 import type { UIMessage } from 'ai'
 import { BatonError } from '#lib/core/errors'
-import type { RunId } from '#lib/core/ids'
 import { json } from '#lib/api/answers'
 import { answerPause } from '#lib/api/chat-answers'
-import { answersOf, chatBody, chatUserFields, contentOf } from '#lib/api/chat-body'
-import { historyOf, isSuperseded, regenerateKind } from '#lib/api/chat-history'
+import { answersOf, chatBody, chatUserFields, contentOf, notTaken } from '#lib/api/chat-body'
+import { historyOf, isSuperseded } from '#lib/api/chat-history'
+import { answerAgain, submit, type Accepted, type ChatContext } from '#lib/api/chat-send'
 import { streamChat, streamId } from '#lib/api/chat-stream'
 import { chatErrors, readHistory } from '#lib/api/chat-reads'
 import { endpoint } from '#lib/api/endpoint'
-import { begin, type SendContext } from '#lib/api/messages'
-import { retryOne, stop } from '#lib/api/runs'
+import { stop } from '#lib/api/runs'
 import { agentParams } from '#lib/api/schemas'
-import { authorityOf, requireAgent } from '#lib/api/scope'
+import { requireAgent } from '#lib/api/scope'
 import { checkCursor } from '#lib/api/stream'
-import type { Services } from '#lib/services'
-import { refusalError } from '#lib/engine/open'
-import type { RunView } from '#lib/core/store'
-import type { EndpointContext } from '#lib/http/endpoint'
-
-type ChatContext = EndpointContext<Services, object, object, z.output<typeof chatBody>>
 
 /** POST /api/chat: what `useChat` sends. A message of the user, an answer to a pause, or the wish for another answer. */
 export const sendChat = endpoint({
@@ -39,44 +32,19 @@ export const sendChat = endpoint({
         'The body names no chat (id). WorkflowChatTransport as it comes sends none: give it the functions of chatTransport(). Nothing was kept.',
       )
     }
-    if (body.trigger === 'regenerate-message') return regenerate(context, id)
+    if (body.trigger === 'regenerate-message') return streamRunOf(context, await answerAgain(context, id))
     const last = messages.at(-1)
     if (last === undefined || last.role === 'system')
       throw notTaken('the last message must be the user’s, or the assistant’s with an answer in it')
     if (last.role === 'assistant') return goOn(context, id, answersOf(last))
     if (typeof messageId === 'string') throw notTaken('a sent message cannot be edited: the history only grows. Send a new message')
-    return submit(context, id, contentOf(last, messages.length - 1))
+    return streamRunOf(context, await submit(context, id, contentOf(last, messages.length - 1)))
   },
 })
 
-function notTaken(why: string): BatonError {
-  return new BatonError('validation', `The request is not valid: ${why}. Nothing was kept.`)
-}
-
-/** Sends the message as POST /api/agents/{id}/messages does, and streams its run. */
-async function submit(context: ChatContext, id: string, message: SendContext['body']['message'], kind?: string): Promise<Response> {
-  const { template, metadata, onBusy, limits } = context.body
-  const body = {
-    message,
-    ...(template === undefined ? {} : { template }),
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(onBusy === undefined ? {} : { onBusy }),
-    ...(limits === undefined ? {} : { limits }),
-  }
-  const { opened, slice, headers } = await begin(
-    { ...context, params: { id }, body },
-    { executes: true, streams: true, agentInBody: true, ...(kind === undefined ? {} : { kind }) },
-  )
-  return streamRunOf(context, opened.answer.run, { fresh: slice !== null || opened.answer.run.firstSeq === null, headers })
-}
-
 /** The stream of a run from its first event. */
-async function streamRunOf(
-  { services, request }: Pick<ChatContext, 'services' | 'request'>,
-  run: RunView,
-  { fresh, headers = {} }: { fresh: boolean; headers?: Record<string, string> },
-): Promise<Response> {
-  const { agentUid, id: runId, firstSeq, lastSeq } = run
+async function streamRunOf({ services, request }: ChatContext, { answer, fresh, headers }: Accepted): Promise<Response> {
+  const { agentUid, id: runId, firstSeq, lastSeq } = answer.run
   const after = firstSeq === null ? lastSeq : firstSeq - 1
   if (!fresh) await checkCursor(services, agentUid, after)
   return streamChat(services, request, {
@@ -102,31 +70,6 @@ async function goOn(context: ChatContext, id: string, answers: Parameters<typeof
     ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
     headers: { 'x-workflow-run-id': streamId(run.id, after) },
   })
-}
-
-/** Another answer to the last message: from the committed history of a run that failed, else the message as a new run. */
-async function regenerate(context: ChatContext, id: string): Promise<Response> {
-  const { services, caller, body } = context
-  const authority = authorityOf(services, caller)
-  const agent = await requireAgent(services, caller, id)
-  if (agent.state !== 'ready') throw new BatonError('agent_busy', 'The chat still answers: stop it first. Nothing was kept.')
-  const [last] = await services.store.listRuns(authority, { limit: 1, after: null, agentUid: agent.agentUid, order: 'desc' })
-  const { data } = await services.store.listMessages({ agentUid: agent.agentUid, role: 'user', before: Number.MAX_SAFE_INTEGER, limit: 1 })
-  const message = data[0]?.content
-  if (last === undefined || message === undefined) throw notTaken('there is no answer yet to take the place of')
-  if (typeof body.messageId === 'string' && body.messageId.startsWith('run_') && body.messageId !== last.id)
-    throw notTaken('only the last answer can be made again: the history only grows')
-  if (last.state !== 'completed') {
-    const newRunId: RunId = services.ids.make('run')
-    const answer = await retryOne(services, authority, { runId: last.id, newRunId })
-    if (answer.ok) {
-      services.dispatch(answer.outbox)
-      return streamRunOf(context, answer.run, { fresh: true })
-    }
-    if (answer.code !== 'nothing_to_retry') throw refusalError(answer)
-  }
-  // What was stored came in by the same schema.
-  return submit(context, id, message as SendContext['body']['message'], regenerateKind)
 }
 
 /** GET /api/chat/{id}: the history, from the rows. */

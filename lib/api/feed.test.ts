@@ -40,6 +40,7 @@ function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) 
     committedSeq: 0,
     activeRunId: null,
     runOpen: null,
+    blockedBy: null,
     data: events.filter(({ seq }) => seq > (after ?? 0)),
   })
   const services: FeedServices = {

@@ -2,6 +2,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import type { EventsPage, EventsQuery, Store } from '#lib/core/pages'
 import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
 import { BatonError } from '#lib/core/errors'
+import { blockedFacts } from '#lib/api/answers'
 import { Merger, passes, type Filter, type OutFrame } from '#lib/api/reader'
 import { shareReads } from '#lib/api/shared-reads'
 import { refusalError } from '#lib/engine/open'
@@ -25,7 +26,10 @@ export interface Follow extends Filter {
   endsWithRun: boolean
   /** Asked when that run has ended: the run that the stream goes on with, where the message had to get another one. */
   goesOnWith?: () => Promise<RunId | null>
-  /** True: it ends also when the run is paused after all that there is, for nothing runs while somebody is asked. */
+  /**
+   * True: it ends also when the run is paused after all that there is, for nothing runs while somebody is asked; and after a `blocked`
+   * frame when the run waits behind one that is paused.
+   */
   endsPaused?: boolean
   /** It ends as soon as all events up to this number have been shown: nothing runs, and nothing more is to be waited for. */
   endsAt?: number
@@ -82,6 +86,10 @@ export async function feed(services: FeedServices, wanted: Follow, stream: Out):
       if (page.data.length === pageSize) continue
       if (follow.endsPaused === true && seen.paused) return stream.close()
       show(merger.caughtUp(page), follow, stream)
+      if (follow.endsPaused === true && page.blockedBy !== null) {
+        show([blockedFrame(follow.runId, page.blockedBy)], follow, stream)
+        return stream.close()
+      }
       if (follow.endsAt !== undefined && merger.cursor >= follow.endsAt) return stream.close()
       if (page.data.length > 0) look = shortestLookMs
       // What was here before the page and is still ahead of it tells of events that do not exist.
@@ -140,6 +148,11 @@ async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream
   // A reader who wants only some types still learns where it stands, so that it does not get texts again when it reconnects.
   if (unseen !== null) stream.position(unseen)
   return false
+}
+
+/** Tells that the run waits behind one that is paused. No commit wrote it: it is true while it is sent. */
+function blockedFrame(runId: string | null, by: NonNullable<EventsPage['blockedBy']>): OutFrame {
+  return { type: 'blocked', data: { channel: 'control', type: 'blocked', runId, step: null, ...blockedFacts(by) } }
 }
 
 /** The next page; null when the stream has ended meanwhile. A database that is away for a moment does not break the stream. */

@@ -3,7 +3,7 @@ import { BatonError, reasonOf } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
 import type { RunId } from '#lib/core/ids'
 import type { Authority, OpenRequest } from '#lib/core/store'
-import { endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
+import { blockedFacts, endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
 import { deadlinesFrom } from '#lib/engine/deadlines'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
@@ -58,18 +58,7 @@ export async function send(context: SendContext): Promise<Response> {
   const waits = await waitsOf(services, ownAuthority(context, answer), facts)
   if (waits !== null) return pausedAnswer(facts, waits, links, headers)
   const { blockedBy } = answer
-  return openAnswer(
-    facts,
-    links,
-    headers,
-    facts.state !== 'queued' || blockedBy === null
-      ? {}
-      : {
-          blockedBy: blockedBy.approvals.length > 0 ? 'approvals' : blockedBy.externalCalls.length > 0 ? 'external' : 'hold',
-          blockingRunId: blockedBy.runId,
-          approvals: blockedBy.approvals,
-        },
-  )
+  return openAnswer(facts, links, headers, facts.state !== 'queued' || blockedBy === null ? {} : blockedFacts(blockedBy))
 }
 
 /** How a message is sent: whether this process executes it, and what a dialect knows beside the native body. */
@@ -158,7 +147,8 @@ function hashedBody({ webhook, ...rest }: SendBody): unknown {
   return { ...rest, webhook: webhook?.url ?? null }
 }
 
-function hashOf(request: Request, hashed: unknown): string {
+/** The hash of a request that a key stands for: of its address, and of what is `hashed`. */
+export function hashOf(request: Request, hashed: unknown): string {
   return sha256Hex(`${request.method} ${new URL(request.url).pathname} ${canonicalJson(hashed)}`)
 }
 

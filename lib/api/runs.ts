@@ -183,7 +183,7 @@ export async function stop(
 export async function retryOne(
   services: Services,
   authority: Authority,
-  run: { runId: string; newRunId: RunId; idempotency?: { key: string; hash: string } | null },
+  run: { runId: string; newRunId: RunId; idempotency?: { key: string; hash: string } | null; agent?: { name: string; after: string } },
 ): Promise<OpenAnswer | Refusal> {
   const { templates, store } = services
   const request = { ...run, versions: templates.versions, settings: null }

@@ -77,8 +77,8 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Wait for the run, or leave `onBusy` away: the message then queues.',
   ],
   not_last_run: [
-    'The message names the run that it follows, and the conversation has gone on since (or that run is of an agent that was made anew).',
-    'Go on from `lastRunId`, or begin another conversation: nothing is forked.',
+    'The request names the run that it follows, and the conversation has gone on since (or that run is of an agent that was made anew); or a chat asked for another answer while a message came.',
+    'Go on from `lastRunId` (a chat: load the messages again), or begin another conversation: nothing is forked.',
   ],
   run_open: ['Only a run that has ended can be retried.', 'Wait for its end, or cancel it first.'],
   nothing_to_retry: ["The agent's history ends with an answer, so there is nothing to go on from.", 'Send a message instead.'],

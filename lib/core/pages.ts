@@ -80,6 +80,8 @@ export interface EventsPage {
   committedSeq: number
   activeRunId: RunId | null
   runOpen: boolean | null
+  /** The run that is asked for waits in the queue, and the agent is paused before it: what the run at its head waits for. */
+  blockedBy: (Waits & { runId: RunId }) | null
   data: StoredEvent[]
 }
 
@@ -180,6 +182,8 @@ export interface Store
       newRunId: RunId
       /** The caller's own key; without one the new run's id alone finds a repeat. */
       idempotency?: { key: string; hash: string } | null
+      /** The agent's last run must be this one, else not_last_run. */
+      agent?: { name: string; after: string }
       versions: Record<string, string>
       settings: AgentSettings | null
     },

@@ -1,6 +1,7 @@
 import { accessMutations } from '#scripts/mutations/access'
 import { boundsMutations } from '#scripts/mutations/bounds'
 import { engineMutations } from '#scripts/mutations/engine'
+import { foundInChatMutations } from '#scripts/mutations/found-in-chat'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
@@ -25,6 +26,7 @@ export const mutations: readonly Mutation[] = [
   ...foundMutations,
   ...foundLaterMutations,
   ...foundOverHttpMutations,
+  ...foundInChatMutations,
   ...foundInClientsMutations,
   ...foundByReadingMutations,
   ...foundInMoneyMutations,

@@ -166,7 +166,6 @@ declare
   message jsonb := p -> 'message';
   halt boolean := false;
   fresh baton.runs;
-  last_run text;
   opened json;
   answer json;
   refusal json;
@@ -185,11 +184,8 @@ begin
     if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
     return baton.refuse('agent_not_found');
   end if;
-  -- Whoever names the run that the message follows is told, under the lock, when somebody else has gone on from it.
-  if p -> 'agent' ->> 'after' is not null then
-    last_run := (select max(r.run_id) from baton.runs r where r.agent_uid = (w.a).agent_uid);
-    if last_run is distinct from p -> 'agent' ->> 'after' then return baton.refuse('not_last_run', jsonb_build_object('lastRunId', last_run)); end if;
-  end if;
+  refusal := baton.gone_on(w, p);
+  if refusal is not null then return refusal; end if;
   if baton.limit_above((w.a).settings, p -> 'run' -> 'limits') is not null then
     -- A refused first message leaves no agent behind.
     if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;

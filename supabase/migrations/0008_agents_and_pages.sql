@@ -88,6 +88,8 @@ begin
   if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
     return baton.open_answer(w, p ->> 'newRunId', replayed => true);
   end if;
+  refusal := baton.gone_on(w, p);
+  if refusal is not null then return refusal; end if;
   select * into old from baton.runs r where r.run_id = p ->> 'runId';
   if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
   refusal := baton.retry_refusal(w, old, p);
@@ -229,7 +231,7 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
   select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
     select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
       and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
-      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and baton.within(p, c.created_at)
+      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and (not p ? 'callIds' or p -> 'callIds' ? c.call_id) and baton.within(p, c.created_at)
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 
@@ -247,6 +249,8 @@ begin
   return (
     select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
     'committedSeq', coalesce((a.last_answer ->> 'lastSeq')::bigint, 0), 'activeRunId', a.active_run,
+    'blockedBy', case when a.state = 'paused' and a.active_run <> p ->> 'runId' and exists (select from baton.runs r where r.run_id = p ->> 'runId' and r.state = 'queued')
+      then baton.waits_json(a.agent_uid, a.active_run) || jsonb_build_object('runId', a.active_run) end,
     'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
     'data', coalesce(json_agg(json_build_object('seq', x.seq, 'at', x.at, 'channel', x.channel, 'type', x.type, 'runId', x.run_id, 'step', x.step, 'data', x.data) order by x.seq), '[]'))
   from (select e.* from baton.events e where e.agent_uid = a.agent_uid and e.seq > coalesce(after, a.first_event_seq - 1)

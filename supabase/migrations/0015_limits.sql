@@ -86,6 +86,17 @@ begin
   return null;
 end $$;
 
+-- Whoever names the run that the message or the retry follows is told, under the lock, when somebody else has gone on from it.
+create or replace function baton.gone_on(w baton.work, p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  last_run text;
+begin
+  if p -> 'agent' ->> 'after' is null then return null; end if;
+  last_run := (select max(r.run_id) from baton.runs r where r.agent_uid = (w.a).agent_uid);
+  if last_run is not distinct from p -> 'agent' ->> 'after' then return null; end if;
+  return baton.refuse('not_last_run', jsonb_build_object('lastRunId', last_run));
+end $$;
+
 -- Limits of runs at a time (running or waiting; one that awaits an approval runs nowhere) and of queued messages. A message to an agent
 -- at work starts nothing: it queues, and its run replaces one that has ended; but one that interrupts a run that awaits an approval begins at once,
 -- and replaces none. Starting is serialised by tenant and by owner, after the agent's row and in this order, and only where a limit holds: then two

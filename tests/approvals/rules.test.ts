@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { acting, templates } from '#tests/approvals/acting'
 import { runOf } from '#tests/engine/helpers'
+import { poll } from '#local/poll'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -23,6 +24,37 @@ describe.concurrent('what is done to a run that awaits approval', () => {
     expect((await world.run(runOf(next))).explain).toContain(runId)
     await decide(approval.id, { decision: 'deny' })
     expect(await world.ended(runOf(next))).toMatchObject({ output: 'You said: next' })
+  })
+
+  test('enqueue as a stream: a frame says behind what, and the stream ends, whether the run before it was paused or pauses then', async () => {
+    const headers = { 'content-type': 'application/json' }
+    const streamed = (agent: string, message: string) =>
+      world.stream(`/api/agents/${agent}/messages`, { method: 'POST', headers, body: JSON.stringify({ message, template: 'asks' }) })
+    const { runId, approval } = await asked('blocked-stream')
+    const frames = await streamed('blocked-stream', 'next')
+    const run = frames[0]?.data['runId']
+    const blocked = {
+      type: 'blocked',
+      channel: 'control',
+      runId: run,
+      blockedBy: 'approvals',
+      blockingRunId: runId,
+      approvals: [{ id: approval.id }],
+    }
+    expect(frames).toMatchObject([{ event: 'blocked', id: undefined, data: blocked }])
+    const body = JSON.stringify({ conversation: 'blocked-stream', model: 'asks', input: 'and then?', stream: true })
+    const response = await world.stream('/v1/responses', { method: 'POST', headers, body })
+    expect(response.map(({ event }) => event)).toEqual(['response.created', 'response.queued'])
+    await decide(approval.id, { decision: 'deny' })
+    expect(await world.ended(String(run))).toMatchObject({ output: 'You said: next' })
+
+    const gate = world.gate()
+    const works = script({ gate: gate.file, tools: [{ name: 'charge', input: { key: 'later', cents: 1 } }] }, { text: 'over' })
+    const first = await world.send('blocked-later', works, { template: 'asks', prefer: 'respond-async' })
+    const later = streamed('blocked-later', 'next')
+    await poll(async () => (await world.agent('blocked-later')).queued === 1, { everyMs: 20, forMs: 10_000 })
+    await gate.open()
+    expect(await later).toMatchObject([{ event: 'blocked', data: { blockedBy: 'approvals', blockingRunId: runOf(first) } }])
   })
 
   test('steer: taken in after the decisions', async () => {

@@ -1,7 +1,9 @@
 import type { UIMessage, UIMessageChunk } from 'ai'
 import { uiMessageChunkSchema } from 'ai'
 import { createParser } from 'eventsource-parser'
+import pg from 'pg'
 import { expect } from 'vitest'
+import { poll } from '#local/poll'
 import type { World } from '#tests/world'
 
 /** What a request to the dialect answers: an error's text, or the chunks of a stream and how it ended. */
@@ -104,4 +106,30 @@ export async function history(world: World, id: string, headers: Record<string, 
   const response = await fetch(`${world.base()}/api/chat/${id}${query}`, { headers })
   if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`)
   return ((await response.json()) as { messages: UIMessage[] }).messages
+}
+
+/** Who said what in a chat, as the page shows it. */
+export async function talk(world: World, id: string): Promise<string[]> {
+  const words = ({ parts }: UIMessage): string => parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
+  return (await history(world, id)).map((message) => `${message.role}: ${words(message)}`)
+}
+
+/** Requests that are all on their way before the first of them is decided under the agent's lock, which they get in turn. */
+export async function inTurn(world: World, id: string, requests: readonly (() => Promise<Chatted>)[]): Promise<Chatted[]> {
+  const holder = new pg.Client({ connectionString: String(world.stack.info.databaseUrl) })
+  await holder.connect()
+  const locked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  const answers: Promise<Chatted>[] = []
+  try {
+    await holder.query('begin')
+    await holder.query('select from baton.agents where id = $1 for update', [id])
+    for (const request of requests) {
+      answers.push(request())
+      await poll(async () => (await world.sql(locked)).length >= answers.length, { everyMs: 10, forMs: 10_000 })
+    }
+    await holder.query('commit')
+    return await Promise.all(answers)
+  } finally {
+    await holder.end()
+  }
 }

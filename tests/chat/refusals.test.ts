@@ -32,6 +32,14 @@ async function answer(id: string, change: (tool: Tool) => object): Promise<UIMes
 }
 const decide = (id: string, approved: boolean, approvalId?: string): Promise<UIMessage[]> =>
   answer(id, (tool) => ({ state: 'approval-responded', approval: { id: approvalId ?? tool.approval?.id, approved } }))
+/** The answer to the question that stands before a message that waits. */
+const decideFirst = async (id: string): Promise<UIMessage[]> => {
+  const [asked, answered] = await load(id)
+  const parts = (answered?.parts ?? []).map((part) =>
+    'toolCallId' in part ? { ...part, state: 'approval-responded', approval: { id: (part as Tool).approval?.id, approved: true } } : part,
+  )
+  return [asked, { ...answered, parts }] as UIMessage[]
+}
 const effects = async (id: string): Promise<number> =>
   ((await world.http('GET', `/api/local/effects?key=${id}`, undefined, bearer(adminKey))).body['data'] as unknown[]).length
 
@@ -161,11 +169,15 @@ test('results of calls that wait outside: once, by who may run the agent, and of
   const reader = (await makeKey(world, ['agents:read'])).key
   expect((await post({ id: 'outside', messages: await given('forged') }, reader)).status).toBe(403)
   const messages = await given({ sunny: true })
-  expect(textOf((await post({ id: 'outside', messages }, owner.token)).chunks)).toBe('thanks')
-  expect(await post({ id: 'outside', messages }, owner.token)).toMatchObject({
-    status: 409,
-    text: expect.stringMatching(/^conflict: /) as string,
-  })
+  const first = await post({ id: 'outside', messages }, owner.token)
+  expect(textOf(first.chunks)).toBe('thanks')
+  // Its reply may have been lost: the same result again is shown what came of it, another is none.
+  const again = await post({ id: 'outside', messages }, owner.token)
+  expect([again.status, again.chunks]).toEqual([200, first.chunks])
+  expect((await post({ id: 'outside', messages }, reader)).status).toBe(403)
+  const conflict = { status: 409, text: expect.stringMatching(/^conflict: /) as string }
+  for (const other of ['forged', { sunny: false }])
+    expect(await post({ id: 'outside', messages: await given(other) }, owner.token)).toMatchObject(conflict)
   const audit = await world.sql<{ actor: string }>("select actor from baton.audit where action = 'tool.result'")
   expect(audit).toEqual([{ actor: `user:${owner.id}` }])
   await say('echoed', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'done' }))
@@ -177,8 +189,52 @@ test('results of calls that wait outside: once, by who may run the agent, and of
 test('an error that the page reports is a failed call', async () => {
   await say('page-fails', callsOut)
   const messages = await answer('page-fails', () => ({ state: 'output-error', errorText: 'no rain today' }))
-  expect(textOf((await post({ id: 'page-fails', messages })).chunks)).toBe('thanks')
+  for (const _repeat of [1, 2]) expect(textOf((await post({ id: 'page-fails', messages })).chunks)).toBe('thanks')
+  const given = await answer('page-fails', () => ({ state: 'output-available', output: 'no rain today' }))
+  expect((await post({ id: 'page-fails', messages: given })).status).toBe(409)
   expect((await load('page-fails'))[1]?.parts[1]).toMatchObject({ state: 'output-error', errorText: 'no rain today' })
+})
+
+test('a result that is repeated when the run asks once more: the stream shows that, and nothing is given twice', async () => {
+  await say(
+    'twice-out',
+    script({ tools: [{ name: 'outside', input: {} }] }, { tools: [{ name: 'outside', input: {} }] }, { text: 'thanks' }),
+  )
+  const messages = await answer('twice-out', () => ({ state: 'output-available', output: 1 }))
+  const first = await post({ id: 'twice-out', messages })
+  const again = await post({ id: 'twice-out', messages })
+  expect([again.status, again.clean, again.chunks]).toEqual([200, true, first.chunks])
+  const both = await answer('twice-out', ({ state }) => (state === 'input-available' ? { state: 'output-available', output: 2 } : {}))
+  const last = await post({ id: 'twice-out', messages: both })
+  expect(textOf(last.chunks)).toBe('thanks')
+  expect((await post({ id: 'twice-out', messages: both })).chunks).toEqual(last.chunks)
+})
+
+test('a message behind a run that waits for somebody: the stream says so and ends, and is followed when it runs', async () => {
+  await say('behind', asksFor('behind'), 'asks')
+  const sent = await say('behind', 'and this?', 'asks')
+  const run = String(sent.headers.get('x-workflow-run-id'))
+  const blocked = (await world.http('GET', '/api/agents/behind', undefined, bearer(key))).body['activeRunId']
+  expect([sent.status, sent.clean, sent.chunks.slice(1)]).toMatchObject([
+    200,
+    true,
+    [
+      {
+        type: 'data-blocked',
+        id: 'blocked',
+        data: {
+          blockedBy: 'approvals',
+          blockingRunId: blocked,
+          approvals: [{ tool: 'charge', id: expect.stringMatching(/^apr_/) as string }],
+        },
+      },
+      { type: 'finish', finishReason: 'other', messageMetadata: { runId: run, state: 'queued' } },
+    ],
+  ])
+  const resumed = await ask(world, `/api/chat/${run}/stream`, { headers: bearer(key) })
+  expect([resumed.clean, resumed.chunks]).toEqual([true, sent.chunks])
+  await post({ id: 'behind', messages: await decideFirst('behind') })
+  expect(textOf((await ask(world, `/api/chat/${run}/stream`, { headers: bearer(key) })).chunks)).toBe('You said: and this?')
 })
 
 test('one answer of several: the stream ends at once, for the run still waits', async () => {

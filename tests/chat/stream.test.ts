@@ -1,6 +1,8 @@
+import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { messageOf } from '#lib/api/chat.fixture'
-import { ask, history, send, textOf, types, user } from '#tests/chat/kit'
+import { ask, history, inTurn, send, talk, textOf, types, user } from '#tests/chat/kit'
+import { poll } from '#local/poll'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -198,4 +200,86 @@ test('regenerate: the stored message once more, and the old answer is superseded
   const old = await post({ id: 'regen', messages: [user('x')], trigger: 'regenerate-message', messageId: runOf(first.headers) })
   expect(old).toMatchObject({ status: 400, text: expect.stringContaining('only the last answer') as string })
   expect(await post({ id: 'nobody', messages: [user('x')], trigger: 'regenerate-message' })).toMatchObject({ status: 404 })
+})
+
+const again = (id: string, more: object = {}, headers: Record<string, string> = {}) =>
+  post({ id, messages: [user('x')], trigger: 'regenerate-message', ...more }, headers)
+const runsOf = async (id: string): Promise<{ id: string; state: string }[]> =>
+  (await world.http('GET', `/api/agents/${id}/runs?order=asc`)).body['data'] as { id: string; state: string }[]
+
+test('a key stands for one message of one chat, whatever else the client sends with it', async () => {
+  const headers = { 'idempotency-key': 'one-message' }
+  const first = await send(world, 'key-a', 'hello', { headers })
+  const longer = [user('earlier, as the client holds it'), user('hello')]
+  const repeated = await post({ id: 'key-a', messages: longer, template: 'scripted', trigger: 'submit-message' }, headers)
+  expect([runOf(repeated.headers), repeated.headers.get('idempotent-replayed')]).toEqual([runOf(first.headers), 'true'])
+  const mismatch = { status: 422, text: expect.stringMatching(/^idempotency_mismatch: /) as string }
+  expect(await send(world, 'key-b', 'hello', { headers })).toMatchObject(mismatch)
+  expect(await again('key-a', { template: 'scripted' }, headers)).toMatchObject(mismatch)
+  expect((await ask(world, '/api/chat/key-b')).status).toBe(404)
+  expect(await runsOf('key-a')).toHaveLength(1)
+})
+
+test('regenerate under a key runs once: repeated while it runs, when it has ended, and when the chat has gone on', async () => {
+  const headers = { 'idempotency-key': 'one-answer' }
+  const gate = world.gate()
+  await gate.open()
+  const first = await send(world, 'again-key', script({ text: 'behind a gate', gate: gate.file }))
+  await rm(gate.file)
+  const messageId = runOf(first.headers)
+  const running = again('again-key', { messageId }, headers)
+  await poll(async () => (await runsOf('again-key')).length === 2, { everyMs: 20, forMs: 10_000 })
+  const meanwhile = again('again-key', { messageId }, headers)
+  expect(await again('again-key', { messageId })).toMatchObject({ status: 409, text: expect.stringMatching(/^agent_busy: /) as string })
+  await gate.open()
+  await send(world, 'again-key', 'and then?')
+  for (const repeated of [await meanwhile, await again('again-key', { messageId }, headers)]) {
+    expect([repeated.status, runOf(repeated.headers)]).toEqual([200, runOf((await running).headers)])
+    expect(repeated.headers.get('idempotent-replayed')).toBe('true')
+    expect(textOf(repeated.chunks)).toBe('behind a gate')
+  }
+  expect(await runsOf('again-key')).toHaveLength(3)
+})
+
+test('regenerate of a run that failed, under a key, is one retry', async () => {
+  const headers = { 'idempotency-key': 'one-retry' }
+  const failed = await send(world, 'retry-key', script({ error: { status: 401 } }))
+  const [first, repeated] = [await again('retry-key', {}, headers), await again('retry-key', {}, headers)]
+  expect([runOf(repeated.headers), repeated.headers.get('idempotent-replayed')]).toEqual([runOf(first.headers), 'true'])
+  expect((await runsOf('retry-key')).map(({ id }) => id)).toEqual([runOf(failed.headers), runOf(first.headers)])
+  expect((await world.run(runOf(first.headers))).retryOf).toBe(runOf(failed.headers))
+})
+
+test('regenerate beside a message: whoever comes second is told, and no answer is hidden', async () => {
+  for (const [id, text] of [
+    ['beside', 'Q1'],
+    ['beside-failed', script({ error: { status: 401 } })],
+  ] as const) {
+    await send(world, id, text)
+    const [message, second] = await inTurn(world, id, [() => send(world, id, 'Q2'), () => again(id)])
+    expect(textOf(message?.chunks ?? [])).toBe('You said: Q2')
+    expect(second).toMatchObject({ status: 409, text: expect.stringMatching(/^not_last_run: .*Load the messages again/) as string })
+    expect((await talk(world, id)).slice(-2)).toEqual(['user: Q2', 'assistant: You said: Q2'])
+    expect(await runsOf(id)).toHaveLength(2)
+  }
+})
+
+test('the answer that is shown last can be made again, also after a cancelled message and one that overtook the queue', async () => {
+  const gate = world.gate()
+  const quietly = async (text: string) => String((await world.send('shown', text, { prefer: 'respond-async' })).body['runId'])
+  const cut = await quietly(script({ text: 'never', gate: gate.file }))
+  const queued = await quietly('E')
+  const overtaking = await send(world, 'shown', 'I', { more: { onBusy: 'interrupt' } })
+  expect(textOf(overtaking.chunks)).toBe('You said: I')
+  await world.ended(queued)
+  expect((await world.run(cut)).state).toBe('cancelled')
+  expect(textOf((await again('shown', { messageId: queued })).chunks)).toBe('You said: E')
+
+  const slow = await quietly(script({ text: 'slow', gate: gate.file }))
+  expect((await world.http('POST', `/api/runs/${await quietly('never')}/cancel`)).status).toBe(200)
+  await gate.open()
+  await world.ended(slow)
+  expect(textOf((await again('shown', { messageId: slow })).chunks)).toBe('slow')
+  const old = await again('shown', { messageId: slow })
+  expect(old).toMatchObject({ status: 400, text: expect.stringContaining('only the last answer') as string })
 })

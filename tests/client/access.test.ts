@@ -172,6 +172,14 @@ describe('waiting', () => {
     const inbox: string[] = []
     for await (const approval of admin.approvals.list({ state: 'pending' })) inbox.push(approval.id)
     expect(inbox).toEqual([paused.approvals[0]?.id])
+    const behind = admin.agents.send('asks', 'and this?')
+    const followed = readAll(behind)
+    expect(await behind).toMatchObject({
+      status: 'paused',
+      blockedBy: 'approvals',
+      blockingRunId: paused.runId,
+      approvals: [{ id: inbox[0] }],
+    })
     expect((await admin.runs.wait(paused.runId)).state).toBe('awaiting_approval')
     const ended = admin.runs.wait(paused.runId, { untilEnded: true })
     expect(await admin.approvals.decide(inbox[0] ?? '', { decision: 'allow', note: 'fine' })).toMatchObject({
@@ -182,6 +190,9 @@ describe('waiting', () => {
     expect(await ended).toMatchObject({ state: 'completed', output: 'charged' })
     expect((await all).events.map(({ type }) => type)).toEqual(expect.arrayContaining(['approval_required', 'approval_decided', 'done']))
     expect(await sent).toMatchObject({ status: 'done', output: 'charged' })
+    const types = (await followed).events.map(({ type }) => type)
+    expect([types[0], types.filter((type) => type === 'blocked'), types.at(-1)]).toEqual(['blocked', ['blocked'], 'done'])
+    expect(await behind).toMatchObject({ status: 'done', output: 'You said: and this?' })
   })
 
   test('wait gives up at its time-out, cancel ends the run, retry begins another', async () => {

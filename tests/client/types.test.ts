@@ -105,6 +105,7 @@ describe('the types of the client are those of the server', () => {
       state_changed: true,
       approval_required: true,
       approval_decided: true,
+      blocked: true,
       usage: true,
       step_complete: true,
       retry: true,

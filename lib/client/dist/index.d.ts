@@ -260,10 +260,10 @@ interface Durable<Type extends string, In extends Channel> {
     runId: string | null;
     step: number | null;
 }
-/** A live frame: text on its way. */
-interface Live<Type extends string> {
+/** A live frame: text on its way, or what is true only now. */
+interface Live<Type extends string, In extends Channel = 'progress'> {
     type: Type;
-    channel: 'progress';
+    channel: In;
     seq?: undefined;
     runId: string | null;
     step: number | null;
@@ -339,12 +339,18 @@ interface ApprovalDecided extends Durable<'approval_decided', 'control'> {
     note?: string | null;
     edited?: boolean;
 }
+/** The run waits behind one that is paused. Told once, on the stream that the message has opened. */
+interface Blocked extends Live<'blocked', 'control'> {
+    blockedBy: 'approvals' | 'external' | 'hold';
+    blockingRunId: string;
+    approvals: PendingApproval[];
+}
 /** What an operator watches; the fields of each type are in docs/events.md. */
 interface MonitorEvent extends Durable<'usage' | 'step_complete' | 'retry' | 'run_error' | 'hook_failed' | 'handed_off' | 'resumed' | 'message_entered' | 'killed' | 'held' | 'window_moved' | 'repaired' | 'budget' | 'custom', 'monitor'> {
     [field: string]: unknown;
 }
 /** An event of an agent, told apart by `type`. Types and fields are only ever added: ignore what you do not know. */
-type BatonEvent = TextStart | TextDelta | StepReset | TextEnd | ToolStart | ToolEnd | Done | StateChanged | ApprovalRequired | ApprovalDecided | MonitorEvent;
+type BatonEvent = TextStart | TextDelta | StepReset | TextEnd | ToolStart | ToolEnd | Done | StateChanged | ApprovalRequired | ApprovalDecided | Blocked | MonitorEvent;
 /** The name of an event. */
 type EventType = BatonEvent['type'];
 export {};
@@ -520,7 +526,10 @@ interface Told {
     costMicros: number;
     lastSeq: number;
 }
-/** How a message came out: answered, or paused until somebody decides or answers. A run that ended otherwise is a BatonError. */
+/**
+ * How a message came out: answered, or paused until somebody decides or answers; with `blockedBy` it is the run before it that is paused, and
+ * the message waits for its turn. A run that ended otherwise is a BatonError.
+ */
 type Outcome = (Told & {
     status: 'done';
     output: string;
@@ -529,7 +538,7 @@ type Outcome = (Told & {
     status: 'paused';
     approvals: PendingApproval[];
     externalCalls: ExternalCall[];
-});
+} & Partial<Pick<Blocked, 'blockedBy' | 'blockingRunId'>>);
 /**
  * A message on its way. Await it for the outcome; iterate over it for the events, or over `text` for the answer as it must be shown; all of it
  * any number of times, from the beginning. It is sent at once, and read while somebody waits or iterates. Leaving never stops the run.
@@ -586,10 +595,14 @@ declare class Shown {
     /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
     private behind;
     private call;
+    /** The paused run that the reader has been told of. */
+    private blockingRunId;
     /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
     private stored;
     /** What the next event shows: nothing, itself, or more. */
     take(event: BatonEvent): BatonEvent[];
+    /** It is told on each connection, and is news once. */
+    private blocked;
     private durable;
     /** The stored text wins: what is missing comes as a last piece, what is wrong is taken back. */
     private end;
@@ -929,4 +942,4 @@ interface VerifyOptions {
  * several secrets as they were shown. Throws BatonError webhook_signature_invalid or webhook_timestamp_invalid: answer 400 then.
  */
 declare function verifyWebhook(payload: string | Uint8Array, headers: HeadersLike, secret: string | readonly string[], { toleranceSeconds, now }?: VerifyOptions): Promise<Delivery>;
-export { BatonError, chatTransport, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type ChatTransport, type ChatTransportOptions, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }
+export { BatonError, chatTransport, createBaton, type Agent, type AgentDetails, type AgentFilter, type AgentState, type Agents, type ApiRequest, type Approval, type ApprovalDecided, type ApprovalRequired, type Approvals, type Baton, type BatonErrorInit, type BatonEvent, type BatonOptions, type Blocked, type Budget, type BudgetLimits, type BudgetOfScope, type BudgetPeriod, type Budgets, type CallOptions, type Channel, type ChatTransport, type ChatTransportOptions, type CreateAgent, type Decision, type Delivery, type Done, type EventOptions, type EventType, type ExternalCall, type HeadersLike, type Json, type Limits, type ListOptions, type Message, type MessageContent, type MessageFields, type MessageOptions, type MessagePart, type MonitorEvent, type Outcome, type Overrides, type Page, type Pages, type PatchAgent, type PendingApproval, type PermissionRules, type Problem, type Run, type RunDetails, type RunFilter, type RunState, type Runs, type SentMessage, type StateChanged, type StepReset, type TextDelta, type TextEnd, type TextStart, type ToolCall, type ToolCallRecord, type ToolEnd, type ToolStart, type Usage, type UsageGroup, type UsageRow, type VerifyOptions, type WaitOptions, type WebhookEvent, type WebhookTarget, type WebhookType, verifyWebhook }

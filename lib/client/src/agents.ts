@@ -54,6 +54,9 @@ export interface Agents {
   streamUrl(id: string, options?: CallOptions & Pick<EventOptions, 'channels' | 'types'> & { named?: boolean }): Promise<string>
 }
 
+/** How often who may only send looks whether a run that waits for somebody goes on, in milliseconds. */
+const asleepMs = 5_000
+
 /** 128 random bits; `crypto.randomUUID` is not there on pages without https. */
 function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -68,6 +71,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
     const { signal, idempotencyKey: _key, background, mustExist, ...fields } = options
     let runId: string | null = null
     let mayRead = true
+    let asleep = false
     const call = signal && { signal }
     const headers = {
       'idempotency-key': key,
@@ -82,7 +86,11 @@ export function agentsOf(api: Api, runs: Runs): Agents {
       endsWithRun: true,
       signal,
       // A message that may not have been taken is not insisted on for as long as one whose run is known.
-      waitMs: (error, failures, usual) => (runId === null && error !== null ? api.waitBefore(error, failures) : usual),
+      waitMs(error, failures, usual) {
+        if (runId === null && error !== null) return api.waitBefore(error, failures)
+        // The stream of a message ends when nothing runs: who may read follows the run's own, which stays.
+        return asleep && !mayRead ? Math.max(usual, asleepMs) : usual
+      },
       async open(lastEventId, connection) {
         if (runId !== null && mayRead) {
           try {
@@ -104,6 +112,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
       for await (const event of stream.events) {
         // A page of another origin sees the header only where the deployment exposes it.
         if (runId === null && event.runId !== null) known(event.runId)
+        asleep = event.type === 'blocked' || (event.type === 'state_changed' && event.state === 'paused')
         yield event
       }
     }

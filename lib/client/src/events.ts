@@ -1,3 +1,5 @@
+import type { PendingApproval } from '#client/types'
+
 /** Tokens of one or several model calls. */
 export interface Usage {
   inputTokens: number
@@ -48,10 +50,10 @@ interface Durable<Type extends string, In extends Channel> {
   step: number | null
 }
 
-/** A live frame: text on its way. */
-interface Live<Type extends string> {
+/** A live frame: text on its way, or what is true only now. */
+interface Live<Type extends string, In extends Channel = 'progress'> {
   type: Type
-  channel: 'progress'
+  channel: In
   seq?: undefined
   runId: string | null
   step: number | null
@@ -122,6 +124,12 @@ export interface ApprovalDecided extends Durable<'approval_decided', 'control'> 
   note?: string | null
   edited?: boolean
 }
+/** The run waits behind one that is paused. Told once, on the stream that the message has opened. */
+export interface Blocked extends Live<'blocked', 'control'> {
+  blockedBy: 'approvals' | 'external' | 'hold'
+  blockingRunId: string
+  approvals: PendingApproval[]
+}
 /** What an operator watches; the fields of each type are in docs/events.md. */
 export interface MonitorEvent extends Durable<
   | 'usage'
@@ -155,6 +163,7 @@ export type BatonEvent =
   | StateChanged
   | ApprovalRequired
   | ApprovalDecided
+  | Blocked
   | MonitorEvent
 
 /** The name of an event. */

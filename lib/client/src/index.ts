@@ -7,6 +7,7 @@ export type {
   ApprovalDecided,
   ApprovalRequired,
   BatonEvent,
+  Blocked,
   Channel,
   Done,
   EventType,

@@ -1,5 +1,5 @@
 import { BatonError, statusOfEnd, type Problem } from '#client/errors'
-import type { BatonEvent, Done, RunState, StateChanged, Usage } from '#client/events'
+import type { BatonEvent, Blocked, Done, RunState, StateChanged, Usage } from '#client/events'
 import type { Leavable } from '#client/follow'
 import { sharedLog } from '#client/shared-log'
 import { texts } from '#client/text'
@@ -14,10 +14,15 @@ interface Told {
   lastSeq: number
 }
 
-/** How a message came out: answered, or paused until somebody decides or answers. A run that ended otherwise is a BatonError. */
+/**
+ * How a message came out: answered, or paused until somebody decides or answers; with `blockedBy` it is the run before it that is paused, and
+ * the message waits for its turn. A run that ended otherwise is a BatonError.
+ */
 export type Outcome =
   | (Told & { status: 'done'; output: string; stopReason: string })
-  | (Told & { status: 'paused'; approvals: PendingApproval[]; externalCalls: ExternalCall[] })
+  | (Told & { status: 'paused'; approvals: PendingApproval[]; externalCalls: ExternalCall[] } & Partial<
+        Pick<Blocked, 'blockedBy' | 'blockingRunId'>
+      >)
 
 /**
  * A message on its way. Await it for the outcome; iterate over it for the events, or over `text` for the answer as it must be shown; all of it
@@ -82,6 +87,18 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
     }
   }
 
+  /** Null where its turn has come already. */
+  async function blockedAt(runId: string, { approvals, blockedBy, blockingRunId }: Blocked): Promise<Outcome | null> {
+    const outcome = (told: Told): Outcome => ({ status: 'paused', approvals, externalCalls: [], blockedBy, blockingRunId, ...told })
+    try {
+      const run = await getRun(runId)
+      return run.state === 'queued' ? outcome(runTold(run)) : null
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      return outcome({ agentId, runId, usage: noUsage, costMicros: 0, lastSeq: 0 })
+    }
+  }
+
   async function outcome(): Promise<Outcome> {
     const asked = new Map<string, PendingApproval>()
     try {
@@ -91,8 +108,8 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
         if (event.type === 'approval_required')
           asked.set(event.approvalId, { ...event, id: event.approvalId, reason: event.reason ?? null })
         if (event.type === 'approval_decided') asked.delete(event.approvalId)
-        if (event.type !== 'state_changed' || event.state !== 'paused') continue
-        const paused = await pausedAt(runId, event, asked)
+        const isPause = event.type === 'state_changed' && event.state === 'paused'
+        const paused = isPause ? await pausedAt(runId, event, asked) : event.type === 'blocked' ? await blockedAt(runId, event) : null
         if (paused !== null) return paused
       }
     } catch (error) {

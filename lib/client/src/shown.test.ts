@@ -43,6 +43,13 @@ describe('a stream over several connections', () => {
     expect(text).toEqual(['H', 'Hello'])
   })
 
+  test('what is true only now is told once, and is no position', async () => {
+    const blocked = { type: 'blocked', channel: 'control', blockingRunId: 'run_0' } as unknown as BatonEvent
+    const next = { ...blocked, blockingRunId: 'run_2' } as unknown as BatonEvent
+    const { out } = await shows(durable(4, 'usage'), blocked, durable(4, 'usage'), blocked, durable(5, 'usage'), next)
+    expect(out).toEqual([durable(4, 'usage'), blocked, durable(5, 'usage'), next])
+  })
+
   test('another attempt or epoch takes back what was shown, also where nobody said so', async () => {
     for (const other of [
       { epoch: 2, attempt: 0 },

@@ -1,4 +1,4 @@
-import type { BatonEvent, StepReset, TextDelta, TextEnd } from '#client/events'
+import type { BatonEvent, Blocked, StepReset, TextDelta, TextEnd } from '#client/events'
 
 type Kind = 'text' | 'reasoning'
 
@@ -24,6 +24,8 @@ export class Shown {
   /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
   private behind = false
   private call: Call | null = null
+  /** The paused run that the reader has been told of. */
+  private blockingRunId: string | null = null
   /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
   private stored: { step: number | null; texts: Partial<Record<Kind, string>> } = { step: null, texts: {} }
 
@@ -39,9 +41,18 @@ export class Shown {
         return this.delta(event)
       case 'step_reset':
         return this.reset()
+      case 'blocked':
+        return this.blocked(event)
       default:
         return this.durable(event)
     }
+  }
+
+  /** It is told on each connection, and is news once. */
+  private blocked(event: Blocked): BatonEvent[] {
+    const isNews = event.blockingRunId !== this.blockingRunId
+    this.blockingRunId = event.blockingRunId
+    return isNews ? [event] : []
   }
 
   private durable(event: Exclude<BatonEvent, { seq?: undefined }>): BatonEvent[] {

@@ -47,6 +47,7 @@ export const chat: Resource = {
           ...runEnds,
           ...known,
           'chat_id_missing',
+          'not_last_run',
           'approval_not_found',
           'already_decided',
           'call_not_found',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { budgetPeriods } from '#lib/core/budget'
+import { pendingApproval } from '#lib/api/openapi/schemas/run'
 import { callRecord } from '#lib/api/openapi/schemas/tool-call'
 import {
   agentStates,
@@ -149,8 +150,20 @@ export const storedTypes = [
   }),
 ] as const
 
-/** Text on its way: gone once its end is stored. */
+const blocked = z
+  .object({
+    channel: z.literal('control'),
+    type: z.literal('blocked'),
+    ...of,
+    blockedBy: z.enum(['approvals', 'external', 'hold']),
+    blockingRunId: z.string(),
+    approvals: z.array(pendingApproval),
+  })
+  .meta({ id: 'EventBlocked', description: 'The run waits behind one that is paused; the stream that its message opened ends after it' })
+
+/** Text on its way, gone once its end is stored; and what is true only now. */
 export const liveTypes = [
+  blocked,
   live('text_start', {}, 'The model begins to write'),
   live('reasoning_start', {}, 'The model begins to think'),
   live('text_delta', delta, 'Text on its way'),

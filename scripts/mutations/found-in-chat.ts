@@ -1,0 +1,99 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const streams = 'tests/chat/stream.test.ts'
+const migration = (name: string): string => `supabase/migrations/${name}.sql`
+
+/** Faults of the dialects' requests when they are repeated, come together, or wait behind each other; each has its test since. */
+export const foundInChatMutations: readonly Mutation[] = [
+  {
+    name: 'second-wish-for-an-answer-is-taken',
+    breaks: 'I1',
+    file: migration('0015_limits'),
+    text: `if last_run is not distinct from p -> 'agent' ->> 'after' then return null; end if;`,
+    replacement: `return null;`,
+    test: { file: streams, name: 'regenerate beside a message: whoever comes second is told, and no answer is hidden' },
+  },
+  {
+    name: 'retry-of-a-chat-is-not-held-against-its-last-run',
+    breaks: 'I1',
+    file: migration('0008_agents_and_pages'),
+    text: `refusal := baton.gone_on(w, p);`,
+    replacement: `refusal := null;`,
+    test: { file: streams, name: 'regenerate beside a message: whoever comes second is told, and no answer is hidden' },
+  },
+  {
+    name: 'stream-behind-a-pause-says-nothing',
+    breaks: 'A35',
+    file: migration('0008_agents_and_pages'),
+    text: `'blockedBy', case when a.state = 'paused' and a.active_run <> p ->> 'runId'`,
+    replacement: `'blockedBy', case when false`,
+    test: {
+      file: 'tests/approvals/rules.test.ts',
+      name: 'enqueue as a stream: a frame says behind what, and the stream ends, whether the run before it was paused or pauses then',
+    },
+  },
+  {
+    name: 'client-takes-what-is-true-now-for-a-position',
+    breaks: 'I8',
+    file: 'lib/client/src/shown.ts',
+    text: `        return this.blocked(event)\n`,
+    replacement: `        return this.durable(event as never)\n`,
+    test: { file: 'lib/client/src/shown.test.ts', name: 'what is true only now is told once, and is no position' },
+  },
+  {
+    name: 'client-waits-behind-a-run-that-goes-on',
+    breaks: 'A35',
+    file: 'lib/client/src/sent.ts',
+    text: `return run.state === 'queued' ? outcome(runTold(run)) : null`,
+    replacement: `return outcome(runTold(run))`,
+    test: {
+      file: 'lib/client/src/sent.test.ts',
+      name: 'a message behind a paused run is paused, too, unless its turn has come meanwhile; also for who may not read runs',
+    },
+  },
+  {
+    name: 'chat-key-stands-for-every-chat',
+    breaks: 'I1',
+    file: 'lib/api/chat-send.ts',
+    text: `hashed: { id, trigger: 'submit-message', message,`,
+    replacement: `hashed: { message,`,
+    test: { file: streams, name: 'a key stands for one message of one chat, whatever else the client sends with it' },
+    build: true,
+  },
+  {
+    name: 'repeated-wish-for-an-answer-is-refused',
+    breaks: 'I1',
+    file: 'lib/api/chat-send.ts',
+    text: `if (refused !== null && context.idempotencyKey === null) throw refused`,
+    replacement: `if (refused !== null) throw refused`,
+    test: {
+      file: streams,
+      name: 'regenerate under a key runs once: repeated while it runs, when it has ended, and when the chat has gone on',
+    },
+    build: true,
+  },
+  {
+    name: 'cancelled-message-hides-the-last-answer',
+    breaks: 'A14',
+    file: 'lib/api/chat-send.ts',
+    text: `runs.filter(({ startedAt }) => startedAt !== null)`,
+    replacement: `runs`,
+    test: {
+      file: streams,
+      name: 'the answer that is shown last can be made again, also after a cancelled message and one that overtook the queue',
+    },
+    build: true,
+  },
+  {
+    name: 'repeated-result-is-a-conflict',
+    breaks: 'A35',
+    file: 'lib/api/chat-answers.ts',
+    text: `runId === undefined ? await repeatedOf(services, caller, agent, named, answers) : null`,
+    replacement: `null as Continued | null`,
+    test: {
+      file: 'tests/chat/refusals.test.ts',
+      name: 'results of calls that wait outside: once, by who may run the agent, and of no other call',
+    },
+    build: true,
+  },
+]
