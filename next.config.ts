@@ -1,4 +1,4 @@
-import { globSync, readFileSync, readdirSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NextConfig } from 'next'
 
@@ -15,11 +15,7 @@ const config: NextConfig = {
   poweredByHeader: false,
   // Answers are small and streams must not be buffered: who serves this behind a proxy compresses there, Vercel does it itself.
   compress: false,
-  // What health compares with the ledger of the database: a deployed function has no files to look at.
   env: {
-    MIGRATIONS_OF_BUILD: readdirSync(join(import.meta.dirname, 'supabase', 'migrations'))
-      .toSorted()
-      .join(','),
     // What the configuration holds BATON_MAX_DURATION_MS against on Vercel.
     MAX_DURATION_OF_BUILD: String(shortestSeconds),
   },

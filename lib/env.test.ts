@@ -73,7 +73,7 @@ describe('readConfig', () => {
       alertWebhook: null,
       log: { format: 'json', lines: ['retry'] },
       traces: false,
-      migrations: null,
+      migrations: expect.arrayContaining(['0001_tables.sql']),
       maxBodyBytes: 1_048_576,
       maxMessageBytes: 262_144,
       maxResultBytes: 65_536,

@@ -4,7 +4,8 @@ import type { AccessConfig, Config } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
 import { isSecretKey } from '#lib/core/secret-keys'
 import { dollars } from '#lib/core/prices'
-import { migrationsOfBuild, secondsOfBuild } from '#lib/env/build'
+import { secondsOfBuild } from '#lib/env/build'
+import { migrations } from '#lib/env/migrations'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
 
@@ -252,7 +253,7 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     alertWebhook: values.BATON_ALERT_WEBHOOK ?? null,
     log: { format: values.BATON_LOG_FORMAT ?? (platform.NODE_ENV === 'development' ? 'text' : 'json'), lines: values.BATON_LOG_LINES },
     traces: values.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && values.OTEL_SDK_DISABLED !== 'true',
-    migrations: migrationsOfBuild(),
+    migrations,
   }
 }
 

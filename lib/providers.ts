@@ -88,7 +88,7 @@ export const providers: Record<string, ProviderEntry> = {
     needs: 'OPENAI_COMPATIBLE_BASE_URL',
     baseUrlVariable: 'OPENAI_COMPATIBLE_BASE_URL',
     prices: {},
-    probe: ({ apiKey, baseUrl = '' }) => ({ url: `${baseUrl}/models`, headers: apiKey ? { authorization: `Bearer ${apiKey}` } : {} }),
+    probe: ({ apiKey, baseUrl = '' }) => ({ url: `${baseUrl}/models`, headers: { ...(apiKey && { authorization: `Bearer ${apiKey}` }) } }),
     load: async ({ apiKey, baseUrl }) => {
       const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
       // Their shape has a place for the address of a picture: whether it is fetched is theirs to say, for Baton fetches none (lib/models/files.ts).

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -214,6 +214,31 @@ test('a part that cannot start fails the start with the end of its log, and noth
   const started = startStack({ ...common, dataDir, real: ['supabase', 'redis', 'inngest'], serverCommand: [process.execPath, broken] })
   await expect(started).rejects.toThrow(/server-0 does not start[\s\S]*no such luck/)
   expect(existsSync(join(dataDir, 'local.json'))).toBe(false)
+})
+
+test('a server that listens and fails is told at once, with the end of its log, and starts when it is mended', async () => {
+  const mended = join(folder, 'mended')
+  const failing = join(folder, 'failing.mjs')
+  await writeFile(
+    failing,
+    `import { existsSync } from 'node:fs'
+     import { createServer } from 'node:http'
+     process.on('disconnect', () => process.exit(0))
+     createServer((request, response) => {
+       if (!existsSync(${JSON.stringify(mended)})) console.error('template "helper": two tools are named x')
+       response.writeHead(existsSync(${JSON.stringify(mended)}) ? 200 : 500).end()
+     }).listen(Number(process.env.PORT), '127.0.0.1')`,
+  )
+  const lines: string[] = []
+  // Whoever reads it mends the mistake: only then does the start end.
+  const log = (line: string): void => {
+    lines.push(line)
+    if (line.includes('server-0 answers 500')) writeFileSync(mended, '')
+  }
+  const parts = { real: ['supabase', 'redis', 'inngest'], serverCommand: [process.execPath, failing] } as const
+  const late = await startStack({ ...common, ...parts, quiet: false, log, dataDir: join(folder, 'failing') })
+  await late.stop()
+  expect(lines.filter((line) => line.includes('answers 500'))).toEqual([expect.stringContaining('two tools are named x')])
 })
 
 async function startSupervisor(dataDir: string): Promise<{ pid: number; info: StackInfo; ended: Promise<number | null> }> {

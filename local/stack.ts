@@ -72,7 +72,7 @@ async function aborted(signal: AbortSignal | undefined): Promise<never> {
 }
 
 /** The parts of one start, their order of starting and of stopping. */
-function assemble(plan: Plan, options: StackOptions, cluster: Cluster | undefined, changed: () => void) {
+function assemble(plan: Plan, options: StackOptions, cluster: Cluster | undefined, changed: () => void, tell: (line: string) => void) {
   const parts: Part[] = []
   const find = (name: string): Part | undefined => parts.find((part) => part.name === name)
   const add = (spec: PartSpec): void => {
@@ -90,7 +90,7 @@ function assemble(plan: Plan, options: StackOptions, cluster: Cluster | undefine
   if (plan.databaseUrl !== undefined) add(supabasePart(plan, cluster?.folder, () => queueMicrotask(tellSupabase)))
   if (!plan.real.includes('redis')) add(redisPart(plan))
   if (!plan.real.includes('inngest')) add(executorPart(plan, options))
-  for (const index of plan.baseUrls.keys()) add(serverPart(plan, index, options))
+  for (const index of plan.baseUrls.keys()) add(serverPart(plan, index, options, tell))
   return {
     parts,
     find,
@@ -156,7 +156,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const publish = (): void => {
       if (complete) writeInfo(dataDir, stackInfo(plan, assembled.parts))
     }
-    const assembled = assemble(plan, options, cluster, publish)
+    const assembled = assemble(plan, options, cluster, publish, log)
     undo.push(() => stopParts(assembled.parts))
 
     const prepare = async (): Promise<void> => {

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { parseArgs } from 'node:util'
-import { z } from 'zod'
+import { stubMark } from '#scripts/operator/stubs'
+
+/* It runs before any package is installed, and so imports none. */
 
 const usage = `Usage: node baton/scripts/adopt.ts [--host DIR] [--dry-run]
   Puts Baton's addresses into the Next.js app around this folder: one file of three lines in its app folder for each, which hands on to
@@ -12,11 +14,16 @@ const usage = `Usage: node baton/scripts/adopt.ts [--host DIR] [--dry-run]
   --host DIR   the app's folder, by default the one around this folder
   --dry-run    only say what would be written`
 
-/** Whoever runs this again may replace what has this line. */
-const mark = '// Written by baton/scripts/adopt.ts: hands on to Baton.'
 const baton = resolve(import.meta.dirname, '..')
 
-const manifest = z.looseObject({ dependencies: z.record(z.string(), z.string()).default({}) })
+interface Manifest {
+  dependencies: Record<string, string>
+}
+
+async function manifestIn(file: string): Promise<Manifest> {
+  const given = JSON.parse(await readFile(file, 'utf8')) as Partial<Manifest>
+  return { ...given, dependencies: given.dependencies ?? {} }
+}
 
 /** Route files of Baton that an app gets: its API and dialects. The answer to unknown addresses, pages and the controls of local mode stay out. */
 async function routes(): Promise<string[]> {
@@ -38,7 +45,7 @@ function stub(target: string, source: string, text: string, seconds: number): st
     /export const \{([^}]+)\}/.exec(text)?.[1] ??
     [...text.matchAll(/export (?:const|async function) ([A-Z]+)\b/g)].map(([, name]) => name).join(', ')
   const from = relative(dirname(target), source).split(sep).join('/').replace(/\.ts$/, '')
-  return `${mark}\nexport const maxDuration = ${seconds}\nexport {${names.trimEnd().endsWith(',') ? names.trimEnd().slice(0, -1) : names} } from '${from}'\n`
+  return `${stubMark}\nexport const maxDuration = ${seconds}\nexport {${names.trimEnd().endsWith(',') ? names.trimEnd().slice(0, -1) : names} } from '${from}'\n`
     .replace(/\{\s+/, '{ ')
     .replace(/\s+\}/, ' }')
 }
@@ -58,10 +65,10 @@ async function main(): Promise<void> {
   const present = await Promise.all(
     (await routes()).map(async (route) => {
       const target = join(app, route)
-      return { route, target, text: existsSync(target) ? await readFile(target, 'utf8') : mark }
+      return { route, target, text: existsSync(target) ? await readFile(target, 'utf8') : stubMark }
     }),
   )
-  const taken = present.filter(({ text }) => !text.startsWith(mark)).map(({ target }) => relative(host, target))
+  const taken = present.filter(({ text }) => !text.startsWith(stubMark)).map(({ target }) => relative(host, target))
   // An address that is new in this release lives as long as those that the app has, or BATON_MAX_DURATION_MS would be too long for it.
   const theirSeconds = present.flatMap(({ text }) => secondsOf(text))
   for (const { route, target, text } of present) {
@@ -75,8 +82,8 @@ async function main(): Promise<void> {
       `The app has files of its own at these addresses; nothing was written:\n  ${taken.join('\n  ')}\nMove them, or deploy Baton as an app of its own (docs/adopt.md).`,
     )
 
-  const own = manifest.parse(JSON.parse(await readFile(join(baton, 'package.json'), 'utf8')))
-  const theirs = manifest.parse(JSON.parse(await readFile(manifestFile, 'utf8')))
+  const own = await manifestIn(join(baton, 'package.json'))
+  const theirs = await manifestIn(manifestFile)
   const missing = Object.entries(own.dependencies).filter(([name]) => theirs.dependencies[name] === undefined)
   const other = Object.entries(own.dependencies).filter(([name, version]) => ![undefined, version].includes(theirs.dependencies[name]))
   const dependencies = Object.fromEntries(
@@ -94,7 +101,7 @@ async function main(): Promise<void> {
   for (const [name, version] of other)
     console.log(`note: the app has ${name} ${theirs.dependencies[name]}, Baton is tested with ${version}`)
   console.log(
-    '\nNext: npm install; exclude "baton" in the tsconfig.json of the app; npm --prefix baton run migrate; npm --prefix baton run bootstrap; npm --prefix baton run doctor',
+    '\nNext: npm install; exclude "baton" in the tsconfig.json of the app; npm --prefix baton ci; npm --prefix baton run migrate; npm --prefix baton run bootstrap; npm --prefix baton run doctor',
   )
 }
 

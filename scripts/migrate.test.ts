@@ -1,12 +1,15 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { stubMark } from '#scripts/operator/stubs'
 
-test('the database of .env.local is found, as the doctor finds it that sends one here', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'baton-migrate-'))
+test('the database of .env.local is found, also of that of an app around Baton, as the doctor finds it that sends one here', async () => {
+  const app = await mkdtemp(join(tmpdir(), 'baton-migrate-'))
+  const folder = join(app, 'baton')
+  await mkdir(folder)
   const { PATH } = process.env
   const migrate = () =>
     promisify(execFile)(process.execPath, [join(import.meta.dirname, 'migrate.ts'), '--dry-run'], {
@@ -14,7 +17,13 @@ test('the database of .env.local is found, as the doctor finds it that sends one
       env: { PATH, NODE_ENV: 'test' },
     })
   await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('No database is given') })
-  await writeFile(join(folder, '.env.local'), 'DATABASE_URL=postgresql://nobody@127.0.0.1:9/none\n')
+  await writeFile(join(app, '.env.local'), 'DATABASE_URL=postgresql://nobody@127.0.0.1:9/none\n')
+  await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('No database is given') })
+  await mkdir(join(app, 'src/app/api/agents'), { recursive: true })
+  await writeFile(join(app, 'src/app/api/agents/route.ts'), `${stubMark}\n`)
   await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('ECONNREFUSED') })
-  await rm(folder, { recursive: true })
+  // Its own goes first.
+  await writeFile(join(folder, '.env.local'), 'DATABASE_URL=nonsense\n')
+  await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('DATABASE_URL') })
+  await rm(app, { recursive: true })
 })

@@ -73,6 +73,6 @@ export interface Config {
   log: LogConfig
   /** True when OTEL_* says where traces go. */
   traces: boolean
-  /** The migrations that this build was made with; null where it is not a build. */
-  migrations: readonly string[] | null
+  /** The migrations that belong to this code. */
+  migrations: readonly string[]
 }

@@ -1,21 +1,13 @@
 declare global {
   namespace NodeJS {
     interface ProcessEnv {
-      /** Written into the build by next.config.ts; not a variable of the environment. */
-      MIGRATIONS_OF_BUILD?: string
-      /** The same: the shortest maxDuration of the route files, in seconds. */
+      /** Written into the build by next.config.ts, not a variable of the environment: the shortest maxDuration of the route files, in seconds. */
       MAX_DURATION_OF_BUILD?: string
     }
   }
 }
 
 // Only in the spelling process.env.NAME does the build put the value in its place.
-
-/** The names of the migrations that this build was made with; null outside a build of Baton's own. */
-export function migrationsOfBuild(): readonly string[] | null {
-  const names = process.env.MIGRATIONS_OF_BUILD
-  return names === undefined || names === '' ? null : names.split(',')
-}
 
 /** The shortest maxDuration of the route files of this build, in seconds; null outside a build of Baton's own. */
 export function secondsOfBuild(): number | null {

@@ -50,7 +50,7 @@ const localConfig: Config = {
   alertWebhook: null,
   log: { format: 'json', lines: [] },
   traces: false,
-  migrations: null,
+  migrations: [],
 }
 
 /** Services with a clock that stands at one instant, ids that count, and the lines of the log. */

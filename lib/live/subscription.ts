@@ -38,12 +38,19 @@ export async function* readChannel(settings: RedisSettings, channel: string, sto
 /** The `data:` lines of an event stream. */
 async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder()
+  // Not by `for await`: to the types of an app around Baton (TypeScript 5, lib "dom") a stream of the web is none to iterate.
+  const reader = body.getReader()
   let rest = ''
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true })
-    const lines = rest.split('\n')
-    rest = lines.pop() ?? ''
-    if (rest.length > longestLine) throw new Error('A line of the subscription is too long')
-    for (const line of lines) if (line.startsWith('data:')) yield line.slice(5).trim()
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      rest += decoder.decode(piece.value, { stream: true })
+      const lines = rest.split('\n')
+      rest = lines.pop() ?? ''
+      if (rest.length > longestLine) throw new Error('A line of the subscription is too long')
+      for (const line of lines) if (line.startsWith('data:')) yield line.slice(5).trim()
+    }
+  } finally {
+    // Of a stream that has broken it fails with the same error again.
+    await reader.cancel().catch(() => undefined)
   }
 }

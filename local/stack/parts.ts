@@ -31,11 +31,12 @@ function start(command: readonly string[], environment: Record<string, string>):
 
 const partCommand = (file: string): string[] => [process.execPath, join(repositoryRoot, 'local', 'parts', file)]
 
-/** Asks `url` once; true for any answer that is no server error. */
-export async function answersHttp(url: string, patienceMs: number): Promise<boolean> {
+/** Asks `url` once; true for any answer that is no server error; `failed` is told of those. */
+export async function answersHttp(url: string, patienceMs: number, failed: (status: number) => void = () => undefined): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(patienceMs), redirect: 'manual' })
     await response.arrayBuffer()
+    if (response.status >= 500) failed(response.status)
     return response.status < 500
   } catch {
     return false // not listening yet: the caller asks again
@@ -99,8 +100,8 @@ export function executorPart(plan: Plan, options: StackOptions): PartSpec {
   }
 }
 
-/** One Next server. */
-export function serverPart(plan: Plan, index: number, options: StackOptions): PartSpec {
+/** One Next server. `tell` hears once when it listens and fails: it does so until somebody mends the code, and its log alone says why. */
+export function serverPart(plan: Plan, index: number, options: StackOptions, tell: (line: string) => void): PartSpec {
   const baseUrl = plan.baseUrls[index] ?? ''
   const environment: Record<string, string> = {
     NODE_ENV: options.built === true ? 'production' : 'development',
@@ -109,11 +110,20 @@ export function serverPart(plan: Plan, index: number, options: StackOptions): Pa
     ...serverEnvironment(plan, baseUrl),
     ...options.env,
   }
+  const name = `server-${index}`
+  const log = logOf(plan, name)
+  let failures = 0
+  const failed = (status: number): void => {
+    failures += 1
+    // The first may be of a compiler that has just begun.
+    if (failures === 2)
+      tell(`  ${name} answers ${status} and is asked again, so the mistake can be mended now. The end of its log:\n${log.tail(25)}`)
+  }
   return {
-    name: `server-${index}`,
+    name,
     start: () => start(options.serverCommand ?? partCommand('server.ts'), environment),
-    answers: () => answersHttp(`${baseUrl}/api/health/live`, options.built === true ? 5_000 : 60_000),
+    answers: () => answersHttp(`${baseUrl}/api/health/live`, options.built === true ? 5_000 : 60_000, failed),
     stop: { signal: 'SIGTERM', patienceMs: 1_500 },
-    log: logOf(plan, `server-${index}`),
+    log,
   }
 }

@@ -1,5 +1,7 @@
 import { agents } from '#lib/agents/index'
+import type { AgentDefinition } from '#lib/core/define'
 import type { ProviderFault } from '#lib/core/health'
+import { allowedModels } from '#lib/core/presets'
 import type { Environment } from '#lib/env'
 import { missingKey, priceOf, splitModel } from '#lib/models/registry'
 import { providers } from '#lib/providers'
@@ -7,12 +9,23 @@ import { ask, lineOf, teller, type Finding } from '#scripts/doctor/finding'
 
 const { ok, warn, fail } = teller('models')
 
-/** For each template the key of its provider and the price of its models; then the way to each provider that has a key, from here. */
-export async function checkModels(env: Environment, local: boolean, faults: readonly ProviderFault[]): Promise<Finding[]> {
+/** For each template the keys of its providers and the prices of its models, also of those that overrides may name; then the way to each provider that has a key, from here. */
+export async function checkModels(
+  env: Environment,
+  local: boolean,
+  faults: readonly ProviderFault[],
+  templates: readonly AgentDefinition[] = agents,
+): Promise<Finding[]> {
   const findings: Finding[] = []
   const used = new Set<string>()
-  for (const { id, model, fallback } of agents) {
-    for (const name of [model, ...(Array.isArray(fallback) ? fallback : fallback === undefined ? [] : [fallback])] as string[]) {
+  for (const template of templates) {
+    const { id } = template
+    for (const name of allowedModels(template)) {
+      // The local stack brings it and its price.
+      if (local && splitModel(name).provider === 'local') {
+        findings.push(ok(`${id}: ${name} is the scripted model of the local stack`))
+        continue
+      }
       const missing = missingKey(providers, (variable) => env[variable], name)
       const { provider } = splitModel(name)
       if (!Object.hasOwn(providers, provider)) {

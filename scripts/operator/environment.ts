@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Environment } from '#lib/env'
 import { localKeys } from '#local/keys'
+import { hasStubs } from '#scripts/operator/stubs'
 
 const localInfo = z.object({
   baseUrls: z.array(z.string()).min(1),
@@ -12,13 +13,13 @@ const localInfo = z.object({
   inngestUrl: z.string().nullable(),
 })
 
-/** Reads the variables of .env.local where there is one; what the environment has already wins. */
+/** Reads the variables of .env.local where there is one, then of that of the app around Baton; what is set already wins. */
 export function loadLocalVariables(): void {
-  if (existsSync('.env.local')) process.loadEnvFile('.env.local')
+  for (const file of ['.env.local', ...(hasStubs('..') ? ['../.env.local'] : [])]) if (existsSync(file)) process.loadEnvFile(file)
 }
 
 /**
- * The environment that an operator's command works on: the variables that are set, those of .env.local, or, where neither names a Supabase
+ * The environment that an operator's command works on: the variables that are set, those of .env.local (also of the app around Baton), or, where neither names a Supabase
  * project (or `local` names a folder), the local stack that runs.
  */
 export async function operatorEnvironment(local?: string): Promise<Environment> {

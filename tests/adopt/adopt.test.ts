@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -20,6 +21,26 @@ const write = async (path: string, text: string): Promise<void> => {
 }
 const adopt = (...parameters: string[]) =>
   run(process.execPath, [join(host, 'baton', 'scripts', 'adopt.ts'), ...parameters], { timeout: 120_000 })
+
+/** The tsconfig.json that create-next-app writes, and without Baton, which has its own. */
+const usualTsconfig = {
+  compilerOptions: {
+    target: 'ES2017',
+    lib: ['dom', 'dom.iterable', 'esnext'],
+    allowJs: true,
+    skipLibCheck: true,
+    strict: true,
+    noEmit: true,
+    esModuleInterop: true,
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    resolveJsonModule: true,
+    isolatedModules: true,
+    jsx: 'preserve',
+  },
+  include: ['**/*.ts'],
+  exclude: ['node_modules', 'baton'],
+}
 
 /** What the app itself answers: not by fetch, whose answers are held against Baton's own document. */
 const theirs = (url: string): Promise<string> =>
@@ -61,6 +82,16 @@ afterAll(async () => {
   await rm(host, { recursive: true, force: true })
 })
 
+test('it runs first, in an app where no package is installed', async () => {
+  const bare = await mkdtemp(join(tmpdir(), 'baton-adopt-'))
+  await mkdir(join(bare, 'app'))
+  await writeFile(join(bare, 'package.json'), '{"name": "bare"}')
+  for (const part of ['app', 'scripts', 'package.json']) await cp(join(host, 'baton', part), join(bare, 'baton', part), { recursive: true })
+  const { stdout } = await run(process.execPath, ['baton/scripts/adopt.ts'], { cwd: bare, timeout: 120_000 })
+  await rm(bare, { recursive: true })
+  expect(stdout).toMatch(/^written app\/api\/agents\/route\.ts$[\s\S]*^written package\.json$/m)
+})
+
 test('an address that the app has already is not taken: nothing is written', async () => {
   await write('app/api/agents/route.ts', 'export const GET = () => Response.json([])\n')
   await expect(adopt()).rejects.toMatchObject({ stderr: expect.stringMatching(/nothing was written[\s\S]*app\/api\/agents\/route\.ts/) })
@@ -93,6 +124,14 @@ test('its addresses and dependencies come into the app, and again changes nothin
   expect(await readFile(join(host, 'app/api/orders/route.ts'), 'utf8')).toContain('orders')
 })
 
+test('what the app imports of Baton passes the type check of its build, under the usual tsconfig.json', async () => {
+  await write('tsconfig.json', JSON.stringify(usualTsconfig))
+  const checked = await run(join(root, 'node_modules/.bin/tsc'), ['-p', host], { timeout: 120_000 }).catch(
+    (error: { stdout: string }) => error,
+  )
+  expect(checked.stdout).toBe('')
+})
+
 test('the app is built with Baton in it, and both answer', async () => {
   const next = join(root, 'node_modules', 'next', 'dist', 'bin', 'next')
   await run(process.execPath, [next, 'build'], {
@@ -109,4 +148,10 @@ test('the app is built with Baton in it, and both answer', async () => {
   })
   const background = await world.send('adopted', script({ text: 'and in the background' }), { prefer: 'respond-async' })
   expect(await world.ended(String(background.body['runId']))).toMatchObject({ state: 'completed', output: 'and in the background' })
+  // Its build does not go by Baton's next.config, and still knows the migrations.
+  await world.sql(`delete from baton.migrations where name like '0028%'`)
+  expect(await world.http('GET', '/api/health')).toMatchObject({
+    status: 503,
+    body: { checks: { migrations: { upToDate: false, missing: ['0028_consistency.sql'] } } },
+  })
 }, 300_000)

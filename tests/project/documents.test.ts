@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { envExample } from '#lib/env/example'
 import { configDoc } from '#scripts/docs/config'
 import { errorsDoc } from '#scripts/docs/errors'
+import { migrationsModule } from '#scripts/docs/migrations'
 import { files, isTest, read, root, sources } from '#tests/project/sources'
 
 const manifest = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')))
@@ -15,6 +16,7 @@ describe('documents', () => {
     expect(read('docs/errors.md')).toBe(errorsDoc())
     expect(read('docs/config.md')).toBe(configDoc())
     expect(read('.env.example')).toBe(envExample())
+    expect(read('lib/env/migrations.ts')).toBe(migrationsModule())
   })
 
   test('the README opens with the two commands, exactly so', () => {
