@@ -27,6 +27,8 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(folder
 const packages = createRequire(import.meta.url)
 const bin = (name: string, file: string): string => join(dirname(packages.resolve(`${name}/package.json`)), file)
 if (!existsSync(join(root, '.next/BUILD_ID'))) run(process.execPath, [bin('next', 'dist/bin/next'), 'build'], root, installMs)
+// The example's page among it: that its types fit the clients as they come is part of what is promised.
+run(process.execPath, [bin('typescript', 'bin/tsc'), '-p', folder], root, installMs)
 run(
   process.execPath,
   [bin('vitest', 'vitest.mjs'), 'run', '--config', join(folder, 'vitest.config.ts'), ...process.argv.slice(2)],

@@ -36,8 +36,9 @@ async function* ask(input, previous_response_id) {
 /** POST /ask {question, after?}: the answer as lines of JSON. `drop` takes back the text of an item: its attempt was given up. */
 async function answer({ question, after }, response) {
   const say = (line) => response.write(`${JSON.stringify(line)}\n`)
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   for await (const event of ask(question, after)) {
+    // Not before the first event: a refusal still has a status of its own to be answered with.
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     if (event.type === 'response.output_text.delta') say({ item: event.output_index, text: event.delta })
     if (event.type === 'response.output_item.done') {
       const { item, output_index } = event

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { files, root } from '#tests/project/sources'
+import { batonFiles } from '#tests/adopt/kit'
+import { root } from '#tests/project/sources'
 import { script, startWorld, type World } from '#tests/world'
 
 /*
@@ -21,26 +21,6 @@ const write = async (path: string, text: string): Promise<void> => {
 }
 const adopt = (...parameters: string[]) =>
   run(process.execPath, [join(host, 'baton', 'scripts', 'adopt.ts'), ...parameters], { timeout: 120_000 })
-
-/** The tsconfig.json that create-next-app writes, and without Baton, which has its own. */
-const usualTsconfig = {
-  compilerOptions: {
-    target: 'ES2017',
-    lib: ['dom', 'dom.iterable', 'esnext'],
-    allowJs: true,
-    skipLibCheck: true,
-    strict: true,
-    noEmit: true,
-    esModuleInterop: true,
-    module: 'esnext',
-    moduleResolution: 'bundler',
-    resolveJsonModule: true,
-    isolatedModules: true,
-    jsx: 'preserve',
-  },
-  include: ['**/*.ts'],
-  exclude: ['node_modules', 'baton'],
-}
 
 /** What the app itself answers: not by fetch, whose answers are held against Baton's own document. */
 const theirs = (url: string): Promise<string> =>
@@ -72,24 +52,11 @@ beforeAll(async () => {
     `export default { turbopack: { root: ${JSON.stringify(root)} }, typescript: { ignoreBuildErrors: true }, experimental: { turbopackMinify: false } }\n`,
   )
   // Baton as a folder of it.
-  for (const path of files().filter(
-    (file) => /^(app|inngest|lib|local|scripts|supabase)\/|^(package|tsconfig)\.json$/.test(file) && !/\.test\.tsx?$/.test(file),
-  ))
-    await cp(join(root, path), join(host, 'baton', path), { recursive: true })
+  for (const path of batonFiles()) await cp(join(root, path), join(host, 'baton', path), { recursive: true })
 }, 120_000)
 afterAll(async () => {
   await world?.close()
   await rm(host, { recursive: true, force: true })
-})
-
-test('it runs first, in an app where no package is installed', async () => {
-  const bare = await mkdtemp(join(tmpdir(), 'baton-adopt-'))
-  await mkdir(join(bare, 'app'))
-  await writeFile(join(bare, 'package.json'), '{"name": "bare"}')
-  for (const part of ['app', 'scripts', 'package.json']) await cp(join(host, 'baton', part), join(bare, 'baton', part), { recursive: true })
-  const { stdout } = await run(process.execPath, ['baton/scripts/adopt.ts'], { cwd: bare, timeout: 120_000 })
-  await rm(bare, { recursive: true })
-  expect(stdout).toMatch(/^written app\/api\/agents\/route\.ts$[\s\S]*^written package\.json$/m)
 })
 
 test('an address that the app has already is not taken: nothing is written', async () => {
@@ -122,14 +89,6 @@ test('its addresses and dependencies come into the app, and again changes nothin
   expect(texts.length).toBeGreaterThan(40)
   expect(texts.filter((text) => !text.includes('export const maxDuration = 300\n'))).toEqual([])
   expect(await readFile(join(host, 'app/api/orders/route.ts'), 'utf8')).toContain('orders')
-})
-
-test('what the app imports of Baton passes the type check of its build, under the usual tsconfig.json', async () => {
-  await write('tsconfig.json', JSON.stringify(usualTsconfig))
-  const checked = await run(join(root, 'node_modules/.bin/tsc'), ['-p', host], { timeout: 120_000 }).catch(
-    (error: { stdout: string }) => error,
-  )
-  expect(checked.stdout).toBe('')
 })
 
 test('the app is built with Baton in it, and both answer', async () => {

@@ -15,6 +15,7 @@ let alice: SignedUp
 let page: JSDOM
 beforeAll(async () => {
   world = await startGuarded({ env: { ...templates, BATON_SWEEP_EVERY: '1s', BATON_LEASE_MS: '3000' } })
+  vi.stubEnv('NEXT_PUBLIC_BATON_TEMPLATE', 'assistant')
   alice = await signUp(world, 'alice@example.com')
   // React looks for a browser when it is loaded, so the page's globals come first.
   page = new JSDOM('<div id="root"></div>', { url: `${world.base()}/#chat-1` })
@@ -35,7 +36,7 @@ const shows = (selector: string, wanted: string | RegExp): Promise<boolean> =>
     forMs: 30_000,
   })
 
-async function open(): Promise<{ unmount: () => void }> {
+async function mount(): Promise<{ unmount: () => void }> {
   const [{ createRoot }, { default: Page }] = await Promise.all([
     import('react-dom/client'),
     import('../../examples/next-chat/app/page.tsx'),
@@ -44,6 +45,11 @@ async function open(): Promise<{ unmount: () => void }> {
   if (element === null) throw new Error('no root')
   const root = createRoot(element)
   root.render(<Page />)
+  return root
+}
+
+async function open(): Promise<{ unmount: () => void }> {
+  const root = await mount()
   expect(await shows('button', /Send/)).toBe(true)
   return root
 }
@@ -64,6 +70,15 @@ function press(label: string): void {
   if (button === undefined) throw new Error(`no button ${label}: ${text('main')}`)
   button.click()
 }
+
+test('what refuses the history is shown, and no empty chat', async () => {
+  page.window.sessionStorage.setItem('token', 'of-nobody')
+  const refused = await mount()
+  expect(await shows('[role=alert]', /^401 \w+: ./), text('#root')).toBe(true)
+  expect(text('button')).toBe('')
+  refused.unmount()
+  page.window.sessionStorage.setItem('token', alice.token)
+})
 
 test('the page: a message, a question to the person, a reload in mid-answer, a killed server', async () => {
   const first = await open()

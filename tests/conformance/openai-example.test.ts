@@ -86,6 +86,14 @@ test('asks, goes on with the conversation, begins a job, takes webhooks', async 
   expect([unknown.status, await unknown.json()]).toMatchObject([404, { code: 'response_not_found' }])
 })
 
+test('what is refused is told with its status and code, before anything is streamed', async () => {
+  const refused = await fetch(`${base}/ask`, {
+    method: 'POST',
+    body: JSON.stringify({ question: 'and?', after: `resp_${'0'.repeat(32)}` }),
+  })
+  expect([refused.status, await refused.json()]).toMatchObject([404, { code: 'previous_response_not_found' }])
+})
+
 test('the server is killed in the middle of an answer: whoever asked gets the stored text', async () => {
   const long = Array.from({ length: 20 }, (_, index) => `line ${index} — `).join('')
   let killed = false

@@ -7,8 +7,11 @@ import { useEffect, useState } from 'react'
 import { Tool } from './tool'
 
 const getToken = () => sessionStorage.getItem('token')
-const headers = () => ({ authorization: `Bearer ${getToken() ?? ''}` })
-const options = chatTransport({ template: 'assistant', getToken })
+const headers = (): HeadersInit => {
+  const token = getToken()
+  return token === null ? {} : { authorization: `Bearer ${token}` }
+}
+const options = chatTransport({ template: process.env.NEXT_PUBLIC_BATON_TEMPLATE ?? 'basic', getToken })
 // A stream that is resumed after an error begins at its beginning: without this its parts would be doubled.
 const transport = Object.assign(new WorkflowChatTransport<UIMessage>(options), { resumeStreamIsReplay: true })
 
@@ -42,16 +45,24 @@ function Chat({ id, messages: loaded, state }: { id: string; messages: UIMessage
   )
 }
 
+/** What is stored of a chat. */
+async function load(id: string): Promise<Parameters<typeof Chat>[0]> {
+  const answer = await fetch(`/api/chat/${id}`, { headers: headers() })
+  // Nobody has written in it yet. Whatever else is refused is no empty chat.
+  if (answer.status === 404) return { id, messages: [], state: 'ready' }
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`)
+  return { ...(await answer.json()), id }
+}
+
 /** The chat in the address: `#id`, a new one without. */
 export default function Page() {
   const [chat, setChat] = useState<Parameters<typeof Chat>[0]>()
+  const [problem, setProblem] = useState('')
   useEffect(() => {
     const id = location.hash.slice(1) || crypto.randomUUID()
     location.hash = id
-    void fetch(`/api/chat/${id}`, { headers: headers() }).then(async (answer) => {
-      const history = answer.ok ? await answer.json() : { messages: [], state: 'ready' }
-      setChat({ ...history, id })
-    })
+    load(id).then(setChat, (error: Error) => setProblem(error.message))
   }, [])
+  if (problem !== '') return <p role="alert">{problem}</p>
   return chat && <Chat {...chat} />
 }
