@@ -4,6 +4,7 @@ import { engineMutations } from '#scripts/mutations/engine'
 import { foundInChatMutations } from '#scripts/mutations/found-in-chat'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
+import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
@@ -29,6 +30,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInChatMutations,
   ...foundInClientsMutations,
   ...foundByReadingMutations,
+  ...foundByNewcomersMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInSqlMutations,

@@ -1,0 +1,81 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const adopt = 'scripts/adopt.test.ts'
+const doctor = 'scripts/doctor/models.test.ts'
+
+/** Faults of what surrounds the product that a newcomer met who followed the documents word for word, planted again. `breaks` is what could not be had. No build is needed. */
+export const foundByNewcomersMutations: readonly Mutation[] = [
+  {
+    name: 'adopt-needs-a-package',
+    breaks: 'A1',
+    file: 'scripts/adopt.ts',
+    text: `import { parseArgs } from 'node:util'\n`,
+    replacement: `import { parseArgs } from 'node:util'\nimport 'zod'\n`,
+    test: { file: adopt, name: 'it runs first, in an app where no package is installed' },
+  },
+  {
+    name: 'type-that-only-our-tsconfig-takes',
+    breaks: 'A1',
+    file: 'lib/providers.ts',
+    text: `headers: { ...(apiKey && { authorization: \`Bearer \${apiKey}\` }) } }),`,
+    replacement: `headers: apiKey ? { authorization: \`Bearer \${apiKey}\` } : {} }),`,
+    test: { file: adopt, name: 'what the app then imports of Baton passes the type check of its build, under the usual tsconfig.json' },
+  },
+  {
+    name: 'variables-of-the-app-around-are-not-read',
+    breaks: 'A1',
+    file: 'scripts/operator/environment.ts',
+    text: `...(hasStubs('..') ? ['../.env.local'] : [])`,
+    replacement: ``,
+    test: {
+      file: 'scripts/migrate.test.ts',
+      name: 'the database of .env.local is found, also of that of an app around Baton, as the doctor finds it that sends one here',
+    },
+  },
+  {
+    name: 'migrations-known-to-our-own-build-alone',
+    breaks: 'I11',
+    file: 'lib/env.ts',
+    text: `    migrations,\n`,
+    replacement: `    migrations: [],\n`,
+    test: { file: 'lib/env.test.ts', name: 'production needs little and has the defaults of the contract' },
+  },
+  {
+    name: 'doctor-fails-the-scripted-model',
+    breaks: 'A54',
+    file: 'scripts/doctor/models.ts',
+    text: `if (local && splitModel(name).provider === 'local')`,
+    replacement: `if (local && splitModel(name).provider === 'scripted')`,
+    test: { file: doctor, name: 'the scripted model of the local stack is well there and nowhere else' },
+  },
+  {
+    name: 'doctor-leaves-out-the-models-of-overrides',
+    breaks: 'A54',
+    file: 'scripts/doctor/models.ts',
+    text: `for (const name of allowedModels(template)) {`,
+    replacement: `for (const name of [template.model, ...(template.fallback ?? [])]) {`,
+    test: { file: doctor, name: 'fallbacks are looked at, and the models that an override may name' },
+  },
+  {
+    name: 'server-that-fails-is-waited-for-in-silence',
+    breaks: 'I11',
+    file: 'local/stack/parts.ts',
+    text: `if (failures === 2)`,
+    replacement: `if (failures < 0)`,
+    test: {
+      file: 'local/stack.test.ts',
+      name: 'a server that listens and fails is told at once, with the end of its log, and starts when it is mended',
+    },
+  },
+  {
+    name: 'default-that-the-documents-do-not-name',
+    breaks: 'I11',
+    file: 'lib/core/limits.ts',
+    text: `  maxWallMs: 15 * 60_000,`,
+    replacement: `  maxWallMs: 20 * 60_000,`,
+    test: {
+      file: 'tests/hooks/documents.test.ts',
+      name: 'every field of templates, tools and their context is described, with the default that the code has',
+    },
+  },
+]
