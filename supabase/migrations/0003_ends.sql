@@ -208,3 +208,21 @@ begin
   return json_build_object('ok', true, 'halt', baton.is_open(target.state), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'run', baton.run_json(target, w.a),
     'outbox', coalesce(w.rows, '[]'));
 end $$;
+
+-- What stays of a key whose agent was deleted: no key of a caller's has a space in it, and nobody reads it back.
+create or replace function baton.gone_key(key text) returns text language plpgsql immutable set search_path = '' as $$
+begin
+  return 'gone ' || encode(sha256(convert_to(key, 'utf8')), 'hex');
+end $$;
+
+-- A repeat that is late must not make the agent anew, which somebody has deleted meanwhile. Null where the key is new indeed.
+create or replace function baton.gone_refusal(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  given_key text := p -> 'idempotency' ->> 'key';
+begin
+  if not exists (select from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = baton.gone_key(given_key)) then
+    return null;
+  end if;
+  delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = given_key;
+  return baton.refuse('agent_not_found', '{"reason": "deleted"}');
+end $$;

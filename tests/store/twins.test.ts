@@ -123,7 +123,7 @@ test('a key that is asked for again while the first call is still under way is t
 test('a tenant whose deletion got no answer is told as deleted when its key asks again, and to nobody else', async () => {
   const hash = 'b'.repeat(64)
   const key = { id: ids.make('key'), hash, prefix: 'bt_', name: 'n' }
-  await kit.store.bootstrap({ tenant: 'gone', environment: 'test', secret: 'sealed', key, anew: false })
+  await kit.store.bootstrap({ tenant: 'gone', environment: 'test', secret: 'sealed', key, anew: false, newSecret: false })
   const of = { environment: 'test', credential: { keyHash: hash }, requestId: null }
   const erase = (confirm: string, over = {}) => kit.store.erase({ ...of, ...over }, { scope: 'tenant', confirm })
   expect(await erase('gone')).toMatchObject({ ok: true, more: false })
