@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { batonFiles } from '#tests/adopt/kit'
 import { root } from '#tests/project/sources'
 
 /* The first steps of docs/adopt.md in an app outside of this repository, whose packages would hide what is missing. tests/adopt builds one and runs it. */
@@ -36,7 +35,9 @@ beforeAll(async () => {
   await mkdir(join(host, 'src', 'app'), { recursive: true })
   await writeFile(join(host, 'package.json'), '{"name": "theirs"}')
   await writeFile(join(host, 'tsconfig.json'), JSON.stringify(usualTsconfig))
-  await Promise.all(batonFiles().map((path) => cp(join(root, path), join(host, 'baton', path))))
+  const parts = ['app', 'inngest', 'lib', 'local', 'scripts', 'supabase', 'package.json', 'tsconfig.json']
+  const filter = (path: string): boolean => !/\.test\.tsx?$/.test(path)
+  await Promise.all(parts.map((part) => cp(join(root, part), join(host, 'baton', part), { recursive: true, filter })))
 })
 afterAll(() => rm(host, { recursive: true }))
 

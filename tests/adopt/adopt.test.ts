@@ -5,8 +5,7 @@ import { get } from 'node:http'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { batonFiles } from '#tests/adopt/kit'
-import { root } from '#tests/project/sources'
+import { files, root } from '#tests/project/sources'
 import { script, startWorld, type World } from '#tests/world'
 
 /*
@@ -52,7 +51,10 @@ beforeAll(async () => {
     `export default { turbopack: { root: ${JSON.stringify(root)} }, typescript: { ignoreBuildErrors: true }, experimental: { turbopackMinify: false } }\n`,
   )
   // Baton as a folder of it.
-  for (const path of batonFiles()) await cp(join(root, path), join(host, 'baton', path), { recursive: true })
+  for (const path of files().filter(
+    (file) => /^(app|inngest|lib|local|scripts|supabase)\/|^(package|tsconfig)\.json$/.test(file) && !/\.test\.tsx?$/.test(file),
+  ))
+    await cp(join(root, path), join(host, 'baton', path), { recursive: true })
 }, 120_000)
 afterAll(async () => {
   await world?.close()
