@@ -44,8 +44,8 @@ export const foundInChatMutations: readonly Mutation[] = [
     name: 'client-waits-behind-a-run-that-goes-on',
     breaks: 'A35',
     file: 'lib/client/src/sent.ts',
-    text: `return run.state === 'queued' ? outcome(runTold(run)) : null`,
-    replacement: `return outcome(runTold(run))`,
+    text: `return run !== null && run.state !== 'queued' ? null : {`,
+    replacement: `return {`,
     test: {
       file: 'lib/client/src/sent.test.ts',
       name: 'a message behind a paused run is paused, too, unless its turn has come meanwhile; also for who may not read runs',

@@ -127,7 +127,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   await expect.poll(() => redisKeys(agentUid), { timeout: 10_000 }).toEqual([])
   watching.abort()
   // The name is free again, and a new agent of that name has nothing of the old one.
-  const again = await world.send('a7', script({ text: 'new' }), { key: 'a7-first' })
+  const again = await world.send('a7', script({ text: 'new' }), { key: 'a7-again' })
   expect(again.body).toMatchObject({ status: 'done', output: 'new' })
   expect(await world.messages('a7')).toHaveLength(2)
 })

@@ -573,6 +573,8 @@ interface SentParts {
 declare function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage;
 /** True for a caller who lacks the right: keys that may only send, for example. */
 declare function isForbidden(error: unknown): boolean;
+/** True for what says that nothing runs now: of the run itself, or of the one before it. */
+declare function tellsPause(event: BatonEvent): event is StateChanged | Blocked;
 /** True where nothing runs until a person or the outside answers. */
 declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
@@ -596,7 +598,7 @@ declare class Shown {
     private behind;
     private call;
     /** The paused run that the reader has been told of. */
-    private blockingRunId;
+    private ahead;
     /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
     private stored;
     /** What the next event shows: nothing, itself, or more. */

@@ -3,7 +3,7 @@ import { leavable, type Leavable } from '#client/follow'
 import type { Api, CallOptions } from '#client/http'
 import { listOf, type ListOptions, type Pages } from '#client/pages'
 import { eventsAt, streamHeaders, streamUrl, type EventOptions, type RunFilter, type Runs } from '#client/runs'
-import { isForbidden, sentMessage, type SentMessage } from '#client/sent'
+import { isForbidden, sentMessage, type SentMessage, tellsPause } from '#client/sent'
 import type { Agent, AgentDetails, CreateAgent, Message, MessageContent, MessageFields, PatchAgent, Run, ToolCall } from '#client/types'
 
 /** How a message is sent. */
@@ -112,7 +112,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
       for await (const event of stream.events) {
         // A page of another origin sees the header only where the deployment exposes it.
         if (runId === null && event.runId !== null) known(event.runId)
-        asleep = event.type === 'blocked' || (event.type === 'state_changed' && event.state === 'paused')
+        asleep = tellsPause(event)
         yield event
       }
     }

@@ -76,27 +76,22 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
   }
 
   /** Null where the run goes on already. Who may not read runs is told what the events have said. */
-  async function pausedAt(runId: string, { seq }: StateChanged, asked: ReadonlyMap<string, PendingApproval>): Promise<Outcome | null> {
-    try {
-      const run = await getRun(runId)
-      return isPaused(run) ? pausedOutcome(runTold(run), run) : null
-    } catch (error) {
-      if (!isForbidden(error)) throw error
-      const told = { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: seq }
-      return asked.size === 0 ? null : pausedOutcome(told, { approvals: [...asked.values()] })
+  async function waiting(
+    event: StateChanged | Blocked,
+    runId: string,
+    asked: ReadonlyMap<string, PendingApproval>,
+  ): Promise<Outcome | null> {
+    const run = await getRun(runId).catch((error: unknown) => {
+      if (isForbidden(error)) return null
+      throw error
+    })
+    const told = run === null ? { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: event.seq ?? 0 } : runTold(run)
+    if (event.type === 'blocked') {
+      const { blockedBy, blockingRunId } = event
+      return run !== null && run.state !== 'queued' ? null : { ...pausedOutcome(told, event), blockedBy, blockingRunId }
     }
-  }
-
-  /** Null where its turn has come already. */
-  async function blockedAt(runId: string, { approvals, blockedBy, blockingRunId }: Blocked): Promise<Outcome | null> {
-    const outcome = (told: Told): Outcome => ({ status: 'paused', approvals, externalCalls: [], blockedBy, blockingRunId, ...told })
-    try {
-      const run = await getRun(runId)
-      return run.state === 'queued' ? outcome(runTold(run)) : null
-    } catch (error) {
-      if (!isForbidden(error)) throw error
-      return outcome({ agentId, runId, usage: noUsage, costMicros: 0, lastSeq: 0 })
-    }
+    if (run !== null) return isPaused(run) ? pausedOutcome(told, run) : null
+    return asked.size === 0 ? null : pausedOutcome(told, { approvals: [...asked.values()] })
   }
 
   async function outcome(): Promise<Outcome> {
@@ -108,8 +103,8 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
         if (event.type === 'approval_required')
           asked.set(event.approvalId, { ...event, id: event.approvalId, reason: event.reason ?? null })
         if (event.type === 'approval_decided') asked.delete(event.approvalId)
-        const isPause = event.type === 'state_changed' && event.state === 'paused'
-        const paused = isPause ? await pausedAt(runId, event, asked) : event.type === 'blocked' ? await blockedAt(runId, event) : null
+        if (!tellsPause(event)) continue
+        const paused = await waiting(event, runId, asked)
         if (paused !== null) return paused
       }
     } catch (error) {
@@ -140,6 +135,11 @@ export function isForbidden(error: unknown): boolean {
   return error instanceof BatonError && error.status === 403
 }
 
+/** True for what says that nothing runs now: of the run itself, or of the one before it. */
+export function tellsPause(event: BatonEvent): event is StateChanged | Blocked {
+  return event.type === 'blocked' || (event.type === 'state_changed' && event.state === 'paused')
+}
+
 /** True where nothing runs until a person or the outside answers. */
 export function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean {
   return run.state === 'awaiting_approval' || (run.state === 'waiting' && run.wait?.kind === 'external')
@@ -153,7 +153,10 @@ function toldOf(agentId: string, runId: string, { usage, costMicros, seq }: Done
   return { agentId, runId, usage, costMicros, lastSeq: seq }
 }
 
-function pausedOutcome(told: Told, { approvals = [], externalCalls = [] }: Pick<RunDetails, 'approvals' | 'externalCalls'>): Outcome {
+function pausedOutcome(
+  told: Told,
+  { approvals = [], externalCalls = [] }: Pick<RunDetails, 'approvals' | 'externalCalls'>,
+): Outcome & { status: 'paused' } {
   return { status: 'paused', approvals, externalCalls, ...told }
 }
 

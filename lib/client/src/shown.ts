@@ -25,7 +25,7 @@ export class Shown {
   private behind = false
   private call: Call | null = null
   /** The paused run that the reader has been told of. */
-  private blockingRunId: string | null = null
+  private ahead = ''
   /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
   private stored: { step: number | null; texts: Partial<Record<Kind, string>> } = { step: null, texts: {} }
 
@@ -50,9 +50,9 @@ export class Shown {
 
   /** It is told on each connection, and is news once. */
   private blocked(event: Blocked): BatonEvent[] {
-    const isNews = event.blockingRunId !== this.blockingRunId
-    this.blockingRunId = event.blockingRunId
-    return isNews ? [event] : []
+    const { ahead } = this
+    this.ahead = event.blockingRunId
+    return ahead === this.ahead ? [] : [event]
   }
 
   private durable(event: Exclude<BatonEvent, { seq?: undefined }>): BatonEvent[] {
