@@ -8,7 +8,10 @@ import { required } from '#local/parts/part'
 function main(): void {
   process.once('disconnect', () => process.exit(1)) // the supervisor was killed
   const next = createRequire(import.meta.url).resolve('next/dist/bin/next')
-  process.argv = [process.execPath, next, required('SERVER_MODE'), '-p', required('PORT'), '-H', '127.0.0.1']
+  const mode = required('SERVER_MODE')
+  process.argv = [process.execPath, next, mode, '-p', required('PORT'), '-H', '127.0.0.1']
+  // Node closes an idle connection after 5 s: a client on a busy machine would send its next request into one that is being closed.
+  if (mode === 'start') process.argv.push('--keepAliveTimeout', '65000')
   createRequire(import.meta.url)(next)
 }
 
