@@ -206,8 +206,15 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
   const advanced = await Promise.race([slice.done, waited])
   timer.abort()
   // Somebody else has the run now, or its agent was deleted: only the row knows.
-  if (advanced?.kind === 'lease_lost') return factsOf(await waitForRun(services, own, run.id, left(), request.signal))
-  if (advanced === null) {
+  if (advanced?.kind === 'lease_lost') {
+    const row = await waitForRun(services, own, run.id, left(), request.signal).catch((error: unknown) => {
+      // The message was accepted: an error would have it sent again.
+      if (error instanceof BatonError && error.code === 'database_unavailable') return null
+      throw error
+    })
+    if (row !== null) return factsOf(row)
+  }
+  if (advanced === null || advanced.kind === 'lease_lost') {
     return {
       ...facts,
       state: 'running',

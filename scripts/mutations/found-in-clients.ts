@@ -106,9 +106,8 @@ export const foundInClientsMutations: readonly Mutation[] = [
     breaks: 'I12',
     file: 'lib/api/messages.ts',
     build: true,
-    text: `  if (advanced?.kind === 'lease_lost') return factsOf(await waitForRun(services, own, run.id, left(), request.signal))
-  if (advanced === null) {`,
-    replacement: `  if (advanced === null || advanced.kind === 'lease_lost') {`,
+    text: `  if (advanced?.kind === 'lease_lost') {`,
+    replacement: `  if (false) {`,
     test: { file: 'tests/surface/agents.test.ts', name: 'an agent that is deleted while its caller waits: 404, not a run that goes on' },
   },
 ]
