@@ -14,7 +14,7 @@ import type { Services } from '#lib/services'
 import { requireAgent, authorityOf } from '#lib/api/scope'
 import { waitsOf } from '#lib/api/waits'
 import { streamRun } from '#lib/api/stream'
-import { waitForRun } from '#lib/api/wait'
+import { unlessAway, waitForRun } from '#lib/api/wait'
 import { openMessage, type OpenedMessage } from '#lib/engine/open'
 import { startSlice, type Slice } from '#lib/engine/slices'
 import type { EndpointContext } from '#lib/http/endpoint'
@@ -193,9 +193,12 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
   if (slice === null) {
     // Nothing runs while a person is asked: neither does the wait for it.
     if (prefer.respondAsync || prefer.waitMs === 0 || opened.answer.blockedBy !== null) return facts
-    const waited = await waitForRun(services, own, run.id, left(), request.signal)
-    const next = isEnd(waited.state) ? await otherRun(services, own, opened) : null
-    return factsOf(next === null ? waited : await waitForRun(services, own, next, left(), request.signal))
+    const read = await unlessAway(async () => {
+      const waited = await waitForRun(services, own, run.id, left(), request.signal)
+      const next = isEnd(waited.state) ? await otherRun(services, own, opened) : null
+      return next === null ? waited : await waitForRun(services, own, next, left(), request.signal)
+    })
+    return read === null ? facts : factsOf(read)
   }
   const { deadlines } = slice.session
   const until = Math.min(start + prefer.waitMs, deadlines.sliceAt)
@@ -207,11 +210,7 @@ export async function waitFor(context: SendContext, { opened, slice, start }: Be
   timer.abort()
   // Somebody else has the run now, or its agent was deleted: only the row knows.
   if (advanced?.kind === 'lease_lost') {
-    const row = await waitForRun(services, own, run.id, left(), request.signal).catch((error: unknown) => {
-      // The message was accepted: an error would have it sent again.
-      if (error instanceof BatonError && error.code === 'database_unavailable') return null
-      throw error
-    })
+    const row = await unlessAway(() => waitForRun(services, own, run.id, left(), request.signal))
     if (row !== null) return factsOf(row)
   }
   if (advanced === null || advanced.kind === 'lease_lost') {

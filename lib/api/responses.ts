@@ -14,7 +14,7 @@ import { readResponse, responseOfRow, streamResponse } from '#lib/api/responses-
 import { stopRun } from '#lib/api/runs'
 import { requireRun, runBy } from '#lib/api/scope'
 import type { Services } from '#lib/services'
-import { waitForRun } from '#lib/api/wait'
+import { unlessAway, waitForRun } from '#lib/api/wait'
 import type { Caller } from '#lib/http/caller'
 import type { EndpointContext } from '#lib/http/endpoint'
 
@@ -120,7 +120,9 @@ async function settled(context: SendContext, begun: Begun, mostMs: number): Prom
   const { services, request, prefer } = context
   const leftMs = begun.start + Math.min(mostMs, prefer.waitMs) - services.clock.monotonic()
   if (begun.slice === null || isEnd(facts.state) || leftMs <= 0) return facts
-  return factsOf(await waitForRun(services, ownAuthority(context, begun.opened.answer), facts.runId, leftMs, request.signal))
+  const own = ownAuthority(context, begun.opened.answer)
+  const read = await unlessAway(() => waitForRun(services, own, facts.runId, leftMs, request.signal))
+  return read === null ? facts : factsOf(read)
 }
 
 /** The response object, or the error of a run that has failed while its caller waited. */

@@ -1,3 +1,4 @@
+import { BatonError } from '#lib/core/errors'
 import type { RunDetails } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
 import type { Authority, RunView } from '#lib/core/store'
@@ -44,5 +45,15 @@ export async function waitForRun(
     }
   } finally {
     unwatch?.()
+  }
+}
+
+/** What `read` gives; null while the database is away: the message was accepted, and an error would have it sent again. */
+export async function unlessAway<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof BatonError && error.code === 'database_unavailable') return null
+    throw error
   }
 }

@@ -85,4 +85,17 @@ export const foundOverHttpMutations: readonly Mutation[] = [
       name: 'a repeat that waits while its agent is deleted makes none anew; a day later its key is free, and of what it said nothing is kept',
     },
   },
+  {
+    name: 'accepted-message-is-told-as-refused',
+    breaks: 'I12',
+    file: 'lib/api/wait.ts',
+    build: true,
+    text: `    if (error instanceof BatonError && error.code === 'database_unavailable') return null
+`,
+    replacement: '',
+    test: {
+      file: 'tests/acceptance/outage.test.ts',
+      name: 'A51: callers whose messages were accepted before the database went away are told that, not that it is away',
+    },
+  },
 ]

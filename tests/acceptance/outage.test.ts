@@ -104,6 +104,26 @@ for (const part of ['supabase', 'postgres'] as const) {
   })
 }
 
+test('A51: callers whose messages were accepted before the database went away are told that, not that it is away', async () => {
+  const gate = world.gate()
+  const runs = (): Promise<unknown[]> => world.sql(`select 1 from baton.runs join baton.agents using (agent_uid) where id = 'a51-callers'`)
+  const first = world.send('a51-callers', script({ text: 'x', gate: gate.file }), { prefer: 'wait=40' })
+  await expect.poll(async () => (await runs()).length, { timeout: 20_000 }).toBe(1)
+  const second = world.send('a51-callers', script({ text: 'y' }), { prefer: 'wait=40', onBusy: 'enqueue' })
+  await expect.poll(async () => (await runs()).length, { timeout: 20_000 }).toBe(2)
+  await world.stack.halt('supabase')
+  // Long before their 40 s: the slice of the first has lost its lease by then, the second can't be read.
+  const replies = await Promise.all([first, second])
+  expect(replies.map(({ status, body }) => [status, body['status']])).toEqual([
+    [202, 'processing'],
+    [202, 'processing'],
+  ])
+  world.stack.resume('supabase')
+  await world.stack.waitReady()
+  await gate.open()
+  for (const { body } of replies) expect(await world.ended(String(body['runId']))).toMatchObject({ state: 'completed' })
+})
+
 test('A51: a server that starts while the database is down answers 503 and works when it comes up', async () => {
   await world.stack.halt('postgres')
   await world.stack.restart('server-0')
