@@ -91,7 +91,9 @@ export interface Happened {
   messages?: NewMessage[]
   calls?: CallWrite[]
   events?: NewEvent[]
+  /** Values of the agent's state; one that is undefined here has its key in `removed`. */
   values?: Record<string, unknown>
+  removed?: string[]
   count?: {
     step?: number
     attempt?: number

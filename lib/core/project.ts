@@ -57,7 +57,15 @@ export function applyCommit(opened: Opened, happened: Happened, intends: Intends
   opened.windowFrom = answer.windowFrom
   opened.flags = answer.flags
   opened.lastSeq = answer.lastSeq
-  Object.assign(opened.state, happened.values)
+  keepValues(opened.state, happened.values)
+}
+
+/** Puts values into the agent's state; one that is undefined takes its key away. */
+export function keepValues(state: Opened['state'], values: Happened['values'] = {}): void {
+  for (const [key, value] of Object.entries(values)) {
+    if (value === undefined) delete state[key]
+    else state[key] = value
+  }
 }
 
 /** A call as its start leaves it: an external one waits for the outside. */

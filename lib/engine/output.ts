@@ -1,3 +1,4 @@
+import { plain } from '#lib/core/plain'
 import type { ToolOutput } from '#lib/core/run'
 
 /** A failure in words for the model. */
@@ -8,11 +9,12 @@ export function errorOutput(errorType: string, message: string): ToolOutput {
   return { type: 'error-json', value: { ok: false, errorType, message, retryable: false } }
 }
 
-/** A tool's result in the form that the model sees. */
+/** A tool's result in the form that the model sees. Never throws: a result that JSON cannot write is no failure of what was done. */
 export function outputOf(result: unknown): ToolOutput {
   if (typeof result === 'string') return { type: 'text', value: result }
-  const json = JSON.stringify(result ?? null)
-  return json === undefined ? { type: 'text', value: String(result) } : { type: 'json', value: JSON.parse(json) }
+  const value = plain(result ?? null)
+  if (value !== undefined) return { type: 'json', value } as ToolOutput
+  return { type: 'text', value: typeof result === 'function' || typeof result === 'symbol' ? String(result) : '[object]' }
 }
 
 /** Results over the limit are cut with a note, so that one tool cannot fill the window. */

@@ -1,7 +1,7 @@
 import type { AnyTool, ToolContext } from '#lib/core/define'
 import { parseSafely } from '#lib/core/parse'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
-import type { CallWrite, NewEvent } from '#lib/core/commit'
+import type { CallWrite } from '#lib/core/commit'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { postToolUse, preToolUse, preToolUseMs, type BeforeTool } from '#lib/engine/hooks'
 import { LeaseLost } from '#lib/engine/lease'
@@ -10,16 +10,15 @@ import { askedAgain } from '#lib/engine/permission'
 import { toolRefusal } from '#lib/engine/rates'
 import type { Session } from '#lib/engine/session'
 import { cutBy } from '#lib/engine/stopped'
+import { writingContext, type ToolWrites } from '#lib/engine/tool-writes'
 import { toolSpan } from '#lib/engine/traces'
 
 /** A tool that ignores its signal is given up after so long (invariant 6). */
 const giveUpMs = 1_000
 
 /** What became of one execution: its record, the values and events that go with it, and whether it must stay open. */
-export interface ToolOutcome {
+export interface ToolOutcome extends ToolWrites {
   call: CallWrite | null
-  values: Record<string, unknown>
-  events: NewEvent[]
 }
 
 /** Of a whole slice a tool may take so much: a longer time-out would fit into no slice, and a `once` tool would never start. */
@@ -67,7 +66,8 @@ async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): P
     return { state: 'sealed', output: errorText(message), note: 'tool_removed', unbegun: true }
   }
   // The record may be older than this code: what is stored is validated again before it is used.
-  const input = await parseSafely(tool.input, call.input)
+  // A copy: what a schema hands on as it is would else be the record and the history, and a tool may write into it.
+  const input = await parseSafely(tool.input, structuredClone(call.input))
   const broken = brokenApproval(call, tool, input.success)
   if (broken !== null) return { state: 'failed', output: errorOutput('approval_void', broken), note: 'approval void', unbegun: true }
   if (!input.success) {
@@ -179,7 +179,7 @@ async function execute(
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(new Error(`the tool did not end within ${timeoutMs} ms`)), timeoutMs)
   const signal = AbortSignal.any([session.signal, timeout.signal])
-  let revoked = false
+  const writing = writingContext(opened.state, call, outcome)
   const context: ToolContext = {
     tenantId: opened.tenantId,
     userId: opened.userId,
@@ -192,17 +192,8 @@ async function execute(
     metadata: opened.metadata,
     signal,
     deadline: services.clock.now() + Math.min(timeoutMs, session.leftMs()),
-    state: {
-      get: (key) => (Object.hasOwn(outcome.values, key) ? outcome.values[key] : opened.state[key]),
-      set(key, value) {
-        if (!revoked) outcome.values[key] = value
-      },
-    },
-    emit(type, data) {
-      if (revoked || outcome.events.length >= 100) return
-      const { callId, step } = call
-      outcome.events.push({ channel: 'monitor', type: 'custom', step, data: { toolName: call.name, callId, eventType: type, data } })
-    },
+    state: writing.state,
+    emit: writing.emit,
     log: (message, fields) => services.log.info(message, { ...fields, runId: opened.run.id, callId: call.callId, tool: call.name }),
   }
 
@@ -223,18 +214,16 @@ async function execute(
     const work = services.telemetry.span(toolSpan(call), async () => tool.run(data as never, context))
     const result = await endsOrIsGivenUp(session, work, signal)
     if (result === givenUp) {
-      revoked = true
-      outcome.values = {}
+      writing.end('drop')
       return aborted(session, call, timeout.signal, true)
     }
     return { state: 'completed', output: outputOf(result) }
   } catch (thrown) {
-    revoked = true
-    outcome.values = {}
+    writing.end('drop')
     if (signal.aborted) return aborted(session, call, timeout.signal, false)
     return { state: 'failed', output: errorOutput('tool_error', thrown instanceof Error ? thrown.message : String(thrown)) }
   } finally {
-    revoked = true
+    writing.end('keep')
     clearTimeout(timer)
   }
 }

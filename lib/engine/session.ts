@@ -179,7 +179,8 @@ export function openSession(input: SessionInput): Session {
       } catch (error) {
         // What the database has refused so often it will refuse again: the run is ended for it, see advance.
         const refused = error instanceof BatonError && error.code === 'internal_error'
-        if (error instanceof LeaseLost || (refused && attempt >= mostRefusals)) throw error
+        // What is no answer of the store was never sent, and would not be the next time either.
+        if (!(error instanceof BatonError) || (refused && attempt >= mostRefusals)) throw error
         services.log.warn(`${what} got no answer`, { runId: opened.run.id, attempt, error: reasonOf(error) })
         await clock.sleep(Math.min(1_000, 50 * 2 ** attempt), guard.signal)
       }

@@ -76,10 +76,14 @@ export async function toolStep(session: Session, decision: Extract<Decision, { k
 
 function factsOf(outcomes: readonly ToolOutcome[]): Happened {
   const calls = outcomes.flatMap(({ call }) => (call === null ? [] : [call]))
+  const values: Record<string, unknown> = Object.assign({}, ...outcomes.map((outcome) => outcome.values))
+  // JSON has no undefined: what is taken away is named beside.
+  const removed = Object.keys(values).filter((key) => values[key] === undefined)
   return {
     calls,
     events: outcomes.flatMap(({ events }) => events),
-    values: Object.assign({}, ...outcomes.map(({ values }) => values)),
+    values,
+    ...(removed.length === 0 ? {} : { removed }),
     count: { cuts: 0 },
     progress: calls.length > 0,
   }

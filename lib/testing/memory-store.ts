@@ -1,5 +1,5 @@
 import { isWaiting } from '#lib/core/decide'
-import { project, resultMessage, startedCall } from '#lib/core/project'
+import { keepValues, project, resultMessage, startedCall } from '#lib/core/project'
 import { isFinal, type EndState, type Opened, type RunState, type StopReason, type StoredMessage, type ToolCall } from '#lib/core/run'
 import type { Verdict } from '#lib/core/budget'
 import type { Commit, CommitAnswer, NewEvent, Reservation, RunError, Settlement } from '#lib/core/commit'
@@ -75,7 +75,7 @@ export function memoryStore(first: Opened): MemoryStore {
       calls.set(write.callId, { ...write, runId: row.run.id, attempts: 0, epoch: null, ...calls.get(write.callId), state, output })
     }
     events.push(...(happened.events ?? []))
-    Object.assign(row.state, happened.values)
+    keepValues(row.state, happened.values)
     row.run.costMicros = costMicros
     if (intends.window !== undefined) row.windowFrom = intends.window.from
     let state: RunState = 'running'

@@ -3,6 +3,7 @@ import type { ApprovalDecision } from '#lib/core/approvals'
 import type { AgentDefinition, AnyTool, ToolContext } from '#lib/core/define'
 import type { PermissionRules } from '#lib/core/policy'
 import type { ModelRequest } from '#lib/core/ports'
+import { plain } from '#lib/core/plain'
 import { redact } from '#lib/core/redact'
 import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
 import type { RunError } from '#lib/core/commit'
@@ -170,7 +171,7 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
     window: [{ seq: 1, runId: id, role: 'user', content, estTokens: estimateTokens(jsonBytes(content)) }],
     windowFrom: 1,
     calls: [],
-    state: options.state ?? {},
+    state: plain(options.state ?? {}) as Opened['state'],
     flags: { stop: null, hold: false },
     lastSeq: 0,
   }

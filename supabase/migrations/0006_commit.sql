@@ -89,6 +89,9 @@ begin
     insert into baton.agent_state (agent_uid, key, value) select (w.a).agent_uid, e.key, e.value::json from jsonb_each(h -> 'values') e
     on conflict (agent_uid, key) do update set value = excluded.value, version = baton.agent_state.version + 1;
   end if;
+  if h ? 'removed' then
+    delete from baton.agent_state s where s.agent_uid = (w.a).agent_uid and h -> 'removed' ? s.key;
+  end if;
   w.r.step := coalesce((c ->> 'step')::integer, (w.r).step);
   w.r.attempt := coalesce((c ->> 'attempt')::integer, (w.r).attempt);
   w.r.cuts := coalesce((c ->> 'cuts')::integer, (w.r).cuts);

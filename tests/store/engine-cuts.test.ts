@@ -130,7 +130,7 @@ test('a run that is to stop ends, also where nobody can look at its flags again'
     model: inHand(() => kit.store.stop(authority, { agent: 'blip' }, 'cancelled', null).then(() => halt())),
     store: {
       async renew(request) {
-        if (told) throw new Error('away')
+        if (told) throw new BatonError('database_unavailable', 'away')
         const answer = await kit.store.renew(request)
         told = answer.ok && answer.flags.stop !== null
         return answer
@@ -161,7 +161,7 @@ test('a heartbeat that was overtaken by the one that told of a stop takes nothin
     },
     store: {
       async renew(request) {
-        if (looks.length >= 2 && (failures += 1) === 1) throw new Error('away for a moment')
+        if (looks.length >= 2 && (failures += 1) === 1) throw new BatonError('database_unavailable', 'away')
         const answer = kit.store.renew(request)
         looks.push(answer)
         if (looks.length === 1) await Promise.all([answer, held.promise])

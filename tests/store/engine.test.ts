@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { BatonError } from '#lib/core/errors'
 import { poll } from '#local/poll'
 import { movedClock, startExecutor } from '#tests/store/engine-kit'
 import { authority, claimRequest, ok, startStore, type StoreKit } from '#tests/store/kit'
@@ -249,7 +250,7 @@ test('invariant 3: a commit whose reply is lost is made again under its id until
       async commit(request) {
         const answer = await kit.store.commit(request)
         seen.push(request.commitId)
-        if (seen.filter((id) => id === request.commitId).length < 3) throw new Error('the reply was lost')
+        if (seen.filter((id) => id === request.commitId).length < 3) throw new BatonError('database_unavailable', 'the reply was lost')
         return answer
       },
     },

@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+import { plain } from '#lib/core/plain'
+
+test('a value is copied as JSON has it', () => {
+  const value = { at: new Date(0), none: undefined, list: [1, undefined], odd: Number.NaN }
+  expect(plain(value)).toEqual({ at: '1970-01-01T00:00:00.000Z', list: [1, null], odd: null })
+  expect([undefined, () => 1, Symbol('x')].map(plain)).toEqual([undefined, undefined, undefined])
+})
+
+test('what JSON cannot write is told in its place, and nothing throws', () => {
+  const cyclic: Record<string, unknown> = { id: 5n }
+  cyclic['self'] = cyclic
+  expect(plain(cyclic)).toEqual({ id: '5', self: '[circular]' })
+  const broken = {
+    ok: 1,
+    bad: {
+      toJSON: () => {
+        throw new Error('no')
+      },
+    },
+    worse: {
+      get it(): never {
+        throw new Error('no')
+      },
+    },
+  }
+  expect(plain(broken)).toEqual({ ok: 1, bad: '[unreadable]', worse: '[unreadable]' })
+  const deep: { in?: unknown } = {}
+  let at = deep
+  for (let level = 0; level < 100_000; level++) at = at.in = {}
+  expect(JSON.stringify(plain(deep))).toContain('[too large]')
+  expect(plain(Array.from({ length: 60_000 }, () => ({ n: 1n })))).toHaveLength(60_000)
+})
