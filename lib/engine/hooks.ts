@@ -8,6 +8,7 @@ import {
 } from '#lib/core/hooks'
 import type { AnyTool } from '#lib/core/define'
 import { parseSafely } from '#lib/core/parse'
+import { plain } from '#lib/core/plain'
 import type { ToolCall, ToolOutput } from '#lib/core/run'
 import type { NewEvent } from '#lib/core/commit'
 import { outputOf } from '#lib/engine/output'
@@ -89,10 +90,12 @@ export async function preToolUse(session: Session, tool: AnyTool, call: ToolCall
       if ('deny' in answer) return deny(String(answer.deny))
       if ('result' in answer) return { kind: 'result', hook: hook.name, output: outputOf(answer.result) }
       if (!('input' in answer)) return deny(`The hook ${hook.name} answered something that is none of deny, result and input.`)
-      const parsed = await parseSafely(tool.input, answer.input)
+      // As the model's would be: JSON, and nothing that the hook could still change.
+      const input = plain(answer.input)
+      const parsed = await parseSafely(tool.input, structuredClone(input))
       if (!parsed.success)
         return deny(`The hook ${hook.name} changed the arguments to what the tool does not take: ${parsed.error.message}`)
-      before.input = answer.input
+      before.input = input
       before.data = parsed.data
       before.changedBy.push(hook.name)
     } catch (thrown) {
@@ -151,7 +154,8 @@ function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown))
 }
 
+/** With a copy of the input: a hook changes it by its answer alone, which is noted and checked against what a person has approved. */
 function viewOf(call: ToolCall, input: unknown): HookCall {
   const { callId, name, effect, attempts } = call
-  return { callId, name, effect, input, attempt: attempts }
+  return { callId, name, effect, input: structuredClone(input), attempt: attempts }
 }

@@ -12,7 +12,7 @@ export async function preModel(session: Session, plain: ModelRequest): Promise<B
   let request = plain
   for (const hook of hooksAt(session, 'preModel')) {
     const { model, instructions, messages, tools, step } = request
-    const view = { model, instructions, messages, tools: tools.map(({ name }) => name) }
+    const view = { model, instructions, messages: copyOf(messages), tools: tools.map(({ name }) => name) }
     try {
       const answer = await askHook(session, hook, step, (context) => hook.preModel?.(view, context))
       if (answer === undefined || answer === null) continue
@@ -25,6 +25,15 @@ export async function preModel(session: Session, plain: ModelRequest): Promise<B
     }
   }
   return { kind: 'ask', request }
+}
+
+/** A copy for a hook to work in: the history changes by its answer alone. What an earlier hook has put in may have no copy (a URL), and is its own. */
+function copyOf(messages: ModelRequest['messages']): ModelRequest['messages'] {
+  try {
+    return structuredClone(messages)
+  } catch {
+    return messages
+  }
 }
 
 /**
@@ -54,7 +63,14 @@ export async function postModel(
   const events: NewEvent[] = []
   for (const hook of hooksAt(session, 'postModel')) {
     const { text, reasoning, finish, usage, model } = answer
-    const view = { model, text, reasoning, finish, usage, calls: answer.calls.map(({ name, input }) => ({ name, input })) }
+    const view = {
+      model,
+      text,
+      reasoning,
+      finish,
+      usage,
+      calls: answer.calls.map(({ name, input }) => ({ name, input: structuredClone(input) })),
+    }
     try {
       const said = await askHook(session, hook, request.step, (context) => hook.postModel?.(view, context))
       if (said !== undefined && said !== null) answer = withText(answer, String(said.replaceText))

@@ -40,7 +40,7 @@ async function custom(session: Session, call: PolicyCall, step: number): Promise
   const decided = new AbortController()
   const late = services.clock.sleep(decideMs, decided.signal).then(() => null)
   try {
-    const said: Rule | null = await Promise.race([decide(call, context), late])
+    const said: Rule | null = await Promise.race([decide({ ...call, input: structuredClone(call.input) }, context), late])
     if (said === 'allow' || said === 'ask' || said === 'deny') return { rule: said, reason: 'the template decided' }
     return { rule: 'deny', reason: said === null ? `the template did not decide within ${decideMs} ms` : 'the template decided nothing' }
   } catch (error) {

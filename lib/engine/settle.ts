@@ -146,7 +146,9 @@ async function instructionsFor(session: Session, opened: Opened): Promise<string
   if (typeof instructions === 'string') return instructions
   const { tenantId, userId, agentName: agentId, metadata } = opened
   try {
-    return await withinTime(session, defaultHookTimeoutMs, () => instructions({ tenantId, userId, agentId, metadata }))
+    const given: unknown = await withinTime(session, defaultHookTimeoutMs, () => instructions({ tenantId, userId, agentId, metadata }))
+    if (typeof given === 'string') return given
+    throw new TypeError(`it gave ${given === null ? 'null' : typeof given} and no text`)
   } catch (thrown) {
     const message = `The function \`instructions\` of template ${definition.id} failed, so the model was not asked: ${messageOf(thrown)}`
     return new InstructionsFailed(message, { cause: thrown })
