@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { HookDefinition } from '#lib/core/hooks'
 import { checkPermission, type Permission } from '#lib/core/policy'
 import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
+import { inputSchemaOf } from '#lib/core/tool-schema'
 
 /** What a tool is given besides its input. A run outlives the user's token, so tools get the user's id, never the token. */
 export interface ToolContext {
@@ -19,9 +20,12 @@ export interface ToolContext {
   signal: AbortSignal
   /** Milliseconds since the epoch after which the signal aborts. */
   deadline: number
-  /** Values of the agent that the outcome's commit writes; a read sees what earlier commits wrote and what this call set. */
+  /**
+   * Values of the agent that the outcome's commit writes; a read sees what earlier commits wrote and what this call set. What goes in and out
+   * is a copy, as JSON has it; undefined takes a value away. `set` throws a TypeError for what is no JSON, 64 KB a value and 256 KB all of it.
+   */
   state: { get(key: string): unknown; set(key: string, value: unknown): void }
-  /** Adds a `custom` event of the monitor channel; it is committed with the outcome. */
+  /** Adds a copy as a `custom` event of the monitor channel, committed with the outcome. Throws a TypeError above 64 KB of JSON. */
   emit(type: string, data: unknown): void
   log(message: string, fields?: Record<string, unknown>): void
 }
@@ -57,7 +61,8 @@ export interface AnyTool {
 
 /**
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
- * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a bad cost, or when `run` and `effect` contradict each other.
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a bad cost, an `input` that no model can write, or when `run` and `effect`
+ * contradict each other.
  */
 export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
@@ -72,6 +77,7 @@ export function defineTool<Input, Output, const Name extends string>(
   if (tool.costMicros !== undefined && (!Number.isSafeInteger(tool.costMicros) || tool.costMicros < 0)) {
     throw new TypeError(`tool ${tool.name}: costMicros must be a whole number of micro-dollars, not below zero`)
   }
+  inputSchemaOf(tool)
   return tool
 }
 

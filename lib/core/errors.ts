@@ -125,10 +125,12 @@ export class ProviderError extends Error {
   readonly code: ProviderCode
   readonly retryAfterMs: number | null
   readonly status: number | null
+  /** True where the provider was never asked, so that the call has cost nothing. */
+  readonly unsent: boolean
   constructor(
     code: ProviderCode,
     message: string,
-    at: { retryAfterMs?: number | null; status?: number | null } = {},
+    at: { retryAfterMs?: number | null; status?: number | null; unsent?: boolean } = {},
     options?: ErrorOptions,
   ) {
     super(message, options)
@@ -136,6 +138,7 @@ export class ProviderError extends Error {
     this.code = code
     this.retryAfterMs = at.retryAfterMs ?? null
     this.status = at.status ?? null
+    this.unsent = at.unsent ?? false
   }
 }
 

@@ -221,7 +221,7 @@ async function failed(session: Session, request: ModelRequest, error: ProviderEr
 
 /** True where the provider did no work for the call: it refused it, or was never asked. A stream that broke off had status 200. */
 function wasRefused(error: ProviderError): boolean {
-  return (error.status ?? 0) >= 400 || error.code === 'provider_auth' || error.code === 'model_not_found'
+  return error.unsent || (error.status ?? 0) >= 400 || error.code === 'provider_auth' || error.code === 'model_not_found'
 }
 
 /**

@@ -106,6 +106,17 @@ test('what a call may use at most counts its tools, for they are sent with it', 
   expect(estimate(request).inputTokens - estimate({ ...request, definition: without }).inputTokens).toBeGreaterThan(sent)
 })
 
+test('a tool that no model can be told of is no failure of the provider, which is not asked', async () => {
+  const model = 'compatible/llama'
+  await world.play(model, { text: 'before' })
+  const before = world.lastRequest()
+  const broken = { name: 'broken', description: '', input: z.object({ on: z.date() }), effect: 'pure' as const, run: () => 'ok' }
+  const error = await world.failure(model, { text: 'never' }, { tools: [broken] })
+  expect(error).toMatchObject({ code: 'bad_request', unsent: true, status: null })
+  expect(error.message).toContain('compatible/llama was not asked: tool broken: input at on: no JSON is a date')
+  expect(world.lastRequest()).toBe(before)
+})
+
 test('a missing key names the variable to set, an unknown provider its registry', async () => {
   const models = createModels({ providers, env: () => undefined, log: silent })
   const call = (model: string) => models.call(requestFor(model, []), () => {}, new AbortController().signal)

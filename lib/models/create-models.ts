@@ -49,6 +49,16 @@ function promptOf(
   }
 }
 
+/** The tools of the request. A tool that cannot be described is no fault of the provider, which has not been asked. */
+function toolsOf(ai: Ai, { tools, model }: ModelRequest): ToolSet | undefined {
+  try {
+    return toolSet(ai, tools)
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : typeof thrown
+    throw new ProviderError('bad_request', `${model} was not asked: ${why}`, { unsent: true }, { cause: thrown })
+  }
+}
+
 /** Reads the stream to its end; throws what the provider reports. */
 async function read(
   stream: AsyncIterable<TextStreamPart<ToolSet>>,
@@ -110,7 +120,7 @@ export function createModels(options: ModelsOptions): ModelPort {
     signal: AbortSignal,
   ): Promise<ModelAnswer> {
     const ai = await loadAi()
-    const tools = await toolSet(ai, request.tools)
+    const tools = toolsOf(ai, request)
     const settings = request.definition.settings
     const guard = silenceGuard(request.timeouts, request.model)
     const collected = collector(onDelta)

@@ -2,20 +2,22 @@ import type { ToolSet } from 'ai'
 import type { AnyTool } from '#lib/core/define'
 import { parseSafely } from '#lib/core/parse'
 import type { RequestedCall } from '#lib/core/ports'
+import { inputSchemaOf } from '#lib/core/tool-schema'
 
 type Ai = typeof import('ai')
 
 /**
  * The tools as the AI SDK sends them: without `execute`, and without validation, because the SDK would hand back the
- * input as the schema has changed it, and the engine parses it once more before it runs the tool.
+ * input as the schema has changed it, and the engine parses it once more before it runs the tool. Throws a TypeError for an input that
+ * `defineTool` would have refused.
  */
-export async function toolSet(ai: Ai, tools: readonly AnyTool[]): Promise<ToolSet | undefined> {
+export function toolSet(ai: Ai, tools: readonly AnyTool[]): ToolSet | undefined {
   if (tools.length === 0) return undefined
-  const entries = tools.map(async (tool): Promise<[string, ToolSet[string]]> => {
-    const schema = await ai.asSchema(tool.input).jsonSchema
+  const entries = tools.map((tool): [string, ToolSet[string]] => {
+    const schema = inputSchemaOf(tool) as Parameters<Ai['jsonSchema']>[0]
     return [tool.name, ai.tool({ description: tool.description, inputSchema: ai.jsonSchema(schema) })]
   })
-  return Object.fromEntries(await Promise.all(entries))
+  return Object.fromEntries(entries)
 }
 
 /** Says why a call cannot be executed, or null when it can: the model is told, nobody throws. */
