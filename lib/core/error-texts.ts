@@ -151,7 +151,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   internal_error: ['A fault of Baton itself; the log has it under the request id.', 'Try again; report it with the request id.'],
   hook_failed: [
-    'A preModel hook of the template, or its function `instructions`, threw or did not answer in its time, so the model was not asked.',
+    'A preModel hook of the template, or its function `instructions`, threw, did not answer in its time or gave no text, so the model was not asked.',
     'Mend what the message names, then retry the run.',
   ],
   step_crashed: [
@@ -178,7 +178,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Retry later or add a fallback model.',
   ],
   bad_request: [
-    'The provider says that the request is wrong.',
+    'The provider says that the request is wrong, or it could not be made at all and cost nothing (`was not asked`).',
     "Read `detail`; check the template's settings and the tools' schemas. Files of the message are left out of later runs; a retry sends them again.",
   ],
   model_not_found: ['The provider does not know the model.', 'Correct `model` of the template.'],

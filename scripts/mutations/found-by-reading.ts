@@ -38,7 +38,7 @@ export const foundByReadingMutations: readonly Mutation[] = [
     name: 'schema-that-throws-breaks-the-call-off',
     breaks: 'I11',
     file: 'lib/engine/run-tool.ts',
-    text: `await parseSafely(tool.input, call.input)`,
+    text: `await parseSafely(tool.input, structuredClone(call.input))`,
     replacement: `await tool.input.safeParseAsync(call.input)`,
     test: { file: tested, name: 'a schema that throws when the call is made ends the call, and the run goes on' },
   },

@@ -220,7 +220,7 @@ export const foundLaterMutations: readonly Mutation[] = [
     name: 'broken-stream-is-free',
     breaks: 'I9',
     file: 'lib/engine/model-step.ts',
-    text: `return (error.status ?? 0) >= 400 ||`,
+    text: `return error.unsent || (error.status ?? 0) >= 400 ||`,
     replacement: `return error.status !== 200 ||`,
     test: { file: late, name: broken },
   },

@@ -93,8 +93,8 @@ export const foundMutations: readonly Mutation[] = [
     name: 'failed-tool-keeps-its-values',
     breaks: 'I3',
     file: 'lib/engine/run-tool.ts',
-    text: `  } catch (thrown) {\n    revoked = true\n    outcome.values = {}`,
-    replacement: `  } catch (thrown) {\n    revoked = true`,
+    text: `  } catch (thrown) {\n    writing.end('drop')`,
+    replacement: `  } catch (thrown) {\n    writing.end('keep')`,
     test: { file: late, name: 'what a tool has kept before it failed is not kept' },
   },
   {

@@ -4,6 +4,7 @@ import { engineMutations } from '#scripts/mutations/engine'
 import { foundInChatMutations } from '#scripts/mutations/found-in-chat'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
+import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
@@ -31,6 +32,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInClientsMutations,
   ...foundByReadingMutations,
   ...foundByNewcomersMutations,
+  ...foundByAuthorsMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInSqlMutations,

@@ -36,9 +36,9 @@ export const sentenceMutations: readonly Mutation[] = [
   {
     name: 'given-up-tool-keeps-values',
     breaks: 'I6',
-    file: 'lib/engine/run-tool.ts',
-    text: `if (!revoked) outcome.values[key]`,
-    replacement: `outcome.values[key]`,
+    file: 'lib/engine/tool-writes.ts',
+    text: `        if (!open) return\n`,
+    replacement: ``,
     test: {
       file: late,
       name: 'invariant 6: a tool that was given up has no context any more: what it keeps and tells after that is dropped',
@@ -47,9 +47,9 @@ export const sentenceMutations: readonly Mutation[] = [
   {
     name: 'given-up-tool-tells-events',
     breaks: 'I6',
-    file: 'lib/engine/run-tool.ts',
-    text: `if (revoked || outcome.events`,
-    replacement: `if (outcome.events`,
+    file: 'lib/engine/tool-writes.ts',
+    text: `if (!open || writes.events`,
+    replacement: `if (writes.events`,
     test: {
       file: late,
       name: 'invariant 6: a tool that was given up has no context any more: what it keeps and tells after that is dropped',

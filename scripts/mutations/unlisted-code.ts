@@ -51,7 +51,7 @@ export const unlistedCodeMutations: readonly Mutation[] = [
     name: 'permission-function-without-a-limit',
     breaks: 'A39',
     file: 'lib/engine/permission.ts',
-    text: `await Promise.race([decide(call, context), late])`,
+    text: `await Promise.race([decide({ ...call, input: structuredClone(call.input) }, context), late])`,
     replacement: `await decide(call, context)`,
     test: { file: edges, name: 'a permission function that never answers denies the call' },
   },
@@ -67,7 +67,7 @@ export const unlistedCodeMutations: readonly Mutation[] = [
     name: 'values-of-one-tool-only',
     breaks: 'I4',
     file: 'lib/engine/tool-step.ts',
-    text: `Object.assign({}, ...outcomes.map(({ values }) => values))`,
+    text: `Object.assign({}, ...outcomes.map((outcome) => outcome.values))`,
     replacement: `outcomes[0]?.values ?? {}`,
     test: {
       file: 'tests/store/engine.test.ts',

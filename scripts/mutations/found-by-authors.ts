@@ -1,0 +1,155 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const toolWrites = 'lib/engine/tool-writes.test.ts'
+const hooks = 'lib/engine/hooks.test.ts'
+const schemas = 'lib/core/tool-schema.test.ts'
+const stored = 'tests/store/tool-writes.test.ts'
+
+/** Faults that authors of tools, hooks and templates met, planted again. No build is needed. */
+export const foundByAuthorsMutations: readonly Mutation[] = [
+  {
+    name: 'result-that-is-no-json-fails-what-was-done',
+    breaks: 'I4',
+    file: 'lib/core/plain.ts',
+    text: `    return copied(writable({ nodes: 0, above: new Set() }, value, 0))`,
+    replacement: `    return copied(value)`,
+    test: { file: stored, name: 'a once tool whose result holds a bigint is recorded as done, with what it has set' },
+  },
+  {
+    name: 'state-is-handed-out-itself',
+    breaks: 'I2',
+    file: 'lib/engine/tool-writes.ts',
+    text: `structuredClone(from[key])`,
+    replacement: `from[key]`,
+    test: {
+      file: toolWrites,
+      name: 'what a failed call has made of a value is dropped, also where it changed the value that it was given',
+    },
+  },
+  {
+    name: 'state-keeps-what-is-no-json',
+    breaks: 'I12',
+    file: 'lib/engine/tool-writes.ts',
+    text: `const copy = value === undefined ? undefined : storable(what, value)`,
+    replacement: `const copy = typeof value === 'bigint' ? value : value === undefined ? undefined : storable(what, value)`,
+    test: { file: stored, name: 'a value that no JSON is fails its call alone, which runs once' },
+  },
+  {
+    name: 'a-fault-of-the-process-counts-as-a-lost-reply',
+    breaks: 'I3',
+    file: 'lib/engine/session.ts',
+    text: `if (!(error instanceof BatonError) || (refused && attempt >= mostRefusals)) throw error`,
+    replacement: `if (error instanceof LeaseLost || (refused && attempt >= mostRefusals)) throw error`,
+    test: { file: stored, name: 'a fault in this process is no reply that was lost: it is not asked again' },
+  },
+  {
+    name: 'state-that-was-taken-away-stays-stored',
+    breaks: 'I2',
+    file: 'lib/engine/tool-step.ts',
+    text: `    ...(removed.length === 0 ? {} : { removed }),\n`,
+    replacement: ``,
+    test: { file: stored, name: 'a value that is taken away is gone in the next run too, and comes back when it is set again' },
+  },
+  {
+    name: 'state-reads-what-objects-inherit',
+    breaks: 'I2',
+    file: 'lib/engine/tool-writes.ts',
+    text: `return Object.hasOwn(from, key) ? structuredClone(from[key]) : undefined`,
+    replacement: `return typeof from[key] === 'function' ? from[key] : structuredClone(from[key])`,
+    test: {
+      file: toolWrites,
+      name: 'a call reads what the next slice would read: JSON, nothing inherited, and nothing that was taken away',
+    },
+  },
+  {
+    name: 'state-of-any-size',
+    breaks: 'I7',
+    file: 'lib/engine/tool-writes.ts',
+    text: `atMost(what, 'all values of the agent', after, mostStateBytes)`,
+    replacement: `void mostStateBytes`,
+    test: { file: toolWrites, name: 'all values of an agent are at most 256 KB, and what makes them smaller is always taken' },
+  },
+  {
+    name: 'event-of-any-size',
+    breaks: 'I7',
+    file: 'lib/engine/tool-writes.ts',
+    text: `const mostEmittedBytes = 65_536`,
+    replacement: `const mostEmittedBytes = 65_536_000`,
+    test: { file: toolWrites, name: 'an event is at most 64 KB, and the call is told' },
+  },
+  {
+    name: 'events-hold-what-their-data-became',
+    breaks: 'A21',
+    file: 'lib/engine/tool-writes.ts',
+    text: `eventType: type, data: copy }`,
+    replacement: `eventType: type, data }`,
+    test: { file: toolWrites, name: 'an event holds what its data was when it was emitted, whatever it was' },
+  },
+  {
+    name: 'hooks-write-into-what-was-approved',
+    breaks: 'A29',
+    file: 'lib/engine/hooks.ts',
+    text: `input: structuredClone(input), attempt: attempts`,
+    replacement: `input, attempt: attempts`,
+    test: { file: hooks, name: 'what hooks, rules and tools write into the input changes neither what was approved nor the history' },
+  },
+  {
+    name: 'tools-write-into-the-history',
+    breaks: 'A26',
+    file: 'lib/engine/run-tool.ts',
+    text: `parseSafely(tool.input, structuredClone(call.input))`,
+    replacement: `parseSafely(tool.input, call.input)`,
+    test: { file: hooks, name: 'what hooks, rules and tools write into the input changes neither what was approved nor the history' },
+  },
+  {
+    name: 'pre-model-hooks-write-into-the-history',
+    breaks: 'A29',
+    file: 'lib/engine/model-hooks.ts',
+    text: `messages: copyOf(messages), tools`,
+    replacement: `messages, tools`,
+    test: { file: hooks, name: 'a preModel hook that writes into the messages changes them by its answer alone' },
+  },
+  {
+    name: 'a-tool-that-no-model-can-be-told-of',
+    breaks: 'I11',
+    file: 'lib/core/define.ts',
+    text: `  inputSchemaOf(tool)\n`,
+    replacement: ``,
+    test: { file: schemas, name: 'an input that is no plain object, which no provider takes: %#' },
+  },
+  {
+    name: 'a-date-is-no-text-for-the-model',
+    breaks: 'A26',
+    file: 'lib/core/tool-schema.ts',
+    text: `if (def.type === 'date' && def.coerce === true) return { type: 'string', format: 'date-time' }`,
+    replacement: `if (def.type === 'date' && def.coerce === true) return 'any'`,
+    test: { file: schemas, name: 'a date that is made of a text is described as one' },
+  },
+  {
+    name: 'a-call-that-was-never-sent-is-paid',
+    breaks: 'I9',
+    file: 'lib/engine/model-step.ts',
+    text: `return error.unsent || (error.status`,
+    replacement: `return (error.status`,
+    test: { file: stored, name: 'a call for which the provider was never asked is free, and is not made again' },
+  },
+  {
+    name: 'a-tool-that-cannot-be-described-is-the-providers-fault',
+    breaks: 'I11',
+    file: 'lib/models/create-models.ts',
+    text: `const tools = toolsOf(ai, request)`,
+    replacement: `const tools = toolSet(ai, request.tools)`,
+    test: {
+      file: 'lib/models/create-models.test.ts',
+      name: 'a tool that no model can be told of is no failure of the provider, which is not asked',
+    },
+  },
+  {
+    name: 'instructions-that-are-no-text-crash-the-step',
+    breaks: 'I11',
+    file: 'lib/engine/settle.ts',
+    text: `    if (typeof given === 'string') return given\n    throw`,
+    replacement: `    if (typeof given !== 'number') return given as string\n    throw`,
+    test: { file: hooks, name: 'instructions that give %s and no text end the run as hook_failed, before the model is asked' },
+  },
+]
