@@ -126,7 +126,7 @@ async function compose(config: Config): Promise<Services> {
     dispatch,
     telemetry,
     settled: async () => void (await Promise.allSettled([settled(), telemetry.flush()])),
-    sweep: createSweeper({ config, store, dispatch, alerts, clock, log }),
+    sweep: createSweeper({ config, store, dispatch, settled, alerts, clock, log, ending: isEnding }),
     alerts,
     metrics,
     checkRedis: live.ping,

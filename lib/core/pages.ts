@@ -195,7 +195,15 @@ export interface Store
     limit: number
     /** `cron` is the clock's own sign of life; beside requests by default. */
     from?: 'cron' | 'beside'
-  }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: AlertLine[] }>
+    /** What is sent and not claimed is sent again after twice as long, up to this. */
+    longestMs?: number
+    /** How many runs are sent anew: so many at least, and as long as fewer than `most` of them are to be claimed. */
+    resends?: { least: number; most: number }
+    /** Rows of a newer format are left to newer code. */
+    maxFormat?: number
+    /** Goes on with the sweep that was answered with this `at`, whatever the pace, unless somebody else has swept meanwhile. */
+    after?: string
+  }): Promise<{ swept: boolean; outbox: OutboxRow[]; alerts: AlertLine[]; more: boolean; at?: string }>
   ensureTenant(tenant: { id: string; environment: string; secret: string }): Promise<boolean>
   getTenant(of: { tenant: string; environment: string }): Promise<{ ok: true; id: string; secret: string | null } | Refusal>
 }

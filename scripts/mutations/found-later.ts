@@ -111,7 +111,7 @@ export const foundLaterMutations: readonly Mutation[] = [
     name: 'no-sweep-after-the-clock-was-put-back',
     breaks: 'I7',
     file: migration('0007_sweep'),
-    text: `\n    or s.last_at > baton.clock() + interval '1 second';`,
+    text: `\n    or since > baton.clock() + interval '1 second';`,
     replacement: `;`,
     test: {
       file: 'tests/store/sweep.test.ts',

@@ -6,6 +6,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
+import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
@@ -33,6 +34,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByReadingMutations,
   ...foundByNewcomersMutations,
   ...foundByAuthorsMutations,
+  ...foundByOperatorsMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInSqlMutations,

@@ -180,7 +180,7 @@ export const unlistedSqlMutations: readonly Mutation[] = [
     name: 'every-sweep-writes-the-continuation-anew',
     breaks: 'I7',
     file: migration('0007_sweep'),
-    text: `    update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;`,
+    text: `      update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;\n      w.r.resends := times + 1;\n      w.r.resend_at := now_at + least(longest, resend * power(2, least(times + 1, 16)));\n`,
     replacement: ``,
     test: { file: edges, name: 'invariant 7: a continuation that the sweep has written anew is not written anew by the next sweep' },
   },

@@ -210,6 +210,9 @@ end $$;
 create or replace function baton.write_continue(w baton.work, run_id text, due timestamptz) returns baton.work language plpgsql set search_path = '' as $$
 begin
   w.a.continued_at := greatest(due, baton.clock());
+  -- A new one: the sweep counts from here.
+  w.r.resends := 0;
+  w.r.resend_at := null;
   return baton.write_outbox(w, 'continue', due, jsonb_build_object('tenantId', (w.a).tenant_id, 'agentUid', (w.a).agent_uid,
     'runId', run_id, 'epoch', (w.a).lease_epoch));
 end $$;
@@ -257,10 +260,10 @@ begin
   r.updated_at := baton.clock();
   update baton.runs t set (state, stop_reason, opening_seq, first_event_seq, wait_kind, due_at, step, model_calls, tool_calls, attempt, crashes, cuts, empty_answers,
     window_retries, model_index, slices, work_ms, usage, cost_micros, reserved_micros, stop_requested, stop_note, template_opened, template_last,
-    output, error, started_at, ended_at, updated_at)
+    output, error, started_at, ended_at, resends, resend_at, updated_at)
   = (r.state, r.stop_reason, r.opening_seq, r.first_event_seq, r.wait_kind, r.due_at, r.step, r.model_calls, r.tool_calls, r.attempt, r.crashes, r.cuts, r.empty_answers,
     r.window_retries, r.model_index, r.slices, r.work_ms, r.usage, r.cost_micros, r.reserved_micros, r.stop_requested, r.stop_note,
-    r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, r.updated_at)
+    r.template_opened, r.template_last, r.output, r.error, r.started_at, r.ended_at, r.resends, r.resend_at, r.updated_at)
   where t.run_id = r.run_id;
   return r;
 end $$;

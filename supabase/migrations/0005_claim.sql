@@ -60,6 +60,9 @@ begin
     -- Nothing is stored, the crash is not counted yet: the same claim comes again at once with the settings of the deployed definition.
     return refusal;
   end if;
+  -- Somebody has come: what the sweep counts begins anew.
+  w.r.resends := 0;
+  w.r.resend_at := null;
   crashed := (w.a).lease_owner is not null;
   if crashed then
     select * into x from baton.take_over(w, p);

@@ -9,16 +9,40 @@ create or replace function baton.outbox_sent(p jsonb) returns json language sql 
   ) select json_build_object('ok', true, 'sent', (select count(*) from sent))
 $$;
 
+-- A run that was sent anew and not claimed since: how often, and from when on a sweep looks at it again. A claim begins anew.
+alter table baton.runs add column if not exists resends integer not null default 0;
+alter table baton.runs add column if not exists resend_at timestamptz;
+create index if not exists runs_to_resend_in_turn on baton.runs (environment, tenant_id, greatest(due_at, resend_at)) where due_at is not null;
+create index if not exists runs_resent on baton.runs (environment, resend_at) where resends > 0 and due_at is not null;
+-- When the clock's own sweep was: what sweeps beside requests passes it over no more.
+alter table baton.sweeps add column if not exists cron_swept_at timestamptz;
+
+-- How many runs, up to `most`, were sent anew and are still to be claimed: what Inngest has in hand, as far as anybody can tell. One that was sent a fourth
+-- time is taken for stuck, and holds no other up.
+create or replace function baton.resent(env text, most integer) returns integer language plpgsql stable set search_path = '' as $$
+declare
+  now_at timestamptz := baton.clock();
+begin
+  return (select count(*) from (select from baton.runs r where r.environment = env and r.resends between 1 and 3 and r.due_at is not null and r.resend_at > now_at limit most) x);
+end $$;
+
 -- Due runs without a live lease whose last continuation is older than resendMs get a new row with a new event id
 -- (Inngest drops a repeated id for 24 h even when what it started has failed for good). One far in the future belongs to a wait that was cut short.
-create or replace function baton.sweep_runs(env text, resend interval, most integer) returns jsonb language plpgsql set search_path = '' as $$
+-- Whoever was looked at goes behind the others, and what is not claimed is sent ever less often: it may be lost, or in a long queue, or nobody can take it.
+drop function if exists baton.sweep_runs(text, interval, integer);
+create or replace function baton.sweep_runs(env text, resend interval, longest interval, most integer, allowed integer, max_format integer, out rows jsonb, out more boolean)
+language plpgsql set search_path = '' as $$
 declare
   w baton.work;
-  rows jsonb := '[]';
   uid uuid;
+  times integer;
+  looked integer := 0;
+  sent integer := 0;
   -- In a variable: a volatile function in a condition keeps Postgres from using the index for it.
   now_at timestamptz := baton.clock();
 begin
+  rows := '[]';
+  more := false;
   -- In turns over the tenants, the first few of each: one with a hundred thousand due runs keeps nobody else waiting, and is not read through.
   -- Whether a run is due (baton.due) is decided under its agent's lock; here it stands in plain words, for the sake of speed.
   for uid in
@@ -29,21 +53,38 @@ begin
       from tenants t where t.tenant_id is not null
     )
     select q.agent_uid from tenants t cross join lateral (
-      select z.agent_uid, z.due_at, row_number() over (order by z.due_at) as turn from (select r.agent_uid, r.due_at from baton.runs r join baton.agents a using (agent_uid)
-        where r.environment = env and r.tenant_id = t.tenant_id and r.due_at is not null and r.due_at <= now_at and (a.lease_owner is null or a.lease_until <= now_at)
-          and (a.continued_at between now_at - resend and now_at + resend) is not true order by r.due_at limit most) z) q
-    order by q.turn, q.due_at limit most
+      select z.agent_uid, z.look_at, row_number() over (order by z.look_at) as turn from (select r.agent_uid, greatest(r.due_at, r.resend_at) as look_at
+        from baton.runs r join baton.agents a using (agent_uid)
+        where r.environment = env and r.tenant_id = t.tenant_id and r.due_at is not null and greatest(r.due_at, r.resend_at) <= now_at and (a.lease_owner is null or a.lease_until <= now_at)
+          and (a.continued_at between now_at - resend and now_at + resend) is not true order by greatest(r.due_at, r.resend_at) limit most) z) q
+    order by q.turn, q.look_at limit most
   loop
+    more := sent >= allowed;
+    exit when more;
     select a into w.a from baton.agents a where a.agent_uid = uid for update skip locked;
     if not found then continue; end if;
     select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
-    if (w.r).run_id is null or not baton.due(w.a, w.r) then continue; end if;
+    if (w.r).run_id is null or not baton.due(w.a, w.r) or (w.r).resend_at > now_at then continue; end if;
+    looked := looked + 1;
+    times := (w.r).resends;
     w.rows := null;
-    w := baton.write_continue(w, (w.r).run_id, baton.clock());
-    update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;
-    rows := rows || w.rows;
+    if greatest((w.a).format, (w.r).format) > max_format then
+      -- Newer code wrote it: no claim of this one could take it, and each costs an execution.
+      w.r.resend_at := now_at + longest;
+    elsif exists (select from baton.outbox o where o.agent_uid = uid and o.kind = 'continue' and o.due_at <= now_at + resend and (o.sent_at is null or o.sent_at > now_at - resend)) then
+      -- Its continuation is still to be sent (baton.unsent), or was a moment ago: another one would cost a second execution.
+      w.r.resend_at := now_at + resend;
+    else
+      w := baton.write_continue(w, (w.r).run_id, baton.clock());
+      update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;
+      w.r.resends := times + 1;
+      w.r.resend_at := now_at + least(longest, resend * power(2, least(times + 1, 16)));
+      rows := rows || w.rows;
+      sent := sent + 1;
+    end if;
+    update baton.runs r set resends = (w.r).resends, resend_at = (w.r).resend_at where r.run_id = (w.r).run_id;
   end loop;
-  return rows;
+  more := more or looked >= most;
 end $$;
 
 -- Rows that were committed and never sent. They keep their id: nobody has taken them yet, or the taking was not marked.
@@ -66,25 +107,60 @@ begin
     from first_ones o);
 end $$;
 
--- {environment, everyMs, resendMs, limit} -> {ok, swept, rows to send}. At most once in everyMs over all processes.
+-- Whether it is time again for what was last done at `since`. What was noted in the future stops nobody: the clock may have been put back.
+create or replace function baton.pace_kept(since timestamptz, every interval) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  return since <= baton.clock() - every
+    or since > baton.clock() + interval '1 second';
+end $$;
+
+-- {environment, from?, everyMs, resendMs, longestMs?, limit, resends: {least, most}?, maxFormat?, after?} -> {ok, swept, rows to send, alerts, more, at}. At most once
+-- in everyMs over all processes; the clock goes by its own sweeps, so that no traffic keeps it from its own. `more`: a part was full, and whoever was told may
+-- sweep again at once with `after`, the `at` of its last one, for as long as nobody else has swept meanwhile.
+-- Runs that somebody may still come for are sent anew by `least` a sweep, and as long as fewer than `most` are on the way: a queue at Inngest that is long would
+-- only get longer.
 create or replace function baton.sweep(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   env text := p ->> 'environment';
+  by_clock boolean := coalesce(p ->> 'from' = 'cron', false);
+  every interval := baton.duration((p ->> 'everyMs')::numeric);
   resend interval := baton.duration((p ->> 'resendMs')::numeric);
+  longest interval := greatest(resend, baton.duration(coalesce((p ->> 'longestMs')::numeric, 300000)));
   most integer := least(coalesce((p ->> 'limit')::integer, 50), 500);
+  at_once integer := coalesce((p -> 'resends' ->> 'most')::integer, most);
+  under_way integer;
+  again jsonb;
+  waits record;
+  due record;
+  switched json;
+  swept_at timestamptz;
   rows jsonb;
+  more boolean;
 begin
   -- The clock's own sign of life, whether or not somebody else has swept a moment ago.
-  if p ->> 'from' = 'cron' then update baton.sweeps s set cron_at = baton.clock() where s.environment = env; end if;
-  insert into baton.sweeps as s (environment, last_at, cron_at) values (env, baton.clock(), case when p ->> 'from' = 'cron' then baton.clock() end)
-  on conflict (environment) do update set last_at = baton.clock() where s.last_at <= baton.clock() - baton.duration((p ->> 'everyMs')::numeric)
-    or s.last_at > baton.clock() + interval '1 second';
-  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json, 'alerts', '[]'::json); end if;
-  rows := baton.unsent(env, resend, most) || baton.sweep_waits(env, most) || baton.sweep_runs(env, resend, most) || baton.sweep_deliveries(env, resend, most);
+  if by_clock then update baton.sweeps s set cron_at = baton.clock() where s.environment = env; end if;
+  insert into baton.sweeps as s (environment, last_at, cron_at, cron_swept_at)
+  values (env, baton.clock(), case when by_clock then baton.clock() end, case when by_clock then baton.clock() end)
+  on conflict (environment) do update set last_at = baton.clock(), cron_swept_at = case when by_clock then baton.clock() else s.cron_swept_at end
+  where case when p ->> 'after' is not null then s.last_at = (p ->> 'after')::timestamptz
+    else baton.pace_kept(case when by_clock then coalesce(s.cron_swept_at, '-infinity') else s.last_at end, every) end
+  returning s.last_at into swept_at;
+  if not found then return json_build_object('ok', true, 'swept', false, 'outbox', '[]'::json, 'alerts', '[]'::json, 'more', false); end if;
+  rows := baton.unsent(env, resend, most);
+  more := jsonb_array_length(rows) >= most;
+  select * into waits from baton.sweep_waits(env, most);
+  under_way := baton.resent(env, at_once);
+  select * into due from baton.sweep_runs(env, resend, longest, most,
+    least(most, greatest(coalesce((p -> 'resends' ->> 'least')::integer, most), at_once - under_way)), (p ->> 'maxFormat')::integer);
+  -- A delivery that nobody takes is queued anew by each sweep: these go on in the pace of sweeps alone.
+  if p ->> 'after' is null then again := baton.sweep_deliveries(env, resend, least(most, coalesce((p -> 'resends' ->> 'least')::integer, most))); end if;
   -- Last, for it may touch the counters of budgets.
-  rows := rows || (baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most)) -> 'outbox')::jsonb;
+  switched := baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most));
+  more := more or waits.worked >= most or (due.more and under_way + jsonb_array_length(due.rows) < at_once) or (switched ->> 'more')::boolean;
+  rows := rows || waits.rows || due.rows || coalesce(again, '[]') || (switched -> 'outbox')::jsonb;
   perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_sweeps_total', jsonb_build_object('by', coalesce(p ->> 'from', 'beside')), '', 1),
     jsonb_build_array('baton_sweep_rows_total', '{}'::jsonb, '', jsonb_array_length(rows))));
   perform baton.fold_metrics(env, 20 * most);
-  return json_build_object('ok', true, 'swept', true, 'outbox', rows, 'alerts', baton.take_alerts(env));
+  return json_build_object('ok', true, 'swept', true, 'outbox', rows, 'alerts', baton.take_alerts(env), 'more', more,
+    'at', swept_at);
 end $$;

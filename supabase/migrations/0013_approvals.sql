@@ -220,15 +220,17 @@ begin
     'state', 'cancelled', 'decidedBy', null, 'note', note));
 end $$;
 
--- Approvals and outside calls whose time is over, agent by agent; who is busy is left for the next sweep.
-create or replace function baton.sweep_waits(env text, most integer) returns jsonb language plpgsql set search_path = '' as $$
+-- Approvals and outside calls whose time is over, agent by agent; who is busy is left for the next sweep. worked: how many of them had an end.
+drop function if exists baton.sweep_waits(text, integer);
+create or replace function baton.sweep_waits(env text, most integer, out rows jsonb, out worked integer) language plpgsql set search_path = '' as $$
 declare
   w baton.work;
   x record;
   v baton.approvals;
-  rows jsonb := '[]';
   now_at timestamptz := baton.clock();
 begin
+  rows := '[]';
+  worked := 0;
   for x in (select s.agent_uid, s.id as approval, null as call from baton.approvals s where s.environment = env and s.state = 'pending' and s.expires_at <= now_at
       order by s.expires_at limit most)
     union all
@@ -247,6 +249,6 @@ begin
       w := baton.finish(baton.expire_external(w, x.call));
     end if;
     rows := rows || coalesce(w.rows, '[]');
+    worked := worked + 1;
   end loop;
-  return rows;
 end $$;

@@ -15,6 +15,8 @@ const blurred = new Set([
   'pid',
   'version',
   'continued_at',
+  'resends',
+  'resend_at',
   'last_commit',
   'past_slices',
   'number',

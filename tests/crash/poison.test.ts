@@ -196,8 +196,10 @@ test('A41: the next message finds the dead lease and resumes the run, also when 
   const runId = await inRoute('next', { tools: [{ name: 'wait', input: { ms: 1_000 } }], usage }, { text: 'finished', usage })
   expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 20_000 })).toBe(true)
   const [sweep] = await world.sql<{ text: string }>(`select pg_get_functiondef('baton.sweep_runs'::regproc) as text`)
-  const none = `returns jsonb language sql set search_path = '' as $$ select '[]'::jsonb $$`
-  await world.sql(`create or replace function baton.sweep_runs(env text, resend interval, most integer) ${none}`)
+  const none = `out rows jsonb, out more boolean) language sql set search_path = '' as $$ select '[]'::jsonb, false $$`
+  await world.sql(
+    `create or replace function baton.sweep_runs(env text, resend interval, longest interval, most integer, allowed integer, max_format integer, ${none}`,
+  )
   await world.sql(`update baton.agents set lease_until = baton.clock() where id = 'next'`)
   await revive(world, 0)
   await world.stack.waitReady('server-0')
