@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { plain } from '#lib/core/plain'
+import { plain, tooDeep } from '#lib/core/plain'
 
 test('a value is copied as JSON has it', () => {
   const value = { at: new Date(0), none: undefined, list: [1, undefined], odd: Number.NaN }
@@ -30,4 +30,14 @@ test('what JSON cannot write is told in its place, and nothing throws', () => {
   for (let level = 0; level < 100_000; level++) at = at.in = {}
   expect(JSON.stringify(plain(deep))).toContain('[too large]')
   expect(plain(Array.from({ length: 60_000 }, () => ({ n: 1n })))).toHaveLength(60_000)
+})
+
+test('what JSON can write and is nested deeper than 64 levels is cut there; nothing that walks through it overflows', () => {
+  const nested = (levels: number): unknown => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`)
+  expect(plain(nested(64))).toEqual(nested(64))
+  for (const levels of [65, 3_000]) {
+    const copy = plain(nested(levels))
+    expect(tooDeep(copy)).toBe(false)
+    expect(JSON.stringify(copy)).toBe(`${'['.repeat(64)}"[too large]"${']'.repeat(64)}`)
+  }
 })

@@ -1,17 +1,33 @@
-/** Deeper values and more of them are left out where JSON itself could not write the value. */
-const mostDepth = 64
+/** Deepest nesting of what comes from models and tools, as of bodies: what walks through it calls itself once a level. */
+export const mostDepth = 64
+/** Of a value that JSON itself could not write, or that is too deep, so many parts are kept. */
 const mostNodes = 50_000
+
+/** Whether a value that came from JSON is nested deeper than `mostDepth` levels. Goes level by level, however deep it is. */
+export function tooDeep(value: unknown): boolean {
+  let level = [value].filter(isObject)
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth >= mostDepth) return true
+    level = level.flatMap((part) => Object.values(part).filter(isObject))
+  }
+  return false
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 /**
  * A copy of a value as JSON has it; undefined where JSON has nothing for it (undefined, a function, a symbol). Never throws: in the place of
- * what JSON cannot write stand a bigint's digits, `[circular]`, `[too large]`, and `[unreadable]` where a getter or `toJSON` throws.
+ * what JSON cannot write stand a bigint's digits, `[circular]`, `[too large]` (also what is nested too deep), and `[unreadable]` where a
+ * getter or `toJSON` throws.
  */
 export function plain(value: unknown): unknown {
   try {
-    return copied(value)
+    const copy = copied(value)
+    if (!tooDeep(copy)) return copy
   } catch {
-    return copied(writable({ nodes: 0, above: new Set() }, value, 0))
+    // Written piece by piece below.
   }
+  return copied(writable({ nodes: 0, above: new Set() }, value, 0))
 }
 
 function copied(value: unknown): unknown {
@@ -28,7 +44,7 @@ interface Walk {
 function writable(walk: Walk, value: unknown, depth: number): unknown {
   if (typeof value === 'bigint') return String(value)
   if (typeof value !== 'object' || value === null) return value
-  if (depth > mostDepth || (walk.nodes += 1) > mostNodes) return '[too large]'
+  if (depth >= mostDepth || (walk.nodes += 1) > mostNodes) return '[too large]'
   if (walk.above.has(value)) return '[circular]'
   walk.above.add(value)
   try {

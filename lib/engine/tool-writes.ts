@@ -1,6 +1,6 @@
 import type { NewEvent } from '#lib/core/commit'
 import type { ToolContext } from '#lib/core/define'
-import { plain } from '#lib/core/plain'
+import { mostDepth, plain, tooDeep } from '#lib/core/plain'
 import type { ToolCall } from '#lib/core/run'
 import { jsonBytes } from '#lib/core/window'
 
@@ -70,7 +70,9 @@ function storable(what: string, value: unknown): unknown {
     throw new TypeError(`${what}: the value is no JSON (${thrown instanceof Error ? thrown.message : typeof thrown})`, { cause: thrown })
   }
   if (json === undefined) throw new TypeError(`${what}: the value is no JSON (${typeof value})`)
-  return JSON.parse(json)
+  const copy: unknown = JSON.parse(json)
+  if (tooDeep(copy)) throw new TypeError(`${what}: the value is nested deeper than ${mostDepth} levels`)
+  return copy
 }
 
 function atMost(what: string, whole: string, bytes: number, most: number): void {

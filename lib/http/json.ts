@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import { mostDepth } from '#lib/core/plain'
 
 /** Deepest nesting of arrays and objects in a body. */
-export const maxDepth = 64
+export const maxDepth = mostDepth
 
 /** Why a text was not taken as JSON; `position` counts characters from 0. */
 export interface JsonFault {

@@ -1,12 +1,12 @@
 import type { ProviderMetadata, TextStreamPart, ToolSet } from 'ai'
 import type { AnyTool } from '#lib/core/define'
 import type { ModelAnswer, ModelDelta, RequestedCall } from '#lib/core/ports'
-import { isRecord, requestedCall } from '#lib/models/tools'
+import { readInput, requestedCall } from '#lib/models/tools'
 
 type Content = ModelAnswer['content']
 type Prose = Extract<Content[number], { type: 'text' | 'reasoning' }>
 type CallPart = Extract<Content[number], { type: 'tool-call' }>
-type Slot = { kind: 'prose'; prose: Prose } | { kind: 'call'; part: CallPart; malformed: boolean; input: unknown }
+type Slot = { kind: 'prose'; prose: Prose } | { kind: 'call'; part: CallPart; input: unknown }
 
 /** Puts an answer together from the parts of its stream and passes its text on as it comes. */
 export interface Collector {
@@ -57,15 +57,14 @@ export function collector(onDelta: (delta: ModelDelta) => void): Collector {
           return add('reasoning', part.id, '', part.providerMetadata)
         case 'tool-call': {
           if (part.providerExecuted === true) return
-          const input: unknown = part.input
           const call: CallPart = {
             type: 'tool-call',
             toolCallId: part.toolCallId,
             toolName: part.toolName,
-            input: isRecord(input) ? input : {},
+            input: readInput(part.input).input,
           }
           keep(call, part.providerMetadata)
-          slots.push({ kind: 'call', part: call, malformed: part.invalid === true && !isRecord(input), input })
+          slots.push({ kind: 'call', part: call, input: part.input })
           return
         }
         default:
@@ -83,7 +82,7 @@ export function collector(onDelta: (delta: ModelDelta) => void): Collector {
         } else if (withCalls) {
           const toolCallId = unique(slot.part.toolCallId, ids)
           content.push({ ...slot.part, toolCallId })
-          calls.push(await requestedCall({ toolCallId, toolName: slot.part.toolName, input: slot.input, malformed: slot.malformed }, tools))
+          calls.push(await requestedCall({ toolCallId, toolName: slot.part.toolName, input: slot.input }, tools))
         }
       }
       const said = (kind: Prose['type']): string =>

@@ -2,7 +2,7 @@ import { ProviderError, type ProviderCode } from '#lib/core/errors'
 import type { ModelAnswer, ModelPort, ModelRequest } from '#lib/core/ports'
 import { noUsage } from '#lib/core/run'
 import { estimateCall, tokensOfText } from '#lib/models/estimate'
-import { requestedCall } from '#lib/models/tools'
+import { readInput, requestedCall } from '#lib/models/tools'
 
 /** One answer of the model, or the failure of its call. */
 export interface ScriptedAnswer {
@@ -31,8 +31,8 @@ export function scriptedAnswers(script: readonly ScriptedAnswer[]): { model: Mod
     // As with real providers, an answer that was cut has no calls.
     for (const [index, tool] of (answer.finish === undefined ? (answer.tools ?? []) : []).entries()) {
       const part = { toolCallId: `scripted_${index}`, toolName: tool.name, input: tool.input ?? {} }
-      content.push({ type: 'tool-call', ...part })
-      calls.push(await requestedCall({ ...part, malformed: false }, request.tools))
+      content.push({ type: 'tool-call', ...part, input: readInput(part.input).input })
+      calls.push(await requestedCall(part, request.tools))
     }
     const usage = { ...noUsage, inputTokens: estimateCall(request).inputTokens, outputTokens: tokensOfText(JSON.stringify(content)) }
     return {

@@ -5,7 +5,7 @@ import type { Clock, Estimate, ModelAnswer, ModelDelta, ModelPort, ModelRequest 
 import { noUsage } from '#lib/core/run'
 import { classify } from '#lib/models/classify'
 import { estimateCall, tokensOfText } from '#lib/models/estimate'
-import { requestedCall } from '#lib/models/tools'
+import { readInput, requestedCall } from '#lib/models/tools'
 import { passGate } from '#local/scripted/gate'
 import type { ScriptedAnswer } from '#local/scripted/script'
 import { answerAt, piecesOf } from '#local/scripted/script'
@@ -83,8 +83,8 @@ export function createScriptedModel(options: { clock: Clock }): ModelPort {
       for (const [index, tool] of answer.finish === 'length' ? [] : answer.tools.entries()) {
         const toolCallId = `scripted_${index}`
         const input = tool.input ?? {}
-        content.push({ type: 'tool-call', toolCallId, toolName: tool.name, input })
-        calls.push(await requestedCall({ toolCallId, toolName: tool.name, input, malformed: false }, request.tools))
+        content.push({ type: 'tool-call', toolCallId, toolName: tool.name, input: readInput(input).input })
+        calls.push(await requestedCall({ toolCallId, toolName: tool.name, input }, request.tools))
       }
       const { inputTokens, outputTokens } = usageOf(answer, request)
       const usage = { ...noUsage, inputTokens, outputTokens }

@@ -152,4 +152,26 @@ export const foundByAuthorsMutations: readonly Mutation[] = [
     replacement: `    if (typeof given !== 'number') return given as string\n    throw`,
     test: { file: hooks, name: 'instructions that give %s and no text end the run as hook_failed, before the model is asked' },
   },
+  {
+    name: 'input-of-any-depth-is-stored',
+    breaks: 'I4',
+    file: 'lib/models/tools.ts',
+    text: `  return tooDeep(input) ? { input: {}`,
+    replacement: `  return !isRecord(input) ? { input: {}`,
+    test: {
+      file: 'lib/models/tools.test.ts',
+      name: 'an input nested deeper than 64 levels is the error of its model: stored, it would break each later call',
+    },
+  },
+  {
+    name: 'result-of-any-depth-is-stored',
+    breaks: 'I4',
+    file: 'lib/core/plain.ts',
+    text: `if (!tooDeep(copy)) return copy`,
+    replacement: `return copy`,
+    test: {
+      file: 'lib/core/plain.test.ts',
+      name: 'what JSON can write and is nested deeper than 64 levels is cut there; nothing that walks through it overflows',
+    },
+  },
 ]
