@@ -34,15 +34,15 @@ describe('what no JSON of a model can fit is refused when the tool is defined, w
     expect(() => define(z.object({ when: z.object({ at: schema }) }))).toThrow(words)
   })
 
-  test.each([
-    z.string(),
-    z.array(z.string()),
-    z.unknown(),
-    z.union([z.object({ a: z.string() }), z.object({ b: z.string() })]),
-    z.discriminatedUnion('op', [z.object({ op: z.literal('a') }), z.object({ op: z.literal('b') })]),
-    z.object({ a: z.string() }).and(z.union([z.object({ b: z.string() }), z.object({ c: z.string() })])),
-    z.object({ a: z.string() }).nullable(),
-  ])('an input that is no plain object, which no provider takes: %#', (schema) => {
+  test.each<[string, z.ZodType]>([
+    ['a text', z.string()],
+    ['a list', z.array(z.string())],
+    ['anything', z.unknown()],
+    ['a union', z.union([z.object({ a: z.string() }), z.object({ b: z.string() })])],
+    ['a discriminated union', z.discriminatedUnion('op', [z.object({ op: z.literal('a') }), z.object({ op: z.literal('b') })])],
+    ['a union with more', z.object({ a: z.string() }).and(z.union([z.object({ b: z.string() }), z.object({ c: z.string() })]))],
+    ['an object or null', z.object({ a: z.string() }).nullable()],
+  ])('an input that is %s, which no provider takes', (_what, schema) => {
     expect(() => define(schema)).toThrow('tool book: input is no object; write z.object({...})')
   })
 })

@@ -31,7 +31,7 @@ export const foundByAuthorsMutations: readonly Mutation[] = [
     breaks: 'I12',
     file: 'lib/engine/tool-writes.ts',
     text: `const copy = value === undefined ? undefined : storable(what, value)`,
-    replacement: `const copy = typeof value === 'bigint' ? value : value === undefined ? undefined : storable(what, value)`,
+    replacement: `const copy = value === undefined ? undefined : plain(value)`,
     test: { file: stored, name: 'a value that no JSON is fails its call alone, which runs once' },
   },
   {
@@ -115,7 +115,7 @@ export const foundByAuthorsMutations: readonly Mutation[] = [
     file: 'lib/core/define.ts',
     text: `  inputSchemaOf(tool)\n`,
     replacement: ``,
-    test: { file: schemas, name: 'an input that is no plain object, which no provider takes: %#' },
+    test: { file: schemas, name: 'an input that is %s, which no provider takes' },
   },
   {
     name: 'a-date-is-no-text-for-the-model',
