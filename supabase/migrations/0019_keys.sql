@@ -5,10 +5,11 @@ begin
     'revokedAt', k.revoked_at, 'lastUsedAt', k.last_used_at, 'createdBy', k.created_by, 'rotatedFrom', k.rotated_from, 'createdAt', k.created_at);
 end $$;
 
-create or replace function baton.audit_key(p jsonb, action text, k baton.api_keys) returns void language plpgsql set search_path = '' as $$
+drop function if exists baton.audit_key(jsonb, text, baton.api_keys);
+create or replace function baton.audit_key(p jsonb, action text, k baton.api_keys, more jsonb default '{}') returns void language plpgsql set search_path = '' as $$
 begin
   perform baton.audit_request(p, jsonb_build_object('action', action, 'decision', 'allowed', 'scope', 'key:' || k.id,
-    'data', jsonb_strip_nulls(jsonb_build_object('name', k.name, 'scopes', k.scopes, 'expiresAt', k.expires_at, 'rotatedFrom', k.rotated_from))));
+    'data', jsonb_strip_nulls(jsonb_build_object('name', k.name, 'scopes', k.scopes, 'expiresAt', k.expires_at, 'rotatedFrom', k.rotated_from) || more)));
 end $$;
 
 create or replace function baton.find_key(p jsonb) returns baton.api_keys language plpgsql volatile set search_path = '' as $$
@@ -104,7 +105,51 @@ begin
   return json_build_object('ok', true, 'key', baton.key_json(k));
 end $$;
 
--- {key, id, hash, prefix, overlapMs} A new key of the same rights and life; the old one goes on for the overlap, so that two are active.
+-- What a key's counter has from the key before it, whose spending stands in the ledger under another name.
+create table if not exists baton.budget_carried (
+  key text primary key references baton.budget_counters on delete cascade,
+  spent_micros bigint not null,
+  tokens bigint not null,
+  calls bigint not null
+);
+
+-- What stands against a key stands against its successor: switch, budgets with what is spent of them, limits. Answers which, for the audit.
+create or replace function baton.inherit_key(old baton.api_keys, heir text) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  was constant text := 'key:' || old.id;
+  of_key text;
+  c baton.budget_counters;
+  told jsonb := jsonb_build_object(
+    'switch', (select s.mode from baton.switches s where (s.environment, s.tenant_id, s.scope) = (old.environment, old.tenant_id, was)),
+    'budgets', (select jsonb_agg(b.period order by b.period) from baton.budgets b where (b.environment, b.tenant_id, b.scope) = (old.environment, old.tenant_id, was)),
+    'limits', (select l.settings from baton.limits l where (l.tenant_id, l.scope) = (old.tenant_id, was)));
+begin
+  insert into baton.switches (environment, tenant_id, scope, mode, reason, actor, created_at) select s.environment, s.tenant_id, heir, s.mode, s.reason, s.actor, s.created_at
+  from baton.switches s where (s.environment, s.tenant_id, s.scope) = (old.environment, old.tenant_id, was);
+  insert into baton.budgets (environment, tenant_id, scope, period, limit_micros, limit_tokens, limit_calls, max_per_call_micros, updated_at, updated_by)
+  select b.environment, b.tenant_id, heir, b.period, b.limit_micros, b.limit_tokens, b.limit_calls, b.max_per_call_micros, b.updated_at, b.updated_by
+  from baton.budgets b where (b.environment, b.tenant_id, b.scope) = (old.environment, old.tenant_id, was);
+  insert into baton.limits (tenant_id, scope, settings, updated_by, updated_at) select l.tenant_id, heir, l.settings, l.updated_by, l.updated_at
+  from baton.limits l where (l.tenant_id, l.scope) = (old.tenant_id, was);
+  -- Also those of a limit of `key:*`. What runs of the old key have set aside counts as spent: it is given back to the old key's counter alone.
+  for of_key in select x.key from baton.budget_counters x where x.environment = old.environment and x.tenant_id = old.tenant_id and x.scope = was
+    and x.period_start = baton.period_start(x.period) order by x.key
+  loop
+    c := baton.lock_counter(of_key);
+    c.key := baton.counter_key(c.environment, c.tenant_id, heir, c.period);
+    c.scope := heir;
+    c.spent_micros := c.spent_micros + c.reserved_micros;
+    c.tokens := c.tokens + c.reserved_tokens;
+    c.reserved_micros := 0;
+    c.reserved_tokens := 0;
+    insert into baton.budget_counters select c.*;
+    insert into baton.budget_carried (key, spent_micros, tokens, calls) values (c.key, c.spent_micros, c.tokens, c.calls);
+    perform baton.make_parts(c.key, heir);
+  end loop;
+  return jsonb_build_object('inherited', nullif(jsonb_strip_nulls(told), '{}'));
+end $$;
+
+-- {key, id, hash, prefix, overlapMs} A new key of the same rights and life, and of the same bounds; the old one goes on for the overlap, so that two are active.
 create or replace function baton.rotate_key(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   old baton.api_keys := baton.find_key(p);
@@ -123,7 +168,7 @@ begin
   values (p ->> 'id', old.tenant_id, old.environment, p ->> 'hash', p ->> 'prefix', old.name, old.scopes, now + (old.expires_at - old.created_at), p ->> 'caller', old.id)
   returning * into k;
   update baton.api_keys x set expires_at = least(x.expires_at, now + baton.duration((p ->> 'overlapMs')::numeric)) where x.id = old.id returning * into old;
-  perform baton.audit_key(p, 'key.rotate', k);
+  perform baton.audit_key(p, 'key.rotate', k, baton.inherit_key(old, 'key:' || k.id));
   return json_build_object('ok', true, 'key', baton.key_json(k), 'old', baton.key_json(old));
 end $$;
 

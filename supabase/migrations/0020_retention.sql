@@ -146,6 +146,9 @@ declare
 begin
   update baton.api_keys k set rotated_from = null where k.rotated_from = any (dead);
   delete from baton.api_keys k where k.id = any (dead);
+  -- Each rotation copies these, and limits have a number. Switches stay: a run may be held by one.
+  delete from baton.limits l where l.scope = any (array(select 'key:' || d from unnest(dead) d));
+  delete from baton.budgets b where b.environment = env and b.scope = any (array(select 'key:' || d from unnest(dead) d));
   return cardinality(dead);
 end $$;
 

@@ -36,9 +36,10 @@ begin
     from baton.reservations v where v.environment = env and (kind = 'global' or v.tenant_id = tenant) and v.created_at >= since) s
   where s.scope = target or target = kind || ':*' and s.scope is not null
   group by s.scope
-  on conflict (key) do update set spent_micros = case when span = 'lifetime' then greatest(c.spent_micros, excluded.spent_micros) else excluded.spent_micros end,
-    reserved_micros = excluded.reserved_micros, tokens = case when span = 'lifetime' then greatest(c.tokens, excluded.tokens) else excluded.tokens end,
-    reserved_tokens = excluded.reserved_tokens, calls = greatest(c.calls, excluded.calls);
+  on conflict (key) do update set reserved_micros = excluded.reserved_micros, reserved_tokens = excluded.reserved_tokens, (spent_micros, tokens, calls) = (
+    select greatest(case when span = 'lifetime' then c.spent_micros end, excluded.spent_micros + coalesce(max(h.spent_micros), 0)),
+      greatest(case when span = 'lifetime' then c.tokens end, excluded.tokens + coalesce(max(h.tokens), 0)), greatest(c.calls, excluded.calls + coalesce(max(h.calls), 0))
+    from baton.budget_carried h where h.key = c.key);
   perform baton.make_parts(c.key, c.scope) from baton.budget_counters c where c.environment = env and c.tenant_id = tenant and c.period = span and c.period_start = since
     and (c.scope = target or target = kind || ':*' and c.scope like kind || ':%');
   update baton.reservations v set charges = v.charges || baton.counter_key(env, tenant, baton.ledger_scope(v, kind), span)

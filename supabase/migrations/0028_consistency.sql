@@ -160,11 +160,11 @@ begin
         sum(case when v.state = 'reserved' then v.micros else 0 end) as reserved
       from baton.reservations v where v.environment = env and (tenant = '' or v.tenant_id = tenant) and v.created_at >= k.period_start group by 1) l)
     select coalesce(jsonb_agg(baton.finding('budget_drift', null, jsonb_build_object('scope', c.scope, 'period', c.period, 'tenant', c.tenant_id, 'spentMicros', c.spent_micros,
-      'shouldBeSpent', coalesce(l.spent, 0), 'reservedMicros', c.reserved_micros, 'shouldBeReserved', coalesce(l.reserved, 0))) order by c.key), '[]')
-    from counters c left join ledger l on l.period = c.period and l.scope = c.scope
+      'shouldBeSpent', coalesce(l.spent, 0) + coalesce(h.spent_micros, 0), 'reservedMicros', c.reserved_micros, 'shouldBeReserved', coalesce(l.reserved, 0))) order by c.key), '[]')
+    from counters c left join ledger l on l.period = c.period and l.scope = c.scope left join baton.budget_carried h on h.key = c.key
     where (c.reserved_micros <> coalesce(l.reserved, 0)
       -- The ledger is shorter than a lifetime.
-      or case when c.period = 'lifetime' then c.spent_micros < coalesce(l.spent, 0) else c.spent_micros <> coalesce(l.spent, 0) end)
+      or case when c.period = 'lifetime' then c.spent_micros < coalesce(l.spent, 0) else c.spent_micros <> coalesce(l.spent, 0) + coalesce(h.spent_micros, 0) end)
       -- Nothing is counted where a limit was lifted; when one applies again, the counter is made anew.
       and exists (select from unnest(baton.limits_for(env, tenant, array[c.scope])) b where b.key = c.key));
 end $$;
@@ -227,7 +227,8 @@ begin
         perform baton.lock_counter(k.key) from (select baton.counter_key(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period') as key
           from jsonb_array_elements(f) d order by 1) k;
         -- Where the ledger has nothing, nothing would be written.
-        update baton.budget_counters c set spent_micros = case when c.period = 'lifetime' then c.spent_micros else 0 end, reserved_micros = 0, reserved_tokens = 0
+        update baton.budget_counters c set spent_micros = case when c.period = 'lifetime' then c.spent_micros else coalesce((select h.spent_micros from baton.budget_carried h where h.key = c.key), 0) end,
+          reserved_micros = 0, reserved_tokens = 0
         from jsonb_array_elements(f) d where c.key = baton.counter_key(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period');
         perform baton.rebuild_counters(env, x.id, d.value -> 'details' ->> 'scope', d.value -> 'details' ->> 'period') from jsonb_array_elements(f) d;
         perform baton.write_audit(jsonb_build_object('tenant', x.id, 'environment', env, 'actor', 'fsck', 'action', 'budget.repair', 'decision', 'recorded', 'data', f));

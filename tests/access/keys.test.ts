@@ -123,6 +123,26 @@ test('rotation: two are active for the overlap, then the new one alone', async (
   expect([(await get(other.key)).status, (await get(String(atOnce.body['key']))).status]).toEqual([401, 200])
 })
 
+test('what stands against a key stands against its successor: kill, budgets and limits, and the audit says so', async () => {
+  const { id, key } = await makeKey(world, ['agents:run'])
+  const admin = (method: string, path: string, body?: object): Promise<Reply> => world.http(method, path, body, bearer(adminKey))
+  const settings = [
+    await admin('PUT', `/api/budgets/key:${id}`, { limitMicros: 0, period: 'month' }),
+    await admin('PUT', `/api/limits/key:${id}`, { messagesPerMinute: 3 }),
+    await admin('POST', '/api/kill', { scope: `key:${id}`, mode: 'kill', reason: 'leak' }),
+  ]
+  expect(settings.map(({ status }) => status)).toEqual([200, 200, 200])
+  expect(await say(world, key, 'rotated')).toMatchObject({ status: 423, body: { code: 'killed', scope: `key:${id}` } })
+  const next = (await admin('POST', `/api/keys/${id}/rotate`, { overlapMs: 0 })).body as unknown as MadeKey
+  expect(await say(world, next.key, 'rotated')).toMatchObject({ status: 423, body: { scope: `key:${next.id}`, reason: 'leak' } })
+  expect((await admin('DELETE', `/api/kill/key:${next.id}`)).status).toBe(200)
+  expect(await say(world, next.key, 'rotated')).toMatchObject({ status: 402, body: { scope: `key:${next.id}`, period: 'month' } })
+  expect((await say(world, next.key, 'rotated')).headers.get('ratelimit-policy')).toContain('"key-messages";q=3')
+  expect(await audit('key.rotate', next.id)).toMatchObject([
+    { data: { inherited: { switch: 'kill', budgets: ['month'], limits: { messagesPerMinute: 3 } } } },
+  ])
+})
+
 test('name and expiry can be changed, rights cannot; the list is paged', async () => {
   const { id } = await makeKey(world, ['agents:read'])
   const patched = await world.http('PATCH', `/api/keys/${id}`, { name: 'renamed', expiresAt: '2040-01-01T00:00:00Z' }, bearer(adminKey))

@@ -90,3 +90,43 @@ test('keys that have spent before `key:*` gets a limit have parts, too', async (
   const parts = `select count(*)::int as n from baton.budget_parts p join baton.budget_counters c using (key) where c.tenant_id = 'keyed' and c.scope = 'key:shop'`
   expect(await kit.sql(parts)).toEqual([{ n: 8 }])
 })
+
+test('invariant 9: a rotated key goes on with what is spent of its budgets, also when they are counted anew', async () => {
+  const other = { ...authority, credential: { operator: { tenant: 'rotated', name: 'tester' } } }
+  await kit.store.ensureTenant({ id: 'rotated', environment: 'test', secret: 'sealed' })
+  const as = (letter: string) => ({ ...authority, credential: { keyHash: letter.repeat(64) } })
+  const made = (letter: string) => ({ id: `key_${letter}`, hash: letter.repeat(64), prefix: 'bt_x' })
+  const put = async (scope: string, period: 'day' | 'lifetime') =>
+    ok(await kit.store.putBudget(other, { scope, period }, { limitMicros: limit }))
+  const budgets = async (letter: string) =>
+    ok(await kit.store.getBudget(other, { scope: `key:key_${letter}` })).budgets.toSorted((one, two) =>
+      one.period.localeCompare(two.period),
+    )
+  const drift = async () => ok(await kit.store.fsck({ environment: 'test', tenant: 'rotated', after: null, repair: true })).budgets
+  ok(await kit.store.createKey(other, { ...made('a'), name: 'x', scopes: ['agents:run'], expiresAt: null }))
+  await put('key:key_a', 'lifetime')
+  await put('key:*', 'day')
+  await hold(kit, 'settled', { ...as('a'), execute: execution(amount) })
+  await settleAll()
+  await hold(kit, 'open', { ...as('a'), execute: execution(amount) })
+  ok(await kit.store.rotateKey(other, 'key_a', { ...made('b'), overlapMs: 0 }))
+  // What is set aside counts as spent there: it is given back to the key that had it alone.
+  const spent = { spentMicros: 2 * amount, reservedMicros: 0, calls: 2, limitMicros: limit }
+  expect(await budgets('b')).toMatchObject([
+    { ...spent, period: 'day', source: 'inherited' },
+    { ...spent, period: 'lifetime', source: 'set' },
+  ])
+  expect(await drift()).toEqual([])
+  await hold(kit, 'next', { ...as('b'), execute: execution(amount) })
+  await settleAll()
+  await put('key:key_b', 'day')
+  await put('key:key_b', 'lifetime')
+  const all = { spentMicros: 3 * amount, reservedMicros: 0, calls: 3 }
+  expect(await budgets('b')).toMatchObject([all, all])
+  expect(await drift()).toEqual([])
+  await kit.sql(`update baton.budget_counters set spent_micros = 1 where scope in ('key:key_a', 'key:key_b') and period = 'day'`)
+  expect(await drift()).toHaveLength(2)
+  expect((await budgets('a')).map(({ spentMicros }) => spentMicros)).toEqual([2 * amount, 2 * amount])
+  ok(await kit.store.rotateKey(other, 'key_b', { ...made('c'), overlapMs: 0 }))
+  expect(await budgets('c')).toMatchObject([all, all])
+})
