@@ -4,8 +4,8 @@ import { deliverWebhook as attempt } from '#lib/jobs/deliver-webhook'
 import { eventNames, webhookData } from '#lib/queue/events'
 
 /**
- * One attempt of one delivery; retries are outbox rows of their own. A lane is one receiver, or all failing receivers of a tenant: neither
- * a slow receiver nor many dead ones take all the places. Without step.run: the delivery's row says what was tried (docs/decisions/0023).
+ * One attempt of one delivery; retries are outbox rows of their own. A tenant has two lanes: its slow receivers, however many, never take the last of
+ * the five places, nor its failing ones those of its others. Without step.run: the delivery's row says what was tried (docs/decisions/0023).
  */
 export const deliverWebhook = client.createFunction(
   {

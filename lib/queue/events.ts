@@ -14,7 +14,7 @@ export const continueData = z.object({
 })
 export type ContinueData = z.infer<typeof continueData>
 
-/** A webhook delivery row is due; `lane` bounds how many of a receiver, or of a tenant's failing receivers, are made at a time. */
+/** A webhook delivery row is due; `lane`, of which a tenant has two, bounds how many are made at a time. */
 export const webhookData = z.object({ tenantId: z.string().min(1), deliveryId: z.string().min(1), lane: z.string().min(1).optional() })
 export type WebhookData = z.infer<typeof webhookData>
 

@@ -40,12 +40,15 @@ begin
   return case when coalesce(cardinality(events), 0) = 0 then type <> 'run.handed_off' else type = any (events) end;
 end $$;
 
--- A row for the clock. Its lane bounds how many are delivered at a time: to one receiver, and to all of a tenant's receivers that fail.
+-- A row for the clock. Its lane bounds how many are delivered at a time. A tenant has two, for the clock has places for few: whoever had one for each
+-- receiver would take all of them with slow ones. What fails has the second, and then those who are well keep to the first.
 create or replace function baton.queue_delivery(d baton.webhook_deliveries, failing boolean) returns jsonb language plpgsql set search_path = '' as $$
 declare
   row_id text := baton.new_id('out');
-  data jsonb := jsonb_build_object('tenantId', d.tenant_id, 'deliveryId', d.id,
-    'lane', d.tenant_id || ' ' || case when failing then 'failing' else coalesce(d.endpoint_id, split_part(d.url, '/', 3)) end);
+  lane integer := case when failing then 1
+    when exists (select from baton.webhook_endpoints e where e.tenant_id = d.tenant_id and e.enabled and e.failing_since is not null) then 0
+    else pg_catalog.hashtext(coalesce(d.endpoint_id, split_part(d.url, '/', 3))) & 1 end;
+  data jsonb := jsonb_build_object('tenantId', d.tenant_id, 'deliveryId', d.id, 'lane', d.tenant_id || ' ' || lane);
 begin
   insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at)
   values (row_id, d.tenant_id, d.environment, 'webhook', d.agent_uid, data, d.next_at);

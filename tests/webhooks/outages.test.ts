@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -19,16 +20,35 @@ afterAll(async () => {
 const ping = (id: string): Promise<unknown> => world.http('POST', `/api/webhooks/${id}/test`)
 const gone = (id: string): Promise<unknown> => world.http('DELETE', `/api/webhooks/${id}`)
 
-test('one receiver that never answers does not hold up the others', async () => {
+test('receivers of one tenant that never answer hold up none of another tenant, nor those of its other lane', async () => {
+  const [key, hash] = ['bt_of-the-other-tenant', createHash('sha256').update('bt_of-the-other-tenant').digest('hex')]
+  await world.sql(`insert into baton.tenants (id, environment) values ('ten_other', 'local')`)
+  await world.sql(
+    `insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by) values ('key_other', 'ten_other', 'local', $1, 'bt_', 'x', '{admin}', 'x')`,
+    [hash],
+  )
+  const by = { authorization: `Bearer ${key}` }
+  const other = await world.http('POST', '/api/webhooks', { url: receiver.url('/other') }, by)
+  const laneOf = async (id: string) => (await world.sql<{ lane: number }>('select hashtext($1) & 1 as lane', [id]))[0]?.lane
+  const made: string[] = []
+  const inLane = async (lane: number, path: string): Promise<string> => {
+    for (;;) {
+      const { id } = await registerAt(world, receiver.url(path))
+      if ((await laneOf(id)) === lane) return (made.push(id), id)
+      await gone(id)
+    }
+  }
   receiver.behave('/hangs', () => undefined)
-  const [hanging, quick] = [await registerAt(world, receiver.url('/hangs')), await registerAt(world, receiver.url('/quick'))]
-  for (let n = 0; n < 12; n++) await ping(hanging.id)
+  const hanging = [await inLane(0, '/hangs'), await inLane(0, '/hangs'), await inLane(0, '/hangs')]
+  const quick = await inLane(1, '/quick')
+  for (let n = 0; n < 12; n++) await ping(hanging[n % 3] ?? '')
   await receiver.waitFor('/hangs', 2)
-  for (let n = 0; n < 6; n++) await ping(quick.id)
-  await receiver.waitFor('/quick', 6)
+  for (let n = 0; n < 3; n++) await world.http('POST', `/api/webhooks/${String(other.body['id'])}/test`, undefined, by)
+  for (let n = 0; n < 6; n++) await ping(quick)
+  await Promise.all([receiver.waitFor('/other', 3), receiver.waitFor('/quick', 6)])
   // The first of them hang still.
-  expect(receiver.of('/hangs').length).toBeLessThan(12)
-  await Promise.all([gone(hanging.id), gone(quick.id)])
+  expect(receiver.of('/hangs')).toHaveLength(2)
+  await Promise.all(made.map(gone))
 })
 
 test.for(['while the receiver answers', 'before the outcome is recorded'])(

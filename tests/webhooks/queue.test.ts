@@ -46,25 +46,24 @@ test('the log keeps the last 20 attempts', async () => {
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
 
-test('healthy receivers have lanes of their own, all failing ones of a tenant share one', async () => {
-  const [well, ill] = [await register(kit), await register(kit, { url: 'https://ill.example.com/' })]
+test('a tenant has two lanes, whatever its receivers; while one fails it has the second to itself', async () => {
   const lanes = async (agent: string, url: string) => {
     const { runId } = await endedRun(kit, agent, { webhook: { url, secret: null } })
-    return kit.sql<{ lane: string; endpoint: string | null; id: string }>(
-      `select o.data ->> 'lane' as lane, d.endpoint_id as endpoint, d.id from baton.outbox o join baton.webhook_deliveries d on d.id = o.data ->> 'deliveryId'
+    return kit.sql<{ lane: string; id: string }>(
+      `select o.data ->> 'lane' as lane, d.id from baton.outbox o join baton.webhook_deliveries d on d.id = o.data ->> 'deliveryId'
       where d.run_id = $1 order by d.number`,
       [runId],
     )
   }
-  const first = await lanes('lanes', 'https://own.example.com/x')
-  expect(first.map((row) => row.lane)).toEqual(['one own.example.com', `one ${well.id}`, `one ${ill.id}`])
-  const failed = await attempt(kit, first[2]?.id ?? '')
-  expect(failed.outbox).toMatchObject([{ data: { lane: 'one failing' }, dueInMs: expect.any(Number) }])
-  expect((await lanes('lanes', 'https://own.example.com/x')).map((row) => row.lane)).toEqual([
-    'one own.example.com',
-    `one ${well.id}`,
-    'one failing',
-  ])
+  const of = (rows: { lane: string }[]) => rows.map(({ lane }) => lane)
+  const spread = await Promise.all(Array.from({ length: 8 }, (_, n) => lanes(`lane-${n}`, `https://h${n}.example.com/x`)))
+  expect(new Set(spread.flatMap(of))).toEqual(new Set(['one 0', 'one 1']))
+  // One receiver keeps to its own.
+  expect(of(await lanes('lane-8', 'https://h3.example.com/y'))).toEqual(of(spread[3] ?? []))
+  const [well, ill] = [await register(kit), await register(kit, { url: 'https://ill.example.com/' })]
+  const failed = await attempt(kit, (await lanes('lane-9', 'https://h0.example.com/x'))[2]?.id ?? '')
+  expect(failed.outbox).toMatchObject([{ data: { lane: 'one 1' }, dueInMs: expect.any(Number) }])
+  for (let n = 0; n < 8; n++) expect(of(await lanes(`ill-${n}`, `https://h${n}.example.com/x`))).toEqual(['one 0', 'one 0', 'one 1'])
   for (const { id } of [well, ill]) ok(await kit.store.deleteWebhook(authority, id))
 })
 
