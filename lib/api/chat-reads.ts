@@ -11,8 +11,9 @@ import type { Caller } from '#lib/http/caller'
 import type { ShapeError } from '#lib/http/problem'
 
 const pageSize = 200
-/** The newest 5,000 messages are shown: a page of a chat has no use for more. */
+/** The newest 5,000 messages are shown, and of them 4 MB: a page of a chat has no use for more. */
 const mostPages = 25
+const mostBytes = 4_000_000
 
 /**
  * The AI SDK shows the text of a refusal to the user: code and sentence. Who asks for JSON gets the problem document. A body that is not
@@ -30,30 +31,30 @@ export const chatErrors: ShapeError = ({ code, detail }, request) => {
 export async function readHistory(services: Services, caller: Caller, { id, agentUid }: AgentView): Promise<Rows> {
   const { store } = services
   const rows: Rows['messages'][number][] = []
+  const calls: ToolCall[] = []
   let queued: Rows['queued'] = []
   let before = Number.MAX_SAFE_INTEGER
-  for (let page = 0; page < mostPages; page++) {
-    const answer = await store.listMessages({ agentUid, before, limit: pageSize })
+  let bytes = mostBytes
+  for (let page = 0; page < mostPages && bytes > 0; page++) {
+    const answer = await store.listMessages({ agentUid, before, limit: pageSize, bytes })
     if (page === 0) queued = answer.queued
     rows.unshift(...answer.data)
+    calls.push(...(await readCalls(services, agentUid, answer.data)))
     before = answer.data[0]?.seq ?? 0
-    if (answer.data.length < pageSize) break
+    bytes -= answer.bytes
+    if (answer.cut || answer.data.length < pageSize) break
   }
   const approvals = await store.listApprovals(authorityOf(services, caller), { limit: pageSize, after: null, state: 'pending', agent: id })
   if (!approvals.ok) throw refusalError(approvals)
-  return { messages: rows, queued, calls: await readCalls(services, agentUid), pending: approvals.data }
+  return { messages: rows, queued, calls, pending: approvals.data }
 }
 
-async function readCalls({ store }: Services, agentUid: AgentUid): Promise<ToolCall[]> {
-  const calls: ToolCall[] = []
-  let after: string | null = null
-  for (let page = 0; page < mostPages; page++) {
-    const data: ToolCall[] = await store.listToolCalls({ agentUid, limit: pageSize, after })
-    calls.push(...data)
-    after = data.at(-1)?.callId ?? null
-    if (data.length < pageSize) break
-  }
-  return calls
+/** The records of the calls that the messages ask for: their outputs are in the messages, too, and so as large together. */
+async function readCalls({ store }: Services, agentUid: AgentUid, messages: Rows['messages']): Promise<ToolCall[]> {
+  const callIds = messages.flatMap(({ content }) =>
+    Array.isArray(content) ? content.flatMap((part) => (part.type === 'tool-call' ? [part.toolCallId] : [])) : [],
+  )
+  return callIds.length === 0 ? [] : store.listToolCalls({ agentUid, callIds, limit: callIds.length, after: null })
 }
 
 /** The stored events of a run after `after`, for positions to be counted. Throws BatonError cursor_expired. */

@@ -257,7 +257,7 @@ export const listMessages = endpoint({
   async handler({ services, params, query, caller }) {
     const agent = await requireAgent(services, caller, params.id)
     const after = query.cursor === undefined ? query.after : Number(decodeCursor('messages', query.cursor))
-    const { data, queued } = await services.store.listMessages({
+    const { data, queued, cut } = await services.store.listMessages({
       agentUid: agent.agentUid,
       limit: query.limit,
       ...(after === undefined ? {} : { after }),
@@ -266,7 +266,7 @@ export const listMessages = endpoint({
       ...(query.from === undefined ? {} : { from: query.from }),
       ...(query.to === undefined ? {} : { to: query.to }),
     })
-    const more = data.length === query.limit
+    const more = cut || data.length === query.limit
     const last = data.at(-1)
     const nextCursor = more && last !== undefined && query.before === undefined ? encodeCursor('messages', String(last.seq)) : null
     return json(200, {

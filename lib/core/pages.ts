@@ -59,6 +59,14 @@ export interface QueuedMessage {
   at: string
 }
 
+/** A page of a conversation and what waits behind it. `cut`: it ended at its bytes, and there is more. */
+export interface MessagesPage {
+  data: (StoredMessage & { at: string; kind: string })[]
+  queued: QueuedMessage[]
+  bytes: number
+  cut: boolean
+}
+
 /** Which events of an agent to read, oldest first; `after` null starts at the oldest that is kept. */
 export interface EventsQuery {
   agentUid: AgentUid
@@ -163,10 +171,9 @@ export interface Store
     from?: string
     to?: string
     limit: number
-  }): Promise<{
-    data: (StoredMessage & { at: string; kind: string })[]
-    queued: QueuedMessage[]
-  }>
+    /** A page ends at so many bytes of messages, 4 MB unless it is said; it has one message at least. */
+    bytes?: number
+  }): Promise<MessagesPage>
   listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<(ToolCall & Record<string, unknown>)[]>
   listEvents(query: EventsQuery): Promise<EventsPage | Refusal>
   stop(

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import type { KeyAnswer, KeyView, RotatedKey } from '#lib/core/keys'
-import type { AgentView, EventsPage, QueuedMessage, RunDetails, Store } from '#lib/core/pages'
+import type { AgentView, EventsPage, MessagesPage, RunDetails, Store } from '#lib/core/pages'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Gates } from '#lib/core/commit'
@@ -73,8 +73,7 @@ export function createStore(rpc: Rpc): Store {
     getRun: (authority, runId) => call<RunDetails | Refusal>('get_run', { ...authority, runId }),
     listRuns: (authority, query) => page<RunView>('list_runs', { ...lists, ...query, ...authority }),
     listAudit: (authority, query) => call('list_audit', { ...query, ...authority }),
-    listMessages: (query) =>
-      call<{ data: (StoredMessage & { at: string; kind: string })[]; queued: QueuedMessage[] }>('list_messages', query),
+    listMessages: (query) => call<MessagesPage>('list_messages', query),
     listToolCalls: (query) => page<ToolCall & Record<string, unknown>>('list_tool_calls', query),
     listEvents: (query) => call<EventsPage | Refusal>('list_events', query),
     decide: (authority, request) => again(() => call('decide', { ...authority, ...request })),

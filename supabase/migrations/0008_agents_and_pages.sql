@@ -207,20 +207,27 @@ begin
   return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
 end $$;
 
+-- {agentUid, after?, before?, role?, from?, to?, limit, bytes?} A page ends at its bytes as at its number, with one message at least: cut says so.
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
   after bigint := coalesce((p ->> 'after')::bigint, 0);
-  data json;
+  asked bigint[];
+  page record;
 begin
   if p ->> 'before' is null then
-    select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq limit (p ->> 'limit')::integer) x;
+    asked := array(select m.seq from baton.messages m where m.agent_uid = uid and m.seq > after
+      and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq limit (p ->> 'limit')::integer);
   else
-    select json_agg(baton.message_json(x) order by x.seq) into data from (select m.* from baton.messages m where m.agent_uid = uid and m.seq > after
-      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer) x;
+    asked := array(select m.seq from baton.messages m where m.agent_uid = uid and m.seq > after
+      and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer);
   end if;
-  return json_build_object('ok', true, 'data', coalesce(data, '[]'),
+  select coalesce(array_agg(x.seq), '{}') as seqs, coalesce(sum(x.bytes), 0)::bigint as bytes into page from (
+    select m.seq, m.bytes, n.place, sum(m.bytes::bigint) over (order by n.place) as upto
+    from unnest(asked) with ordinality n(seq, place) join baton.messages m on m.agent_uid = uid and m.seq = n.seq) x
+  where x.place = 1 or x.upto <= coalesce((p ->> 'bytes')::bigint, 4000000);
+  return json_build_object('ok', true, 'bytes', page.bytes, 'cut', cardinality(page.seqs) < cardinality(asked),
+    'data', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m where m.agent_uid = uid and m.seq = any (page.seqs)),
     'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
       'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = uid
       -- They come after every number, so that `after` passes none over; of a time, as of all others, only those of that time are told.

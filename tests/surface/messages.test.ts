@@ -151,6 +151,36 @@ test.each(ends)('$status for a run that ended as $code', async ({ status, code, 
   expect(String(reply.body['detail']).length).toBeGreaterThan(10)
 })
 
+test('GET 200: a page of large messages ends at 4 MB with a cursor, and so does a chat, with the newest', async () => {
+  await world.send('m-large', script({ text: 'zero' }))
+  await world.sql(
+    `insert into baton.messages (agent_uid, seq, tenant_id, run_id, role, content, bytes, est_tokens)
+    select a.agent_uid, n, a.tenant_id, 'run_large', 'user', to_json(repeat('x', 250000)), 250002, 1 from baton.agents a, generate_series(3, 42) n where a.id = 'm-large'`,
+  )
+  const sizes: number[] = []
+  const seqs: unknown[] = []
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const page: Reply = await world.http('GET', `/api/agents/m-large/messages?limit=200${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    expect(page.status).toBe(200)
+    const data = page.body['data'] as Record<string, unknown>[]
+    sizes.push(data.length)
+    seqs.push(...data.map(({ seq }) => seq))
+    cursor = page.body['nextCursor'] as string | null
+  }
+  expect(sizes).toEqual([17, 15, 10])
+  expect(seqs).toEqual(Array.from({ length: 42 }, (_, n) => n + 1))
+  const before = await world.http('GET', '/api/agents/m-large/messages?limit=200&before=42')
+  expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual(Array.from({ length: 15 }, (_, n) => n + 27))
+  const chat = await world.http('GET', '/api/chat/m-large')
+  expect(chat.body['messages']).toHaveLength(15)
+  // One message that is larger than a page is a page.
+  await world.sql(`update baton.messages set bytes = 5000000 where seq = 42 and run_id = 'run_large'`)
+  const last = await world.http('GET', '/api/agents/m-large/messages?limit=200&after=40')
+  expect(last.body).toMatchObject({ data: [{ seq: 41 }], nextCursor: expect.any(String) })
+  const rest = await world.http('GET', `/api/agents/m-large/messages?limit=200&cursor=${String(last.body['nextCursor'])}`)
+  expect(rest.body).toMatchObject({ data: [{ seq: 42 }], nextCursor: null })
+})
+
 test('GET 200: the conversation in order, then what waits, without seq and as queued', async () => {
   await world.send('m-list', script({ text: 'zero' }))
   const gate = world.gate()

@@ -4,9 +4,10 @@ import { createMessageReader, type Messages } from '#app/console/_parts/agent/me
 afterEach(() => vi.unstubAllGlobals())
 
 /** An agent's conversation as GET /api/agents/{id}/messages hands it out, oldest first; queued ones only with the last page. */
-function conversation(count: number): { entered: { seq: number; content: string }[]; queued: { content: string }[]; asked: string[] } {
+function conversation(count: number) {
   const entered = Array.from({ length: count }, (_, index) => ({ seq: index + 1, content: `m${index + 1}` }))
-  const at = { entered, queued: [] as { content: string }[], asked: [] as string[] }
+  // `fits`: so many of the messages are as large as a page may be.
+  const at = { entered, queued: [] as { content: string }[], asked: [] as string[], fits: 1_000 }
   vi.stubGlobal('fetch', (path: string) => {
     const { search, searchParams } = new URL(path, 'http://console.test')
     at.asked.push(search)
@@ -16,8 +17,9 @@ function conversation(count: number): { entered: { seq: number; content: string 
       Number(searchParams.get('before') ?? 0),
     ]
     const fit = at.entered.filter(({ seq }) => seq > after && (before === 0 || seq < before))
-    const data = before === 0 ? fit.slice(0, limit) : fit.slice(-limit)
-    const more = data.length === limit && before === 0
+    const most = Math.min(limit, at.fits)
+    const data = before === 0 ? fit.slice(0, most) : fit.slice(-most)
+    const more = data.length === most && before === 0
     return Promise.resolve(Response.json({ data: more || before !== 0 ? data : [...data, ...at.queued], nextCursor: more ? 'more' : null }))
   })
   return at
@@ -51,6 +53,18 @@ test('the newest message is shown however many earlier ones were asked for, and 
     expect(shown().entered.at(-1)?.content).toBe('new')
   }
   expect(range()).toEqual([201, 502])
+})
+
+test('pages that end at their bytes are read on to the newest message, and back to the first', async () => {
+  const { at, reader, range, newer, shown } = opened(230)
+  at.fits = 30
+  await newer()
+  expect(range()).toEqual([131, 230])
+  for (const from of [31, 1]) {
+    await reader.earlier()
+    expect(range()).toEqual([from, 230])
+  }
+  expect(shown().from).toBe(0)
 })
 
 test('a page that is left open follows the conversation, message by message or after a long sleep', async () => {

@@ -54,13 +54,15 @@ export function createMessageReader(path: string, count: number, show: (messages
     },
     async earlier() {
       const { from } = held
-      if (from === 0) return
-      const { data } = await read({ limit: messagesShown, before: from + 1 })
-      const first = data[0]
-      keep({
-        from: first === undefined || data.length < messagesShown ? 0 : seqOf(first) - 1,
-        entered: [...data, ...held.entered],
-      })
+      let first = from + 1
+      const rows: MessageRow[] = []
+      // A page of large messages has fewer than were asked for: only one without any is the beginning.
+      while (first > 1 && rows.length < messagesShown) {
+        const { data } = await read({ limit: messagesShown - rows.length, before: first })
+        rows.unshift(...data)
+        first = data[0] === undefined ? 1 : seqOf(data[0])
+      }
+      if (from > 0) keep({ from: first - 1, entered: [...rows, ...held.entered] })
     },
   }
 }
