@@ -215,14 +215,11 @@ declare
   a baton.agents;
   uids uuid[] := '{}';
   uid uuid;
+  refusal json;
 begin
   if whole and p ->> 'confirm' is distinct from of_tenant then return baton.refuse('conflict', jsonb_build_object('reason', 'confirm', 'confirm', of_tenant)); end if;
-  if whole then
-    update baton.tenants t set erasing = true where t.id = of_tenant and t.environment = env;
-    if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', of_tenant)); end if;
-    insert into baton.switches (environment, tenant_id, scope, mode, reason, actor) values (env, of_tenant, 'tenant', 'kill', 'The tenant is being deleted.', p ->> 'caller')
-    on conflict (environment, tenant_id, scope) do update set mode = 'kill', reason = excluded.reason;
-  end if;
+  if whole then refusal := baton.begin_erasure(p); end if;
+  if refusal is not null then return refusal; end if;
   for uid in select x.agent_uid from baton.agents x where x.tenant_id = of_tenant and x.environment = env and (whole or x.owner_id = substr(p ->> 'scope', 6)::uuid)
     order by x.agent_uid limit 500
   loop
@@ -233,7 +230,10 @@ begin
     -- Counters of budgets may have been touched, and those come after all agents.
     exit when a.active_run is not null or clock_timestamp() > until;
   end loop;
-  if cardinality(uids) > 0 then return json_build_object('ok', true, 'more', true, 'agents', cardinality(uids), 'agentUids', to_json(uids)); end if;
+  if cardinality(uids) > 0 then
+    perform baton.note_erased(p, cardinality(uids));
+    return json_build_object('ok', true, 'more', true, 'agents', cardinality(uids), 'agentUids', to_json(uids));
+  end if;
   if whole then return baton.erase_tenant(p, until); end if;
   -- Kill switches of a user stay: deleting somebody does not let them in again.
   delete from baton.limits l where l.tenant_id = of_tenant and l.scope = p ->> 'scope';
@@ -241,7 +241,7 @@ begin
   if exists (select from baton.budgets b where b.environment = env and b.tenant_id = of_tenant and b.scope = p ->> 'scope') then
     perform baton.drop_budgets(env, of_tenant, p ->> 'scope', null);
   end if;
-  perform baton.audit_request(p, jsonb_build_object('action', 'user.delete', 'decision', 'allowed', 'scope', p -> 'scope'));
+  perform baton.audit_request(p, jsonb_build_object('action', 'user.delete', 'decision', 'allowed', 'scope', p -> 'scope', 'data', baton.take_erased(p)));
   return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
 end $$;
 
@@ -262,6 +262,7 @@ create or replace function baton.erase_tenant(p jsonb, until timestamptz) return
 declare
   of_tenant text := p ->> 'tenant';
   n integer;
+  erased jsonb;
 begin
   loop
     update baton.audit e set reason = null, data = null where e.ctid = any (array(select x.ctid from baton.audit x where x.tenant_id = of_tenant
@@ -271,6 +272,7 @@ begin
     if clock_timestamp() > until then return json_build_object('ok', true, 'more', true, 'agents', 0, 'agentUids', '[]'::json); end if;
   end loop;
   begin
+    erased := baton.take_erased(p);
     delete from baton.webhook_deliveries d where d.tenant_id = of_tenant;
     delete from baton.outbox o where o.tenant_id = of_tenant;
     delete from baton.idempotency i where i.tenant_id = of_tenant;
@@ -287,6 +289,6 @@ begin
     -- Somebody has made an agent meanwhile: the next piece begins with it, and the keys that may ask for it are still there.
     return json_build_object('ok', true, 'more', true, 'agents', 0, 'agentUids', '[]'::json);
   end;
-  perform baton.audit_request(p, jsonb_build_object('action', 'tenant.delete', 'decision', 'allowed', 'scope', 'tenant'));
+  perform baton.audit_request(p, jsonb_build_object('action', 'tenant.delete', 'decision', 'allowed', 'scope', 'tenant', 'data', erased));
   return json_build_object('ok', true, 'more', false, 'agents', 0, 'agentUids', '[]'::json);
 end $$;

@@ -201,3 +201,44 @@ begin
     'prunedAgeMs', (select baton.millis(baton.clock() - s.pruned_at) from baton.sweeps s where s.environment = env),
     'oldestUnsentMs', baton.oldest_outbox(env), 'oldestDueMs', baton.oldest_due(env));
 end $$;
+
+-- A deletion goes in pieces (erase, 0020), and whoever asks may stop after any of them: the audit tells of its beginning in the first piece that deletes
+-- something, and in the last one of how many agents there were.
+create or replace function baton.begin_erasure(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  begun boolean;
+begin
+  select t.erasing into begun from baton.tenants t where t.id = p ->> 'tenant' and t.environment = p ->> 'environment' for no key update;
+  if not found then return baton.refuse('tenant_missing', jsonb_build_object('tenant', p ->> 'tenant')); end if;
+  if not begun then
+    update baton.tenants t set erasing = true where t.id = p ->> 'tenant';
+    perform baton.audit_request(p, '{"action": "tenant.delete.begin", "decision": "allowed", "scope": "tenant"}');
+  end if;
+  insert into baton.switches as s (environment, tenant_id, scope, mode, reason, actor)
+  values (p ->> 'environment', p ->> 'tenant', 'tenant', 'kill', 'The tenant is being deleted.', p ->> 'caller')
+  on conflict (environment, tenant_id, scope) do update set mode = 'kill', reason = excluded.reason, actor = excluded.actor, created_at = excluded.created_at where s.mode <> 'kill';
+  if found then
+    perform baton.audit_request(p, '{"action": "switch.set", "decision": "allowed", "scope": "tenant", "reason": "The tenant is being deleted.", "data": {"mode": "kill", "changed": true}}');
+  end if;
+  return null;
+end $$;
+
+-- What pieces have deleted so far stands where keys of requests do, and goes as they do where nobody goes on for a day.
+create or replace function baton.note_erased(p jsonb, agents integer) returns void language plpgsql set search_path = '' as $$
+declare
+  total integer;
+begin
+  insert into baton.idempotency as i (tenant_id, caller, key, hash, chosen) values (p ->> 'tenant', 'baton:erasing', p ->> 'scope', p ->> 'environment', to_jsonb(agents))
+  on conflict (tenant_id, caller, key) do update set chosen = to_jsonb((i.chosen #>> '{}')::integer + agents) returning (i.chosen #>> '{}')::integer into total;
+  if total = agents and p ->> 'scope' <> 'tenant' then
+    perform baton.audit_request(p, jsonb_build_object('action', 'user.delete.begin', 'decision', 'allowed', 'scope', p -> 'scope'));
+  end if;
+end $$;
+
+create or replace function baton.take_erased(p jsonb) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  total jsonb;
+begin
+  delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:erasing' and i.key = p ->> 'scope' returning i.chosen into total;
+  return jsonb_build_object('agents', coalesce(total, '0'));
+end $$;

@@ -107,3 +107,32 @@ test('a tenant that was held is killed while it is deleted, and the doctor hears
   await kit.store.answerProbe({ environment: 'test', answered: 'first' })
   expect((await kit.store.doctor({ environment: 'test' })).answered).not.toBe('first')
 })
+
+test('a deletion in pieces is in the audit from its first piece on, and its end has the number of agents', async () => {
+  const [id, tenant] = [ids.uuid(), 'in-pieces']
+  await kit.store.ensureTenant({ id: tenant, environment: 'test', secret: 'sealed' })
+  const of: Authority = { ...authority, credential: { operator: { tenant, name: 'tester' } } }
+  const user = { ...of, credential: { user: { id, tenant } } }
+  const told = () =>
+    kit.sql(
+      `select action, data -> 'agents' as agents from baton.audit where tenant_id = $1 and (action like '%.delete%' or action like 'switch.%') order by id`,
+      [tenant],
+    )
+  const erase = async (scope: string) => ok(await kit.store.erase(of, { scope, confirm: tenant })).more
+  // An agent at work is a piece by itself.
+  for (const agent of ['p1', 'p2']) ok(await kit.store.open(openRequest(agent, user)))
+  ok(await kit.store.open(openRequest('p3', of)))
+  expect(await erase(`user:${id}`)).toBe(true)
+  const begun = [{ action: 'user.delete.begin', agents: null }]
+  expect(await told()).toEqual(begun)
+  expect([await erase(`user:${id}`), await erase(`user:${id}`)]).toEqual([true, false])
+  const deleted = [...begun, { action: 'user.delete', agents: 2 }]
+  expect(await told()).toEqual(deleted)
+  expect([await erase(`user:${id}`), (await told()).at(-1)]).toEqual([false, { action: 'user.delete', agents: 0 }])
+  expect(await erase('tenant')).toBe(true)
+  const actions = ['user.delete.begin', 'user.delete', 'user.delete', 'tenant.delete.begin', 'switch.set']
+  expect((await told()).map(({ action }) => action)).toEqual(actions)
+  expect(await erase('tenant')).toBe(false)
+  expect((await told()).map(({ action }) => action)).toEqual([...actions, 'tenant.delete'])
+  expect((await told()).at(-1)).toMatchObject({ agents: 1 })
+})

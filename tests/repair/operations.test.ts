@@ -179,7 +179,12 @@ test('a tenant is exported page by page and deleted with its keys, after its id 
   for (const { name } of tables.filter((table) => !['audit', 'reservations'].includes(table.name)))
     expect({ name, rows: await count(name, `tenant_id = 'ten_leaving'`) }).toEqual({ name, rows: 0 })
   expect(await count('tenants', `id = 'ten_leaving'`)).toBe(0)
-  expect(await count('audit', `tenant_id = 'ten_leaving' and (reason is not null or data is not null)`)).toBe(0)
+  expect(await count('audit', `tenant_id = 'ten_leaving' and (reason is not null or data is not null) and action <> 'tenant.delete'`)).toBe(
+    0,
+  )
+  expect(await world.sql(`select data from baton.audit where tenant_id = 'ten_leaving' and action = 'tenant.delete'`)).toEqual([
+    { data: { agents: 12 } },
+  ])
   expect(await count('reservations', `tenant_id = 'ten_leaving'`)).toBe(12)
 })
 
