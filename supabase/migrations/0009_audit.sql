@@ -83,6 +83,26 @@ begin
   return baton.write_audit(jsonb_build_object('tenant', p ->> 'tenant', 'environment', p ->> 'environment', 'actor', p ->> 'caller', 'requestId', p ->> 'requestId') || e);
 end $$;
 
+-- A refusal that a caller may repeat as often as it likes: the first of a caller, action and reason is told at once, those of the next minute together
+-- with the first one after it, as `count`. Each would be kept for 400 days.
+create or replace function baton.audit_refused(p jsonb, e jsonb) returns void language plpgsql set search_path = '' as $$
+declare
+  what text := concat_ws(' ', p ->> 'caller', e ->> 'action', e ->> 'reason', e -> 'data' ->> 'needed');
+  before integer := 0;
+  at_now timestamptz := baton.clock();
+begin
+  insert into baton.idempotency (tenant_id, caller, key, hash, created_at, chosen) values (p ->> 'tenant', 'baton:refused', what, p ->> 'environment', at_now, '0')
+  on conflict do nothing;
+  if not found then
+    update baton.idempotency i set chosen = to_jsonb((i.chosen #>> '{}')::integer + 1)
+    where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what and i.created_at > at_now - interval '1 minute';
+    if found then return; end if;
+    select (i.chosen #>> '{}')::integer into before from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what for update;
+    update baton.idempotency i set created_at = at_now, chosen = '0' where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what;
+  end if;
+  perform baton.audit_request(p, e || jsonb_build_object('data', coalesce(nullif(e -> 'data', 'null'), '{}') || jsonb_build_object('count', coalesce(before, 0) + 1)));
+end $$;
+
 -- The entry of a verb that callers reach, written by its wrapper (0030) in the same transaction: what was asked, by whom, and what became of it.
 -- Other verbs write theirs themselves. Answers that make the caller's process ask again at once with more are no decisions.
 drop function if exists baton.audit_answer(text, jsonb, json);

@@ -95,7 +95,7 @@ begin
   if fault is null then return q || jsonb_build_object('rights', to_jsonb(rights)); end if;
   -- No key could have it.
   needed := replace(needed, '|stream', '');
-  perform baton.audit_request(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,
+  perform baton.audit_refused(q, jsonb_build_object('action', 'request.authorize', 'decision', 'refused', 'code', 'forbidden', 'reason', fault,
     'data', jsonb_strip_nulls(jsonb_build_object('needed', needed, 'rights', to_jsonb(rights), 'fields', c -> 'user' -> 'beyond'))));
   return jsonb_strip_nulls(jsonb_build_object('ok', false, 'code', 'forbidden', 'reason', fault, 'needed', needed, 'fields', c -> 'user' -> 'beyond'));
 end $$;

@@ -123,7 +123,7 @@ drop function if exists baton.budgets_refused(jsonb);
 create or replace function baton.budgets_refused(p jsonb, action text) returns json language plpgsql set search_path = '' as $$
 begin
   if not coalesce((p ->> 'ownOnly')::boolean, false) and (p ->> 'scope' is distinct from 'global' or p -> 'credential' ? 'operator') then return null; end if;
-  perform baton.audit_request(p, jsonb_build_object('action', action, 'decision', 'refused', 'code', 'forbidden', 'scope', p ->> 'scope'));
+  perform baton.audit_refused(p, jsonb_build_object('action', action, 'decision', 'refused', 'code', 'forbidden', 'scope', p ->> 'scope'));
   return baton.refuse('forbidden');
 end $$;
 

@@ -82,6 +82,27 @@ test('a right may be one of several; what only one has been refused for is audit
   expect(await kit.sql(`select decision from baton.audit where actor = $1`, [`key:${id}`])).toEqual([{ decision: 'refused' }])
 })
 
+test('refusals of one caller are told once a minute, with how many there were: a flood of them does not fill the audit', async () => {
+  const { id, credential } = await key({ scopes: ['agents:read'] })
+  const told = () =>
+    kit.sql(
+      `select data ->> 'needed' as needed, (data ->> 'count')::int as count from baton.audit where action = 'request.authorize' and actor = $1 order by id`,
+      [`key:${id}`],
+    )
+  const ask = (needed: string) => authorized({ environment: 'test', credential }, needed)
+  for (let n = 0; n < 5; n++) expect(await ask('admin')).toMatchObject({ code: 'forbidden', needed: 'admin' })
+  expect(await told()).toEqual([{ needed: 'admin', count: 1 }])
+  await ask('agents:run')
+  await kit.advance(61_000)
+  await ask('admin')
+  await ask('admin')
+  expect((await told()).map(({ needed, count }) => [needed, count])).toEqual([
+    ['admin', 1],
+    ['agents:run', 1],
+    ['admin', 5],
+  ])
+})
+
 test('a key is touched without waiting for a request that is touching it', async () => {
   const { id, credential } = await key()
   const client = new pg.Client({ connectionString: kit.databaseUrl })
