@@ -168,4 +168,70 @@ export const foundInRacesMutations: readonly Mutation[] = [
       name: 'a file that needs a lock which a long reader holds keeps nobody waiting behind it, and is applied when the reader has ended',
     },
   },
+  {
+    name: 'rotated-key-is-free-of-its-kill',
+    breaks: 'I10',
+    file: migration('0019_keys'),
+    text: `where (s.environment, s.tenant_id, s.scope) = (old.environment, old.tenant_id, was);\n  insert into baton.budgets`,
+    replacement: `where false;\n  insert into baton.budgets`,
+    test: {
+      file: 'tests/access/keys.test.ts',
+      name: 'what stands against a key stands against its successor: kill, budgets and limits, and the audit says so',
+    },
+  },
+  {
+    name: 'rotated-key-spends-its-budget-anew',
+    breaks: 'I9',
+    file: migration('0022_budget_pages'),
+    text: `excluded.spent_micros + coalesce(max(h.spent_micros), 0))`,
+    replacement: `excluded.spent_micros + 0 * coalesce(max(h.spent_micros), 0))`,
+    test: {
+      file: 'tests/store/shared-counters.test.ts',
+      name: 'invariant 9: a rotated key goes on with what is spent of its budgets, also when they are counted anew',
+    },
+  },
+  {
+    name: 'each-receiver-has-a-lane',
+    breaks: 'A86',
+    file: migration('0014_webhooks'),
+    text: `split_part(d.url, '/', 3))) & 1 end;`,
+    replacement: `split_part(d.url, '/', 3))) end;`,
+    test: {
+      file: 'tests/webhooks/queue.test.ts',
+      name: 'a tenant has two lanes, whatever its receivers; while one fails it has the second to itself',
+    },
+  },
+  {
+    name: 'page-of-messages-has-no-end',
+    breaks: 'A2',
+    file: migration('0008_agents_and_pages'),
+    text: `where x.place = 1 or x.upto <= coalesce((p ->> 'bytes')::bigint, 4000000);`,
+    replacement: `where true;`,
+    test: {
+      file: 'tests/surface/messages.test.ts',
+      name: 'GET 200: a page of large messages ends at 4 MB with a cursor, and so does a chat, with the newest',
+    },
+  },
+  {
+    name: 'deletion-begins-untold',
+    breaks: 'A7',
+    file: migration('0026_export_and_reports'),
+    text: `if total = agents and p ->> 'scope' <> 'tenant' then`,
+    replacement: `if false then`,
+    test: {
+      file: 'tests/repair/edges.test.ts',
+      name: 'a deletion in pieces is in the audit from its first piece on, and its end has the number of agents',
+    },
+  },
+  {
+    name: 'each-refusal-is-an-entry',
+    breaks: 'A86',
+    file: migration('0009_audit'),
+    text: `    if found then return; end if;\n    select (i.chosen`,
+    replacement: `    select (i.chosen`,
+    test: {
+      file: 'tests/store/callers.test.ts',
+      name: 'refusals of one caller are told once a minute, with how many there were: a flood of them does not fill the audit',
+    },
+  },
 ]
