@@ -26,7 +26,8 @@ async function main(): Promise<void> {
   const dryRun = values['dry-run']
   const { applied } = await migrate({ databaseUrl: url, dryRun, log: (line) => console.log(line) })
   if (dryRun) for (const name of applied) console.log(`would apply ${name}`)
-  if (applied.length === 0) console.log('nothing to do: all migrations are applied')
+  if (applied.length === 0) console.log('nothing to apply: all migrations are applied')
+  if (!dryRun) console.log('rights: nobody but the secret key may call or write')
 }
 
 main().catch((error: unknown) => {

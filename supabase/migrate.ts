@@ -124,10 +124,17 @@ async function ledgerExists(client: pg.Client): Promise<boolean> {
   return found.rows[0]?.present === true
 }
 
+/** A dump that is restored in another project has every file applied and its functions open to everybody: no file would grant anew. */
+async function grantAgain(client: pg.Client): Promise<void> {
+  const found = await client.query<{ present: boolean }>(`select to_regprocedure('baton.apply_grants()') is not null as present`)
+  if (found.rows[0]?.present === true) await client.query('select baton.apply_grants()')
+}
+
 /**
  * Applies the migrations that the ledger `baton.migrations` does not know or knows with another text (each is safe to apply twice,
  * see docs/decisions/0007), in name order, each in one transaction
  * under one lock, so that two migrating processes never meet. A file that finds a lock taken stands back after a moment and is tried again.
+ * Rights are given and taken anew at the end, also where nothing was to apply.
  * Throws an error that names the file when one fails;
  * the files before it stay applied.
  */
@@ -163,6 +170,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
       log(`applied ${migration.name}`)
       applied.push(migration.name)
     }
+    await whenFree(patience, () => inTransaction(client, waitMs, () => grantAgain(client)))
     return { applied }
   } finally {
     await client.end()

@@ -36,8 +36,8 @@ export async function checkPostgres(store: Store, config: Config): Promise<{ fin
   if (facts.openFunctions.length > 0)
     findings.push(
       fail(
-        `anonymous callers may execute: ${facts.openFunctions.slice(0, 5).join(', ')}`,
-        'Run in the SQL editor: select baton.apply_grants();',
+        `callers without the secret key may execute: ${facts.openFunctions.slice(0, 5).join(', ')}${facts.openFunctions.length > 5 ? `, and ${facts.openFunctions.length - 5} more` : ''}`,
+        'Run in the SQL editor: select baton.apply_grants(); or npm run migrate.',
       ),
     )
   if (facts.openTables.length + facts.openFunctions.length === 0) findings.push(ok('nobody but the secret key may call or write'))

@@ -189,7 +189,8 @@ begin
     'openTables', (select coalesce(json_agg(c.relname), '[]') from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where n.nspname = 'baton' and c.relkind = 'r' and not c.relrowsecurity),
     'openFunctions', (select coalesce(json_agg(f.proname), '[]') from pg_catalog.pg_proc f join pg_catalog.pg_namespace n on n.oid = f.pronamespace
-      where n.nspname = 'public' and f.proname like 'baton\_%' and f.prokind = 'f' and pg_catalog.has_function_privilege('anon', f.oid, 'execute')),
+      where n.nspname = 'public' and f.proname like 'baton\_%' and f.prokind = 'f'
+        and (pg_catalog.has_function_privilege('anon', f.oid, 'execute') or pg_catalog.has_function_privilege('authenticated', f.oid, 'execute'))),
     'switches', (select coalesce(json_agg(json_build_object('scope', s.scope, 'tenant', s.tenant_id, 'mode', s.mode) order by s.created_at), '[]')
       from baton.switches s where s.environment = env and s.scope in ('global', 'tenant')),
     'disabledEndpoints', (select count(*) from baton.webhook_endpoints e where e.environment = env and not e.enabled),

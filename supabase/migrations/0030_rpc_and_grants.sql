@@ -119,7 +119,8 @@ begin
     where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit', 'past_slices'));
 end $$;
 
--- Supabase's own start-up and some hosts grant everything in public to everybody: run again after such a start.
+-- Supabase's own start-up and some hosts grant everything in public to everybody, and so do its default privileges when a dump is restored: run again
+-- after such a start, and at the end of every migration. Where all is right already it locks no table.
 create or replace function baton.apply_grants() returns void language plpgsql set search_path = '' as $$
 declare
   f regprocedure;
@@ -137,6 +138,7 @@ begin
     execute format('grant execute on function %s to service_role', f);
   end loop;
   for t in select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'baton' and c.relkind = 'r'
+    and not c.relrowsecurity
   loop
     execute format('alter table baton.%I enable row level security', t);
   end loop;

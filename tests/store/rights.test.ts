@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
-import { readMigrations } from '#supabase/migrate'
+import { migrate, readMigrations } from '#supabase/migrate'
 import { asUser, hold, ids, startStore, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
@@ -101,6 +101,7 @@ const inlined = [
   'baton.wanted_run(baton.runs,jsonb)',
   'baton.message_json(baton.messages)',
   'baton.window_json(baton.messages,text)',
+  'baton.samples_of(jsonb)',
   'baton.clock()',
 ]
 
@@ -110,6 +111,27 @@ test('every function has an empty search_path of its own', async () => {
   }>(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where (n.nspname = 'baton' or (n.nspname = 'public' and p.proname like 'baton\\_%')) and not coalesce(p.proconfig @> array['search_path=""'], false)`)
   expect(loose.map((row) => row.f).filter((name) => !inlined.includes(name))).toEqual([])
+})
+
+test('after a dump was restored where everybody is granted what is new in public, a migration with nothing to apply takes it away again', async () => {
+  const open = async () => (await kit.store.doctor({ environment: 'test' })).openFunctions
+  expect(await open()).toEqual([])
+  await kit.sql('grant execute on function public.baton_open(jsonb) to authenticated')
+  expect(await open()).toEqual(['baton_open'])
+  await kit.sql('grant execute on all functions in schema public to anon, authenticated')
+  await kit.sql('grant all on all tables in schema public to anon, authenticated')
+  expect((await open()).length).toBeGreaterThan(60)
+  // Work in hand holds its tables and keeps nobody from it.
+  const work = new pg.Client({ connectionString: kit.databaseUrl })
+  await work.connect()
+  try {
+    await work.query('begin; lock table baton.agents, baton.runs, baton.messages in row exclusive mode')
+    expect(await migrate({ databaseUrl: kit.databaseUrl, locks: { waitMs: 500, forMs: 0 } })).toEqual({ applied: [] })
+  } finally {
+    await work.end()
+  }
+  expect(await open()).toEqual([])
+  await expect(as('anon', null, 'select 1 from public.baton_agents')).rejects.toThrow(/permission denied/)
 })
 
 test('a database that has public.agents, messages and events migrates, and each file applies twice', async () => {
