@@ -15,12 +15,17 @@ import type { Caller } from '#lib/http/caller'
 const flushMs = 2_000
 /** Prometheus gives a scrape up after 10 s. */
 const readMs = 6_000
+/** Whether the database that told no counts in this time answers at all. */
+const answerMs = 2_000
 
 /**
  * What all processes have counted, and which parts answer; this process's last seconds are told first. While Postgres is away an operator is told just that.
  * Throws BatonError forbidden for tenants that are not the deployment's own.
  */
-async function read(services: Services, caller: Caller): Promise<{ now: string; samples: readonly Sample[]; partial: boolean }> {
+export async function readSamples(
+  services: Services,
+  caller: Caller,
+): Promise<{ now: string; samples: readonly Sample[]; partial: boolean }> {
   const { clock, config, store } = services
   const counted = async () => {
     await within(clock, flushMs, services.metrics.flush())
@@ -33,9 +38,17 @@ async function read(services: Services, caller: Caller): Promise<{ now: string; 
     // A database that answers with a fault is not away.
     if (asked.error instanceof Error && !(asked.error instanceof BatonError && asked.error.code === 'database_unavailable'))
       throw asked.error
-    services.log.warn('the database does not answer: metrics tell of the parts alone', { error: asked.why })
+    // Slow counts alone are no reason to wake somebody for the database.
+    const answers = asked.error === undefined && 'value' in (await within(clock, answerMs, store.hasKeys(config.environment)))
+    if (answers) parts[0] = up('postgres', true)
+    const says = answers ? 'the database answers, but tells no counts in time' : 'the database does not answer'
+    services.log.warn(`${says}: metrics tell of the parts alone`, { error: asked.why })
     if (caller.kind === 'operator') return { now: new Date(clock.now()).toISOString(), samples: parts, partial: true }
-    throw new BatonError('database_unavailable', 'The database is not reachable: what was counted stands there.', { retryAfterMs: 2_000 })
+    throw new BatonError(
+      'database_unavailable',
+      answers ? 'The database tells no counts in time; ask again.' : 'The database is not reachable: what was counted stands there.',
+      { retryAfterMs: 2_000 },
+    )
   }
   const { value: answer } = asked
   if (!answer.ok) throw refusalError(answer)
@@ -51,7 +64,7 @@ export const metrics = endpoint({
   summary: 'Metrics as Prometheus reads them',
   access: 'monitoring',
   async handler({ services, caller }) {
-    const { samples, partial } = await read(services, caller)
+    const { samples, partial } = await readSamples(services, caller)
     return new Response(prometheusText(samples, { partial }), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } })
   },
 })
@@ -63,7 +76,7 @@ export const metricsJson = endpoint({
   summary: 'Metrics in figures: operations, performance (seconds), storage',
   access: 'monitoring',
   async handler({ services, caller }) {
-    const { now, samples } = await read(services, caller)
+    const { now, samples } = await readSamples(services, caller)
     return json(200, { ...metricsSummary(samples), collectedAt: now })
   },
 })

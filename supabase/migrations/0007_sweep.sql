@@ -160,7 +160,8 @@ begin
   rows := rows || waits.rows || due.rows || coalesce(again, '[]') || (switched -> 'outbox')::jsonb;
   perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_sweeps_total', jsonb_build_object('by', coalesce(p ->> 'from', 'beside')), '', 1),
     jsonb_build_array('baton_sweep_rows_total', '{}'::jsonb, '', jsonb_array_length(rows))));
-  perform baton.fold_metrics(env, 20 * most);
+  -- One batch: agents are locked here.
+  perform baton.fold_metrics(env, interval '0');
   return json_build_object('ok', true, 'swept', true, 'outbox', rows, 'alerts', baton.take_alerts(env), 'more', more,
     'at', swept_at);
 end $$;
