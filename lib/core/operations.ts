@@ -23,13 +23,35 @@ export interface RetentionView {
   prunedAt: string | null
 }
 
+/** What retention deletes, by kind. */
+export type PrunedKind =
+  | 'events'
+  | 'agents'
+  | 'idempotency'
+  | 'outbox'
+  | 'deliveries'
+  | 'approvals'
+  | 'ledger'
+  | 'counters'
+  | 'keys'
+  | 'audit'
+  | 'counts'
+
+/** One batch: all that has a time of its own; events, a walk over the agents; idle agents; without a part all three in one transaction. */
+export interface PruneRequest {
+  environment: string
+  limit: number
+  part?: 'rows' | 'agents' | 'idle'
+  /** Of part idle: who is to go, if they are idle still. */
+  idle?: readonly AgentUid[]
+}
+
 /** How many rows of each kind one batch of retention has deleted; `more` says that it would go on. */
-export interface Pruned extends Record<
-  'events' | 'agents' | 'idempotency' | 'outbox' | 'deliveries' | 'approvals' | 'ledger' | 'keys' | 'audit',
-  number
-> {
+export interface Pruned extends Partial<Record<PrunedKind, number>> {
   ok: true
   more: boolean
+  /** Of part agents: those that are idle for too long. Of part idle: those that there was no time for. */
+  idle?: AgentUid[]
 }
 
 /** One inconsistency between rows; its code is one of lib/core/consistency. */
@@ -117,7 +139,7 @@ export interface DoctorFacts {
 
 /** The part of the store for those who operate a deployment. */
 export interface OperationsStore {
-  prune(request: { environment: string; limit: number }): Promise<Pruned>
+  prune(request: PruneRequest): Promise<Pruned>
   getRetention(authority: Authority): Promise<RetentionView | Refusal>
   /** Replaces what is set; no values give the defaults back. */
   setRetention(authority: Authority, values: RetentionValues): Promise<RetentionView | Refusal>

@@ -280,3 +280,24 @@ create or replace function baton.get_tenant(p jsonb) returns json language sql s
     where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
 $$;
 
+-- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits
+-- for the next round. gone null: somebody else has it.
+create or replace function baton.prune_events(uid uuid, keep jsonb, most integer, out gone integer, out more boolean) language plpgsql set search_path = '' as $$
+declare
+  a baton.agents;
+  before timestamptz := baton.clock() - baton.duration((keep ->> 'eventDays')::numeric * 86400000);
+  cut bigint;
+begin
+  more := false;
+  select * into a from baton.agents x where x.agent_uid = uid for update skip locked;
+  if not found then return; end if;
+  -- Numbers and instants rise together: the old ones are a run of rows at the beginning.
+  select max(e.seq) into cut from (select x.seq, x.at from baton.events x where x.agent_uid = uid order by x.seq limit most) e where e.at < before;
+  cut := greatest(coalesce(cut, 0), a.last_event_seq - (keep ->> 'eventsPerAgent')::bigint);
+  more := cut - a.first_event_seq + 1 > most;
+  cut := least(cut, a.first_event_seq + most - 1);
+  delete from baton.events e where e.agent_uid = uid and e.seq <= cut;
+  get diagnostics gone = row_count;
+  if cut >= a.first_event_seq then update baton.agents x set first_event_seq = cut + 1 where x.agent_uid = uid; end if;
+  more := more or gone >= most;
+end $$;

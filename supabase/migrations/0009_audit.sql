@@ -165,11 +165,16 @@ begin
 end $$;
 
 create or replace function baton.keep_audit() returns trigger language plpgsql set search_path = '' as $$
+declare
+  bare baton.audit;
 begin
   if tg_op = 'DELETE' then
     if old.at < baton.clock() - baton.audit_time() then return old; end if;
   elsif tg_op = 'UPDATE' then
-    if new.reason is null and new.data is null and to_jsonb(new) - array['reason', 'data'] = to_jsonb(old) - array['reason', 'data']
+    bare := old;
+    bare.reason := null;
+    bare.data := null;
+    if new is not distinct from bare
       and (exists (select from baton.tenants t where t.id = old.tenant_id and t.erasing) or old.agent_id is not null and not exists (select from baton.agents a
         where a.agent_uid = old.agent_uid or old.agent_uid is null and a.tenant_id = old.tenant_id and a.id = old.agent_id)) then
       return new;

@@ -204,3 +204,16 @@ begin
   end if;
   return json_build_object('ok', true, 'tenantMade', tenant_made, 'secretMade', secret_made, 'adminKeys', admins, 'keyMade', k.id is not null);
 end $$;
+
+-- Keys that have let nobody in for 400 days.
+create or replace function baton.prune_keys(env text, before timestamptz, most integer) returns integer language plpgsql set search_path = '' as $$
+declare
+  dead text[] := array(select k.id from baton.api_keys k where k.environment = env and coalesce(least(k.revoked_at, k.expires_at), k.revoked_at, k.expires_at) < before limit most);
+begin
+  update baton.api_keys k set rotated_from = null where k.rotated_from = any (dead);
+  delete from baton.api_keys k where k.id = any (dead);
+  -- Each rotation copies these, and limits have a number. Switches stay: a run may be held by one.
+  delete from baton.limits l where l.scope = any (array(select 'key:' || d from unnest(dead) d));
+  delete from baton.budgets b where b.environment = env and b.scope = any (array(select 'key:' || d from unnest(dead) d));
+  return cardinality(dead);
+end $$;

@@ -32,31 +32,12 @@ begin
   return baton.get_retention(p);
 end $$;
 
--- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits
--- for the next round. gone null: somebody else has it.
-create or replace function baton.prune_events(uid uuid, keep jsonb, most integer, out gone integer, out more boolean) language plpgsql set search_path = '' as $$
+-- A piece of the walk over all agents: `most` of them are looked at (two index entries each), and at most about as many events go, for about 2 seconds.
+-- idle: those that are past their tenant's agentDays; the walk goes on behind them, whatever becomes of them.
+drop function if exists baton.prune_agents(text, integer);
+create or replace function baton.prune_agents(env text, most integer, out events integer, out idle uuid[], out more boolean) language plpgsql set search_path = '' as $$
 declare
-  a baton.agents;
-  before timestamptz := baton.clock() - baton.duration((keep ->> 'eventDays')::numeric * 86400000);
-  cut bigint;
-begin
-  more := false;
-  select * into a from baton.agents x where x.agent_uid = uid for update skip locked;
-  if not found then return; end if;
-  -- Numbers and instants rise together: the old ones are a run of rows at the beginning.
-  select max(e.seq) into cut from (select x.seq, x.at from baton.events x where x.agent_uid = uid order by x.seq limit most) e where e.at < before;
-  cut := greatest(coalesce(cut, 0), a.last_event_seq - (keep ->> 'eventsPerAgent')::bigint);
-  more := cut - a.first_event_seq + 1 > most;
-  cut := least(cut, a.first_event_seq + most - 1);
-  delete from baton.events e where e.agent_uid = uid and e.seq <= cut;
-  get diagnostics gone = row_count;
-  if cut >= a.first_event_seq then update baton.agents x set first_event_seq = cut + 1 where x.agent_uid = uid; end if;
-  more := more or gone >= most;
-end $$;
-
--- A piece of the walk over all agents: `most` of them are looked at (two index entries each), and at most about as many rows go.
-create or replace function baton.prune_agents(env text, most integer, out events integer, out agents integer, out more boolean) language plpgsql set search_path = '' as $$
-declare
+  until timestamptz := clock_timestamp() + interval '2 seconds';
   x record;
   e record;
   seen integer := 0;
@@ -64,7 +45,7 @@ declare
   now_at timestamptz := baton.clock();
 begin
   events := 0;
-  agents := 0;
+  idle := '{}';
   more := false;
   for x in
     select w.*, baton.kept_for(t) as keep, (select v.at from baton.events v where v.agent_uid = w.agent_uid and v.seq >= w.first_event_seq order by v.seq limit 1) as oldest
@@ -74,7 +55,7 @@ begin
   loop
     seen := seen + 1;
     if x.environment = env and x.active_run is null and x.queued = 0 and x.updated_at < now_at - baton.duration((x.keep ->> 'agentDays')::numeric * 86400000) then
-      agents := agents + baton.expire_agent(x.agent_uid, x.updated_at);
+      idle := idle || x.agent_uid;
     elsif x.environment = env and (x.oldest < now_at - baton.duration((x.keep ->> 'eventDays')::numeric * 86400000)
       or x.last_event_seq - x.first_event_seq >= (x.keep ->> 'eventsPerAgent')::bigint) then
       select * into e from baton.prune_events(x.agent_uid, x.keep, most);
@@ -83,7 +64,7 @@ begin
     end if;
     -- One that has more stays the next.
     if not more then place := x.agent_uid; end if;
-    more := more or events >= most or agents * 10 >= most;
+    more := more or events >= most or cardinality(idle) * 10 >= most or clock_timestamp() > until;
     exit when more;
   end loop;
   if not more and seen < most then place := null; else more := true; end if;
@@ -91,21 +72,32 @@ begin
   on conflict (environment) do update set prune_cursor = excluded.prune_cursor;
 end $$;
 
--- {environment, limit} -> {ok, more, and counts}. One batch of everything that has a time; the job calls it until nothing is left.
-create or replace function baton.prune(p jsonb) returns json language plpgsql set search_path = '' as $$
+-- Those of the idle agents that are still idle go, for about 2 seconds; remaining: those that nobody has looked at in this time.
+create or replace function baton.expire_agents(env text, idle uuid[], out agents integer, out remaining uuid[]) language plpgsql set search_path = '' as $$
 declare
-  env text := p ->> 'environment';
-  most integer := least(coalesce((p ->> 'limit')::integer, 1000), 10000);
+  until timestamptz := clock_timestamp() + interval '2 seconds';
+  seen_at timestamptz;
+begin
+  agents := 0;
+  remaining := idle;
+  while cardinality(remaining) > 0 and clock_timestamp() < until loop
+    select a.updated_at into seen_at from baton.agents a join baton.tenants t on t.id = a.tenant_id where a.agent_uid = remaining[1] and a.environment = env
+      and a.updated_at < baton.clock() - baton.duration((baton.kept_for(t) ->> 'agentDays')::numeric * 86400000);
+    if found then agents := agents + baton.expire_agent(remaining[1], seen_at); end if;
+    remaining := remaining[2:];
+  end loop;
+end $$;
+
+-- Everything else that has a time, and how many rows of each kind went.
+create or replace function baton.prune_rows(env text, most integer) returns jsonb language plpgsql set search_path = '' as $$
+declare
   now_at timestamptz := baton.clock();
   day_ago timestamptz := now_at - interval '24 hours';
   long_ago timestamptz := now_at - baton.audit_time();
   shortest integer := coalesce((select min((baton.kept_for(t) ->> 'deliveryDays')::integer) from baton.tenants t where t.environment = env), 7);
   gone jsonb := '{}';
   n integer;
-  walk record;
 begin
-  select * into walk from baton.prune_agents(env, most);
-  gone := jsonb_build_object('events', walk.events, 'agents', walk.agents);
   -- By row address: the planner would rather read a whole table than look up a batch of keys in it. Nobody is waited for: who holds a row, or an
   -- agent, comes with the next batch.
   delete from baton.idempotency d where d.ctid = any (array(
@@ -129,27 +121,36 @@ begin
   delete from baton.approvals d where d.ctid = any (array(
     select v.ctid from baton.approvals v where v.environment = env and v.created_at < long_ago and v.state <> 'pending' limit most for update skip locked));
   get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('approvals', n, 'ledger', baton.prune_budgets(env, most), 'keys', baton.prune_keys(env, long_ago, most),
-    'audit', baton.prune_audit(env, most));
+  gone := gone || baton.prune_budgets(env, most) || jsonb_build_object('approvals', n, 'keys', baton.prune_keys(env, long_ago, most),
+    'audit', baton.prune_audit(env, most), 'counts', baton.fold_metrics(env, interval '1 second'));
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
   -- Of runs that are gone: their ids never come back. Those of agents stay, for a name may be given again.
   delete from baton.switches s where s.environment = env and s.scope like 'run:%' and not exists (select from baton.runs r where r.run_id = substr(s.scope, 5));
   delete from baton.budgets b where b.environment = env and b.scope like 'run:run%' and not exists (select from baton.runs r where r.run_id = substr(b.scope, 5));
-  update baton.sweeps s set pruned_at = now_at where s.environment = env;
-  return (gone || jsonb_build_object('ok', true, 'more', walk.more or exists (select from jsonb_each(gone) e where e.value::integer >= most)))::json;
+  insert into baton.sweeps as s (environment, last_at, pruned_at) values (env, 'epoch', now_at) on conflict (environment) do update set pruned_at = now_at;
+  return gone;
 end $$;
 
--- Keys that have let nobody in for 400 days.
-create or replace function baton.prune_keys(env text, before timestamptz, most integer) returns integer language plpgsql set search_path = '' as $$
+-- {environment, limit, part?, idle?} -> {ok, more, idle?, and counts}. One batch; the job calls it until nothing is left. part: rows (all that has a time), agents
+-- (their events; answers with the idle ones) or idle (these go), each in a transaction of its own: what fails in one undoes no other. Without it: all.
+create or replace function baton.prune(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
-  dead text[] := array(select k.id from baton.api_keys k where k.environment = env and coalesce(least(k.revoked_at, k.expires_at), k.revoked_at, k.expires_at) < before limit most);
+  env text := p ->> 'environment';
+  most integer := least(coalesce((p ->> 'limit')::integer, 1000), 10000);
+  part text := p ->> 'part';
+  idle uuid[] := array(select jsonb_array_elements_text(coalesce(p -> 'idle', '[]'))::uuid);
+  answer jsonb := '{}';
+  gone jsonb := '{}';
+  events integer := 0;
+  agents integer := 0;
+  more boolean := false;
 begin
-  update baton.api_keys k set rotated_from = null where k.rotated_from = any (dead);
-  delete from baton.api_keys k where k.id = any (dead);
-  -- Each rotation copies these, and limits have a number. Switches stay: a run may be held by one.
-  delete from baton.limits l where l.scope = any (array(select 'key:' || d from unnest(dead) d));
-  delete from baton.budgets b where b.environment = env and b.scope = any (array(select 'key:' || d from unnest(dead) d));
-  return cardinality(dead);
+  if part is null or part = 'agents' then select w.events, w.idle, w.more into events, idle, more from baton.prune_agents(env, most) w; end if;
+  if part is null or part = 'idle' then select x.agents, x.remaining into agents, idle from baton.expire_agents(env, idle) x; end if;
+  if part is null or part = 'rows' then gone := baton.prune_rows(env, most); end if;
+  more := more or part is distinct from 'agents' and cardinality(idle) > 0 or exists (select from jsonb_each(gone) e where e.value::integer >= most);
+  if part is not null then answer := jsonb_build_object('idle', idle); end if;
+  return (answer || gone || jsonb_build_object('ok', true, 'events', events, 'agents', agents, 'more', more))::json;
 end $$;
 
 -- Idle for longer than its tenant keeps agents. 1 when it went; 0 when it was touched meanwhile, or somebody holds it.

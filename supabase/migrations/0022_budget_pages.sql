@@ -236,19 +236,21 @@ begin
     where p ->> 'after' is null or v.name > p ->> 'after' group by v.name order by v.name limit (p ->> 'limit')::integer) g);
 end $$;
 
--- The ledger is kept 400 days, counters of a period 400 days after its start. Answers how many entries of the ledger went.
+-- The ledger is kept 400 days, counters of a period 400 days after its start: how many of each went.
 drop function if exists baton.prune_budgets(text, integer);
-create or replace function baton.prune_budgets(env text, most integer) returns integer language plpgsql set search_path = '' as $$
+create or replace function baton.prune_budgets(env text, most integer) returns jsonb language plpgsql set search_path = '' as $$
 declare
   before timestamptz := baton.clock() - interval '400 days';
-  gone integer;
+  entries integer;
+  counters integer;
 begin
   delete from baton.reservations d where d.ctid = any (array(select v.ctid from baton.reservations v where v.environment = env and v.created_at < before and v.state <> 'reserved'
     limit most for update skip locked));
-  get diagnostics gone = row_count;
+  get diagnostics entries = row_count;
   delete from baton.budget_counters d where d.ctid = any (array(select c.ctid from baton.budget_counters c where c.environment = env and c.period in ('day', 'month')
     and c.period_start < before limit most for update skip locked));
-  return gone;
+  get diagnostics counters = row_count;
+  return jsonb_build_object('ledger', entries, 'counters', counters);
 end $$;
 
 -- Whether a new message has room in the budgets: for its first call where that is known and comes at once, else whether one is used up.

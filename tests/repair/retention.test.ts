@@ -106,7 +106,7 @@ test('idle agents go by age only where a tenant says so, and no agent at work', 
   expect(await count('agents', `id in ('idle', 'working')`)).toBe(2)
   ok(await kit.store.setRetention(authority, { agentDays: 90 }))
   await turn('fresh')
-  expect((await prunedAll()).reduce((sum, { agents }) => sum + agents, 0)).toBeGreaterThan(0)
+  expect((await prunedAll()).reduce((sum, { agents = 0 }) => sum + agents, 0)).toBeGreaterThan(0)
   expect(await count('agents', `id = 'idle'`)).toBe(0)
   expect(await count('agents', `id in ('working', 'fresh')`)).toBe(2)
   expect(await kit.sql(`select actor, code from baton.audit where action = 'agent.delete' and agent_id = 'idle'`)).toEqual([
@@ -114,6 +114,52 @@ test('idle agents go by age only where a tenant says so, and no agent at work', 
   ])
   ok(await kit.store.setRetention(authority, {}))
   await commit(kit, held, answered(), completed).catch(() => undefined)
+})
+
+/** What the deletion of an agent comes to in the database, while `work` is done. */
+async function whereDeletionIs(body: string, work: () => Promise<void>): Promise<void> {
+  await kit.sql(`create function baton.rest() returns trigger language plpgsql as $$ begin ${body}; return old; end $$`)
+  await kit.sql('create trigger rests before delete on baton.agents for each row execute function baton.rest()')
+  await work()
+  await kit.sql('drop function baton.rest() cascade')
+}
+
+test('idle agents go for two seconds in one call, whatever each takes; the others are left for the next', async () => {
+  const uids: string[] = []
+  for (let n = 0; n < 3; n++) uids.push(await turn(`slow-${n}`))
+  ok(await kit.store.setRetention(authority, { agentDays: 90 }))
+  await kit.advance(91 * day)
+  const { idle = [] } = await kit.store.prune({ environment: 'test', limit: 1_000, part: 'agents' })
+  expect(idle).toEqual(expect.arrayContaining(uids))
+  await whereDeletionIs('perform pg_sleep(2.1)', async () => {
+    const gone = await kit.store.prune({ environment: 'test', limit: 1_000, part: 'idle', idle })
+    expect(gone).toMatchObject({ agents: 1, idle: idle.slice(1), more: true })
+  })
+  expect(await kit.store.prune({ environment: 'elsewhere', limit: 1_000, part: 'idle', idle })).toMatchObject({ agents: 0, idle: [] })
+  expect(await kit.store.prune({ environment: 'test', limit: 1_000, part: 'idle', idle })).toMatchObject({
+    agents: idle.length - 1,
+    more: false,
+  })
+  ok(await kit.store.setRetention(authority, {}))
+})
+
+test('an agent that cannot be deleted keeps nothing else from going: rows, events and idle agents before and behind it', async () => {
+  for (let n = 0; n < 5; n++) await turn(`idle-${n}`)
+  await kit.advance(91 * day)
+  const used = await turn('used')
+  await kit.sql(`update baton.events set at = baton.clock() - interval '8 days' where agent_uid = $1`, [used])
+  ok(await kit.store.setRetention(authority, { agentDays: 90 }))
+  await kit.sql(`update baton.outbox set sent_at = baton.clock() - interval '2 days' where agent_uid is not null`)
+  const { config, log } = testServices({ environment: 'test' })
+  const clock = { now: () => 0, monotonic: () => performance.now(), sleep: () => Promise.resolve(), random: () => 0 }
+  await whereDeletionIs(`if old.id = 'idle-2' then raise exception 'too much'; end if`, async () => {
+    await expect(retain({ config, store: kit.store, clock, log })).rejects.toThrow('refused a call')
+  })
+  expect(await kit.sql(`select id from baton.agents where id like 'idle-%'`)).toEqual([{ id: 'idle-2' }])
+  expect(await count('events', `agent_uid = '${used}'`)).toBe(0)
+  expect(await count('outbox', `created_at < baton.clock() - interval '1 day' and sent_at < baton.clock() - interval '1 day'`)).toBe(0)
+  expect(await retain({ config, store: kit.store, clock, log })).toMatchObject({ agents: 1, more: false })
+  ok(await kit.store.setRetention(authority, {}))
 })
 
 test('each batch is bounded and the walk goes on where it stopped: small batches delete what a large one would', async () => {
@@ -124,7 +170,7 @@ test('each batch is bounded and the walk goes on where it stopped: small batches
   expect(await count('events')).toBe(0)
   expect(before).toBeGreaterThan(70)
   expect(batches.length).toBeGreaterThanOrEqual(5)
-  for (const { events } of batches) expect(events).toBeLessThan(30)
+  for (const { events = 0 } of batches) expect(events).toBeLessThan(30)
   const uid = await turn('long')
   await kit.sql(
     `insert into baton.events (agent_uid, seq, tenant_id, channel, type, data) select $1, g, 'one', 'monitor', 'custom', '{}' from generate_series((select last_event_seq + 1 from baton.agents where agent_uid = $1), 12000) g`,
@@ -137,6 +183,15 @@ test('each batch is bounded and the walk goes on where it stopped: small batches
   ])
   expect(await count('events', `agent_uid = '${uid}'`)).toBe(10_000)
   expect(ok(await kit.store.consistency(authority, 'long')).findings).toEqual([])
+})
+
+test('counters of budgets that are past their time go until none is left, though nothing else is', async () => {
+  await kit.sql(`insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start)
+    select 'old-' || n, 'test', 'one', 'agent:old-' || n, 'day', baton.clock() - interval '401 days' from generate_series(1, 25) n`)
+  const ask = () => kit.store.prune({ environment: 'test', limit: 10, part: 'rows' })
+  expect(await ask()).toMatchObject({ counters: 10, more: true })
+  await prunedAll(10)
+  expect(await count('budget_counters', `key like 'old-%'`)).toBe(0)
 })
 
 test('an agent that somebody holds is left for the next round, and nobody waits', async () => {

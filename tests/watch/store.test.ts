@@ -37,6 +37,40 @@ test('counts that are none stop neither the sweep nor a scrape, and the others a
   if (answer.ok) expect(answer.samples).toContainEqual(['baton_steps_total', {}, '', 3])
 })
 
+test('a backlog of counts is told up to a bound, is added up in pieces beside the work and by retention, and nothing of it is lost', async () => {
+  await kit.sql(
+    `insert into baton.metric_deltas (environment, counts) select 'behind', '[["baton_steps_total", {}, "", 1]]' from generate_series(1, 12000)`,
+  )
+  const behind: Authority = { ...authority, environment: 'behind', credential: { operator: { tenant: 'behind', name: 'tester' } } }
+  await kit.store.ensureTenant({ id: 'behind', environment: 'behind', secret: 'sealed' })
+  const told = async (): Promise<number | undefined> => {
+    const answer = await kit.store.readMetrics(behind, 'behind')
+    return answer.ok ? answer.samples.find(([name]) => name === 'baton_steps_total')?.[3] : undefined
+  }
+  const left = async () =>
+    (await kit.sql<{ n: number }>(`select count(*)::integer as n from baton.metric_deltas where environment = 'behind'`))[0]?.n
+  const folder = new pg.Client({ connectionString: kit.databaseUrl })
+  await folder.connect()
+  try {
+    // Somebody else is at it: who reads does not wait, and reads no more than it can.
+    await folder.query(`begin; select pg_advisory_xact_lock(hashtextextended('baton.metrics behind', 0))`)
+    expect([await told(), await left()]).toEqual([10_000, 12_000])
+  } finally {
+    await folder.end()
+  }
+  await kit.store.sweep({ environment: 'behind', everyMs: 0, resendMs: 0, limit: 10 })
+  expect(await left()).toBeLessThanOrEqual(11_000 + 1)
+  const { counts = 0 } = await kit.store.prune({ environment: 'behind', limit: 1_000, part: 'rows' })
+  expect(counts).toBeGreaterThanOrEqual(1_000)
+  const flush = async (id: string): Promise<boolean> => {
+    await kit.store.addMetrics({ environment: 'behind', id, counts: [['baton_http_requests_total', { id }, '', 1]] })
+    return (await left()) === 1
+  }
+  // What a process has told stays for a minute: it may tell it again.
+  expect(await poll(() => flush('once'), { everyMs: 1, forMs: 60_000 })).toBe(true)
+  expect(await told()).toBe(12_000)
+})
+
 test('agents are counted up to a bound, and beyond it as the planner takes them; other environments are none of them', async () => {
   for (const name of ['g1', 'g2', 'g3', 'g4', 'g5']) await hold(kit, name)
   await kit.sql('analyze baton.agents')
