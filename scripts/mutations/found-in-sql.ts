@@ -95,4 +95,92 @@ export const foundInSqlMutations: readonly Mutation[] = [
       name: 'files of a run that the provider has refused are notes to other runs until a retry of it goes well',
     },
   },
+  {
+    name: 'idle-agents-go-without-a-bound',
+    breaks: 'A7',
+    file: migration('0020_retention'),
+    text: `  while cardinality(remaining) > 0 and clock_timestamp() < until loop`,
+    replacement: `  while cardinality(remaining) > 0 loop`,
+    test: {
+      file: 'tests/repair/retention.test.ts',
+      name: 'idle agents go for two seconds in one call, whatever each takes; the others are left for the next',
+    },
+  },
+  {
+    name: 'idle-agent-stops-all-retention',
+    breaks: 'A7',
+    file: 'lib/jobs/retention.ts',
+    text: `        if (asked.length === 1) {`,
+    replacement: `        if (asked.length > 0) {`,
+    test: {
+      file: 'lib/jobs/retention.test.ts',
+      name: 'an idle agent that cannot be deleted, or rows that cannot, stop nothing else, and are told',
+    },
+  },
+  {
+    name: 'deleted-counters-are-not-counted',
+    breaks: 'I9',
+    file: migration('0022_budget_pages'),
+    text: `'counters', counters)`,
+    replacement: `'counters', 0)`,
+    test: {
+      file: 'tests/repair/retention.test.ts',
+      name: 'counters of budgets that are past their time go until none is left, though nothing else is',
+    },
+  },
+  {
+    name: 'restored-rights-stay-open',
+    breaks: 'A86',
+    file: 'supabase/migrate.ts',
+    text: `    await whenFree(patience, () => inTransaction(client, waitMs, () => grantAgain(client)))\n`,
+    replacement: ``,
+    test: {
+      file: 'tests/store/rights.test.ts',
+      name: 'after a dump was restored where everybody is granted what is new in public, a migration with nothing to apply takes it away again',
+    },
+  },
+  {
+    name: 'rights-of-the-signed-in-unseen',
+    breaks: 'A86',
+    file: migration('0026_export_and_reports'),
+    text: ` or pg_catalog.has_function_privilege('authenticated', f.oid, 'execute')`,
+    replacement: ``,
+    test: {
+      file: 'tests/store/rights.test.ts',
+      name: 'after a dump was restored where everybody is granted what is new in public, a migration with nothing to apply takes it away again',
+    },
+  },
+  {
+    name: 'scrape-reads-the-whole-backlog',
+    breaks: 'A51',
+    file: migration('0018_health'),
+    text: ` order by x.id limit 10000) d`,
+    replacement: `) d`,
+    test: {
+      file: 'tests/watch/store.test.ts',
+      name: 'a backlog of counts is told up to a bound, is added up in pieces beside the work and by retention, and nothing of it is lost',
+    },
+  },
+  {
+    name: 'counts-wait-for-a-scrape',
+    breaks: 'A51',
+    file: migration('0017_metrics'),
+    text: `  perform baton.fold_metrics(p ->> 'environment', interval '1 second');\n`,
+    replacement: ``,
+    test: {
+      file: 'tests/watch/store.test.ts',
+      name: 'a backlog of counts is told up to a bound, is added up in pieces beside the work and by retention, and nothing of it is lost',
+    },
+  },
+  {
+    name: 'slow-counts-are-a-dead-database',
+    breaks: 'A51',
+    file: 'lib/api/metrics.ts',
+    text: `    if (answers) parts[0] = up('postgres', true)\n`,
+    replacement: ``,
+    test: {
+      file: 'lib/api/metrics.test.ts',
+      name: 'counts that do not come in time are no sign that the database is away where it answers otherwise',
+    },
+  },
 ]
