@@ -12,6 +12,8 @@ export interface Trip {
 export interface Proxy {
   url: string
   trips: Trip[]
+  /** How many calls have no end yet. */
+  open(): number
   /** Cuts every connection that is open now. */
   cut(): void
   close(): Promise<void>
@@ -32,8 +34,11 @@ export async function startProxy(
   { rewrite = (path) => path, lose = () => false }: ProxyOptions = {},
 ): Promise<Proxy> {
   const trips: Trip[] = []
+  const calls = new Set<unknown>()
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const server = createServer((incoming, outgoing) => {
+    calls.add(outgoing)
+    outgoing.on('close', () => calls.delete(outgoing))
     const onwardTo = typeof target === 'string' ? target : target()
     if (onwardTo === '') return outgoing.destroy() // nothing stands behind it yet
     const { hostname, port } = new URL(onwardTo)
@@ -67,6 +72,7 @@ export async function startProxy(
   return {
     url: `http://127.0.0.1:${own}`,
     trips,
+    open: () => calls.size,
     cut: () => server.closeAllConnections(),
     async close() {
       agent.destroy()

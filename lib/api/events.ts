@@ -7,7 +7,7 @@ import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas
 import { requireAgent, requireRun } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
-import { checkCursor, cursorProblem, streamEvents } from '#lib/api/stream'
+import { checkCursor, cursorProblem, ofAgent, streamEvents } from '#lib/api/stream'
 import type { Caller } from '#lib/http/caller'
 
 const query = z.object({
@@ -62,11 +62,8 @@ async function readEvents(
     type: event.type,
     channel: event.channel,
   }))
-  return json(200, {
-    data,
-    nextCursor: last !== undefined && answer.data.length === limit ? String(last.seq) : null,
-    lastSeq: answer.lastSeq,
-  })
+  const nextCursor = last !== undefined && answer.data.length === limit ? String(last.seq) : null
+  return json(200, { data, nextCursor, lastSeq: answer.lastSeq }, ofAgent(agentUid))
 }
 
 function wantsJson(request: Request): boolean {

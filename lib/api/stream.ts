@@ -5,12 +5,17 @@ import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import { sseResponse } from '#lib/http/sse'
 
+/** Which agent the numbers of events are of: after a deletion another one may have its id. */
+export function ofAgent(agentUid: AgentUid): Record<string, string> {
+  return { 'x-baton-agent-uid': agentUid }
+}
+
 /** An SSE response that replays from Postgres and then follows live; it breaks (never ends cleanly) when the function must end. */
 export function streamEvents(services: Services, request: Request, follow: Follow, headers: Record<string, string> = {}): Response {
   const { config, log } = services
   return sseResponse({
     request,
-    headers,
+    headers: { ...ofAgent(follow.agentUid), ...headers },
     named: follow.named,
     lifeMs: Math.max(1_000, config.maxDurationMs - config.hardMarginMs),
     start: (stream) => feed(services, follow, stream),

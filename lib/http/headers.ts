@@ -30,6 +30,7 @@ const exposedHeaders = [
   'ratelimit-policy',
   'retry-after',
   'www-authenticate',
+  'x-baton-agent-uid',
   'x-baton-run-id',
   'x-request-id',
   'x-should-retry',

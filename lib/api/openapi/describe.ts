@@ -14,7 +14,7 @@ export interface Answer {
 /** Request headers that an endpoint looks at, beside those of every request. */
 export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match' | 'Last-Event-ID' | 'Prefer'
 /** Response headers that an answer may have, beside those of every answer. */
-export type ResponseHeader = 'ETag' | 'Idempotent-Replayed' | 'Location' | 'Preference-Applied' | 'Retry-After'
+export type ResponseHeader = 'ETag' | 'Idempotent-Replayed' | 'Location' | 'Preference-Applied' | 'Retry-After' | 'X-Baton-Agent-Uid'
 
 /** One operation of the document: an endpoint value and what it answers. */
 export interface Operation {

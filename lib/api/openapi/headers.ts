@@ -37,5 +37,10 @@ export const responseHeaders: Readonly<Record<ResponseHeader | 'RateLimit' | 'Ra
   RateLimit: { description: 'What remains of each limit, and the seconds until it is whole again.', schema: { type: 'string' } },
   'RateLimit-Policy': { description: 'Quota and window of each limit.', schema: { type: 'string' } },
   'Retry-After': { description: 'Seconds after which asking again makes sense.', schema: { type: 'integer' } },
+  'X-Baton-Agent-Uid': {
+    description:
+      'The agent that the numbers of the events are of. After a deletion another agent may have its id: its numbers are others, and a reader begins anew.',
+    schema: { type: 'string' },
+  },
   'X-Request-Id': { description: 'The id of the request: the one that came in, or a made one.', schema: { type: 'string' } },
 }

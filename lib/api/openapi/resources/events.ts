@@ -3,7 +3,9 @@ import { json, nothing, operation, orElse, type Resource } from '#lib/api/openap
 import { eventFrame, eventPage, exampleEvent } from '#lib/api/openapi/schemas/event'
 
 const answer = orElse(
-  json(eventPage, 'A page of stored events; or the stream, frame by frame', { data: [exampleEvent], nextCursor: null, lastSeq: 31 }),
+  json(eventPage, 'A page of stored events; or the stream, frame by frame', { data: [exampleEvent], nextCursor: null, lastSeq: 31 }, [
+    'X-Baton-Agent-Uid',
+  ]),
   'text/event-stream',
   eventFrame,
   { id: '30', event: 'text_end', data: exampleEvent },
