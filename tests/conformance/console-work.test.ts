@@ -73,6 +73,27 @@ describe.skipIf(chromiumPath === null)('working in the console', () => {
     await page.getByRole('button', { name: 'Retry' }).waitFor()
   })
 
+  test('messages that wait for their turn hold no connection: a browser has six, and the run in hand is interrupted still', async () => {
+    const { page } = at
+    const gate = world.gate()
+    await world.http('POST', '/api/agents', { id: 'crowded', template: 'scripted' })
+    await page.goto('/console/agents/crowded')
+    await world.send('crowded', script({ text: 'slow', gate: gate.file }), { prefer: 'respond-async' })
+    await page.getByRole('button', { name: 'Interrupt' }).waitFor()
+    const box = page.getByLabel('Message', { exact: true })
+    for (let n = 1; n <= 7; n++) {
+      await box.fill(`queued ${n}`)
+      await box.press('Enter')
+      await expect.poll(() => box.inputValue(), { timeout: 15_000 }).toBe('')
+    }
+    await page.getByRole('button', { name: 'Interrupt' }).click()
+    const answer = page.waitForResponse(/\/interrupt$/)
+    await page.getByRole('dialog').getByRole('button', { name: 'Interrupt' }).click()
+    expect((await answer).ok()).toBe(true)
+    await gate.open()
+    await page.getByText('You said: queued 7').waitFor()
+  })
+
   test('an answer is shown below a long conversation that was read to its beginning', async () => {
     const { page } = at
     await world.send('long', script({ text: 'The first answer.' }))

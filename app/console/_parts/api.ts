@@ -29,14 +29,17 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+/** An answer that takes longer is not waited for, in milliseconds, where the caller does not say how long: a button is busy meanwhile. */
+const patienceMs = 60_000
+
 /** Sends a request to Baton's API with the session's cookie. Throws Problem for every answer that is none. */
 export async function send(method: string, path: string, { body, headers, signal }: CallOptions = {}): Promise<Response> {
   const all: Record<string, string> = { accept: 'application/json', ...headers }
   if (body !== undefined) all['content-type'] = 'application/json'
   if (csrf !== null && method !== 'GET') all['x-baton-csrf'] = csrf
-  const init: RequestInit = { method, headers: all, credentials: 'same-origin', cache: 'no-store' }
+  const waits = signal ?? AbortSignal.timeout(patienceMs)
+  const init: RequestInit = { method, headers: all, credentials: 'same-origin', cache: 'no-store', signal: waits }
   if (body !== undefined) init.body = JSON.stringify(body)
-  if (signal !== undefined) init.signal = signal
   const response = await fetch(path, init).catch((cause: unknown) => {
     if (signal?.aborted === true) throw cause
     throw new Problem(0, {})

@@ -48,6 +48,33 @@ test('after a break the reader comes back with the last number it saw; a number 
   expect([seen, gaps]).toEqual([[5, 6, 40], 1])
 })
 
+test('the same id may be of another agent after a deletion: it is shown from its first event, and not from where the old one was', async () => {
+  const asked: (string | undefined)[] = []
+  const of = (agentUid: string, text: string) => () => new Response(text, { headers: { 'x-baton-agent-uid': agentUid } })
+  const answers = [
+    of('one', frame(1, 'usage') + frame(2, 'done')),
+    of('two', frame(3, 'usage')),
+    of('two', frame(1, 'usage')),
+    of('two', frame(2, 'done')),
+    () => Response.json({ code: 'agent_not_found' }, { status: 404 }),
+  ]
+  vi.stubGlobal('fetch', (_path: string, init: { headers: Record<string, string> }) => {
+    asked.push(init.headers['last-event-id'])
+    return Promise.resolve(answers.shift()?.())
+  })
+  const seen: (number | string | null)[] = []
+  await follow({
+    path: '/api/agents/a/events',
+    after: 0,
+    signal: new AbortController().signal,
+    onFrame: ({ seq }) => seen.push(seq),
+    onLive: () => undefined,
+    onGap: () => seen.push('gap'),
+  })
+  expect(asked).toEqual(['0', '2', '0', '1', '2'])
+  expect(seen).toEqual([1, 2, 'gap', 1, 2])
+})
+
 test('overlapping deltas are taken once, and a step that is repeated begins anew', () => {
   const delta = (offset: number, text: string, step = 1): StreamFrame => ({
     seq: null,

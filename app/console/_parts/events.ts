@@ -15,7 +15,7 @@ export interface FollowOptions {
   onFrame: (frame: StreamFrame) => void
   /** Told when the stream is there, and when it is not. */
   onLive: (live: boolean) => void
-  /** Events have gone that nobody can have any more; the stream goes on from what is kept. */
+  /** Events have gone that nobody can have any more, or the id is another agent's now; the stream goes on from what is kept. */
   onGap: () => void
 }
 
@@ -32,9 +32,12 @@ export async function follow(options: FollowOptions): Promise<void> {
   const { signal } = options
   let after = options.after
   let pauseMs = shortestPauseMs
+  let known: string | null = null
   while (!signal.aborted) {
     try {
-      await readOnce(options, after, (seq) => {
+      await readOnce(options, after, (seq, agentUid) => {
+        if (agentUid !== null && agentUid !== (known ??= agentUid)) throw new Problem(410, { code: 'cursor_expired', oldestSeq: 1 })
+        if (seq === null) return
         after = seq
         pauseMs = shortestPauseMs
       })
@@ -43,6 +46,7 @@ export async function follow(options: FollowOptions): Promise<void> {
       options.onLive(false)
       if (error instanceof Problem && error.code === 'cursor_expired') {
         after = Math.max(0, Number(error.body['oldestSeq']) - 1)
+        known = null
         options.onGap()
       } else if (error instanceof Problem && [401, 403, 404].includes(error.status)) return
     }
@@ -52,7 +56,8 @@ export async function follow(options: FollowOptions): Promise<void> {
   }
 }
 
-async function readOnce(options: FollowOptions, after: number, seen: (seq: number) => void): Promise<void> {
+/** `seen` is told of the agent whose events come (null where nobody says), and of each number. */
+async function readOnce(options: FollowOptions, after: number, seen: (seq: number | null, agentUid: string | null) => void): Promise<void> {
   const silent = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   const heard = (): void => {
@@ -66,10 +71,12 @@ async function readOnce(options: FollowOptions, after: number, seen: (seq: numbe
       signal: AbortSignal.any([options.signal, silent.signal]),
     })
     if (response.body === null) return
+    const agentUid = response.headers.get('x-baton-agent-uid')
+    seen(null, agentUid)
     options.onLive(true)
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
     const parser = createFrameParser((frame) => {
-      if (frame.seq !== null) seen(frame.seq)
+      seen(frame.seq, agentUid)
       options.onFrame(frame)
     })
     for (;;) {
@@ -80,6 +87,7 @@ async function readOnce(options: FollowOptions, after: number, seen: (seq: numbe
     }
   } finally {
     clearTimeout(timer)
+    silent.abort()
   }
 }
 

@@ -2,11 +2,12 @@ import { send } from '#app/console/_parts/api'
 import type { Tries } from '#app/console/_parts/tries'
 
 /**
- * Reads an answer to its end and forgets it. A message is sent as a stream, so that its first slice runs in the request; what it says
- * comes to the page by the agent's own events. Going away ends the reading and not the run.
+ * Leaves the stream of a message that has been accepted. It is sent as a stream, so that its first slice runs in the request; what it says
+ * comes to the page by the agent's own events. Going away never stops the run, and a browser has only six connections to a server: each
+ * message that waits for its turn would hold one, until nothing could be pressed any more.
  */
-export function drain(response: Response): void {
-  response.body?.pipeTo(new WritableStream()).catch(() => undefined)
+export function leave(response: Response): void {
+  response.body?.cancel().catch(() => undefined)
 }
 
 /** What a message was sent with the first time: it is sent again with the same, though the agent may be at work by then. */
@@ -21,7 +22,7 @@ export async function sendMessage(tries: Tries<Sending>, agent: string, message:
   const what = JSON.stringify([path, message, way])
   const { key, onBusy } = tries.of(what, () => ({ key: crypto.randomUUID(), onBusy: busy ? way : 'enqueue' }))
   const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': key }
-  drain(await send('POST', path, { body: { message, onBusy }, headers }))
+  leave(await send('POST', path, { body: { message, onBusy }, headers }))
   tries.arrived()
 }
 

@@ -66,7 +66,11 @@ export function useLive(agent: string, after: number | null, onEvent: (event: Ti
       after,
       signal: left.signal,
       onLive: setConnected,
-      onGap: () => setText(null),
+      onGap: () => {
+        seen.clear()
+        setEvents([])
+        setText(null)
+      },
       onFrame: (frame) => {
         setText((before) => nextText(before, frame))
         if (frame.seq === null || seen.has(frame.seq)) return

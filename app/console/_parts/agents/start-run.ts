@@ -1,5 +1,5 @@
 import { call, send } from '#app/console/_parts/api'
-import { drain } from '#app/console/_parts/agent/send-message'
+import { leave } from '#app/console/_parts/agent/send-message'
 import { createTries, type Tries } from '#app/console/_parts/tries'
 
 /** What the dialog asks for; an empty id leaves the name to us. */
@@ -29,7 +29,7 @@ export async function startRun({ names, keys }: Starting, request: StartRequest)
   const body = { message, ...(sliceMs === null ? {} : { limits: { sliceMs } }) }
   const key = keys.of(JSON.stringify([name, body]), () => crypto.randomUUID())
   const headers = { accept: 'text/event-stream', 'idempotency-key': key }
-  drain(await send('POST', `/api/agents/${encodeURIComponent(name)}/messages`, { body, headers }))
+  leave(await send('POST', `/api/agents/${encodeURIComponent(name)}/messages`, { body, headers }))
   names.arrived()
   keys.arrived()
   return name
