@@ -17,11 +17,11 @@ export const foundInClientsMutations: readonly Mutation[] = [
     name: 'client-gives-up-when-it-wakes',
     breaks: 'A16',
     file: 'lib/client/src/follow.ts',
-    text: `lostAt = null`,
-    replacement: `lostAt = Date.now()`,
+    text: `Math.min(Date.now() - began, longestTryMs)`,
+    replacement: `Date.now() - began`,
     test: {
       file: 'lib/client/src/follow.test.ts',
-      name: 'who leaves a stream finds it again later',
+      name: 'a computer whose connection breaks as it falls asleep, and that has no network yet when it wakes, tries again',
     },
   },
   {

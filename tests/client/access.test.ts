@@ -95,6 +95,52 @@ describe('with access control on', () => {
   })
 })
 
+describe('a pause that is awaited again', () => {
+  test('a key that may only send is told how its message stands then: paused, behind another, and done', async () => {
+    const { key } = await makeKey(world, ['agents:run'])
+    const baton = createBaton({ url: world.base(), key })
+    await admin.agents.create({ id: 'again', template: 'scripted', overrides: { permission: { ask: ['charge'] } } })
+    const sent = baton.agents.send('again', asking)
+    const [paused, again] = [await sent, await sent]
+    if (paused.status !== 'paused') throw new Error('not paused')
+    expect(again).toEqual(paused)
+    const behind = baton.agents.send('again', 'and this?')
+    const blocked = { status: 'paused', blockedBy: 'approvals', blockingRunId: paused.runId, approvals: paused.approvals }
+    expect([await behind, await behind]).toMatchObject([blocked, blocked])
+    await admin.approvals.decide(paused.approvals[0]?.id ?? '', { decision: 'allow' })
+    expect(await sent).toMatchObject({ status: 'done', output: 'charged' })
+    expect(await behind).toMatchObject({ status: 'done', output: 'You said: and this?' })
+  })
+
+  test('a call that the outside answers is told to a key that may only send, too', async () => {
+    const { key } = await makeKey(world, ['agents:run'])
+    const baton = createBaton({ url: world.base(), key })
+    expect(await baton.agents.send('outer', script({ tools: [{ name: 'outside', input: {} }] }), scripted)).toMatchObject({
+      status: 'paused',
+      externalCalls: [{ tool: 'outside' }],
+    })
+  })
+
+  test('a message whose handle nobody has read is told that it waits behind a pause, and by then behind one that has gone on', async () => {
+    await admin.agents.create({ id: 'late', template: 'scripted', overrides: { permission: { ask: ['charge'] } } })
+    const gate = world.gate()
+    const then = { ...slow(2, 20), gate: gate.file }
+    const first = await admin.agents.send('late', script({ tools: [{ name: 'charge', input: { key: 'l', cents: 5 } }] }, then))
+    if (first.status !== 'paused') throw new Error('not paused')
+    const proxy = await startProxy(() => world.base())
+    const behind = createBaton({ url: proxy.url, key: adminKey }).agents.send('late', 'and this?')
+    await behind.accepted
+    // Its stream has been left: the next one is another connection.
+    await expect.poll(() => proxy.open()).toBe(0)
+    expect(await behind).toMatchObject({ status: 'paused', blockedBy: 'approvals', blockingRunId: first.runId })
+    await admin.approvals.decide(first.approvals[0]?.id ?? '', { decision: 'allow' })
+    const outcome = behind.outcome()
+    await gate.open()
+    expect(await outcome).toMatchObject({ status: 'done', output: 'You said: and this?' })
+    await proxy.close()
+  })
+})
+
 describe('errors', () => {
   test('401, 403, 404, 400, 402, 409, 429: each is a BatonError with its code', async () => {
     expect(await codeOf(createBaton({ url: world.base() }).agents.get('x'))).toBe('401 unauthorized')

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createBaton, type BatonEvent } from '#client'
 import { expectWhole, readAll, readTexts, say, slow } from '#tests/client/kit'
 import { startProxy } from '#tests/proxy'
-import { startWorld, type World } from '#tests/world'
+import { script, startWorld, type World } from '#tests/world'
 
 /** A function that may run 10 s, 5 s of them its margin: streams break after 5 s. */
 const life = { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '5000', BATON_LEASE_MS: '3000' }
@@ -84,8 +85,94 @@ test('the server is away when the message is sent: it is sent again under its ke
   await proxy.close()
 })
 
+test('messages that wait for their turn hold no connection while nobody reads them, and are read when somebody does', async () => {
+  const proxy = await startProxy(() => world.base())
+  const baton = createBaton({ url: proxy.url })
+  const gate = world.gate()
+  const first = say(world, 'queue', [{ ...slow(2, 20), gate: gate.file }])
+  await first.accepted
+  const waiting = ['one', 'two', 'three'].map((message) => baton.agents.send('queue', message))
+  await Promise.all(waiting.map(({ accepted }) => accepted))
+  await expect.poll(() => proxy.open()).toBe(0)
+  const last = waiting.at(-1)?.outcome()
+  await expect.poll(() => proxy.open()).toBe(1)
+  await gate.open()
+  expect(await last).toMatchObject({ status: 'done', output: 'You said: three' })
+  expect(await waiting[0]).toMatchObject({ status: 'done', output: 'You said: one' })
+  expect(await runsOf('queue')).toBe(4)
+  await proxy.close()
+})
+
+test('an iterator that waits is left at once, and its connection with it', async () => {
+  const proxy = await startProxy(() => world.base())
+  const baton = createBaton({ url: proxy.url })
+  const gate = world.gate()
+  const sent = createBaton({ url: proxy.url }).agents.send('waits', script({ text: 'x', gate: gate.file }), { template: 'scripted' })
+  const { runId } = await sent.accepted
+  for (const events of [baton.agents.events('waits'), baton.runs.events(runId), sent, sent.text]) {
+    await expect.poll(() => proxy.open()).toBe(0)
+    const iterator = events[Symbol.asyncIterator]()
+    let ended = false
+    const reading = (async () => {
+      while ((await iterator.next()).done !== true);
+      ended = true
+    })()
+    await expect.poll(() => proxy.open()).toBe(1)
+    expect(ended).toBe(false)
+    expect(await iterator.return?.()).toEqual({ done: true, value: undefined })
+    await reading
+  }
+  await expect.poll(() => proxy.open()).toBe(0)
+  await gate.open()
+  expect(await sent).toMatchObject({ status: 'done', output: 'x' })
+  await proxy.close()
+})
+
+test('an agent that is deleted and made anew is another one: who watched the old one is not shown the middle of the new', async () => {
+  const proxy = await startProxy(() => target)
+  const baton = createBaton({ url: proxy.url })
+  let target = world.base()
+  await say(world, 'cleared', [{ text: 'old' }])
+  const { lastSeq, agentUid } = await baton.agents.get('cleared')
+  for (const options of [{}, { after: lastSeq }]) {
+    const seen: BatonEvent[] = []
+    const watching = (async () => {
+      for await (const event of baton.agents.events('cleared', options)) seen.push(event)
+    })().catch((error: unknown) => error)
+    await say(world, 'cleared', [{ text: 'watched' }])
+    await expect.poll(() => seen.at(-1)?.type).toBe('done')
+    const before = seen.length
+    // Away until the new one is longer than the old one was.
+    target = ''
+    proxy.cut()
+    expect((await world.http('DELETE', '/api/agents/cleared')).status).toBe(204)
+    for (const text of ['a', 'b', 'c', 'd', 'e']) await say(world, 'cleared', [{ text }])
+    target = world.base()
+    expect(await watching).toMatchObject({ code: 'cursor_expired', status: 410, problem: { oldestSeq: 1 } })
+    expect(seen).toHaveLength(before)
+  }
+  const now = await fetch(`${world.base()}/api/agents/cleared/events`, { headers: { accept: 'application/json' } })
+  expect(now.headers.get('x-baton-agent-uid')).toBe((await baton.agents.get('cleared')).agentUid)
+  expect(now.headers.get('x-baton-agent-uid')).not.toBe(agentUid)
+  await proxy.close()
+})
+
+test('an agent and a budget whose deletion is answered by nobody are deleted, and said to be', async () => {
+  let lose = 1
+  const proxy = await startProxy(() => world.base(), { lose: ({ status }) => status === 204 && lose-- > 0 })
+  const baton = createBaton({ url: proxy.url })
+  await baton.agents.create({ id: 'deleted', template: 'scripted' })
+  await baton.agents.delete('deleted')
+  expect(lose).toBe(0)
+  await expect(baton.agents.delete('deleted')).rejects.toMatchObject({ code: 'agent_not_found' })
+  await baton.budgets.set('agent:queue', { limitMicros: 5 })
+  lose = 1
+  await baton.budgets.delete('agent:queue')
+  expect(lose).toBe(0)
+  await proxy.close()
+})
+
 test('a run is read by anybody from anywhere, and again from the middle', async () => {
-  const { createBaton } = await import('#client')
   const baton = createBaton({ url: world.base() })
   const { runId } = await say(world, 'read', [{ ...slow(4, 20), ...echo }, { text: 'the end' }])
   const all = await readAll(baton.runs.events(runId))

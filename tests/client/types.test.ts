@@ -192,6 +192,11 @@ describe('real answers', () => {
       approval_decided: 'ApprovalDecided',
     }
     const seen = new Set<string>()
+    for await (const event of baton.runs.events(outside.runId)) {
+      if (event.type !== 'state_changed' || event.state !== 'paused') continue
+      expect(event).toMatchObject({ waitKind: 'external' })
+      break
+    }
     for await (const event of baton.runs.events(paused.runId)) {
       const name = names[event.type]
       if (name === undefined) continue

@@ -85,13 +85,13 @@ interface SendOptions {
     trigger?: string;
     messageId?: string | undefined;
     body?: Record<string, unknown> | undefined;
-    headers?: HeadersInit | undefined;
+    headers?: ConstructorParameters<typeof Headers>[0];
     api: string;
 }
 /** The same for the request that goes on with a stream. */
 interface ReconnectOptions {
     id: string;
-    headers?: HeadersInit | undefined;
+    headers?: ConstructorParameters<typeof Headers>[0];
     api: string;
 }
 /** What `chatTransport` is told. */
@@ -316,7 +316,9 @@ interface StateChanged extends Durable<'state_changed', 'monitor'> {
     state: AgentState;
     runState: RunState;
     stopReason?: string;
-    wait?: unknown;
+    /** What the run waits for, and when it goes on by itself. */
+    waitKind?: string;
+    dueAt?: string;
 }
 /** Somebody must decide about a call. */
 interface ApprovalRequired extends Durable<'approval_required', 'control'> {
@@ -380,12 +382,19 @@ interface Follow {
     waitMs?: (error: unknown, failures: number, usual: number) => number | null;
     /** Tried in vain for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
     giveUpMs?: number;
+    /** Waited for before each connection: for somebody who reads. */
+    ready?: () => Promise<void> | undefined;
 }
-/** A stream whose connection may be left while nobody reads: the next read comes back to where it was. */
+/** A stream whose connection may be left while nobody reads, also while the next event is waited for. */
 interface Leavable<Item = BatonEvent> {
     events: AsyncGenerator<Item, void, undefined>;
+    /** Ends the connection; there is no other before `come`. */
     leave: () => void;
+    /** Goes on where it was left. */
+    come: () => void;
 }
+/** An iterator that may be left while it waits, which generators may not be: `stop` makes their waiting end. */
+declare function stoppable<Item>(items: AsyncGenerator<Item, void, undefined>, stop: () => void): AsyncIterableIterator<Item, void>;
 /** The same as `follow`, to be left and come back to. */
 declare function leavable(stream: Follow): Leavable;
 /**
@@ -510,8 +519,8 @@ interface Runs {
 }
 /** The runs of a deployment. */
 declare function runsOf(api: Api): Runs;
-/** The events at a path, from one connection after the other. */
-declare function eventsAt(api: Api, path: string, { signal, after, ...wanted }: EventOptions, endsWithRun: boolean): AsyncGenerator<BatonEvent, void, undefined>;
+/** The events at a path, from one connection after the other; of an agent, `begin` finds out which one and after what. */
+declare function eventsAt(api: Api, path: string, { signal: given, ...options }: EventOptions, begin?: (call: CallOptions) => Promise<Pick<Agent, 'agentUid' | 'lastSeq'>>): AsyncIterableIterator<BatonEvent, void>;
 /** The headers of a stream that goes on after a position. */
 declare function streamHeaders(lastEventId: string | null): Record<string, string>;
 /** The whole address of a link, with filters. */
@@ -558,6 +567,10 @@ interface SentMessage extends PromiseLike<Outcome>, AsyncIterable<BatonEvent> {
     /** Ends the run. */
     cancel(reason?: string): Promise<void>;
 }
+/** The answer to a message as JSON; it says more where the run has ended. */
+interface Answered extends Told, Pick<RunDetails, 'approvals' | 'externalCalls'>, Partial<Pick<Blocked, 'blockedBy' | 'blockingRunId'>> {
+    status: 'done' | 'paused' | 'processing';
+}
 /** What a sent message needs of the client. */
 interface SentParts {
     agentId: string;
@@ -565,12 +578,14 @@ interface SentParts {
     /** The run's events; `accepted` is called with its id as soon as it is known. */
     events: (accepted: (runId: string) => void) => Leavable;
     getRun: (runId: string) => Promise<RunDetails>;
+    /** What the message is answered now: nothing of it runs anew. */
+    ask: () => Promise<Answered>;
     /** The run when it has ended or is paused. */
     waitRun: (runId: string) => Promise<RunDetails>;
     cancel: (runId: string, reason?: string) => Promise<unknown>;
 }
 /** Makes the handle of a message, and sends it. */
-declare function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage;
+declare function sentMessage({ agentId, idempotencyKey, events, getRun, ask, waitRun, cancel }: SentParts): SentMessage;
 /** True for a caller who lacks the right: keys that may only send, for example. */
 declare function isForbidden(error: unknown): boolean;
 /** True for what says that nothing runs now: of the run itself, or of the one before it. */
@@ -580,10 +595,10 @@ declare function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean;
 export {};
 /** What one stream says, for any number of readers. */
 interface SharedLog<Item> {
-    /** Starts the stream before anybody reads; it is left again when nobody has come by then. */
-    prime: () => void;
+    /** Starts the stream before anybody reads. It is not left before `known`, or an item; then it is where nobody has come by then. */
+    prime: (known: Promise<unknown>) => void;
     /** All of it, from the beginning. Whoever leaves last leaves the stream; the next reader comes back to it. */
-    read: () => AsyncGenerator<Item, void, undefined>;
+    read: () => AsyncIterableIterator<Item, void>;
 }
 /** Shares a stream, which is read as fast as the fastest reader asks; `failed` is told of its failure beside the readers. */
 declare function sharedLog<Item>(source: Leavable<Item>, failed: (error: unknown) => void): SharedLog<Item>;

@@ -1,6 +1,6 @@
 import type { AgentState, BatonEvent } from '#client/events'
 import { leavable, type Leavable } from '#client/follow'
-import type { Api, CallOptions } from '#client/http'
+import type { Api, ApiRequest, CallOptions } from '#client/http'
 import { listOf, type ListOptions, type Pages } from '#client/pages'
 import { eventsAt, streamHeaders, streamUrl, type EventOptions, type RunFilter, type Runs } from '#client/runs'
 import { isForbidden, sentMessage, type SentMessage, tellsPause } from '#client/sent'
@@ -57,6 +57,12 @@ export interface Agents {
 /** How often who may only send looks whether a run that waits for somebody goes on, in milliseconds. */
 const asleepMs = 5_000
 
+/** A message is repeated only for so long after it was sent, in milliseconds, where its events can be had otherwise. */
+const keptMs = 3_600_000
+
+/** Asks for an answer at once, and that nothing runs in the request. */
+const atOnce = { prefer: 'respond-async' }
+
 /** 128 random bits; `crypto.randomUUID` is not there on pages without https. */
 function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -67,17 +73,14 @@ export function agentsOf(api: Api, runs: Runs): Agents {
   const path = (id: string, below = ''): string => `/api/agents/${encodeURIComponent(id)}${below}`
 
   /** The message is sent again until a run is known, always under its key; from then on the run's events are read. */
-  function sending(id: string, message: MessageContent, options: MessageOptions, key: string, accepted: (runId: string) => void): Leavable {
-    const { signal, idempotencyKey: _key, background, mustExist, ...fields } = options
+  function sending(path: string, { headers, ...request }: ApiRequest, accepted: (runId: string) => void): Leavable {
+    const { signal } = request
+    const call = signal && { signal }
+    const sentAt = Date.now()
     let runId: string | null = null
     let mayRead = true
+    let told = false
     let asleep = false
-    const call = signal && { signal }
-    const headers = {
-      'idempotency-key': key,
-      ...(background === true && { prefer: 'respond-async' }),
-      ...(mustExist === true && { 'if-match': '*' }),
-    }
     const known = (found: string): void => {
       runId = found
       accepted(found)
@@ -92,7 +95,8 @@ export function agentsOf(api: Api, runs: Runs): Agents {
         return asleep && !mayRead ? Math.max(usual, asleepMs) : usual
       },
       async open(lastEventId, connection) {
-        if (runId !== null && mayRead) {
+        // Only the stream of the message tells of a paused run before its own. Its key is not kept for ever.
+        if (runId !== null && mayRead && (told || Date.now() - sentAt > keptMs)) {
           try {
             return await api.open('GET', `/api/runs/${runId}/events`, { headers: streamHeaders(lastEventId), ...call }, connection)
           } catch (error) {
@@ -101,8 +105,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
           }
         }
         // The same message under the same key is the same run, from its first event: also for who may only send.
-        const request = { body: { message, ...fields }, headers: { ...streamHeaders(null), ...headers }, ...call }
-        const response = await api.open('POST', path(id, '/messages'), request, connection)
+        const response = await api.open('POST', path, { ...request, headers: { ...headers, ...streamHeaders(null) } }, connection)
         const found = response.headers.get('x-baton-run-id')
         if (found !== null) known(found)
         return response
@@ -112,21 +115,30 @@ export function agentsOf(api: Api, runs: Runs): Agents {
       for await (const event of stream.events) {
         // A page of another origin sees the header only where the deployment exposes it.
         if (runId === null && event.runId !== null) known(event.runId)
+        told = true
         asleep = tellsPause(event)
         yield event
       }
     }
-    return { events: events(), leave: stream.leave }
+    return { ...stream, events: events() }
   }
 
   return {
     send(id, message, options = {}) {
-      const idempotencyKey = options.idempotencyKey ?? newId()
-      const call = options.signal && { signal: options.signal }
+      const { signal, idempotencyKey = newId(), background, mustExist, ...fields } = options
+      const call = signal && { signal }
+      const to = path(id, '/messages')
+      const headers = {
+        'idempotency-key': idempotencyKey,
+        ...(background === true && atOnce),
+        ...(mustExist === true && { 'if-match': '*' }),
+      }
+      const request = { body: { message, ...fields }, headers, ...call }
       return sentMessage({
         agentId: id,
         idempotencyKey,
-        events: (accepted) => sending(id, message, options, idempotencyKey, accepted),
+        events: (accepted) => sending(to, request, accepted),
+        ask: () => api.json('POST', to, { ...request, headers: { ...headers, ...atOnce } }),
         getRun: (runId) => runs.get(runId, call),
         waitRun: (runId) => runs.wait(runId, call),
         cancel: (runId, reason) => runs.cancel(runId, reason === undefined ? {} : { reason }),
@@ -144,11 +156,7 @@ export function agentsOf(api: Api, runs: Runs): Agents {
     toolCalls: (id, filter) => listOf(api, path(id, '/tool-calls'), filter),
     runs: (id, filter) => listOf(api, path(id, '/runs'), filter),
     events: (id, options = {}) => ({
-      async *[Symbol.asyncIterator]() {
-        // A position from the start: a break before the first event must not lose what came meanwhile.
-        const after = options.after ?? (await api.json<Agent>('GET', path(id), options.signal && { signal: options.signal })).lastSeq
-        yield* eventsAt(api, path(id, '/events'), { ...options, after }, false)
-      },
+      [Symbol.asyncIterator]: () => eventsAt(api, path(id, '/events'), options, (call) => api.json('GET', path(id), call)),
     }),
     // Without a run id a repeat could hit the run after the one that was meant.
     interrupt: (id, { runId, reason, ...call } = {}) =>

@@ -5,14 +5,14 @@ interface SendOptions {
   trigger?: string
   messageId?: string | undefined
   body?: Record<string, unknown> | undefined
-  headers?: HeadersInit | undefined
+  headers?: ConstructorParameters<typeof Headers>[0]
   api: string
 }
 
 /** The same for the request that goes on with a stream. */
 interface ReconnectOptions {
   id: string
-  headers?: HeadersInit | undefined
+  headers?: ConstructorParameters<typeof Headers>[0]
   api: string
 }
 
@@ -46,7 +46,7 @@ const mostStreams = 50
 export function chatTransport({ getToken, template, baseUrl = '', fetch: given }: ChatTransportOptions = {}): ChatTransport {
   const api = `${baseUrl.replace(/\/$/, '')}/api/chat`
   const seen = new Map<string, number[]>()
-  const credential = async (headers: HeadersInit | undefined): Promise<Record<string, string>> => {
+  const credential = async (headers: ConstructorParameters<typeof Headers>[0]): Promise<Record<string, string>> => {
     const token = await getToken?.()
     return {
       ...Object.fromEntries(new Headers(headers)),

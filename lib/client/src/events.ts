@@ -101,7 +101,9 @@ export interface StateChanged extends Durable<'state_changed', 'monitor'> {
   state: AgentState
   runState: RunState
   stopReason?: string
-  wait?: unknown
+  /** What the run waits for, and when it goes on by itself. */
+  waitKind?: string
+  dueAt?: string
 }
 /** Somebody must decide about a call. */
 export interface ApprovalRequired extends Durable<'approval_required', 'control'> {

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { BatonError } from '#client/errors'
-import { follow, leavable, type Follow } from '#client/follow'
+import { follow, leavable, stoppable, type Follow } from '#client/follow'
 import { sharedLog, type SharedLog } from '#client/shared-log'
 
 const block = (seq: number, type = 'usage', more: object = {}): string =>
@@ -43,11 +43,14 @@ const refusal =
   () =>
     Promise.reject(new BatonError('refused', { code: `http_${status}`, status, ...more }))
 
+/** What the wire says of a fetch that failed. */
+const away: Turn = refusal(0, { retryable: true })
+
 describe('follow', () => {
   test('comes back after a break with the last number, and ends with done', async () => {
     const { open, asked } = server(
       (connection) => answer(block(1) + block(2), 'break', connection),
-      () => Promise.reject(new TypeError('fetch failed')),
+      away,
       refusal(503, { retryable: true, retryAfterMs: 1 }),
       (connection) => answer(block(2) + block(3) + 'id: 5\n\n', 'end', connection),
       (connection) => answer(block(6, 'done') + block(7), 'stand', connection),
@@ -81,7 +84,6 @@ describe('follow', () => {
   })
 
   test('what has been read makes the pauses begin anew: a long run may break as often as it likes', async () => {
-    const away: Turn = () => Promise.reject(new TypeError('fetch failed'))
     const { open } = server(
       away,
       away,
@@ -98,8 +100,29 @@ describe('follow', () => {
     expect(failures).toEqual([0, 1, 0, 1])
   })
 
+  test("what is not of the wire is the caller's own failure, unless the stream was there before: then it is tried again", async () => {
+    const signedOut: Turn = () => Promise.reject(new Error('please sign in'))
+    await expect(seqsOf({ open: server(signedOut).open, endsWithRun: true })).rejects.toThrow('please sign in')
+    const { open } = server(
+      (connection) => answer(block(1), 'break', connection),
+      signedOut,
+      (connection) => answer(block(2, 'done'), 'stand', connection),
+    )
+    expect(await seqsOf({ open, endsWithRun: true, waitMs: () => 0 })).toEqual([1, 2])
+  })
+
+  test('an iterator that waits may be left: it ends at once, and what it waited for, too', async () => {
+    const stop = new AbortController()
+    const { open, asked } = server((connection) => answer('', 'stand', connection))
+    const events = stoppable(follow({ open, endsWithRun: true, signal: stop.signal }), () => stop.abort())
+    const next = events.next()
+    await expect.poll(() => asked.length).toBe(1)
+    expect(await events.return?.()).toEqual({ done: true, value: undefined })
+    expect(await next).toEqual({ done: true, value: undefined })
+  })
+
   test('an abort ends it with the reason, while it reads and while it waits', async () => {
-    for (const turn of [(connection: AbortController) => answer('', 'stand', connection), () => Promise.reject(new TypeError('away'))]) {
+    for (const turn of [(connection: AbortController) => answer('', 'stand', connection), away]) {
       const stop = new AbortController()
       const { open, asked } = server(turn, turn, turn)
       const failed = seqsOf({ open, endsWithRun: true, signal: stop.signal }).catch((error: unknown) => error)
@@ -112,7 +135,7 @@ describe('follow', () => {
   test('it is given up when nothing has been heard for long', async () => {
     vi.useFakeTimers()
     try {
-      const reading = seqsOf({ open: () => Promise.reject(new TypeError('away')), endsWithRun: true, giveUpMs: 60_000 })
+      const reading = seqsOf({ open: (_position, connection) => Promise.resolve(away(connection)), endsWithRun: true, giveUpMs: 60_000 })
       const failed = reading.catch((error: unknown) => error)
       await vi.advanceTimersByTimeAsync(120_000)
       expect(await failed).toMatchObject({ code: 'connection_lost', retryable: true })
@@ -138,18 +161,30 @@ describe('a reader who was away for longer than a stream is tried', () => {
 
   test('a computer that slept tries again when it wakes: the time counts from the first failure', () =>
     fakeClock(async () => {
-      const { open, asked } = server(sleepsAndLoses, () => Promise.reject(new TypeError('no network yet')), goesOn)
+      const { open, asked } = server(sleepsAndLoses, away, goesOn)
       expect(await seqsOf({ open, endsWithRun: true })).toEqual([1, 2])
       expect(asked).toEqual([null, '1', '1'])
+    }))
+
+  test('a computer whose connection breaks as it falls asleep, and that has no network yet when it wakes, tries again', () =>
+    fakeClock(async () => {
+      const asleep: Turn = (connection) => {
+        vi.setSystemTime(Date.now() + 8 * 3_600_000)
+        return away(connection)
+      }
+      const { open, asked } = server((connection) => answer(block(1), 'break', connection), asleep, asleep, goesOn)
+      expect(await seqsOf({ open, endsWithRun: true, waitMs: () => 0 })).toEqual([1, 2])
+      expect(asked).toEqual([null, '1', '1', '1'])
     }))
 
   test('who leaves a stream finds it again later', () =>
     fakeClock(async () => {
       const { open } = server((connection) => answer(block(1), 'stand', connection), goesOn)
-      const { events, leave } = leavable({ open, endsWithRun: true })
+      const { events, leave, come } = leavable({ open, endsWithRun: true })
       expect((await events.next()).value).toMatchObject({ seq: 1 })
       leave()
       vi.setSystemTime(Date.now() + 11 * 60_000)
+      come()
       expect((await events.next()).value).toMatchObject({ seq: 2 })
     }))
 
@@ -161,10 +196,10 @@ describe('a reader who was away for longer than a stream is tried', () => {
           vi.setSystemTime(Date.now() + 6 * 60_000)
           return turn(connection)
         }
-      const away = later(() => Promise.reject(new TypeError('away')))
+      const lost = later(away)
       const heard = later((connection) => answer(block(1), 'break', connection))
-      const { open } = server(away, heard, away, goesOn)
-      expect(await seqsOf({ open, endsWithRun: true, waitMs: () => 0 })).toEqual([1, 2])
+      const { open } = server(lost, heard, lost, goesOn)
+      expect(await seqsOf({ open, endsWithRun: true, waitMs: () => 0, giveUpMs: 90_000 })).toEqual([1, 2])
     }))
 })
 
@@ -206,11 +241,54 @@ describe('several readers of one stream', () => {
     expect(asked).toEqual([null, '2'])
   })
 
+  test('a stream that nobody reads is left as soon as its run is known, also before its first event, and not before', async () => {
+    const { open, asked } = server(
+      (connection) => answer('', 'stand', connection),
+      (connection) => answer(block(1, 'done'), 'stand', connection),
+    )
+    const lefts: boolean[] = []
+    let known = (): void => undefined
+    const opening: Follow['open'] = (position, connection) => {
+      connection.signal.addEventListener('abort', () => lefts.push(true))
+      return open(position, connection)
+    }
+    const log = sharedLog(leavable({ open: opening, endsWithRun: true, silenceMs: 300_000 }), none)
+    log.prime(new Promise<void>((resolve) => (known = resolve)))
+    await expect.poll(() => asked.length).toBe(1)
+    const passing = log.read()
+    const waiting = passing.next()
+    await passing.return?.()
+    expect([await waiting, lefts]).toEqual([{ done: true, value: undefined }, []])
+    known()
+    await expect.poll(() => lefts.length).toBe(1)
+    expect(asked).toHaveLength(1)
+    expect(await take(log)).toEqual([1])
+    expect(asked).toEqual([null, null])
+  })
+
+  test('a reader that waits may leave: it ends at once, and the others stay', async () => {
+    const { open, asked } = server((connection) => answer(block(1), 'stand', connection))
+    let left = 0
+    const opening: Follow['open'] = (position, connection) => {
+      connection.signal.addEventListener('abort', () => (left += 1))
+      return open(position, connection)
+    }
+    const log = sharedLog(leavable({ open: opening, endsWithRun: true }), none)
+    const [one, two] = [log.read(), log.read()]
+    expect([(await one.next()).value, (await two.next()).value]).toMatchObject([{ seq: 1 }, { seq: 1 }])
+    const [waits, too] = [one.next(), two.next()]
+    expect(await one.return?.()).toEqual({ done: true, value: undefined })
+    expect([await waits, left]).toEqual([{ done: true, value: undefined }, 0])
+    await two.return?.()
+    expect([await too, left]).toEqual([{ done: true, value: undefined }, 1])
+    expect(asked).toHaveLength(1)
+  })
+
   test('a failure is told to all of them', async () => {
     const { open } = server(refusal(404))
     const told: unknown[] = []
     const log = sharedLog(leavable({ open, endsWithRun: true }), (error) => told.push(error))
-    log.prime()
+    log.prime(Promise.resolve())
     await expect(take(log)).rejects.toMatchObject({ status: 404 })
     await expect(take(log)).rejects.toMatchObject({ status: 404 })
     expect(told).toHaveLength(1)

@@ -21,32 +21,67 @@ export interface Follow {
   waitMs?: (error: unknown, failures: number, usual: number) => number | null
   /** Tried in vain for so long it is given up with `connection_lost`, in milliseconds (10 minutes). */
   giveUpMs?: number
+  /** Waited for before each connection: for somebody who reads. */
+  ready?: () => Promise<void> | undefined
 }
 
-/** A stream whose connection may be left while nobody reads: the next read comes back to where it was. */
+/** A stream whose connection may be left while nobody reads, also while the next event is waited for. */
 export interface Leavable<Item = BatonEvent> {
   events: AsyncGenerator<Item, void, undefined>
+  /** Ends the connection; there is no other before `come`. */
   leave: () => void
+  /** Goes on where it was left. */
+  come: () => void
 }
+
+/** An iterator that may be left while it waits, which generators may not be: `stop` makes their waiting end. */
+export function stoppable<Item>(items: AsyncGenerator<Item, void, undefined>, stop: () => void): AsyncIterableIterator<Item, void> {
+  let stopped = false
+  return {
+    next: () =>
+      items.next().catch((error: unknown) => {
+        if (stopped) return { done: true, value: undefined }
+        throw error
+      }),
+    return() {
+      stopped = true
+      stop()
+      return items.return()
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+/** A try that takes longer counts no more, in milliseconds: the computer has slept meanwhile. */
+const longestTryMs = 60_000
 
 /** The same as `follow`, to be left and come back to. */
 export function leavable(stream: Follow): Leavable {
   let present: AbortController | null = null
-  const left = new WeakSet<AbortController>()
+  let left: AbortController | null = null
+  let wanted: Promise<void> | undefined
+  let come = (): void => undefined
   const open: Open = (lastEventId, connection) => {
     present = connection
     return stream.open(lastEventId, connection)
   }
   const waitMs: Follow['waitMs'] = (error, failures, usual) => {
-    if (present !== null && left.has(present)) return 0
+    if (present !== null && left === present) return 0
     return stream.waitMs === undefined ? usual : stream.waitMs(error, failures, usual)
   }
   const leave = (): void => {
-    if (present === null) return
-    left.add(present)
-    present.abort()
+    wanted ??= new Promise((resolve) => {
+      come = () => {
+        wanted = undefined
+        resolve()
+      }
+    })
+    left = present
+    left?.abort()
   }
-  return { events: follow({ ...stream, open, waitMs }), leave }
+  return { events: follow({ ...stream, open, waitMs, ready: () => wanted }), leave, come: () => come() }
 }
 
 /**
@@ -54,21 +89,26 @@ export function leavable(stream: Follow): Leavable {
  * together with others, until the run's `done`. Throws BatonError for what will not get better, the signal's reason when it aborts.
  */
 export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, undefined> {
-  const { open, after, endsWithRun, signal, waitMs, silenceMs = 20_000, giveUpMs = 600_000 } = stream
+  const { open, after, endsWithRun, signal, waitMs, ready, silenceMs = 20_000, giveUpMs = 600_000 } = stream
   const shown = new Shown()
   let lastEventId = after === undefined ? null : String(after)
   let failures = 0
-  // Since the first failure, not since the last word: a computer that slept and a reader that came back try again.
-  let lostAt: number | null = null
+  // Only what was spent on trying counts: a computer that slept and a reader that came back try again.
+  let lostMs = 0
   let retryMs = 1_000
+  let opened = false
   for (;;) {
+    await ready?.()
+    let began = Date.now()
     const { controller, release } = linked(signal)
     let broken: unknown = null
     try {
       const response = await open(lastEventId, controller)
+      opened = true
       if (response.status === 204) return
       for await (const frame of framesOf(response, controller, silenceMs)) {
-        lostAt = null
+        lostMs = 0
+        began = Date.now()
         if (frame === null) continue
         failures = 0
         if (frame.id !== null) lastEventId = frame.id
@@ -81,10 +121,11 @@ export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, 
       }
     } catch (error) {
       if (signal?.aborted === true) throw reasonOf(signal)
-      if (error instanceof BatonError && !error.retryable) throw error
+      // What is no BatonError is of the caller's own at first; later it may be their network, too.
+      if (error instanceof BatonError ? !error.retryable : !opened) throw error
       broken = error
-      lostAt ??= Date.now()
-      if (Date.now() - lostAt > giveUpMs) {
+      lostMs += Math.min(Date.now() - began, longestTryMs)
+      if (lostMs > giveUpMs) {
         const minutes = Math.round(giveUpMs / 60_000)
         throw new BatonError(`The stream could not be read for ${minutes} minutes; the run goes on without its reader.`, {
           code: 'connection_lost',
@@ -100,6 +141,7 @@ export async function* follow(stream: Follow): AsyncGenerator<BatonEvent, void, 
     const usual = Math.max(asked, backoffMs(failures, { base: retryMs }))
     const wait = waitMs === undefined ? usual : waitMs(broken, failures, usual)
     if (wait === null) throw broken
+    lostMs += wait
     await sleep(wait, signal)
     failures += 1
   }

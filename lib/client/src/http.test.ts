@@ -118,6 +118,51 @@ describe('requests', () => {
     await expect(asking).rejects.toThrow('enough')
   })
 
+  test('who gives the token may take for ever: the time and the signal end it; what it throws is thrown as it is, once', async () => {
+    let asked = 0
+    const never = createApi({ url: '', retries: 0, getToken: () => new Promise<string>(() => void (asked += 1)) })
+    await expect(never.json('GET', '/api/x', { timeoutMs: 20 })).rejects.toMatchObject({ code: 'timeout', retryable: true })
+    const stop = new AbortController()
+    const asking = never.json('GET', '/api/x', { signal: stop.signal })
+    stop.abort(new Error('enough'))
+    await expect(asking).rejects.toThrow('enough')
+    await expect(never.json('GET', '/api/x', { signal: stop.signal })).rejects.toThrow('enough')
+    const connection = new AbortController()
+    const opening = never.open('GET', '/api/x', {}, connection)
+    connection.abort()
+    await expect(opening).rejects.toMatchObject({ code: 'network_error' })
+    expect(asked).toBe(3)
+    const throwing = (): string => {
+      asked += 1
+      throw new RangeError('please sign in')
+    }
+    for (const getToken of [throwing, async () => throwing()]) {
+      const { api } = apiOf([], { getToken })
+      await expect(api.json('GET', '/api/x')).rejects.toThrow(RangeError)
+      await expect(api.open('GET', '/api/x', {}, new AbortController())).rejects.toThrow('please sign in')
+    }
+    expect(asked).toBe(7)
+  })
+
+  test('a body that is no JSON is told as it is, and nothing is sent', async () => {
+    const circle: Record<string, unknown> = {}
+    circle['circle'] = circle
+    for (const body of [circle, { n: 10n }]) {
+      const { api, asked } = apiOf([])
+      await expect(api.json('PATCH', '/api/x', { body })).rejects.toThrow(TypeError)
+      await expect(api.open('POST', '/api/x', { body }, new AbortController())).rejects.toThrow(TypeError)
+      expect(asked).toEqual([])
+    }
+  })
+
+  test('a deletion whose answer was lost has been done when its repeat finds nothing', async () => {
+    const lost: Reply = () => Promise.reject(new TypeError('socket hang up'))
+    const gone = problem(404, 'agent_not_found')
+    expect(await apiOf([lost, gone]).api.json('DELETE', '/api/x')).toBeUndefined()
+    await expect(apiOf([gone]).api.json('DELETE', '/api/x')).rejects.toMatchObject({ status: 404 })
+    await expect(apiOf([lost, gone]).api.json('GET', '/api/x')).rejects.toMatchObject({ status: 404 })
+  })
+
   test('Retry-After is seconds or a date', () => {
     const now = Date.parse('2026-11-21T00:00:00Z')
     expect(

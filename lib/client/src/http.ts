@@ -60,29 +60,6 @@ export function createApi(options: BatonOptions): Api {
   const url = options.url.replace(/\/+$/, '')
   const send = options.fetch ?? globalThis.fetch.bind(globalThis)
 
-  async function credential(refresh: boolean): Promise<Record<string, string>> {
-    const token = getToken === undefined ? key : await getToken({ refresh })
-    return token == null || token === '' ? {} : { authorization: `Bearer ${token}` }
-  }
-
-  async function attempt(method: string, path: string, request: ApiRequest, signal: AbortSignal, refresh: boolean): Promise<Response> {
-    const { query, body, headers } = request
-    const response = await send(url + pathOf(path, query), {
-      method,
-      headers: {
-        accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(await credential(refresh)),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal,
-    })
-    if (response.status !== 401 || refresh || getToken === undefined) return response
-    await response.body?.cancel()
-    return attempt(method, path, request, signal, true)
-  }
-
   /** One attempt; the time is for the head of the answer and for what `read` makes of it. */
   async function timed<T>(
     method: string,
@@ -91,19 +68,47 @@ export function createApi(options: BatonOptions): Api {
     connection: AbortController,
     read: (response: Response) => Promise<T>,
   ): Promise<T> {
-    const ms = request.timeoutMs ?? usual
+    const { query, headers, signal: given, timeoutMs: ms = usual } = request
+    const { signal } = connection
+    // What cannot be written as JSON is the caller's to mend: it is thrown as it is, and not tried again.
+    const body = request.body === undefined ? null : JSON.stringify(request.body)
     let late = false
+    let asking = false
+    // Whoever is asked for a token knows nothing of signals.
+    const ended = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(reasonOf(signal)), { once: true }))
+    ended.catch(() => undefined)
+    const attempt = async (refresh: boolean): Promise<Response> => {
+      asking = true
+      const token = getToken === undefined ? key : await Promise.race([ended, getToken({ refresh })])
+      asking = false
+      const response = await send(url + pathOf(path, query), {
+        method,
+        headers: {
+          accept: 'application/json',
+          ...(body !== null && { 'content-type': 'application/json' }),
+          ...(token != null && token !== '' && { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
+        body,
+        signal,
+      })
+      if (response.status !== 401 || refresh || getToken === undefined) return response
+      await response.body?.cancel()
+      return attempt(true)
+    }
     const timer = setTimeout(() => {
       late = true
       connection.abort()
     }, ms)
     try {
-      const response = await attempt(method, path, request, connection.signal, false)
+      signal.throwIfAborted()
+      const response = await attempt(false)
       if (!response.ok && response.status !== 304) throw await errorOf(response)
       return await read(response)
     } catch (cause) {
-      if (request.signal?.aborted === true) throw reasonOf(request.signal)
-      if (cause instanceof BatonError) throw cause
+      if (given?.aborted === true) throw reasonOf(given)
+      // A failure of getToken is told as it is.
+      if (asking ? !signal.aborted : cause instanceof BatonError) throw cause
       const what = `${method} ${path.split('?')[0] ?? path}`
       if (late) throw new BatonError(`${what} took longer than ${ms} ms.`, { code: 'timeout', retryable: true, cause })
       throw new BatonError(`${what} did not get through.`, { code: 'network_error', retryable: true, cause })
@@ -124,6 +129,8 @@ export function createApi(options: BatonOptions): Api {
         try {
           return await timed(method, path, request, controller, (response) => jsonOf<T>(response))
         } catch (error) {
+          // The lost answer of the try before was that it is deleted.
+          if (method === 'DELETE' && failures > 0 && error instanceof BatonError && error.status === 404) return undefined as T
           const wait = waitBefore(error, failures, { retries, repeatable })
           if (wait === null) throw error
           await sleep(wait, signal)

@@ -1,12 +1,12 @@
-import { sleep } from '#client/backoff'
+import { linked, sleep } from '#client/backoff'
 import { BatonError } from '#client/errors'
 import type { BatonEvent, Channel, EventType, RunState } from '#client/events'
-import { follow } from '#client/follow'
+import { follow, stoppable } from '#client/follow'
 import { pathOf, type Api, type CallOptions } from '#client/http'
 import { listOf, type ListOptions, type Pages } from '#client/pages'
 import { isPaused } from '#client/sent'
 import { askedFor } from '#client/filter'
-import type { Run, RunDetails } from '#client/types'
+import type { Agent, Run, RunDetails } from '#client/types'
 
 /** Filters of lists of runs. */
 export interface RunFilter extends ListOptions {
@@ -87,7 +87,7 @@ export function runsOf(api: Api): Runs {
     cancel: (id, { reason, ...call } = {}) => api.json('POST', `${runPath(id)}/cancel`, { ...call, body: { ...(reason && { reason }) } }),
     retry: (id, call) => api.json('POST', `${runPath(id)}/retry`, { ...call, repeatable: false }),
     events: (id, options = {}) => ({
-      [Symbol.asyncIterator]: () => eventsAt(api, `${runPath(id)}/events`, options, true),
+      [Symbol.asyncIterator]: () => eventsAt(api, `${runPath(id)}/events`, options),
     }),
     async streamUrl(id, options) {
       const { links } = await api.json<RunDetails>('GET', runPath(id), options)
@@ -96,22 +96,39 @@ export function runsOf(api: Api): Runs {
   }
 }
 
-/** The events at a path, from one connection after the other. */
-export async function* eventsAt(
+/** The events at a path, from one connection after the other; of an agent, `begin` finds out which one and after what. */
+export function eventsAt(
   api: Api,
   path: string,
-  { signal, after, ...wanted }: EventOptions,
-  endsWithRun: boolean,
-): AsyncGenerator<BatonEvent, void, undefined> {
-  const { query, passes } = askedFor(wanted)
-  const events = follow({
-    after,
-    endsWithRun,
-    signal,
-    open: (lastEventId, connection) =>
-      api.open('GET', path, { query, headers: streamHeaders(lastEventId), ...(signal && { signal }) }, connection),
-  })
-  for await (const event of events) if (passes(event)) yield event
+  { signal: given, ...options }: EventOptions,
+  begin?: (call: CallOptions) => Promise<Pick<Agent, 'agentUid' | 'lastSeq'>>,
+): AsyncIterableIterator<BatonEvent, void> {
+  const { controller, release } = linked(given)
+  const { signal } = controller
+  async function* events(): AsyncGenerator<BatonEvent, void, undefined> {
+    let { after, ...wanted } = options
+    const { query, passes } = askedFor(wanted)
+    let uid: string | null = null
+    try {
+      // A position from the start: a break before the first event must not lose what came meanwhile.
+      if (begin !== undefined && after === undefined) ({ agentUid: uid, lastSeq: after } = await begin({ signal }))
+      const open = async (lastEventId: string | null, connection: AbortController): Promise<Response> => {
+        const response = await api.open('GET', path, { query, headers: streamHeaders(lastEventId), signal }, connection)
+        const told = response.headers.get('x-baton-agent-uid')
+        uid ??= told
+        if (told === null || told === uid) return response
+        throw new BatonError('The agent was deleted and made anew: read its messages, then follow from 0.', {
+          code: 'cursor_expired',
+          status: 410,
+          problem: { oldestSeq: 1 },
+        })
+      }
+      for await (const event of follow({ after, endsWithRun: begin === undefined, signal, open })) if (passes(event)) yield event
+    } finally {
+      release()
+    }
+  }
+  return stoppable(events(), () => controller.abort())
 }
 
 /** The headers of a stream that goes on after a position. */

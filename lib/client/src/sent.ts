@@ -1,6 +1,6 @@
 import { BatonError, statusOfEnd, type Problem } from '#client/errors'
 import type { BatonEvent, Blocked, Done, RunState, StateChanged, Usage } from '#client/events'
-import type { Leavable } from '#client/follow'
+import { stoppable, type Leavable } from '#client/follow'
 import { sharedLog } from '#client/shared-log'
 import { texts } from '#client/text'
 import type { ExternalCall, PendingApproval, RunDetails } from '#client/types'
@@ -42,6 +42,12 @@ export interface SentMessage extends PromiseLike<Outcome>, AsyncIterable<BatonEv
   cancel(reason?: string): Promise<void>
 }
 
+/** The answer to a message as JSON; it says more where the run has ended. */
+export interface Answered
+  extends Told, Pick<RunDetails, 'approvals' | 'externalCalls'>, Partial<Pick<Blocked, 'blockedBy' | 'blockingRunId'>> {
+  status: 'done' | 'paused' | 'processing'
+}
+
 /** What a sent message needs of the client. */
 export interface SentParts {
   agentId: string
@@ -49,13 +55,15 @@ export interface SentParts {
   /** The run's events; `accepted` is called with its id as soon as it is known. */
   events: (accepted: (runId: string) => void) => Leavable
   getRun: (runId: string) => Promise<RunDetails>
+  /** What the message is answered now: nothing of it runs anew. */
+  ask: () => Promise<Answered>
   /** The run when it has ended or is paused. */
   waitRun: (runId: string) => Promise<RunDetails>
   cancel: (runId: string, reason?: string) => Promise<unknown>
 }
 
 /** Makes the handle of a message, and sends it. */
-export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, cancel }: SentParts): SentMessage {
+export function sentMessage({ agentId, idempotencyKey, events, getRun, ask, waitRun, cancel }: SentParts): SentMessage {
   let accept: (run: { runId: string }) => void = () => undefined
   let refuse: (error: unknown) => void = () => undefined
   const accepted = new Promise<{ runId: string }>((resolve, reject) => {
@@ -68,43 +76,35 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
     events((runId) => accept({ runId })),
     refuse,
   )
-  log.prime()
+  log.prime(accepted)
 
   async function ended(runId: string): Promise<Outcome> {
     const run = await waitRun(runId)
     return run.endedAt === null ? pausedOutcome(runTold(run), run) : endOutcome(runTold(run), { ...run, stopReason: run.stopReason ?? '' })
   }
 
-  /** Null where the run goes on already. Who may not read runs is told what the events have said. */
-  async function waiting(
-    event: StateChanged | Blocked,
-    runId: string,
-    asked: ReadonlyMap<string, PendingApproval>,
-  ): Promise<Outcome | null> {
+  /** Null where the run goes on already. */
+  async function waiting(runId: string): Promise<Outcome | null> {
     const run = await getRun(runId).catch((error: unknown) => {
       if (isForbidden(error)) return null
       throw error
     })
-    const told = run === null ? { agentId, runId, usage: noUsage, costMicros: 0, lastSeq: event.seq ?? 0 } : runTold(run)
-    if (event.type === 'blocked') {
-      const { blockedBy, blockingRunId } = event
-      return run !== null && run.state !== 'queued' ? null : { ...pausedOutcome(told, event), blockedBy, blockingRunId }
-    }
-    if (run !== null) return isPaused(run) ? pausedOutcome(told, run) : null
-    return asked.size === 0 ? null : pausedOutcome(told, { approvals: [...asked.values()] })
+    if (run !== null && run.state !== 'queued') return isPaused(run) ? pausedOutcome(runTold(run), run) : null
+    // The answer to the message is for who may only send, too, and tells of a run before it that is paused.
+    const answer = await ask()
+    const { status, blockedBy, blockingRunId } = answer
+    const paused = pausedOutcome(toldOf(answer), answer)
+    if (status === 'paused') return paused
+    return blockedBy === undefined || blockingRunId === undefined ? null : { ...paused, blockedBy, blockingRunId }
   }
 
   async function outcome(): Promise<Outcome> {
-    const asked = new Map<string, PendingApproval>()
     try {
       for await (const event of log.read()) {
         const { runId } = await accepted
-        if (event.type === 'done') return endOutcome(toldOf(agentId, runId, event), event)
-        if (event.type === 'approval_required')
-          asked.set(event.approvalId, { ...event, id: event.approvalId, reason: event.reason ?? null })
-        if (event.type === 'approval_decided') asked.delete(event.approvalId)
-        if (!tellsPause(event)) continue
-        const paused = await waiting(event, runId, asked)
+        if (event.type === 'done') return endOutcome(toldOf({ ...event, agentId, runId, lastSeq: event.seq }), event)
+        // What it tells of was true then: a handle that is awaited again reads it again.
+        const paused = tellsPause(event) ? await waiting(runId) : null
         if (paused !== null) return paused
       }
     } catch (error) {
@@ -118,7 +118,12 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
     agentId,
     idempotencyKey,
     accepted,
-    text: { [Symbol.asyncIterator]: () => texts(log.read()) },
+    text: {
+      [Symbol.asyncIterator]() {
+        const events = log.read()
+        return stoppable(texts(events), () => void events.return?.())
+      },
+    },
     outcome,
     then: (onDone, onFailed) => outcome().then(onDone, onFailed),
     async cancel(reason) {
@@ -127,8 +132,6 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, waitRun, 
     [Symbol.asyncIterator]: () => log.read(),
   }
 }
-
-const noUsage: Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
 
 /** True for a caller who lacks the right: keys that may only send, for example. */
 export function isForbidden(error: unknown): boolean {
@@ -145,12 +148,12 @@ export function isPaused(run: Pick<RunDetails, 'state' | 'wait'>): boolean {
   return run.state === 'awaiting_approval' || (run.state === 'waiting' && run.wait?.kind === 'external')
 }
 
-function runTold({ agentId, id: runId, usage, costMicros, lastSeq }: RunDetails): Told {
-  return { agentId, runId, usage, costMicros, lastSeq }
+function runTold(run: RunDetails): Told {
+  return toldOf({ ...run, runId: run.id })
 }
 
-function toldOf(agentId: string, runId: string, { usage, costMicros, seq }: Done): Told {
-  return { agentId, runId, usage, costMicros, lastSeq: seq }
+function toldOf({ agentId, runId, usage, costMicros, lastSeq }: Told): Told {
+  return { agentId, runId, usage, costMicros, lastSeq }
 }
 
 function pausedOutcome(
