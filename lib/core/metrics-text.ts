@@ -28,16 +28,15 @@ function cumulative(bounds: readonly string[], parts: Series['parts']): [bound: 
 }
 
 /**
- * Prometheus's text format 0.0.4. A counter without labels that nobody has counted yet is told as 0, so that rates have a beginning; unless the samples
- * are only a part of all (`partial`): there a 0 would look as if the counter had begun anew.
+ * Prometheus's text format 0.0.4. A counter without labels that nobody has counted yet is told as 0, and so are the `zeros` of one with labels, so that
+ * rates have a beginning; unless the samples are only a part of all (`partial`): there a 0 would look as if the counter had begun anew.
  */
 export function prometheusText(samples: readonly Sample[], { partial = false } = {}): string {
   const lines: string[] = []
   for (const [name, series] of seriesOf(samples)) {
     const definition: MetricDefinition = metricTable[name as keyof typeof metricTable]
     const { type, help, bounds = [] } = definition
-    const shown =
-      series.length === 0 && definition.labels.length === 0 && !partial ? [{ labels: {}, parts: new Map<string, number>() }] : series
+    const shown = partial ? series : [...series, ...missingZeros(definition, series)]
     if (shown.length === 0) continue
     lines.push(`# HELP ${name} ${help.replaceAll('\\', '\\\\')}`, `# TYPE ${name} ${type}`)
     for (const { labels, parts } of shown) {
@@ -52,6 +51,18 @@ export function prometheusText(samples: readonly Sample[], { partial = false } =
     }
   }
   return `${lines.join('\n')}\n`
+}
+
+/** What is told as 0 because nobody has counted it yet. */
+function missingZeros({ type, labels, zeros = [] }: MetricDefinition, series: readonly Series[]): Series[] {
+  if (type === 'gauge') return []
+  const told = new Set(series.map((one) => labelText(inOrder(labels, one.labels))))
+  const due = labels.length === 0 ? [{}] : zeros
+  return due.filter((zero) => !told.has(labelText(inOrder(labels, zero)))).map((zero) => ({ labels: zero, parts: new Map() }))
+}
+
+function inOrder(names: readonly string[], labels: Labels): Labels {
+  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']))
 }
 
 function labelText(labels: Labels): string {

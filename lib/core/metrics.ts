@@ -1,3 +1,5 @@
+import { scopeKinds } from '#lib/core/scope'
+
 /** Upper bounds in seconds of what may take long: tools, model calls, runs. The same stand in supabase/migrations/0017_metrics.sql. */
 export const longBounds = ['0.1', '0.5', '1', '2', '5', '10', '30', '60', '300'] as const
 /** Upper bounds in seconds of what should be quick: requests, calls of the database. */
@@ -9,6 +11,8 @@ export interface MetricDefinition {
   help: string
   labels: readonly string[]
   bounds?: readonly string[]
+  /** Series that are told as 0 before their first event: an alert on a single event sees it only where the 0 was seen before. */
+  zeros?: readonly Labels[]
 }
 
 const counter = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'counter', help, labels })
@@ -19,6 +23,11 @@ const histogram = (bounds: readonly string[], help: string, ...labels: string[])
   labels,
   bounds,
 })
+
+/** The kinds of budgets that many runs share, and what may have been too little. */
+const budgetBlocks = scopeKinds
+  .filter((scope) => scope !== 'run')
+  .flatMap((scope) => ['micros', 'tokens', 'calls', 'per_call'].map((reason) => ({ scope, reason })))
 
 /** Every metric of Baton. Those of the database are counted by supabase/migrations/0017_metrics.sql and 0018_health.sql. */
 export const metricTable = {
@@ -33,7 +42,10 @@ export const metricTable = {
 
   baton_agents: gauge('Agents', 'state'),
   baton_runs_open: gauge('Runs that have not ended', 'state'),
-  baton_runs_total: counter('Runs that have ended', 'state', 'stop_reason'),
+  baton_runs_total: {
+    ...counter('Runs that have ended', 'state', 'stop_reason'),
+    zeros: [{ state: 'failed', stop_reason: 'step_crashed' }],
+  },
   baton_run_duration_seconds: histogram(longBounds, 'Seconds from the acceptance of a run to its end, waits included', 'state'),
   baton_run_queue_seconds: histogram(longBounds, 'Seconds from the acceptance of a run to its beginning'),
   baton_steps_total: counter('Steps committed'),
@@ -53,19 +65,22 @@ export const metricTable = {
   baton_queue_depth: gauge('Rows that wait', 'queue'),
   baton_outbox_lag_seconds: gauge('Seconds for which the oldest due continuation or webhook has not been sent'),
   baton_due_lag_seconds: gauge('Seconds for which the oldest due run has had no executor'),
-  baton_sweep_age_seconds: gauge('Seconds since the clock last swept'),
+  baton_sweep_age_seconds: gauge('Seconds since the clock last swept; absent where this deployment has none'),
   baton_sweeps_total: counter('Sweeps', 'by'),
   baton_sweep_rows_total: counter('Rows that sweeps have sent again'),
 
   baton_budget_checks_total: counter('Amounts asked of budgets; granted ones count when they are settled', 'outcome'),
-  baton_budget_blocks_total: counter('Work that a budget had no room for, by the kind of its scope', 'scope', 'reason'),
+  baton_budget_blocks_total: {
+    ...counter('Work that a budget had no room for, by the kind of its scope', 'scope', 'reason'),
+    zeros: budgetBlocks,
+  },
   baton_budget_utilization_ratio: gauge('The fullest budget of a kind, 1 is used up', 'scope', 'period'),
   baton_switches: gauge('Kill and hold switches that are set', 'mode'),
   baton_switches_total: counter('Kill and hold switches that were set, by the kind of their scope', 'mode', 'scope'),
   baton_kill_propagation_seconds: histogram(longBounds, 'Seconds from the setting of a kill to the end of a run'),
-  baton_webhook_deliveries_total: counter('Attempts to deliver a webhook', 'outcome'),
+  baton_webhook_deliveries_total: { ...counter('Attempts to deliver a webhook', 'outcome'), zeros: [{ outcome: 'failed' }] },
   baton_webhook_duration_seconds: histogram(longBounds, 'Seconds of an attempt to deliver a webhook'),
-  baton_webhook_endpoints: gauge('Webhook endpoints', 'state'),
+  baton_webhook_endpoints: gauge('Webhook endpoints: enabled, disabled because they failed, off by their tenant', 'state'),
   baton_audit_failures_total: counter('Audit entries that could not be written'),
 
   baton_pruned_rows_total: counter('Rows that retention has deleted', 'kind'),

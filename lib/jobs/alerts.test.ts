@@ -21,7 +21,9 @@ async function setUp(answer: () => Promise<{ send: boolean }>, statusOf: (text: 
   })
   await new Promise<void>((done) => channel.listen(0, '127.0.0.1', done))
   onTestFinished(() => void channel.close())
-  const { config, ids, log, clock } = testServices({ alertWebhook: `http://127.0.0.1:${(channel.address() as AddressInfo).port}/` })
+  let monotonic = 0
+  const { config, ids, log, clock: still } = testServices({ alertWebhook: `http://127.0.0.1:${(channel.address() as AddressInfo).port}/` })
+  const clock = { ...still, monotonic: () => monotonic }
   let asked = 0
   const tellHealth = () => {
     asked += 1
@@ -34,6 +36,7 @@ async function setUp(answer: () => Promise<{ send: boolean }>, statusOf: (text: 
     kept,
     tell,
     asked: () => asked,
+    pass: (ms: number) => (monotonic += ms),
     health: (status: 'healthy' | 'degraded' | 'unhealthy') => health({ status, causes: [] } as never),
   }
 }
@@ -58,6 +61,29 @@ test('while the database is away a process tells by itself, and tells the end of
   away = false
   await health('healthy')
   expect(told).toEqual(['Baton (test) is unhealthy.', 'Baton (test) is healthy.'])
+})
+
+test('a status that stays is asked for once a minute: another process may have told its end, and it has come back', async () => {
+  const news = [true, false, true]
+  const { told, asked, pass, health } = await setUp(() => Promise.resolve({ send: news.shift() ?? false }))
+  await health('unhealthy')
+  pass(59_000)
+  await health('unhealthy')
+  expect(asked()).toBe(1)
+  pass(1_000)
+  await health('unhealthy')
+  pass(60_000)
+  await health('unhealthy')
+  expect([asked(), told]).toEqual([3, ['Baton (test) is unhealthy.', 'Baton (test) is unhealthy.']])
+})
+
+test('without the database a status that stays is told once by a process, however long', async () => {
+  const { told, pass, health } = await setUp(() => Promise.reject(new BatonError('database_unavailable', 'away')))
+  for (let turn = 0; turn < 3; turn++) {
+    await health('unhealthy')
+    pass(601_000)
+  }
+  expect(told).toEqual(['Baton (test) is unhealthy.'])
 })
 
 test('a line is told when the channel has taken it, or will never; what it cannot take now, and all after it, is left to a later sweep', async () => {

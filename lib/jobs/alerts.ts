@@ -14,6 +14,8 @@ export interface Alerts {
   health(health: Health): Promise<void>
 }
 
+/** A process that has said what it saw asks again after so long: others have looked since, and told the end of it. */
+const rememberMs = 60_000
 /** While the database is away a process tells a status so often at most: nobody else can be asked. */
 const quietMs = 600_000
 
@@ -28,7 +30,7 @@ interface Needs {
 /** Makes the alerts of a process; without BATON_ALERT_WEBHOOK nothing is sent. */
 export function createAlerts({ config, store, clock, ids, log }: Needs): Alerts {
   const { environment, alertWebhook: url, local } = config
-  let last: HealthStatus | null = null
+  let last: { status: HealthStatus; at: number } | null = null
   /** What this process has told by itself, because the database was away. */
   const toldAlone = new Map<HealthStatus, number>()
 
@@ -54,8 +56,8 @@ export function createAlerts({ config, store, clock, ids, log }: Needs): Alerts 
       .catch((error: unknown) => log.warn('that alerts were told could not be kept', { error: reasonOf(error) }))
   }
 
-  /** Whether this process shall tell, and whether the database knows of it. */
-  async function newsOf(status: HealthStatus, text: string): Promise<'none' | 'kept' | 'alone'> {
+  /** Whether this process shall tell, and whether the database knows of it; `same`: it has seen no other status since. */
+  async function newsOf(status: HealthStatus, text: string, same: boolean): Promise<'none' | 'kept' | 'alone'> {
     try {
       const { send: news } = await store.tellHealth({ environment, status, text })
       // What was told without the database, it does not know: the end of it is told by who told the beginning.
@@ -64,7 +66,7 @@ export function createAlerts({ config, store, clock, ids, log }: Needs): Alerts 
       return news || alone ? 'kept' : 'none'
     } catch (error) {
       const before = toldAlone.get(status)
-      if (before !== undefined && clock.monotonic() - before < quietMs) return 'none'
+      if (before !== undefined && (same || clock.monotonic() - before < quietMs)) return 'none'
       toldAlone.set(status, clock.monotonic())
       log.warn('a change of health is told without the database', { status, error: reasonOf(error) })
       return 'alone'
@@ -74,10 +76,12 @@ export function createAlerts({ config, store, clock, ids, log }: Needs): Alerts 
   return {
     tell,
     async health({ status, causes }) {
-      if (url === null || status === last) return
+      const same = last?.status === status
+      const at = clock.monotonic()
+      if (url === null || (same && at - (last?.at ?? 0) < rememberMs)) return
       const text = `Baton (${environment}) is ${status}${causes.length === 0 ? '.' : `: ${causes.join(' ')}`}`
-      last = status
-      const news = await newsOf(status, text)
+      last = { status, at }
+      const news = await newsOf(status, text, same)
       if (news === 'alone') await isDone(text)
       else if (news === 'kept') await tell([{ cause: `health:${status}`, text }])
     },

@@ -295,5 +295,5 @@ create or replace function baton.tell_refusal(w baton.work, refusal jsonb, estim
 begin
   perform baton.audit_run(w, jsonb_build_object('action', 'model.call', 'decision', 'refused', 'code', 'budget_exceeded', 'scope', refusal -> 'scope',
     'estimateMicros', estimate, 'totalMicros', (w.r).cost_micros, 'data', refusal));
-  perform baton.count_refusal((w.a).environment, refusal); return jsonb_build_object('reserved', 'refused', 'refusal', refusal);
+  perform baton.count_refusal(w, refusal); return jsonb_build_object('reserved', 'refused', 'refusal', refusal);
 end $$;

@@ -131,11 +131,15 @@ begin
   return baton.refuse('lease_lost');
 end $$;
 
--- A budget that had no room. Scopes are told by their kind, never by an id.
-create or replace function baton.count_refusal(env text, refusal jsonb) returns void language plpgsql set search_path = '' as $$
+-- A budget that had no room. Scopes are told by their kind, never by an id. Those on call hear of one that other work shares; not of a call above what one
+-- call may cost, nor of what a run may cost alone.
+drop function if exists baton.count_refusal(text, jsonb);
+create or replace function baton.count_refusal(w baton.work, refusal jsonb) returns void language plpgsql set search_path = '' as $$
 begin
-  perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_budget_checks_total', '{"outcome": "refused"}'::jsonb, '', 1),
+  perform baton.count((w.a).environment, jsonb_build_array(jsonb_build_array('baton_budget_checks_total', '{"outcome": "refused"}'::jsonb, '', 1),
     jsonb_build_array('baton_budget_blocks_total', jsonb_build_object('scope', split_part(refusal ->> 'scope', ':', 1), 'reason', refusal ->> 'reason'), '', 1)));
+  if (refusal ->> 'hard')::boolean then return; end if;
+  perform baton.alert_budget((w.a).environment, l) from unnest(w.limits) l where l.key is not null and l.scope = refusal ->> 'scope' and l.period = refusal ->> 'period';
 end $$;
 
 -- At most so many series an environment: labels are closed lists, and this holds where one turns out not to be.

@@ -4,7 +4,7 @@ alter table baton.sweeps add column if not exists cron_at timestamptz;
 alter table baton.sweeps add column if not exists since timestamptz not null default baton.clock();
 
 -- A line for BATON_ALERT_WEBHOOK, told by the next sweep of any process: one a cause in ten minutes. Pending until a process says that it was taken;
--- told_at: when one was last given it to tell.
+-- told_at: when one was last given it to tell; taken_at: when one last said that it was.
 create table if not exists baton.alerts (
   environment text not null,
   cause text not null,
@@ -14,6 +14,13 @@ create table if not exists baton.alerts (
   told_at timestamptz,
   primary key (environment, cause)
 );
+alter table baton.alerts add column if not exists taken_at timestamptz;
+
+-- One line in ten minutes; who was given it and has said nothing for two has not told it.
+create or replace function baton.may_tell(a baton.alerts) returns boolean language plpgsql volatile set search_path = '' as $$
+begin
+  return a.told_at is null or a.told_at < baton.clock() - case when a.taken_at >= a.told_at then interval '10 minutes' else interval '2 minutes' end;
+end $$;
 
 create or replace function baton.raise_alert(env text, of_cause text, line text) returns void language plpgsql set search_path = '' as $$
 begin
@@ -22,8 +29,21 @@ begin
   where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
 end $$;
 
--- The lines that nobody has taken yet, for the one who asks; who has said nothing of them after two minutes has not told them, and the next one does.
--- What is a day old is forgotten.
+-- A budget that stops work: it is used up, or what is left is less than a call may cost. Once a period, and once a day of one that is longer, unless it has
+-- another limit since.
+create or replace function baton.alert_budget(env text, b baton.budget_limit) returns void language plpgsql set search_path = '' as $$
+declare
+  of_cause text := 'budget:' || b.tenant_id || ':' || b.scope || ':' || b.period;
+  line text := format('Baton (%s): the budget of %s (%s) is used up, or what is left is less than a call may cost%s.', env, b.scope,
+    concat_ws(', ', nullif(b.tenant_id, ''), b.period, '$' || trim_scale(b.limit_micros / 1000000.0), b.limit_tokens || ' tokens', b.limit_calls || ' calls'),
+    coalesce(', until ' || to_char(baton.resets_at(b.period) at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', ''));
+  since timestamptz := greatest(baton.period_start(b.period), baton.clock() - interval '1 day');
+begin
+  if exists (select from baton.alerts x where x.environment = env and x.cause = of_cause and x.text = line and x.raised_at >= since) then return; end if;
+  perform baton.raise_alert(env, of_cause, line);
+end $$;
+
+-- The lines that nobody has taken yet, for the one who asks. What is a day old is forgotten.
 create or replace function baton.take_alerts(env text) returns jsonb language plpgsql set search_path = '' as $$
 declare
   lines jsonb;
@@ -33,38 +53,43 @@ begin
   delete from baton.alerts a where a.ctid = any (array(select x.ctid from baton.alerts x where x.environment = env and x.raised_at < day_ago and x.cause <> 'health' for update skip locked));
   with taken as (
     update baton.alerts a set told_at = baton.clock() where (a.environment, a.cause) in (
-      select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending and (x.told_at is null or x.told_at < greatest(x.raised_at, baton.clock() - interval '2 minutes'))
+      select x.environment, x.cause from baton.alerts x where x.environment = env and x.pending and baton.may_tell(x)
       order by x.raised_at limit 20 for update skip locked)
     returning a.cause, a.text, a.raised_at
   ) select coalesce(jsonb_agg(jsonb_build_object('cause', t.cause, 'text', t.text) order by t.raised_at), '[]') into lines from taken t;
   return lines;
 end $$;
 
--- {environment, causes} Their lines were taken.
+-- {environment, causes} Their lines were taken. One that was raised again since it was given stays pending.
 create or replace function baton.alerts_told(p jsonb) returns json language plpgsql set search_path = '' as $$
 begin
-  update baton.alerts a set pending = false where a.environment = p ->> 'environment' and a.cause in (select jsonb_array_elements_text(p -> 'causes'));
+  update baton.alerts a set pending = coalesce(a.raised_at > a.told_at, false), taken_at = baton.clock() where a.environment = p ->> 'environment' and a.cause in (select jsonb_array_elements_text(p -> 'causes'));
   return json_build_object('ok', true);
 end $$;
 
--- {environment, status, text} -> {send}: true for the one process that shall tell of the change. The row of cause health keeps the present status.
+-- {environment, status, text} -> {send}: true for the one process that shall tell of the change. The row of cause health keeps the present status. A status
+-- that comes back within ten minutes stays pending: a sweep tells it when they are over, so that the last line is true.
 create or replace function baton.tell_health(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   env text := p ->> 'environment';
-  now_status text := p ->> 'status';
-  changed boolean;
+  of_cause text := 'health:' || (p ->> 'status');
+  now_at timestamptz := baton.clock();
+  last baton.alerts;
+  send boolean;
 begin
   -- A first look that finds all well is no news.
   insert into baton.alerts as a (environment, cause, text, pending) values (env, 'health', 'healthy', false) on conflict do nothing;
-  update baton.alerts a set text = now_status, raised_at = baton.clock() where a.environment = env and a.cause = 'health' and a.text <> now_status;
-  changed := found;
-  if not changed then return json_build_object('ok', true, 'send', false); end if;
+  update baton.alerts a set text = p ->> 'status', raised_at = now_at where a.environment = env and a.cause = 'health' and a.text <> p ->> 'status';
+  if not found then return json_build_object('ok', true, 'send', false); end if;
   -- A status that is over is no news any more, though nobody may have taken it.
-  update baton.alerts a set pending = false where a.environment = env and a.cause like 'health:%' and a.cause <> 'health:' || now_status and a.pending;
-  insert into baton.alerts as a (environment, cause, text, told_at) values (env, 'health:' || now_status, p ->> 'text', baton.clock())
-  on conflict (environment, cause) do update set text = excluded.text, raised_at = excluded.raised_at, told_at = excluded.told_at, pending = true
-  where a.told_at is null or a.told_at <= baton.clock() - interval '10 minutes';
-  return json_build_object('ok', true, 'send', found);
+  update baton.alerts a set pending = false where a.environment = env and a.cause like 'health:%' and a.cause <> of_cause and a.pending;
+  -- Nor is one that people have heard last.
+  select * into last from baton.alerts a where a.environment = env and a.cause like 'health:%' and a.told_at is not null order by a.told_at desc limit 1;
+  if last.cause = of_cause and last.taken_at >= last.told_at then return json_build_object('ok', true, 'send', false); end if;
+  insert into baton.alerts as a (environment, cause, text, raised_at, told_at) values (env, of_cause, p ->> 'text', now_at, now_at)
+  on conflict (environment, cause) do update set text = excluded.text, pending = true, raised_at = excluded.raised_at, told_at = case when baton.may_tell(a) then excluded.told_at else a.told_at end
+  returning a.told_at = now_at into send;
+  return json_build_object('ok', true, 'send', send);
 end $$;
 
 -- Model providers whose last call failed, one row each while they do: a call that is answered removes it.
@@ -151,7 +176,7 @@ create or replace function baton.sweep_age(env text) returns bigint language sql
 $$;
 
 -- {environment, tenant, keyHash|null} -> what the queue looks like, the migrations that were applied, and whether the key may see details: an admin key
--- of the deployment's own tenant.
+-- of the deployment's own tenant. Audit entries that are missing cannot be written any more: they are told for a day after the last one.
 create or replace function baton.health(p jsonb) returns json language plpgsql volatile set search_path = '' as $$
 declare
   env text := p ->> 'environment';
@@ -159,7 +184,7 @@ begin
   return json_build_object('ok', true, 'now', baton.clock(), 'lastSweepAgeMs', baton.sweep_age(env), 'oldestDueAgeMs', baton.oldest_due(env),
     'oldestOutboxAgeMs', baton.oldest_outbox(env), 'migrations', (select json_agg(m.name order by m.name) from baton.migrations m),
     'details', exists (select from baton.api_keys k where k.hash = p ->> 'keyHash' and k.environment = env and k.tenant_id = p ->> 'ownTenant' and baton.key_live(k) and 'admin' = any (k.scopes)),
-    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0),
+    'auditFailures', coalesce((select f.failures from baton.audit_failures f where f.environment = env and f.last_at > baton.clock() - interval '1 day'), 0),
     'providers', baton.failing_providers(env), 'readOnly', current_setting('transaction_read_only') = 'on');
 end $$;
 
@@ -196,7 +221,9 @@ begin
   ), used as (
     select split_part(c.scope, ':', 1) as scope, c.period, max(greatest((c.spent_micros + c.reserved_micros)::numeric / nullif(c.limit_micros, 0), (c.tokens + c.reserved_tokens)::numeric / nullif(c.limit_tokens, 0),
       c.calls::numeric / nullif(c.limit_calls, 0))) as ratio
-    from baton.budget_totals c where c.environment = env and c.period_start = baton.period_start(c.period) group by 1, 2
+    from baton.budget_totals c where c.environment = env and c.period_start = baton.period_start(c.period)
+      -- One of an agent that is deleted stops nobody, and would stand here for ever.
+      and (c.scope not like 'agent:%' or exists (select from baton.agents a where a.tenant_id = c.tenant_id and a.id = substr(c.scope, 7))) group by 1, 2
   ), samples (name, labels, value) as (
     select 'baton_agents', jsonb_build_object('state', s.state), case s.state when 'ready' then (select n from every) - coalesce((select sum(n) from busy), 0) else coalesce((select n from busy b where b.state = s.state), 0) end::double precision
       from (values ('ready'), ('working'), ('paused')) s(state)
@@ -209,7 +236,8 @@ begin
     union all select 'baton_switches', jsonb_build_object('mode', s.mode), (select count(*) from baton.switches x where x.environment = env and x.mode = s.mode) from (values ('kill'), ('hold')) s(mode)
     union all select 'baton_model_provider_failures', jsonb_build_object('provider', f.provider, 'code', f.code), f.failures from baton.model_faults f
       where f.environment = env and f.last_at > now_at - baton.fault_time()
-    union all select 'baton_webhook_endpoints', jsonb_build_object('state', s.state), (select count(*) from baton.webhook_endpoints e where e.environment = env and e.enabled = (s.state = 'enabled')) from (values ('enabled'), ('disabled')) s(state)
+    union all select 'baton_webhook_endpoints', jsonb_build_object('state', s.state), (select count(*) from baton.webhook_endpoints e where e.environment = env
+        and s.state = case when e.enabled then 'enabled' when e.disabled_reason = 'caller' then 'off' else 'disabled' end) from (values ('enabled'), ('disabled'), ('off')) s(state)
     union all select 'baton_audit_failures_total', '{}', coalesce((select f.failures from baton.audit_failures f where f.environment = env), 0)
     union all select 'baton_table_bytes', jsonb_build_object('table', c.relname), pg_catalog.pg_total_relation_size(c.oid)
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'baton' and c.relkind = 'r'

@@ -189,8 +189,7 @@ begin
         'reservedMicros', c.reserved_micros, 'limitTokens', c.limit_tokens, 'tokens', c.tokens, 'limitCalls', c.limit_calls, 'calls', c.calls,
         'resetsAt', baton.resets_at(c.period));
       if baton.threshold(c) >= 100 then
-        perform baton.raise_alert(c.environment, 'budget:' || c.tenant_id || ':' || c.scope || ':' || c.period, format('Baton (%s): the budget of %s (%s) is used up%s.', c.environment, c.scope,
-          concat_ws(', ', nullif(c.tenant_id, ''), c.period), coalesce(' until ' || to_char(baton.resets_at(c.period) at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', '')));
+        perform baton.alert_budget(c.environment, row(c.key, c.tenant_id, c.scope, c.period, c.limit_micros, c.limit_tokens, c.limit_calls, null)::baton.budget_limit);
       end if;
       if (w.a).agent_uid is null then continue; end if;
       w := baton.write_webhook(w, 'budget.threshold', jsonb_build_object('budget', notice));

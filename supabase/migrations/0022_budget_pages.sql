@@ -269,7 +269,8 @@ begin
     w.a.window_tokens := (w.a).window_tokens + (p -> 'message' ->> 'estTokens')::bigint;
     call := baton.first_reservation(w, p -> 'execute' -> 'reserve');
   end if;
-  foreach b in array baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r)) loop
+  w.limits := baton.limits_for((w.a).environment, (w.a).tenant_id, baton.scopes_of(w.a, w.r));
+  foreach b in array w.limits loop
     if call is not null and num_nonnulls(b.key, b.limit_tokens, b.limit_calls, b.max_per_call_micros) = 1 and b.limit_micros >= (call ->> 'micros')::bigint
       + coalesce((select x.spent_micros + x.reserved_micros from baton.budget_totals x where x.key = b.key), 0) then continue; end if;
     c := baton.counted(w, b, false);
@@ -281,7 +282,7 @@ begin
       refusal := baton.refused_by(b, c, case when c.tokens >= b.limit_tokens then 'tokens' else 'calls' end, null);
     end if;
     if refusal is not null then
-      perform baton.count_refusal((w.a).environment, refusal);
+      perform baton.count_refusal(w, refusal);
       return baton.refuse('budget_exceeded', refusal);
     end if;
   end loop;

@@ -115,7 +115,7 @@ begin
       begun := begun || jsonb_build_object(c.name, coalesce((begun ->> c.name)::bigint, 0) + 1);
       continue;
     end if;
-    perform baton.count_refusal((w.a).environment, x.refusal);
+    perform baton.count_refusal(w, x.refusal);
     update baton.tool_calls t set state = 'failed', ended_at = baton.clock(), output = json_build_object('type', 'error-json', 'value', jsonb_build_object('ok', false,
         'errorType', 'budget_exceeded', 'message', 'The budget of ' || (x.refusal ->> 'scope') || ' has no room for this call; it was not executed.', 'retryable', false) || x.refusal),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', 'failed', 'note', 'budget_exceeded')

@@ -22,6 +22,10 @@ test('A81: a log that takes no entries stops nothing, and what is missing is cou
   await hold(kit, 'seen')
   expect((await kit.store.health({ environment: 'test', ownTenant: 'one', keyHash: null })).auditFailures).toBe(failures)
   expect((await kit.store.health({ environment: 'elsewhere', ownTenant: 'one', keyHash: null })).auditFailures).toBe(0)
+  // Nobody can write them any more: health goes well again, the counter of metrics stays.
+  await kit.advance(86_401_000)
+  expect((await kit.store.health({ environment: 'test', ownTenant: 'one', keyHash: null })).auditFailures).toBe(0)
+  expect(ok(await kit.store.readMetrics(authority, 'one')).samples).toContainEqual(['baton_audit_failures_total', {}, '', failures])
 })
 
 test('entries go after 400 days, in batches, and none before', async () => {

@@ -1,6 +1,23 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { BudgetView } from '#lib/core/budget-store'
-import { authority, beside, commit, execution, hold, message, ok, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+import { noUsage } from '#lib/core/run'
+import type { Settlement } from '#lib/core/commit'
+import {
+  answered,
+  authority,
+  beside,
+  commit,
+  completed,
+  execution,
+  hold,
+  ids,
+  message,
+  ok,
+  openRequest,
+  startStore,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -91,4 +108,53 @@ test('when all calls of an answer are refused, their results enter at once', asy
     { start: [call.callId] },
   )
   expect(answer).toMatchObject({ toolCalls: 0, entered: [{ role: 'tool' }] })
+})
+
+const sweep = () => kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 10, from: 'cron' })
+
+test('a budget with less left than a call may cost is told once, at its first refusal, and anew when it has another limit', async () => {
+  const refused = async (micros = 1_001) =>
+    expect(await kit.store.open(openRequest('tight', { execute: execution(micros) }))).toMatchObject({ code: 'budget_exceeded' })
+  const lines = async () =>
+    (await kit.sql<{ text: string }>(`select text from baton.alerts where cause = 'budget:one:agent:tight:day'`)).map(({ text }) => text)
+  // A call above what one may cost says nothing of what is left.
+  await put('agent:tight', { limitMicros: 2_000, maxPerCallMicros: 500 })
+  await refused()
+  expect(await lines()).toEqual([])
+  await put('agent:tight', { limitMicros: 1_000 })
+  await refused()
+  expect(await lines()).toEqual([
+    expect.stringMatching(/agent:tight \(one, day, \$0\.001\) is used up, or what is left .*, until \d{4}-.* UTC\.$/),
+  ])
+  const { alerts } = await sweep()
+  await kit.store.alertsTold({ environment: 'test', causes: alerts.map(({ cause }) => cause) })
+  await kit.advance(601_000)
+  await refused()
+  expect((await sweep()).alerts).toEqual([])
+  await put('agent:tight', { limitMicros: 1_002 })
+  await refused(1_003)
+  expect((await sweep()).alerts).toMatchObject([{ text: expect.stringContaining('$0.001002') }])
+  // A run in hand is refused its next call: that is told as well.
+  await put('agent:tight', { limitMicros: 5_000 })
+  await kit.advance(601_000)
+  const held = await hold(kit, 'tight', { execute: execution(1_000) })
+  const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 4_001, tokens: 1 }
+  expect(ok(await kit.store.renew({ ...held, leaseMs: 30_000, reserve }))).toMatchObject({ reserved: 'refused' })
+  expect((await sweep()).alerts).toMatchObject([{ text: expect.stringContaining('$0.005') }])
+  ok(await kit.store.deleteBudget(authority, { scope: 'agent:tight' }))
+})
+
+test('a budget for life that an agent has used up is told no more once the agent is deleted', async () => {
+  await put('agent:brief', { limitCalls: 1 }, 'lifetime')
+  const held = await hold(kit, 'brief')
+  const [row] = await kit.sql<{ id: Settlement['id'] }>('select id from baton.reservations where run_id = $1', [held.runId])
+  const settle = [{ id: row?.id as Settlement['id'], costMicros: 1, usage: { ...noUsage, inputTokens: 1 }, estimated: false }]
+  await commit(kit, held, { ...answered(), settle }, completed)
+  const ratio = async () => {
+    const { samples } = ok(await kit.store.readMetrics(authority, 'one'))
+    return samples.find(([name, { period }]) => name === 'baton_budget_utilization_ratio' && period === 'lifetime')?.[3]
+  }
+  expect(await ratio()).toBe(1)
+  ok(await kit.store.deleteAgent(authority, 'brief'))
+  expect(await ratio()).toBeUndefined()
 })

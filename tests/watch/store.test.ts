@@ -247,3 +247,31 @@ test('a status that comes and goes is told once in ten minutes', async () => {
   await kit.advance(601_000)
   expect([await tell('healthy'), await tell('degraded')]).toEqual([true, true])
 })
+
+test('a status that comes back within ten minutes is told when they are over, unless it has gone again: the last line is true', async () => {
+  const environment = 'back'
+  const tell = async (status: 'unhealthy' | 'healthy') => {
+    const { send } = await kit.store.tellHealth({ environment, status, text: status })
+    if (send) await kit.store.alertsTold({ environment, causes: [`health:${status}`] })
+    return send
+  }
+  const given = async () => {
+    const { alerts } = await kit.store.sweep({ environment, everyMs: 0, resendMs: 0, limit: 10 })
+    await kit.store.alertsTold({ environment, causes: alerts.map(({ cause }) => cause) })
+    return alerts.map(({ text }) => text)
+  }
+  expect([await tell('unhealthy'), await tell('healthy'), await tell('unhealthy')]).toEqual([true, true, false])
+  await kit.advance(300_000)
+  expect(await given()).toEqual([])
+  await kit.advance(301_000)
+  expect([await given(), await given()]).toEqual([['unhealthy'], []])
+  // It goes and comes: nobody is told again what they have heard last.
+  expect([await tell('healthy'), await tell('unhealthy'), await tell('healthy'), await tell('unhealthy')]).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ])
+  await kit.advance(601_000)
+  expect([await tell('healthy'), await given(), await tell('unhealthy')]).toEqual([false, [], true])
+})

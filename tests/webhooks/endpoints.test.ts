@@ -162,6 +162,14 @@ test('what waits for a disabled endpoint is laid aside, resumed when it is enabl
   const endpoint = await register(kit)
   const ended = [await endedRun(kit, 'aside'), await endedRun(kit, 'aside')].flatMap((run) => run.deliveries)
   expect(ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: false })).webhook).toMatchObject({ disabledReason: 'caller' })
+  // Switched off by those whose it is: no fault, and nothing to wake anybody for.
+  const gauge = ok(await kit.store.readMetrics(authority, 'one')).samples.filter(([name]) => name === 'baton_webhook_endpoints')
+  expect(gauge.map(([, { state }, , value]) => [state, value])).toEqual(
+    expect.arrayContaining([
+      ['disabled', 0],
+      ['off', 1],
+    ]),
+  )
   for (const id of ended) expect(await takeDelivery(kit, id)).toMatchObject({ ok: false })
   const list = async () => ok(await kit.store.listDeliveries(authority, { webhook: endpoint.id, limit: 10, after: null })).data
   expect(await list()).toMatchObject([
