@@ -17,6 +17,7 @@ const flushMs = 2_000
 const readMs = 6_000
 /** Whether the database that told no counts in this time answers at all. */
 const answerMs = 2_000
+const awayCodes: ReadonlySet<string> = new Set(['database_unavailable', 'not_configured'])
 
 /**
  * What all processes have counted, and which parts answer; this process's last seconds are told first. While Postgres is away an operator is told just that.
@@ -35,9 +36,8 @@ export async function readSamples(
   const up = (part: string, isUp: boolean): Sample => ['baton_part_up', { part }, '', isUp ? 1 : 0]
   const parts = [up('postgres', 'value' in asked), ...(redis === null ? [] : [up('redis', redis.connected)])]
   if ('why' in asked) {
-    // A database that answers with a fault is not away.
-    if (asked.error instanceof Error && !(asked.error instanceof BatonError && asked.error.code === 'database_unavailable'))
-      throw asked.error
+    // A database that answers with a fault is not away; one that answers nothing for want of the right key, is.
+    if (asked.error instanceof Error && !(asked.error instanceof BatonError && awayCodes.has(asked.error.code))) throw asked.error
     // Slow counts alone are no reason to wake somebody for the database.
     const answers = asked.error === undefined && 'value' in (await within(clock, answerMs, store.hasKeys(config.environment)))
     if (answers) parts[0] = up('postgres', true)
@@ -54,7 +54,9 @@ export async function readSamples(
   if (!answer.ok) throw refusalError(answer)
   const sweepAge = answer.samples.find(([name]) => name === 'baton_sweep_age_seconds')?.[3] ?? 0
   if (config.cronEnabled) parts.push(up('inngest', sweepAge * 1_000 <= latePeriods * config.sweepEveryMs))
-  return { now: answer.now, samples: [...answer.samples, ...parts], partial: false }
+  // Where no clock is due its silence is none, and no alert.
+  const samples = config.cronEnabled ? answer.samples : answer.samples.filter(([name]) => name !== 'baton_sweep_age_seconds')
+  return { now: answer.now, samples: [...samples, ...parts], partial: false }
 }
 
 /** GET /api/metrics: Prometheus's text format, true over all processes. */

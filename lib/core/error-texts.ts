@@ -197,7 +197,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   idempotency_busy: ['A twin of this request holds its key for longer than 3 s.', 'Try again as Retry-After says.'],
   lease_lost: ['Another executor has taken the run over; nothing was written by this one.', 'Read the run: it goes on.'],
   not_configured: [
-    'Variables are missing or wrong; `problems` names each. Or the build is newer than the database.',
+    'Variables are missing or wrong; `problems` names each. Or Supabase refuses the key, or the build is newer than the database: `detail` says which.',
     'Set them (docs/config.md) and start again; run `npm run migrate` before the deployment.',
   ],
 }

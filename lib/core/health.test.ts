@@ -29,6 +29,18 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
     'unhealthy',
     /^The migrations of this build are not applied.*npm run migrate/,
   ],
+  [
+    'a key that Supabase refuses',
+    { ...well, database: null, why: 'baton_health: 401 PGRST301 JWSError JWSInvalidSignature' },
+    'unhealthy',
+    /^Supabase refuses the key.*Set SUPABASE_SECRET_KEY/,
+  ],
+  [
+    'a project that is restricted',
+    { ...well, database: null, why: 'baton_health: 402 exceed_egress_quota' },
+    'unhealthy',
+    /^Supabase has restricted the project.*billing/,
+  ],
   ['a database without room', queue({ readOnly: true }), 'unhealthy', /takes no writes.*disk/],
   ['Redis away', { ...well, redis: { connected: false, latencyMs: null } }, 'degraded', /Redis/],
   ['no Redis at all', { ...well, redis: null }, 'healthy', null],

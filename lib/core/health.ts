@@ -12,6 +12,7 @@ export interface DatabaseHealth {
   oldestOutboxAgeMs: number | null
   /** Names of the migrations that were applied; null where there is no ledger. */
   migrations: readonly string[] | null
+  /** Audit entries that could not be written, where the last of them is not a day old. */
   auditFailures: number
   /** Nothing can be written; an older schema does not tell. */
   readOnly?: boolean
@@ -75,6 +76,14 @@ export function judge(facts: HealthFacts): Health {
   // Its functions are missing, not the database.
   if (database === null && /Could not find the function/.test(facts.why ?? ''))
     bad.push(`The migrations of this build are not applied (${facts.why}): run npm run migrate.`)
+  else if (database === null && /^\w+: 40[13] /.test(facts.why ?? ''))
+    bad.push(
+      `Supabase refuses the key of this deployment (${facts.why}): nothing can be accepted or committed, nothing is lost. Set SUPABASE_SECRET_KEY to a secret key of its project and deploy; npm run doctor says more.`,
+    )
+  else if (database === null && /^\w+: 402 /.test(facts.why ?? ''))
+    bad.push(
+      `Supabase has restricted the project (${facts.why}): nothing can be accepted or committed, nothing is lost. Look at its usage and billing in the dashboard.`,
+    )
   else if (database === null)
     bad.push(
       `Postgres does not answer (${facts.why ?? 'no reason is known'}): nothing can be accepted or committed, nothing is lost. Look at Supabase's status and whether the project is paused.`,
@@ -104,7 +113,9 @@ export function judge(facts: HealthFacts): Health {
         `The outbox has not been sent for ${seconds(oldestOutboxAgeMs)} s: Inngest does not take events. Look at its status and at INNGEST_EVENT_KEY.`,
       )
     if (database.auditFailures > 0)
-      late.push(`${database.auditFailures} audit entries could not be written: look at the disk of Postgres and at baton.audit_failures.`)
+      late.push(
+        `${database.auditFailures} audit entries could not be written, the last one within a day: look at the disk of Postgres and at baton.audit_failures.`,
+      )
     for (const fault of database.providers ?? [])
       if (fault.failures >= failedCalls || accountCodes.has(fault.code)) late.push(providerSentence(fault))
   }

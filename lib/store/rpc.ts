@@ -2,7 +2,7 @@ import { createClient } from '@supabase/supabase-js'
 import { BatonError } from '#lib/core/errors'
 import type { Clock } from '#lib/core/ports'
 
-/** Calls one SQL function: one jsonb in, one json out. Throws BatonError database_unavailable or idempotency_busy. */
+/** Calls one SQL function: one jsonb in, one json out. Throws BatonError database_unavailable, idempotency_busy, or not_configured for a key or a schema that does not fit. */
 export type Rpc = (name: string, argument: object) => Promise<unknown>
 
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
@@ -12,6 +12,10 @@ const lockTimeout = '55P03'
 const noFunction = 'PGRST202'
 /** Supabase makes a project whose disk is full read-only; PostgREST answers 405 then. */
 const readOnly = '25006'
+/** Supabase's gateway refuses the key, or PostgREST does; 403: the key is one of a role that may call nothing. */
+const keyRefused = new Set([401, 403])
+/** The gateway: the project is restricted, for its plan is used up, or asked too often. Both end without anything changed here. */
+const gatewayBusy = new Set([402, 429])
 /** Deadlock and serialisation failure: nothing was done, the call is made again like one whose reply was lost. */
 const repeatable = new Set(['40P01', '40001'])
 
@@ -38,7 +42,14 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
           {},
           { cause: new Error(`${name}: ${error.message}`) },
         )
-      const away = status === 0 || status >= 500 || error.code === readOnly
+      if (keyRefused.has(status))
+        throw new BatonError(
+          'not_configured',
+          'Supabase refuses the key of this deployment: set SUPABASE_SECRET_KEY to a secret key of its project and deploy; what was answered with 2xx is kept.',
+          {},
+          { cause: new Error(`${name}: ${status} ${error.code ?? ''} ${error.message}`) },
+        )
+      const away = status === 0 || status >= 500 || error.code === readOnly || gatewayBusy.has(status)
       if (!away)
         throw new BatonError(
           'internal_error',

@@ -158,6 +158,22 @@ test('Postgres takes no writes, as at Supabase with a full disk: that is said, a
   expect(read.fails[0]).toMatch(/^FAIL postgres .*takes no writes.*->.*disk/)
 })
 
+test('a secret key that Supabase refuses: the variable is named to callers and to who is on call, and Postgres is not blamed', async () => {
+  const functions = 'all functions in schema public'
+  const key = {
+    stop: async () => void (await world.sql(`revoke execute on ${functions} from service_role`)),
+    start: async () => void (await world.sql(`grant execute on ${functions} to service_role; select baton.apply_grants()`)),
+  }
+  const refused = async () => {
+    const { status, body } = await say('no-key')
+    expect([status, body['code'], body['detail']]).toEqual([503, 'not_configured', expect.stringContaining('SUPABASE_SECRET_KEY')])
+  }
+  const read = await stopped(key, refused, 'unhealthy')
+  expect(read.causes).toEqual([expect.stringMatching(/^Supabase refuses the key.*403 42501.*Set SUPABASE_SECRET_KEY/)])
+  expect(parts(read.metrics)).toMatchObject({ postgres: 0, redis: 1 })
+  expect(read.fails[0]).toMatch(/^FAIL postgres .*may not call.*->.*secret key/)
+})
+
 test('Postgres stopped: named by all four, the metrics too, and no counter looks as if it had begun anew', async () => {
   const read = await stopped(
     ofStack('postgres'),
