@@ -102,7 +102,7 @@ describe('readConfig', () => {
     const config = readConfig({
       ...production,
       BATON_LEASE_MS: '12000',
-      BATON_SWEEP_EVERY: '90s',
+      BATON_SWEEP_EVERY: '2h',
       BATON_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
       BATON_PRICE_CEILING: '20.5, 100',
       BATON_CRON: '0',
@@ -113,7 +113,7 @@ describe('readConfig', () => {
     })
     expect(config).toMatchObject({
       leaseMs: 12_000,
-      sweepEveryMs: 90_000,
+      sweepEveryMs: 7_200_000,
       corsOrigins: ['https://a.example', 'http://localhost:3000'],
       priceCeiling: { inputMicrosPerMillion: 20_500_000, outputMicrosPerMillion: 100_000_000 },
       cronEnabled: false,
@@ -183,6 +183,8 @@ describe('readConfig', () => {
     ['an origin with a path', { BATON_CORS_ORIGINS: 'https://a.example/x' }, ['BATON_CORS_ORIGINS']],
     ['a margin that eats the function', { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '6000' }, ['BATON_HARD_MARGIN_MS']],
     ['a malformed name', { BATON_ENV: 'Prod!' }, ['BATON_ENV']],
+    ['a sweep that no cron keeps', { BATON_SWEEP_EVERY: '45m' }, ['BATON_SWEEP_EVERY']],
+    ['a sweep below a minute', { BATON_SWEEP_EVERY: '30s' }, ['BATON_SWEEP_EVERY']],
     ['an impossible sweep', { BATON_SWEEP_EVERY: '1ms' }, ['BATON_SWEEP_EVERY']],
     ['a flag that is neither', { BATON_CRON: 'yes' }, ['BATON_CRON']],
   ])('%s is refused', (_what, changes, variablesBlamed) => {

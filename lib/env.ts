@@ -8,6 +8,7 @@ import { secondsOfBuild } from '#lib/env/build'
 import { migrations } from '#lib/env/migrations'
 import { about, platformVariables, variables } from '#lib/env/variables'
 import type { Platform, Values } from '#lib/env/variables'
+import { evenPeriods } from '#lib/core/periods'
 
 /** The environment of a process, as process.env has it. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -187,6 +188,9 @@ function checkTogether(platform: Platform, values: Values, environment: string, 
     required('INNGEST_EVENT_KEY')
     required('INNGEST_SIGNING_KEY')
   }
+  const sweepMs = values.BATON_SWEEP_EVERY
+  if (!local && sweepMs !== undefined && !evenPeriods.some(({ ms }) => ms === sweepMs))
+    wrong('BATON_SWEEP_EVERY', `can be ${evenPeriods.map(({ text }) => text).join(', ')}: no cron keeps another period`)
   if (values.BATON_HARD_MARGIN_MS * 2 > values.BATON_MAX_DURATION_MS)
     wrong('BATON_HARD_MARGIN_MS', 'is more than half of BATON_MAX_DURATION_MS')
   const seconds = platform.VERCEL === undefined ? null : secondsOfBuild()

@@ -218,7 +218,7 @@ export const variables = z.object({
   }),
   BATON_SWEEP_EVERY: duration.optional().register(about, {
     group: limits,
-    says: 'How often the sweeper looks for due work that nobody has taken; every run of it counts at Inngest.',
+    says: 'How often the sweeper looks for due work that nobody has taken, a period that comes out even in an hour or a day, from 1m to 24h; every run of it counts at Inngest.',
     otherwise: '5m, in local mode 2s',
   }),
   BATON_MAX_DURATION_MS: whole(10_000, 3_600_000).default(60_000).register(about, {
