@@ -4,6 +4,9 @@ import { ask, lineOf, objectOf, teller, textOf, type Finding } from '#scripts/do
 
 const { ok, warn, fail } = teller('redis')
 
+/** Upstash's words: "ERR max requests limit exceeded", "max daily request limit", "max request size", ... and too many requests in a second. */
+const overPlan = /^429|max (?:\w+ )*(?:requests?|bandwidth|storage|database)\b.*(?:limit|exceeded)|quota/i
+
 /** Reaches Redis as the server does, over REST: a key is written, read and removed; the eviction policy is told where it can be read. */
 export async function checkRedis(redis: NonNullable<Config['redis']>): Promise<Finding[]> {
   const command = (...words: string[]) =>
@@ -18,6 +21,13 @@ export async function checkRedis(redis: NonNullable<Config['redis']>): Promise<F
     if (ping.status === 401 || ping.status === 403)
       return [
         fail('Redis refuses the token', 'Copy UPSTASH_REDIS_REST_TOKEN from the Upstash console again (REST API, not the read-only one).'),
+      ]
+    if (ping.status !== 200 && overPlan.test(`${ping.status} ${ping.text}`))
+      return [
+        fail(
+          `Redis is over its plan: ${textOf(objectOf(ping.text)['error'] ?? ping.status).slice(0, 160)}`,
+          'Take a larger plan in the Upstash console, or wait for its next period. Until then text of background work comes step by step and each process counts rate limits alone.',
+        ),
       ]
     if (ping.status !== 200)
       return [
