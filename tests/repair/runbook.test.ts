@@ -10,6 +10,12 @@ let kit: StoreKit
 beforeAll(async () => {
   kit = await startStore()
   await kit.sql(`insert into baton.tenants (id, environment) values ('ten_default', 'production')`)
+  // Agents with 1,500 events each: one idle for 100 days, one that is at home.
+  await kit.sql(`insert into baton.agents (agent_uid, tenant_id, environment, id, template, settings, last_event_seq, updated_at)
+    select gen_random_uuid(), 'ten_default', 'production', 'idle-' || days, 'plain', '{}', 1500, baton.clock() - make_interval(days => days) from (values (1), (100)) d(days)`)
+  await kit.sql(
+    `insert into baton.events (agent_uid, tenant_id, seq, channel, type, data) select a.agent_uid, a.tenant_id, n, 'monitor', 'custom', '{}' from baton.agents a, generate_series(1, 1500) n`,
+  )
 })
 afterAll(() => kit.close())
 
@@ -18,6 +24,12 @@ describe('the runbook', () => {
 
   test.each(statements.map((sql) => [sql.split('\n')[0] ?? '', sql]))('%s', async (_first, sql) => {
     await kit.sql(sql)
+  })
+
+  test('a full disk: idle agents are gone, of others the newest 1,000 events stay', async () => {
+    const left = await kit.sql(`select a.id, a.first_event_seq::integer as first, count(*)::integer as events, min(e.seq)::integer as oldest
+      from baton.agents a join baton.events e using (agent_uid) where a.id like 'idle-%' group by 1, 2`)
+    expect(left).toEqual([{ id: 'idle-1', first: 501, events: 1_000, oldest: 501 }])
   })
 
   test('every call that it names is served', async () => {
