@@ -1,6 +1,6 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
-/** Faults of what clients show, and of when they give up, that a reader of the code has found; each has its test since. */
+/** Faults of what clients show, and of when they give up, that a reader of the code has found, and of what those on call are told, found by an operator; each has its test since. */
 export const foundInClientsMutations: readonly Mutation[] = [
   {
     name: 'repeated-step-goes-to-closed-parts',
@@ -109,5 +109,136 @@ export const foundInClientsMutations: readonly Mutation[] = [
     text: `  if (advanced?.kind === 'lease_lost') {`,
     replacement: `  if (false) {`,
     test: { file: 'tests/surface/agents.test.ts', name: 'an agent that is deleted while its caller waits: 404, not a run that goes on' },
+  },
+  {
+    name: 'returning-status-is-dropped',
+    breaks: 'I11',
+    file: 'supabase/migrations/0018_health.sql',
+    text: `update set text = excluded.text, pending = true, raised_at = excluded.raised_at, told_at`,
+    replacement: `update set text = excluded.text, pending = baton.may_tell(a), raised_at = excluded.raised_at, told_at`,
+    test: {
+      file: 'tests/watch/store.test.ts',
+      name: 'a status that comes back within ten minutes is told when they are over, unless it has gone again: the last line is true',
+    },
+  },
+  {
+    name: 'process-remembers-health-for-ever',
+    breaks: 'I11',
+    file: 'lib/jobs/alerts.ts',
+    text: ` && at - (last?.at ?? 0) < rememberMs)`,
+    replacement: `)`,
+    test: {
+      file: 'lib/jobs/alerts.test.ts',
+      name: 'a status that stays is asked for once a minute: another process may have told its end, and it has come back',
+    },
+  },
+  {
+    name: 'refusing-budget-wakes-nobody',
+    breaks: 'I9',
+    file: 'supabase/migrations/0017_metrics.sql',
+    text: `  perform baton.alert_budget((w.a).environment, l) from`,
+    replacement: `  perform 1 from`,
+    test: {
+      file: 'tests/store/budget-tools.test.ts',
+      name: 'a budget with less left than a call may cost is told once, at its first refusal, and anew when it has another limit',
+    },
+  },
+  {
+    name: 'budget-of-a-deleted-agent-is-full-for-ever',
+    breaks: 'I9',
+    file: 'supabase/migrations/0018_health.sql',
+    text: `and (c.scope not like 'agent:%' or exists (`,
+    replacement: `and (true or exists (`,
+    test: {
+      file: 'tests/store/budget-tools.test.ts',
+      name: 'a budget for life that an agent has used up is told no more once the agent is deleted',
+    },
+  },
+  {
+    name: 'refused-key-is-a-fault-of-ours',
+    breaks: 'A51',
+    file: 'lib/store/rpc.ts',
+    text: `if (keyRefused.has(status))`,
+    replacement: `if (keyRefused.has(0))`,
+    test: { file: 'lib/store/rpc.test.ts', name: 'a key of another project, at the gateway is told as what it is' },
+  },
+  {
+    name: 'scrape-is-an-error-for-want-of-a-key',
+    breaks: 'A51',
+    file: 'lib/api/metrics.ts',
+    text: `new Set(['database_unavailable', 'not_configured'])`,
+    replacement: `new Set(['database_unavailable'])`,
+    test: {
+      file: 'lib/api/scrape.test.ts',
+      name: 'a database that takes no call of ours is told as away, one that answers with a fault is an error',
+    },
+  },
+  {
+    name: 'first-event-has-no-zero-before-it',
+    breaks: 'I12',
+    file: 'lib/core/metrics-text.ts',
+    text: `labels.length === 0 ? [{}] : zeros`,
+    replacement: `labels.length === 0 ? [{}] : []`,
+    test: {
+      file: 'lib/core/metrics-text.test.ts',
+      name: 'what an alert waits for stands as 0 before its first event, once, and never in a part of the samples',
+    },
+  },
+  {
+    name: 'silence-of-no-clock-is-told',
+    breaks: 'I7',
+    file: 'lib/api/metrics.ts',
+    text: `config.cronEnabled ? answer.samples :`,
+    replacement: `config.environment !== '' ? answer.samples :`,
+    test: {
+      file: 'lib/api/scrape.test.ts',
+      name: 'a deployment without a clock of its own tells neither how long it has been silent nor that Inngest is away',
+    },
+  },
+  {
+    name: 'endpoint-that-is-off-counts-as-failed',
+    breaks: 'I11',
+    file: 'supabase/migrations/0018_health.sql',
+    text: `when e.disabled_reason = 'caller' then 'off'`,
+    replacement: `when e.disabled_reason = 'caller' then 'disabled'`,
+    test: {
+      file: 'tests/webhooks/endpoints.test.ts',
+      name: 'what waits for a disabled endpoint is laid aside, resumed when it is enabled, and dropped after a week',
+    },
+  },
+  {
+    name: 'lost-audit-entry-is-told-for-ever',
+    breaks: 'A81',
+    file: 'supabase/migrations/0018_health.sql',
+    text: ` and f.last_at > baton.clock() - interval '1 day'`,
+    replacement: ``,
+    test: { file: 'tests/audit/sink.test.ts', name: 'A81: a log that takes no entries stops nothing, and what is missing is counted' },
+  },
+  {
+    name: 'hours-are-swept-every-hour',
+    breaks: 'I7',
+    file: 'lib/queue/cron.ts',
+    text: `const hours = Math.round(minutes / 60)`,
+    replacement: `const hours = 1`,
+    test: { file: 'lib/queue/cron.test.ts', name: 'each even period fires as often in a day as it says' },
+  },
+  {
+    name: 'sweep-that-no-cron-keeps',
+    breaks: 'I7',
+    file: 'lib/env.ts',
+    text: `!evenPeriods.some(({ ms }) => ms === sweepMs)`,
+    replacement: `sweepMs < 0`,
+    test: { file: 'lib/env.test.ts', name: 'a sweep that no cron keeps is refused' },
+  },
+  {
+    name: 'plan-is-told-as-address',
+    breaks: 'I11',
+    file: 'scripts/doctor/redis.ts',
+    text: `ping.status !== 200 && overPlan.test(`,
+    replacement: `ping.status === 0 && overPlan.test(`,
+    test: {
+      file: 'scripts/doctor/redis.test.ts',
+      name: 'a database that is over its plan is told as that: 429 Too Many Requests',
+    },
   },
 ]
