@@ -183,12 +183,16 @@ describe('readConfig', () => {
     ['an origin with a path', { BATON_CORS_ORIGINS: 'https://a.example/x' }, ['BATON_CORS_ORIGINS']],
     ['a margin that eats the function', { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '6000' }, ['BATON_HARD_MARGIN_MS']],
     ['a malformed name', { BATON_ENV: 'Prod!' }, ['BATON_ENV']],
-    ['a sweep that no cron keeps', { BATON_SWEEP_EVERY: '45m' }, ['BATON_SWEEP_EVERY']],
-    ['a sweep below a minute', { BATON_SWEEP_EVERY: '30s' }, ['BATON_SWEEP_EVERY']],
     ['an impossible sweep', { BATON_SWEEP_EVERY: '1ms' }, ['BATON_SWEEP_EVERY']],
     ['a flag that is neither', { BATON_CRON: 'yes' }, ['BATON_CRON']],
   ])('%s is refused', (_what, changes, variablesBlamed) => {
     expect(blamed({ ...production, ...changes })).toEqual(variablesBlamed)
+  })
+
+  test('a sweep that no cron keeps is refused with those that one does, outside local mode', () => {
+    for (const period of ['30s', '45m', '5h']) expect(blamed({ ...production, BATON_SWEEP_EVERY: period })).toEqual(['BATON_SWEEP_EVERY'])
+    expect(() => readConfig({ ...production, BATON_SWEEP_EVERY: '45m' })).toThrow(/30m, 1h, 2h.*24h: no cron keeps another period/)
+    expect(readConfig({ ...local, BATON_SWEEP_EVERY: '1s' }).sweepEveryMs).toBe(1_000)
   })
 
   test('on Vercel no function is taken to live longer than the route files of the build let it', () => {

@@ -160,7 +160,7 @@ export const foundInClientsMutations: readonly Mutation[] = [
     file: 'lib/store/rpc.ts',
     text: `if (keyRefused.has(status))`,
     replacement: `if (keyRefused.has(0))`,
-    test: { file: 'lib/store/rpc.test.ts', name: 'a key of another project, at the gateway is told as what it is' },
+    test: { file: 'lib/store/rpc.test.ts', name: 'a key of another project is named as what is wrong, and how it was refused' },
   },
   {
     name: 'scrape-is-an-error-for-want-of-a-key',
@@ -228,7 +228,7 @@ export const foundInClientsMutations: readonly Mutation[] = [
     file: 'lib/env.ts',
     text: `!evenPeriods.some(({ ms }) => ms === sweepMs)`,
     replacement: `sweepMs < 0`,
-    test: { file: 'lib/env.test.ts', name: 'a sweep that no cron keeps is refused' },
+    test: { file: 'lib/env.test.ts', name: 'a sweep that no cron keeps is refused with those that one does, outside local mode' },
   },
   {
     name: 'plan-is-told-as-address',
@@ -238,7 +238,7 @@ export const foundInClientsMutations: readonly Mutation[] = [
     replacement: `ping.status === 0 && overPlan.test(`,
     test: {
       file: 'scripts/doctor/redis.test.ts',
-      name: 'a database that is over its plan is told as that: 429 Too Many Requests',
+      name: 'too many requests in a second is a matter of the plan, too',
     },
   },
 ]
