@@ -117,6 +117,43 @@ test('a tool that no model can be told of is no failure of the provider, which i
   expect(world.lastRequest()).toBe(before)
 })
 
+test('text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost', () => {
+  const { estimate } = world.models()
+  const tokensOf = (message: ModelMessage): number => {
+    const one = requestFor('compatible/llama', [message])
+    return estimate(one).inputTokens - estimate({ ...one, messages: [] }).inputTokens
+  }
+  const text = 'x'.repeat(60_000)
+  const called = { toolCallId: 'c', toolName: 'weather' }
+  const disguises = [
+    { type: 'image', data: text },
+    { type: 'file', mediaType: 'image/png', data: text },
+    [{ nested: { type: 'image', all: [text] } }],
+  ]
+  for (const value of disguises) {
+    const input = { role: 'assistant' as const, content: [{ type: 'tool-call' as const, ...called, input: value }] }
+    const output = { type: 'json' as const, value }
+    expect(tokensOf(input)).toBeGreaterThan(20_000)
+    expect(tokensOf({ role: 'tool', content: [{ type: 'tool-result', ...called, output }] })).toBeGreaterThan(20_000)
+  }
+  // What a data URL says of itself goes to the provider, not what stands beside it.
+  const pages = `data:application/pdf;base64,${text}`
+  expect(tokensOf({ role: 'user', content: [{ type: 'file', mediaType: 'image/png', data: pages }] })).toBeGreaterThan(20_000)
+  expect(tokensOf({ role: 'user', content: [{ type: 'image', image: pages }] })).toBeGreaterThan(20_000)
+
+  const picture = `data:image/png;base64,${text}`
+  const pictures: ModelMessage = {
+    role: 'user',
+    content: [
+      { type: 'image', image: picture },
+      { type: 'file', mediaType: 'image/png', data: picture },
+      { type: 'file', mediaType: 'image/png', data: 'https://files.example.com/a' },
+    ],
+  }
+  expect(tokensOf(pictures)).toBeGreaterThan(15_000)
+  expect(tokensOf(pictures)).toBeLessThan(16_000)
+})
+
 test('a missing key names the variable to set, an unknown provider its registry', async () => {
   const models = createModels({ providers, env: () => undefined, log: silent })
   const call = (model: string) => models.call(requestFor(model, []), () => {}, new AbortController().signal)

@@ -25,25 +25,21 @@ function tokensOfTool(tool: AnyTool): number {
   return size
 }
 
-/** An upper bound for a message as it is sent. */
-export function tokensOfMessage(message: ModelMessage): number {
-  if (typeof message.content === 'string') return tokensOfText(message.content) + 8
-  let images = 0
-  const text = JSON.stringify(message.content, (_key, value: unknown) => {
-    if (!isImage(value)) return value
-    images += 1
-    return null
-  })
-  return tokensOfText(text) + images * imageTokens + 8
+/** An upper bound for a message as it is sent. Inputs and outputs of tools go out as text, whatever their JSON says of itself. */
+export function tokensOfMessage({ content }: ModelMessage): number {
+  if (typeof content === 'string') return tokensOfText(content) + 8
+  const texts = content.filter((part) => !isPicture(part))
+  return tokensOfText(JSON.stringify(texts)) + (content.length - texts.length) * imageTokens + 8
 }
 
-const imagePart = z.union([
-  z.object({ type: z.literal('image') }),
-  z.object({ type: z.literal('file'), mediaType: z.string().startsWith('image/') }),
-])
+/** A part that the provider is sent as a picture: what a data URL says of itself goes before what stands beside it. */
+function isPicture(part: Exclude<ModelMessage['content'], string>[number]): boolean {
+  if (part.type === 'image') return !isOther(part.image)
+  return part.type === 'file' && part.mediaType.startsWith('image/') && !isOther(part.data)
+}
 
-function isImage(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'type' in value && imagePart.safeParse(value).success
+function isOther(data: unknown): boolean {
+  return typeof data === 'string' && data.startsWith('data:') && !data.startsWith('data:image/')
 }
 
 /** What a call may use at most, from its bytes: instructions, messages, tool schemas and the longest answer allowed. */
