@@ -13,6 +13,7 @@ import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
 import { pointerToken } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
+import { unreadAgent } from '#lib/api/unread'
 import type { Services } from '#lib/services'
 
 /** As it is stored: with the secret's mark, by which a second POST is the same or another. */
@@ -69,7 +70,8 @@ export const createAgent = endpoint({
     if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant']))))
       answer = await services.store.createAgent(request)
     if (!answer.ok) throw refusalError(answer)
-    return json(answer.created ? 201 : 200, answer.agent, { location: `/api/agents/${answer.agent.id}` })
+    const agent = answer.mayRead ? answer.agent : unreadAgent(answer.agent, body)
+    return json(answer.created ? 201 : 200, agent, { location: `/api/agents/${answer.agent.id}` })
   },
 })
 
@@ -161,7 +163,7 @@ export const patchAgent = endpoint({
     }
     const answer = await services.store.patchAgent(authorityOf(services, caller), params.id, patch)
     if (!answer.ok) throw refusalError(answer)
-    return json(200, answer.agent)
+    return json(200, answer.mayRead ? answer.agent : unreadAgent(answer.agent, body))
   },
 })
 

@@ -9,6 +9,7 @@ import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
 import { agentParams, idParams, page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
+import { unreadRun } from '#lib/api/unread'
 import { tellWatchers } from '#lib/api/watchers'
 import { fingerprintOf, inputHash } from '#lib/engine/fingerprint'
 import { refusalError } from '#lib/engine/open'
@@ -82,7 +83,8 @@ export const decideApproval = endpoint({
     const known = await services.store.getApproval(authority, params.id, true)
     if (!known.ok) throw refusalError(known)
     const answer = await decideOne(services, authority, known.approval, body)
-    return json(200, { ...approvalBody(answer.approval), replayed: answer.replayed, run: runBody(answer.run) })
+    const run = runBody(answer.mayRead ? answer.run : unreadRun(answer.run))
+    return json(200, { ...approvalBody(answer.approval), replayed: answer.replayed, run })
   },
 })
 
@@ -94,7 +96,7 @@ export async function decideOne(
   authority: Authority,
   approval: ApprovalView,
   body: z.output<typeof decisionBody>,
-): Promise<{ approval: ApprovalView; replayed: boolean; run: RunView }> {
+): Promise<{ approval: ApprovalView; replayed: boolean; run: RunView; mayRead: boolean }> {
   const answer = await services.store.decide(authority, await checkedDecision(services, approval, body))
   if (!answer.ok) throw refusedDecision(services, answer)
   services.dispatch(answer.outbox)

@@ -13,6 +13,7 @@ import { positionOf } from '#lib/api/responses-position'
 import { readResponse, responseOfRow, streamResponse } from '#lib/api/responses-read'
 import { stopRun } from '#lib/api/runs'
 import { requireRun, runBy } from '#lib/api/scope'
+import { unreadRun } from '#lib/api/unread'
 import type { Services } from '#lib/services'
 import { unlessAway, waitForRun } from '#lib/api/wait'
 import type { Caller } from '#lib/http/caller'
@@ -200,6 +201,7 @@ export const cancelResponse = endpoint({
     const authority = ownAuthority({ services, caller }, stopped)
     if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
     const { run, previousRunId } = await runBy(services, authority, runId)
+    if (stopped.mayRead !== true) return json(200, responseOfRow(unreadRun(run), headOf(unreadRun(run), { previousRunId: null })))
     return json(200, await current(services, run, headOf(run, { previousRunId })))
   },
 })

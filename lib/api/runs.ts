@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import type { AgentUid, RunId } from '#lib/core/ids'
+import type { RunId } from '#lib/core/ids'
 import { isEnd, runState, stopReason } from '#lib/core/run'
+import type { StopAnswer } from '#lib/core/pages'
 import type { Authority, OpenAnswer, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
@@ -9,6 +10,7 @@ import { linksOf } from '#lib/api/links'
 import { agentParams, idParams, order, page, range } from '#lib/api/schemas'
 import { requireAgent, requireRun, authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { unreadRun } from '#lib/api/unread'
 import type { Services } from '#lib/services'
 import { waitsBody } from '#lib/api/waits'
 import { waitForRun } from '#lib/api/wait'
@@ -155,7 +157,7 @@ export async function stopRun(
   kind: 'cancelled' | 'interrupted',
   note: string | null,
   background: (work: Promise<unknown>) => void,
-): Promise<{ halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView }> {
+): Promise<StopAnswer> {
   const answer = await services.store.stop(authorityOf(services, caller), target, kind, services.redact(note))
   if (!answer.ok) throw refusalError(answer)
   services.dispatch(answer.outbox ?? [])
@@ -176,7 +178,10 @@ export async function stop(
   if (answer.run === undefined) return json(200, { stopped: false, run: null })
   // 202: the executor has been asked and ends the run with its next commit or heartbeat. A repeat finds what the first has stopped;
   // a run that had ended otherwise was stopped by nobody.
-  return json(answer.halt ? 202 : 200, { stopped: answer.run.state === 'cancelled', run: runBody(answer.run) })
+  return json(answer.halt ? 202 : 200, {
+    stopped: answer.run.state === 'cancelled',
+    run: runBody(answer.mayRead === true ? answer.run : unreadRun(answer.run)),
+  })
 }
 
 /** Retries one ended run as `newRunId`, under which a repeat finds it, as it does under the caller's key; a refusal says why not. */

@@ -4,6 +4,7 @@ import { endpoint } from '#lib/api/endpoint'
 import { range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { BatonError } from '#lib/core/errors'
+import { instantBefore } from '#lib/core/instant'
 import { refusalError } from '#lib/engine/open'
 
 const dayMs = 86_400_000
@@ -17,7 +18,7 @@ export const getStats = endpoint({
   query: z.object(range),
   async handler({ services, query, caller }) {
     const to = query.to ?? new Date(services.clock.now() + dayMs).toISOString()
-    const from = query.from ?? new Date(Date.parse(to) - 2 * dayMs).toISOString()
+    const from = query.from ?? instantBefore(to, 2 * dayMs)
     if (Date.parse(to) - Date.parse(from) > longestSpanMs)
       throw new BatonError('validation', 'At most 31 days can be asked for at once.', {
         problems: [{ in: 'query', path: '/from', message: 'is more than 31 days before to' }],

@@ -5,6 +5,7 @@ import { endpoint } from '#lib/api/endpoint'
 import { page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { BatonError } from '#lib/core/errors'
+import { instantBefore } from '#lib/core/instant'
 import { refusalError } from '#lib/engine/open'
 
 /** Without `from` the last 30 days; the ledger is kept for 400. */
@@ -21,7 +22,7 @@ export const getUsage = endpoint({
     const { groupBy, limit } = query
     // The end is open by a day: the database's clock is not ours.
     const to = query.to ?? new Date(services.clock.now() + 86_400_000).toISOString()
-    const from = query.from ?? new Date(Date.parse(to) - defaultSpanMs).toISOString()
+    const from = query.from ?? instantBefore(to, defaultSpanMs)
     if (Date.parse(to) - Date.parse(from) > longestSpanMs)
       throw new BatonError('validation', 'At most 400 days can be asked for at once.', {
         problems: [{ in: 'query', path: '/from', message: 'is more than 400 days before to' }],

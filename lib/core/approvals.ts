@@ -115,7 +115,9 @@ export interface ApprovalStore {
   decide(
     authority: Authority,
     request: DecideRequest,
-  ): Promise<{ ok: true; replayed: boolean; approval: ApprovalView; run: RunView; epoch: number; outbox: OutboxRow[] } | Refusal>
+  ): Promise<
+    { ok: true; replayed: boolean; approval: ApprovalView; run: RunView; mayRead: boolean; epoch: number; outbox: OutboxRow[] } | Refusal
+  >
   /** `toDecide`: for a caller who may decide, not only look. */
   getApproval(authority: Authority, approvalId: string, toDecide?: boolean): Promise<{ ok: true; approval: ApprovalView } | Refusal>
   listApprovals(

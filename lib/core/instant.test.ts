@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { instant } from '#lib/core/instant'
+import { instant, instantBefore } from '#lib/core/instant'
 
 test('what the database keeps is an instant', () => {
   const kept = [
@@ -36,4 +36,11 @@ test('a text that is no instant at all is told so, once', () => {
 
 test('documents say date-time', () => {
   expect(z.toJSONSchema(instant)).toMatchObject({ type: 'string', format: 'date-time' })
+})
+
+test('a default beginning lies in the years that the database knows', () => {
+  expect(instantBefore('2026-03-01T12:00:00+02:00', 86_400_000)).toBe('2026-02-28T10:00:00.000Z')
+  expect(instantBefore('0001-01-02T00:00:00Z', 86_400_000)).toBe('0001-01-01T00:00:00.000Z')
+  for (const at of ['0001-01-01T00:00:00Z', '0001-01-10T00:00:00Z'])
+    expect(instant.safeParse(instantBefore(at, 30 * 86_400_000))).toMatchObject({ success: true, data: '0001-01-01T00:00:00.000Z' })
 })

@@ -15,3 +15,8 @@ function isKept(text: string): boolean {
 export const instant = z.iso
   .datetime({ offset: true, abort: true })
   .refine(isKept, 'must lie in the years 0001 to 9999 of UTC, with an offset of at most 15:59 and at most 30 decimals')
+
+/** The instant so many milliseconds before another, but none before the first that the database can keep. */
+export function instantBefore(at: string, ms: number): string {
+  return new Date(Math.max(first, Date.parse(at) - ms)).toISOString()
+}

@@ -93,6 +93,19 @@ export interface EventsPage {
   data: StoredEvent[]
 }
 
+/** What became of a wish to stop; without a run where nothing ran. */
+export interface StopAnswer {
+  ok: true
+  /** The executor must be told. */
+  halt: boolean
+  tenant: string
+  agentUid: AgentUid
+  run?: RunView
+  /** Whoever may only send is told of its own runs alone. */
+  mayRead?: boolean
+  outbox?: OutboxRow[]
+}
+
 /** One run with what explains where it stands. */
 export interface RunDetails {
   ok: true
@@ -147,7 +160,7 @@ export interface Store
     request: Pick<OpenRequest, keyof Authority | 'versions' | 'settings'> & {
       agent: OpenRequest['agent'] & { webhook?: unknown }
     },
-  ): Promise<{ ok: true; created: boolean; agent: AgentView } | Refusal>
+  ): Promise<{ ok: true; created: boolean; mayRead: boolean; agent: AgentView } | Refusal>
   /** `cost` (what all its runs cost) is summed only where it is asked for. */
   getAgent(
     authority: Authority,
@@ -158,7 +171,7 @@ export interface Store
     authority: Authority,
     agent: string,
     patch: { metadata?: Record<string, unknown>; webhook?: unknown; alwaysAllowed?: readonly string[] },
-  ): Promise<{ ok: true; agent: AgentView } | Refusal>
+  ): Promise<{ ok: true; mayRead: boolean; agent: AgentView } | Refusal>
   deleteAgent(authority: Authority, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
   getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
@@ -181,7 +194,7 @@ export interface Store
     target: { agent?: string; runId?: string },
     kind: 'interrupted' | 'cancelled',
     note: string | null,
-  ): Promise<{ ok: true; halt: boolean; tenant: string; agentUid: AgentUid; run?: RunView; outbox?: OutboxRow[] } | Refusal>
+  ): Promise<StopAnswer | Refusal>
   retry(
     authority: Authority,
     request: {

@@ -181,6 +181,10 @@ const causes: Record<string, Record<string, string>> = {
     confirm: 'The whole tenant is deleted only where `confirm` is its id; nothing was deleted.',
     too_many_limits: 'The tenant has as many limits as it may have: take some back first (PUT with {}). Nothing was set.',
   },
+  forbidden: {
+    webhook_reads:
+      'The webhook of an agent is sent the outputs of all its runs, so that changing it takes the right agents:read beside agents:run. Nothing was changed.',
+  },
   agent_not_found: {
     deleted: 'The agent to which this Idempotency-Key has sent was deleted since; nothing was kept. Use a new key for a new agent.',
   },

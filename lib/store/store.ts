@@ -65,7 +65,7 @@ export function createStore(rpc: Rpc): Store {
     async outboxSent(ids) {
       if (ids.length > 0) await call('outbox_sent', { ids })
     },
-    createAgent: (request) => call<{ ok: true; created: boolean; agent: AgentView } | Refusal>('create_agent', request),
+    createAgent: (request) => call('create_agent', request),
     getAgent: (authority, agent, cost = false) => call('get_agent', { ...authority, agent, cost }),
     patchAgent: (authority, agent, patch) => call('patch_agent', { ...authority, agent, ...patch }),
     deleteAgent: (authority, agent) => call('delete_agent', { ...authority, agent }),

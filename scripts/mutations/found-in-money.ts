@@ -71,4 +71,53 @@ export const foundInMoneyMutations: readonly Mutation[] = [
     replacement: ``,
     test: { file: presets, name: 'invariant 9: a settlement that is under way while its name is made anew counts once' },
   },
+  {
+    name: 'picture-by-its-word',
+    breaks: 'I9',
+    file: 'lib/models/estimate.ts',
+    text: `content.filter((part) => !isPicture(part))`,
+    replacement: `content.filter((part) => !isPicture(part) && !JSON.stringify(part).includes('"type":"image"'))`,
+    test: {
+      file: 'lib/models/create-models.test.ts',
+      name: 'text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost',
+    },
+  },
+  {
+    name: 'data-url-by-its-neighbour',
+    breaks: 'I9',
+    file: 'lib/models/estimate.ts',
+    text: `data.startsWith('data:') && !data.startsWith('data:image/')`,
+    replacement: `data.startsWith('data:none')`,
+    test: {
+      file: 'lib/models/create-models.test.ts',
+      name: 'text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost',
+    },
+  },
+  {
+    name: 'act-reads',
+    breaks: 'A86',
+    file: migration('0010_callers'),
+    text: `return p -> 'rights' ? 'agents:read' or coalesce(maker = p ->> 'caller', false);`,
+    replacement: `return true;`,
+    test: {
+      file: 'tests/access/rights.test.ts',
+      name: 'a stop, a change and a second making tell which it is and where it stands, and nothing of what was said',
+    },
+  },
+  {
+    name: 'webhook-to-whom-may-not-read',
+    breaks: 'A86',
+    file: migration('0008_agents_and_pages'),
+    text: `if p ? 'webhook' and not baton.may_read(p) then`,
+    replacement: `if false then`,
+    test: { file: 'tests/access/rights.test.ts', name: 'it cannot have the outputs sent to itself' },
+  },
+  {
+    name: 'range-before-the-first-year',
+    breaks: 'A86',
+    file: 'lib/core/instant.ts',
+    text: `Math.max(first, Date.parse(at) - ms)`,
+    replacement: `Date.parse(at) - ms`,
+    test: { file: 'lib/core/instant.test.ts', name: 'a default beginning lies in the years that the database knows' },
+  },
 ]

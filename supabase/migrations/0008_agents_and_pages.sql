@@ -25,7 +25,7 @@ begin
     return baton.refuse('conflict', jsonb_build_object('reason', 'other_body', 'agentId', (w.a).id));
   end if;
   if x.created then w := baton.narrow_agent(w, p); end if;
-  return json_build_object('ok', true, 'created', x.created, 'agent', baton.agent_json(w.a));
+  return json_build_object('ok', true, 'created', x.created, 'mayRead', x.created or baton.may_read(p), 'agent', baton.agent_json(w.a));
 end $$;
 
 create or replace function baton.find_agent(p jsonb) returns baton.agents language plpgsql stable set search_path = '' as $$
@@ -52,6 +52,8 @@ create or replace function baton.patch_agent(p jsonb) returns json language plpg
 declare
   a baton.agents;
 begin
+  -- Ends of all runs are sent there, whoever has asked for them.
+  if p ? 'webhook' and not baton.may_read(p) then return baton.refuse('forbidden', '{"reason": "webhook_reads", "needed": "agents:read"}'); end if;
   update baton.agents x set metadata = coalesce(p -> 'metadata', x.metadata), webhook = case when p ? 'webhook' then nullif(p -> 'webhook', 'null') else x.webhook end,
     -- Only taken away here: adding is a decision about a call.
     always_allowed = case when p ? 'alwaysAllowed' then (select coalesce(jsonb_agg(t.name), '[]') from jsonb_array_elements_text(x.always_allowed) t (name)
@@ -59,7 +61,7 @@ begin
   where x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment' and x.id = p ->> 'agent'
     and baton.may_see(p, x.agent_uid, x.owner_id) returning * into a;
   if not found then return baton.refuse('agent_not_found'); end if;
-  return json_build_object('ok', true, 'agent', baton.agent_json(a));
+  return json_build_object('ok', true, 'mayRead', baton.may_read(p), 'agent', baton.agent_json(a));
 end $$;
 
 -- At once and complete, see remove_agent (0020).

@@ -41,6 +41,12 @@ begin
   return not p ? 'ownOnly' or coalesce(owner = (p ->> 'ownerId')::uuid, false);
 end $$;
 
+-- Whether an authorized request may be told of a run that `maker` has asked for, or of what nobody in particular has made.
+create or replace function baton.may_read(p jsonb, maker text default null) returns boolean language plpgsql immutable set search_path = '' as $$
+begin
+  return p -> 'rights' ? 'agents:read' or coalesce(maker = p ->> 'caller', false);
+end $$;
+
 -- Users start and go on with what the template's author has opened to them; null when all is well.
 create or replace function baton.template_refusal(p jsonb, settings jsonb) returns json language plpgsql stable set search_path = '' as $$
 begin

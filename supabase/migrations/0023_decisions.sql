@@ -29,23 +29,24 @@ begin
       update baton.agents a set always_allowed = a.always_allowed || to_jsonb(v.tool) where a.agent_uid = v.agent_uid and not a.always_allowed ? v.tool;
     end if;
     w := baton.finish(baton.go_on(w));
-    return baton.decided(w, v.id, false);
+    return baton.decided(w, p, v.id, false);
   end if;
   if v.state = 'expired' then return baton.refused_decision(w, p, v, 'too_late'); end if;
   if v.state = (case p ->> 'decision' when 'allow' then 'allowed' else 'denied' end)
     and coalesce(v.decided_hash, v.input_hash) = coalesce(p ->> 'inputHash', v.decided_hash, v.input_hash) then
-    return baton.decided(w, v.id, true);
+    return baton.decided(w, p, v.id, true);
   end if;
   return baton.refused_decision(w, p, v, 'already_decided');
 end $$;
 
-create or replace function baton.decided(w baton.work, id text, replayed boolean) returns json language plpgsql stable set search_path = '' as $$
+drop function if exists baton.decided(baton.work, text, boolean);
+create or replace function baton.decided(w baton.work, p jsonb, id text, replayed boolean) returns json language plpgsql stable set search_path = '' as $$
 declare
   v baton.approvals;
 begin
   select * into v from baton.approvals x where x.id = decided.id;
   return json_build_object('ok', true, 'replayed', replayed, 'approval', baton.approval_json(v, w.a), 'run', baton.run_json(w.r, w.a),
-    'epoch', (w.a).lease_epoch, 'outbox', coalesce(w.rows, '[]'));
+    'mayRead', baton.may_read(p, (w.r).created_by), 'epoch', (w.a).lease_epoch, 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
 create or replace function baton.refused_decision(w baton.work, p jsonb, v baton.approvals, code text) returns json language plpgsql set search_path = '' as $$

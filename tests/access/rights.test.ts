@@ -112,6 +112,76 @@ test('who may only send gets the answer to what it sent, also from a queue, and 
   expect((await world.http('GET', `/api/runs/${String(first.body['runId'])}`, undefined, bearer(key))).status).toBe(403)
 })
 
+describe('what others have sent, to a key that may act but not read', () => {
+  const metadata = { of: 'the secret customer' }
+  const sent = async (agent: string, message: string, more: object = {}): Promise<string> => {
+    const body = { template: 'scripted', message, metadata, ...more }
+    const reply = await world.http('POST', `/api/agents/${agent}/messages`, body, { ...bearer(adminKey), prefer: 'wait=20' })
+    return String(reply.body['runId'])
+  }
+  const as = (scope: KeyScope, method: string, path: string, body: object = {}) =>
+    world.http(method, path, body, bearer(String(keys.get(scope))))
+
+  test('a stop, a change and a second making tell which it is and where it stands, and nothing of what was said', async () => {
+    const agent = { id: 'theirs', template: 'scripted', metadata }
+    expect((await world.http('POST', '/api/agents', agent, bearer(adminKey))).status).toBe(201)
+    const runId = await sent('theirs', script({ text: 'the secret answer' }))
+    const run = { id: runId, agentId: 'theirs', state: 'completed', stopReason: 'end_turn', output: null, metadata: {}, costMicros: 0 }
+    const stops = [
+      await as('agents:run', 'POST', `/api/runs/${runId}/cancel`),
+      await as('agents:run', 'POST', '/api/agents/theirs/interrupt', { runId }),
+      await as('agents:run', 'POST', '/api/chat/theirs/stop', { runId }),
+    ]
+    for (const stop of stops) expect(stop).toMatchObject({ status: 200, body: { stopped: false, run } })
+    const responseId = `resp_${runId.slice(4)}`
+    const response = await as('agents:run', 'POST', `/v1/responses/${responseId}/cancel`)
+    expect(response).toMatchObject({ status: 200, body: { id: responseId, status: 'completed', output: [], metadata: {} } })
+    const shown = { id: 'theirs', metadata: {}, messages: 0, activeRunId: null }
+    const patched = await as('agents:run', 'PATCH', '/api/agents/theirs')
+    expect(patched).toMatchObject({ status: 200, body: shown })
+    const again = await as('agents:run', 'POST', '/api/agents', agent)
+    expect(again).toMatchObject({ status: 200, body: { ...shown, metadata } })
+    expect(await as('agents:run', 'PATCH', '/api/agents/theirs', { metadata: { a: 1 } })).toMatchObject({ body: { metadata: { a: 1 } } })
+    expect(JSON.stringify([stops, response, patched])).not.toContain('secret')
+    // Who may read is told all of it, and so is who has sent it.
+    const told = await as('admin', 'POST', `/api/runs/${runId}/cancel`)
+    expect(told.body['run']).toMatchObject({ output: 'the secret answer', metadata })
+    const own = { message: script({ text: 'own' }), template: 'scripted' }
+    const mine = await world.http('POST', '/api/agents/mine/messages', own, {
+      ...bearer(String(keys.get('agents:run'))),
+      prefer: 'wait=20',
+    })
+    const mineAgain = await as('agents:run', 'POST', `/api/runs/${String(mine.body['runId'])}/cancel`)
+    expect(mineAgain.body['run']).toMatchObject({ output: 'own' })
+  })
+
+  test('it cannot have the outputs sent to itself', async () => {
+    await sent('watched', script({ text: 'x' }))
+    for (const webhook of [{ url: 'https://example.com/hook' }, null]) {
+      const refused = await as('agents:run', 'PATCH', '/api/agents/watched', { webhook })
+      expect(refused).toMatchObject({ status: 403, body: { code: 'forbidden', needed: 'agents:read' } })
+      expect(refused.body['detail']).toContain('agents:read')
+    }
+    const { key } = await makeKey(world, ['agents:run', 'agents:read'])
+    const set = await world.http('PATCH', '/api/agents/watched', { webhook: { url: 'https://example.com/hook' } }, bearer(key))
+    expect(set).toMatchObject({ status: 200, body: { webhook: { url: 'https://example.com/hook' } } })
+  })
+
+  test('a decision tells of the run where it stands, also when it is repeated after the end', async () => {
+    const asks = script({ tools: [{ name: 'charge', input: { key: 'k', cents: 1 } }] }, { text: 'the secret end' })
+    const runId = await sent('asks', asks, { overrides: { permission: { ask: ['charge'] } } })
+    const inbox = await world.http('GET', `/api/approvals?run=${runId}`, undefined, bearer(String(keys.get('approvals:decide'))))
+    const [{ id }] = inbox.body['data'] as [{ id: string }]
+    const decide = (scope: KeyScope) => as(scope, 'POST', `/api/approvals/${id}`, { decision: 'allow' })
+    expect(await decide('approvals:decide')).toMatchObject({ status: 200, body: { replayed: false, run: { id: runId, metadata: {} } } })
+    const ended = await world.http('GET', `/api/runs/${runId}?wait=30`, undefined, bearer(adminKey))
+    expect(ended.body).toMatchObject({ state: 'completed', output: 'the secret end' })
+    const run = { id: runId, state: 'completed', stopReason: 'end_turn', output: null, metadata: {} }
+    expect(await decide('approvals:decide')).toMatchObject({ status: 200, body: { replayed: true, run } })
+    expect((await decide('admin')).body['run']).toMatchObject({ output: 'the secret end', metadata })
+  })
+})
+
 test('an admin key makes keys; a key of other rights makes none, whatever it asks for', async () => {
   const admin = String(keys.get('admin'))
   const made = await makeKey(world, ['admin'], {}, admin)

@@ -204,6 +204,10 @@ test('stats: numbers of a range of time, of a user only their own', async () => 
   const far = await get('/api/stats?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z')
   expect(far.body).toMatchObject({ runs: { total: 0, p50Ms: null }, byState: {}, tools: [] })
   expect((await get('/api/stats?from=2020-01-01T00:00:00Z')).status).toBe(400)
+  // Where the default beginning would lie before the first year.
+  for (const to of ['0001-01-01T00:00:00Z', '0001-01-02T12:00:00Z'])
+    expect(await get(`/api/stats?to=${to}`)).toMatchObject({ status: 200, body: { from: '0001-01-01T00:00:00.000Z', runs: { total: 0 } } })
+  expect(await get('/api/usage?to=0001-01-10T00:00:00Z')).toMatchObject({ status: 200, body: { data: [] } })
   const token = await tokenOf(world, '55555555-5555-4555-8555-555555555555')
   await say(world, token, 'one-of-mine')
   expect((await get('/api/stats', bearer(token))).body).toMatchObject({

@@ -44,7 +44,12 @@ export const agents: Resource = {
     patchAgent: operation(
       patchAgent,
       { 200: json(agent, 'The agent as it is now', exampleAgent) },
-      { problems: ['agent_not_found', 'webhook_refused'], example: { metadata: { customer: 'c_4711', tier: 'gold' } } },
+      {
+        problems: ['agent_not_found', 'webhook_refused'],
+        example: { metadata: { customer: 'c_4711', tier: 'gold' } },
+        description:
+          'The webhook takes the right agents:read beside agents:run. Without it the answer says which agent it is and what was sent; the rest is empty, null or 0.',
+      },
     ),
     deleteAgent: operation(
       deleteAgent,
