@@ -42,19 +42,22 @@ export const resumeChat = endpoint({
       if (position === null) return new Response(null, { status: 204 })
     }
     const paused = run.state === 'awaiting_approval' || run.wait?.kind === 'external'
-    return streamChat(services, request, {
-      agentUid: run.agentUid,
-      runId: run.id,
-      after,
-      goesOn: from !== null,
-      position,
-      ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
-      headers: {
-        'x-workflow-run-id': streamId(run.id, from),
-        // Counted from the end is counted from the beginning of the message: a part is never shown without its start.
-        ...(startIndex !== undefined && startIndex < 0 ? { 'x-workflow-stream-tail-index': String(-1 - startIndex) } : {}),
+    return streamChat(
+      { services, request, caller },
+      {
+        agentUid: run.agentUid,
+        runId: run.id,
+        after,
+        goesOn: from !== null,
+        position,
+        ...(paused ? { pausedAt: { seq: run.lastSeq, state: run.state } } : {}),
+        headers: {
+          'x-workflow-run-id': streamId(run.id, from),
+          // Counted from the end is counted from the beginning of the message: a part is never shown without its start.
+          ...(startIndex !== undefined && startIndex < 0 ? { 'x-workflow-stream-tail-index': String(-1 - startIndex) } : {}),
+        },
       },
-    })
+    )
   },
 })
 

@@ -20,7 +20,10 @@ test('a chat stream breaks before its function ends, so that no client takes hal
     live: { watch: () => () => undefined },
   }
   const request = new Request('http://localhost/api/chat/a/stream')
-  const response = streamChat(services, request, { agentUid: '0', runId: 'run_1', after: 0, position: null })
+  const response = streamChat(
+    { services, request, caller: { kind: 'operator', rateKey: 'local' } },
+    { agentUid: '0', runId: 'run_1', after: 0, position: null },
+  )
   const text = response.text().then(
     () => 'ended',
     () => 'broken',

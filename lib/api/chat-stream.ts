@@ -3,6 +3,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import { ChatChunks, errorChunk } from '#lib/api/chat-chunks'
 import { Resume, type Position } from '#lib/api/chat-position'
 import { feed, type FeedServices, type Follow } from '#lib/api/feed'
+import type { StreamContext } from '#lib/api/stream'
 import type { Services } from '#lib/services'
 import { sseResponse, type SseStream } from '#lib/http/sse'
 
@@ -30,7 +31,10 @@ export function streamId(runId: string, after: number | null): string {
  * The events of a run as a UI message stream of the AI SDK. Its end is clean when the run has ended or waits for somebody; at the
  * function's deadline it breaks, so that no client takes half an answer for a whole one.
  */
-export function streamChat(services: FeedServices & Pick<Services, 'config' | 'log'>, request: Request, chat: ChatStream): Response {
+export function streamChat(
+  { services, request, caller }: Omit<StreamContext, 'services'> & { services: FeedServices & Pick<Services, 'config' | 'log'> },
+  chat: ChatStream,
+): Response {
   const { config, log } = services
   const { agentUid, runId, after, pausedAt } = chat
   const follow: Follow = {
@@ -46,6 +50,7 @@ export function streamChat(services: FeedServices & Pick<Services, 'config' | 'l
   }
   return sseResponse({
     request,
+    caller,
     named: false,
     lifeMs: Math.max(1_000, config.maxDurationMs - config.hardMarginMs),
     headers: { 'x-vercel-ai-ui-message-stream': 'v1', 'x-baton-run-id': runId, ...chat.headers },

@@ -13,6 +13,7 @@ import { stop } from '#lib/api/runs'
 import { agentParams } from '#lib/api/schemas'
 import { requireAgent } from '#lib/api/scope'
 import { checkCursor } from '#lib/api/stream'
+import { checkStreams } from '#lib/http/sse'
 
 /** POST /api/chat: what `useChat` sends. A message of the user, an answer to a pause, or the wish for another answer. */
 export const sendChat = endpoint({
@@ -26,6 +27,7 @@ export const sendChat = endpoint({
   async handler(context) {
     const { body } = context
     const { id, messages, messageId } = body
+    checkStreams(context.caller)
     if (id === undefined || id === '') {
       throw new BatonError(
         'chat_id_missing',
@@ -43,11 +45,12 @@ export const sendChat = endpoint({
 })
 
 /** The stream of a run from its first event. */
-async function streamRunOf({ services, request }: ChatContext, { answer, fresh, headers }: Accepted): Promise<Response> {
+async function streamRunOf(context: ChatContext, { answer, fresh, headers }: Accepted): Promise<Response> {
+  const { services } = context
   const { agentUid, id: runId, firstSeq, lastSeq } = answer.run
   const after = firstSeq === null ? lastSeq : firstSeq - 1
   if (!fresh) await checkCursor(services, agentUid, after)
-  return streamChat(services, request, {
+  return streamChat(context, {
     agentUid,
     runId,
     after,
@@ -58,10 +61,10 @@ async function streamRunOf({ services, request }: ChatContext, { answer, fresh, 
 
 /** After an answer to a pause the same message goes on: its stream begins where the pause was. */
 async function goOn(context: ChatContext, id: string, answers: Parameters<typeof answerPause>[3]): Promise<Response> {
-  const { services, request, caller } = context
+  const { services, caller } = context
   const { run, after } = await answerPause(services, caller, id, answers)
   const paused = run.state === 'awaiting_approval' || run.wait?.kind === 'external'
-  return streamChat(services, request, {
+  return streamChat(context, {
     agentUid: run.agentUid,
     runId: run.id,
     after,

@@ -86,15 +86,18 @@ export const agentEvents = endpoint({
     if (wantsJson(request)) return readEvents(services, agent.agentUid, null, after, given)
     const start = after ?? agent.lastSeq
     await checkCursor(services, agent.agentUid, start)
-    return streamEvents(services, request, {
-      agentUid: agent.agentUid,
-      runId: null,
-      after: start,
-      channels: given.channels ?? null,
-      types: given.types ?? null,
-      named: given.named === 'true',
-      endsWithRun: false,
-    })
+    return streamEvents(
+      { services, request, caller },
+      {
+        agentUid: agent.agentUid,
+        runId: null,
+        after: start,
+        channels: given.channels ?? null,
+        types: given.types ?? null,
+        named: given.named === 'true',
+        endsWithRun: false,
+      },
+    )
   },
 })
 
@@ -117,14 +120,17 @@ export const runEvents = endpoint({
       const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after, limit: 1 })
       if (rest.ok && rest.data.length === 0) return new Response(null, { status: 204 })
     }
-    return streamEvents(services, request, {
-      agentUid: run.agentUid,
-      runId: run.id,
-      after: start,
-      channels: given.channels ?? null,
-      types: given.types ?? null,
-      named: given.named === 'true',
-      endsWithRun: true,
-    })
+    return streamEvents(
+      { services, request, caller },
+      {
+        agentUid: run.agentUid,
+        runId: run.id,
+        after: start,
+        channels: given.channels ?? null,
+        types: given.types ?? null,
+        named: given.named === 'true',
+        endsWithRun: true,
+      },
+    )
   },
 })

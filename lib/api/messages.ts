@@ -20,6 +20,7 @@ import { startSlice, type Slice } from '#lib/engine/slices'
 import type { EndpointContext } from '#lib/http/endpoint'
 import { canonicalJson, sha256Hex } from '#lib/http/json'
 import { readIfMatchAny } from '#lib/http/prefer'
+import { checkStreams } from '#lib/http/sse'
 import { takeFromAgent } from '#lib/http/rate'
 import { jsonBytes } from '#lib/core/window'
 
@@ -89,6 +90,7 @@ export interface Begun {
 export async function begin(context: SendContext, sending: Sending): Promise<Begun> {
   const { services, prefer } = context
   const start = services.clock.monotonic()
+  if (sending.streams) checkStreams(context.caller)
   if (sending.agentInBody === true)
     await takeFromAgent(services.rates, authorityOf(services, context.caller), context.params.id, context.background)
   const opened = await accept(context, sending)

@@ -4,7 +4,7 @@ import { ResponseLog, type ResponseEvent } from '#lib/api/responses-log'
 import { responseObject, statusOf, type Ending, type ResponseHead } from '#lib/api/responses-object'
 import { messageItem } from '#lib/api/responses-items'
 import type { Position } from '#lib/api/responses-position'
-import { cursorProblem } from '#lib/api/stream'
+import { cursorProblem, type StreamContext } from '#lib/api/stream'
 import { isEnd } from '#lib/core/run'
 import type { StoredEvent } from '#lib/core/pages'
 import type { RunView } from '#lib/core/store'
@@ -53,15 +53,16 @@ export function responseOfRow(run: RunView, head: ResponseHead): Record<string, 
 
 /** The stream of a response: what rows tell, then live. It breaks, never ends cleanly, when the function must end before the run does. */
 export function streamResponse(
-  context: { services: Services; request: Request },
+  context: StreamContext,
   run: RunView,
   { log, events, after }: ReadResponse,
   headers: Record<string, string> = {},
 ): Response {
-  const { services, request } = context
+  const { services, request, caller } = context
   const { config } = services
   return sseResponse({
     request,
+    caller,
     headers,
     lifeMs: Math.max(1_000, config.maxDurationMs - config.hardMarginMs),
     async start(stream) {

@@ -74,7 +74,7 @@ async function named(services: Services, caller: Caller, responseId: string, par
 }
 
 async function create(context: CreateContext): Promise<Response> {
-  const { services, request, body, prefer } = context
+  const { services, body, prefer } = context
   if (body.input === undefined) throw wrong('input', "Missing required parameter: 'input'.", 'missing_required_parameter')
   const target = await targetOf(context)
   const streams = body.stream === true
@@ -109,7 +109,7 @@ async function create(context: CreateContext): Promise<Response> {
     ? (await runBy(services, ownAuthority(context, answer), run.id)).previousRunId
     : (target.previous?.id ?? null)
   const head = headOf(run, { previousRunId, background })
-  if (streams) return streamResponse({ services, request }, run, await readResponse(services, run, head, null), begun.headers)
+  if (streams) return streamResponse(context, run, await readResponse(services, run, head, null), begun.headers)
   const facts = background ? factsOf(run) : await settled(sending, begun, mostMs)
   const queued = background ? head.queued : facts.state === 'queued'
   return answered(services, run, { ...head, queued }, facts, begun.headers)
@@ -168,7 +168,7 @@ export const getResponse = endpoint({
       return json(200, await current(services, run, head))
     }
     const from = after === undefined ? null : positionOf(after)
-    return streamResponse({ services, request }, run, await readResponse(services, run, head, from))
+    return streamResponse({ services, request, caller }, run, await readResponse(services, run, head, from))
   },
 })
 

@@ -3,7 +3,14 @@ import { BatonError } from '#lib/core/errors'
 import { feed, type Follow } from '#lib/api/feed'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
-import { sseResponse } from '#lib/http/sse'
+import { sseResponse, type SseOptions } from '#lib/http/sse'
+
+/** Who reads a stream, by which request. */
+export interface StreamContext {
+  services: Services
+  request: Request
+  caller: SseOptions['caller']
+}
 
 /** Which agent the numbers of events are of: after a deletion another one may have its id. */
 export function ofAgent(agentUid: AgentUid): Record<string, string> {
@@ -11,10 +18,11 @@ export function ofAgent(agentUid: AgentUid): Record<string, string> {
 }
 
 /** An SSE response that replays from Postgres and then follows live; it breaks (never ends cleanly) when the function must end. */
-export function streamEvents(services: Services, request: Request, follow: Follow, headers: Record<string, string> = {}): Response {
+export function streamEvents({ services, request, caller }: StreamContext, follow: Follow, headers: Record<string, string> = {}): Response {
   const { config, log } = services
   return sseResponse({
     request,
+    caller,
     headers: { ...ofAgent(follow.agentUid), ...headers },
     named: follow.named,
     lifeMs: Math.max(1_000, config.maxDurationMs - config.hardMarginMs),
@@ -46,7 +54,7 @@ export function cursorProblem(refusal: Parameters<typeof refusalError>[0]): Bato
  * it. `fresh` is false for a run that may have begun long ago (a repeat, a steered message), whose first events may be gone: cursor_expired.
  */
 export async function streamRun(
-  context: { services: Services; request: Request },
+  context: StreamContext,
   run: {
     agentUid: AgentUid
     runId: RunId
@@ -69,5 +77,5 @@ export async function streamRun(
     endsPaused: true,
   }
   if (!run.fresh) await checkCursor(context.services, run.agentUid, follow.after)
-  return streamEvents(context.services, context.request, follow, { 'x-baton-run-id': run.runId, ...run.headers })
+  return streamEvents(context, follow, { 'x-baton-run-id': run.runId, ...run.headers })
 }

@@ -18,6 +18,13 @@ test('by default a user sends 60 messages a minute, a key makes 600 requests, an
   expect(named(operator, {}, message)).toEqual({})
 })
 
+test('all who have links to the events of one agent share 600 requests a minute, apart from those of another', () => {
+  const link = (agent: string): RateCaller => ({ tenant: 't', caller: `stream:${agent}`, keyHash: null })
+  expect(requestRates(link('one'), {}, reading)).toMatchObject([{ name: 'stream', limit: 600, key: 't:stream:one:requests' }])
+  expect(requestRates(link('two'), {}, reading)).toMatchObject([{ key: 't:stream:two:requests' }])
+  expect(named(link('one'), { tenant: { requestsPerMinute: 9 } }, reading)).toEqual({ stream: 600, tenant: 9 })
+})
+
 test('what is set for one comes before what is set for all, and that before the default; zero stays zero', () => {
   const limits = {
     'user:*': { messagesPerMinute: 30, requestsPerMinute: 90 },

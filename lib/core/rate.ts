@@ -23,12 +23,12 @@ export const limitFields: Readonly<Record<string, readonly (keyof LimitValues)[]
   model: ['requestsPerMinute', 'tokensPerMinute'],
 }
 
-/** Limits that are on by default (3-http-api, Who may call): a user may send 60 messages a minute; a key or user may make 600 requests. */
+/** Limits that are on by default (3-http-api, Who may call): a user may send 60 messages a minute; a key, a user or all who have links to one agent's events may make 600 requests. */
 export const defaultRates = { userMessagesPerMinute: 60, requestsPerMinute: 600 }
 
 const windowMs = 60_000
 
-/** Who calls, as far as it is known before the database is asked: `caller` is `key:ID`, `user:ID` or an operator's name. */
+/** Who calls, as far as it is known before the database is asked: `caller` is `key:ID`, `user:ID`, `stream:AGENTUID` or an operator's name. */
 export interface RateCaller {
   /** Null for a key that this process has never seen resolved: it is counted by its hash. */
   tenant: string | null
@@ -58,6 +58,9 @@ export function requestRates(who: RateCaller, limits: TenantLimits, of: { messag
   if (kind === 'user') {
     const messagesPerMinute = defaultRates.userMessagesPerMinute
     add('user', `${tenant}:${caller}`, { requestsPerMinute, messagesPerMinute, ...valuesOf(limits, 'user', rest.join(':')) })
+  } else if (kind === 'stream') {
+    // Whoever has a link may pass it on: they share what its agent has.
+    add('stream', `${tenant}:${caller}`, { requestsPerMinute })
   } else if (keyHash !== null) {
     const values = kind === 'key' ? valuesOf(limits, 'key', rest.join(':')) : {}
     // By its hash also when its id is known: a count must not begin anew when the key is resolved.

@@ -63,6 +63,7 @@ describe('a request that is right', () => {
       summary: 'Stream',
       handler: ({ request }) =>
         sseResponse({
+          caller: { kind: 'operator', rateKey: 'local' },
           request,
           start: (opened) => {
             closed = opened.closed

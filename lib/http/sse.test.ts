@@ -1,14 +1,17 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { endAllStreams, maxQueuedBytes, sseResponse } from '#lib/http/sse'
+import { checkStreams, endAllStreams, maxQueuedBytes, sseResponse } from '#lib/http/sse'
 import type { SseOptions, SseStream } from '#lib/http/sse'
 
 afterEach(() => void endAllStreams())
+
+const operator: SseOptions['caller'] = { kind: 'operator', rateKey: 'local' }
 
 function open(options: Partial<SseOptions> = {}): { response: Response; stream: SseStream; errors: unknown[] } {
   const errors: unknown[] = []
   let stream: SseStream | undefined
   const response = sseResponse({
     request: new Request('http://localhost/'),
+    caller: operator,
     start: (opened) => {
       stream = opened
     },
@@ -105,7 +108,12 @@ describe('sseResponse', () => {
       await Promise.resolve()
       throw new Error('no rows')
     }
-    const response = sseResponse({ request: new Request('http://localhost/'), start, onError: (error) => errors.push(error) })
+    const response = sseResponse({
+      request: new Request('http://localhost/'),
+      caller: operator,
+      start,
+      onError: (error) => errors.push(error),
+    })
     await expect(response.text()).rejects.toThrow('broken off')
     expect(errors).toEqual([new Error('no rows')])
   })
@@ -120,6 +128,23 @@ describe('sseResponse', () => {
   test('lifeMs breaks the stream', async () => {
     const { response } = open({ lifeMs: 1 })
     await expect(response.text()).rejects.toThrow('broken off')
+  })
+
+  test('one caller has a share of the streams: a link or a user 100, a key 1,000; what is closed makes room', () => {
+    const link: SseOptions['caller'] = { kind: 'stream', rateKey: 'stream:one' }
+    const opened = Array.from({ length: 100 }, () => open({ caller: link }))
+    expect(() => open({ caller: link })).toThrow('100 streams open')
+    expect(() => checkStreams({ kind: 'user', rateKey: 'user:u' })).not.toThrow()
+    open({ caller: { kind: 'stream', rateKey: 'stream:two' } })
+    // It was looked at before its message was kept, and the message runs.
+    open({ caller: link, request: new Request('http://localhost/', { method: 'POST' }) }).stream.close()
+    opened[0]?.stream.close()
+    open({ caller: link })
+    expect(() => checkStreams(link)).toThrow('100 streams open')
+    const key: SseOptions['caller'] = { kind: 'key', rateKey: 'key:k' }
+    for (let n = 0; n < 1_000; n++) open({ caller: key })
+    expect(() => checkStreams(key)).toThrow('1000 streams open')
+    for (let n = 0; n < 200; n++) open({ caller: operator })
   })
 
   test('a caller that leaves ends the stream, by signal or by cancelling', async () => {
@@ -158,7 +183,7 @@ describe('sseResponse', () => {
       }
       stream.close()
     }
-    const response = sseResponse({ request: new Request('http://localhost/'), start, onError: () => undefined })
+    const response = sseResponse({ request: new Request('http://localhost/'), caller: operator, start, onError: () => undefined })
     await vi.waitFor(() => expect(sent).toBeGreaterThan(0), { timeout: 20_000 })
     expect(sent).toBeLessThan(5)
     expect((await response.text()).length).toBe(100 * (data.length + 'data: \n\n'.length))

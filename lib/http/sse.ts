@@ -1,4 +1,5 @@
 import { BatonError } from '#lib/core/errors'
+import type { Caller } from '#lib/http/caller'
 
 /** One event; text goes out as it stands, anything else as JSON. `id` is what the browser sends back as Last-Event-ID. */
 export interface SseEvent {
@@ -28,6 +29,8 @@ export interface SseStream {
 /** How a stream starts, what keeps it alive and what ends it. */
 export interface SseOptions {
   request: Request
+  /** Whose stream it is: each has its own share of the process's streams. */
+  caller: Pick<Caller, 'kind' | 'rateKey'>
   /** Called at once with the open stream; a rejection is handed to `onError` and breaks the stream. It does not close the stream when it resolves. */
   start: (stream: SseStream) => Promise<void> | void
   onError: (error: unknown) => void
@@ -49,28 +52,51 @@ const settleMs = 50
 const flushMs = 1_000
 /** Streams of one process. */
 const maxStreams = 5_000
+/** Of these, what one caller may have open: a signed-in user, all who have links to one agent's events, a key. Operators share the whole. */
+const maxOf: Partial<Record<Caller['kind'], number>> = { user: 100, stream: 100, key: 1_000 }
 
 declare global {
   /** On globalThis, because Next may hold several copies of this module in one process. */
-  var batonHttpStreams: Set<SseStream> | undefined
+  var batonHttpStreams: Map<SseStream, string> | undefined
 }
 
-function openStreams(): Set<SseStream> {
-  return (globalThis.batonHttpStreams ??= new Set())
+function openStreams(): Map<SseStream, string> {
+  return (globalThis.batonHttpStreams ??= new Map())
+}
+
+/**
+ * Before anything is kept for a request that asks for a stream: throws BatonError rate_limited when the process, or this caller in it,
+ * has as many streams as it may.
+ */
+export function checkStreams({ kind, rateKey }: SseOptions['caller']): void {
+  const streams = openStreams()
+  if (streams.size >= maxStreams)
+    throw new BatonError('rate_limited', 'This process serves as many streams as it can. Nothing was done; connect again.')
+  const limit = maxOf[kind]
+  if (limit === undefined || streams.size < limit) return
+  let open = 0
+  for (const other of streams.values()) if (other === rateKey) open += 1
+  if (open < limit) return
+  throw new BatonError(
+    'rate_limited',
+    `This caller has ${limit} streams open in this process, and may have no more. Nothing was done; close some, or ask without a stream.`,
+    { hard: false, limit: { name: 'streams', limit } },
+  )
 }
 
 /** Breaks every stream of this process, for SIGTERM: their clients connect again, elsewhere. Answers how many there were. */
 export function endAllStreams(): number {
-  const streams = [...openStreams()]
+  const streams = [...openStreams().keys()]
   for (const stream of streams) stream.breakOff()
   return streams.length
 }
 
-/** An event-stream response (WHATWG HTML, Server-sent events). Throws BatonError rate_limited when the process has too many. */
+/** An event-stream response (WHATWG HTML, Server-sent events). Throws BatonError rate_limited as `checkStreams` does, for a request that only reads. */
 export function sseResponse(options: SseOptions): Response {
-  const { request, named = true, heartbeatMs = 5_000 } = options
+  const { request, caller, named = true, heartbeatMs = 5_000 } = options
   const streams = openStreams()
-  if (streams.size >= maxStreams) throw new BatonError('rate_limited', 'This process serves as many streams as it can. Connect again.')
+  // What another method has kept goes on whether it is shown or not: such a request is refused before.
+  if (request.method === 'GET') checkStreams(caller)
   const ended = new AbortController()
   const encoder = new TextEncoder()
   const waiting: (() => void)[] = []
@@ -137,7 +163,7 @@ export function sseResponse(options: SseOptions): Response {
     },
     { highWaterMark: maxQueuedBytes, size: (chunk) => chunk.byteLength },
   )
-  streams.add(stream)
+  streams.set(stream, caller.rateKey)
   timers.push(setInterval(() => stream.comment('heartbeat'), heartbeatMs))
   if (options.lifeMs !== undefined) timers.push(setTimeout(stream.breakOff, options.lifeMs))
   for (const timer of timers) timer.unref()

@@ -34,6 +34,8 @@ test('a key is asked for once, its tenant with it; users and operators need no q
   for (let n = 0; n < 3; n++) expect((await settings.of(key)).who).toEqual({ tenant: 'ten', caller: 'key:1', keyHash: 'abcdef' })
   const user = await settings.of(who({ user: { id: 'u', tenant: 'ten' } }))
   expect(user.who).toEqual({ tenant: 'ten', caller: 'user:u', keyHash: null })
+  const link = await settings.of(who({ stream: { tenant: 'ten', agentUid: 'one' } }))
+  expect(link.who).toEqual({ tenant: 'ten', caller: 'stream:one', keyHash: null })
   expect(source.asked).toEqual(['abcdef'])
 })
 

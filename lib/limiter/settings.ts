@@ -129,7 +129,7 @@ export function createLimitSettings(source: LimitsSource, clock: Pick<Clock, 'mo
 function callerOf(credential: Credential): RateCaller | null {
   if ('user' in credential) return { tenant: credential.user.tenant, caller: `user:${credential.user.id}`, keyHash: null }
   if ('operator' in credential) return { tenant: credential.operator.tenant, caller: credential.operator.name, keyHash: null }
-  if ('stream' in credential) return { tenant: credential.stream.tenant, caller: 'stream', keyHash: null }
+  if ('stream' in credential) return { tenant: credential.stream.tenant, caller: `stream:${credential.stream.agentUid}`, keyHash: null }
   return null
 }
 

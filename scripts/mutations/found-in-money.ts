@@ -4,7 +4,10 @@ const tools = 'tests/store/budget-tools.test.ts'
 const presets = 'tests/presets/authority.test.ts'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
-/** Faults of money and places that a reader of the SQL found in it: what is set or made anew while something of the past may still change. No build is needed. */
+/**
+ * Faults of money and places that a reader of the SQL found in it: what is set or made anew while something of the past may still change;
+ * and those by which one caller sees or uses up what is for others. No build is needed.
+ */
 export const foundInMoneyMutations: readonly Mutation[] = [
   {
     name: 'new-limit-keeps-an-estimate',
@@ -114,10 +117,43 @@ export const foundInMoneyMutations: readonly Mutation[] = [
   },
   {
     name: 'range-before-the-first-year',
-    breaks: 'A86',
+    breaks: 'A35',
     file: 'lib/core/instant.ts',
     text: `Math.max(first, Date.parse(at) - ms)`,
     replacement: `Date.parse(at) - ms`,
     test: { file: 'lib/core/instant.test.ts', name: 'a default beginning lies in the years that the database knows' },
+  },
+  {
+    name: 'links-share-one-caller',
+    breaks: 'A64',
+    file: 'lib/limiter/settings.ts',
+    text: '`stream:${credential.stream.agentUid}`',
+    replacement: `'stream'`,
+    test: {
+      file: 'lib/limiter/settings.test.ts',
+      name: 'a key is asked for once, its tenant with it; users and operators need no question about who they are',
+    },
+  },
+  {
+    name: 'link-without-a-rate',
+    breaks: 'A64',
+    file: 'lib/core/rate.ts',
+    text: `if (kind === 'stream') {`,
+    replacement: `if (kind === 'none') {`,
+    test: {
+      file: 'lib/core/rate.test.ts',
+      name: 'all who have links to the events of one agent share 600 requests a minute, apart from those of another',
+    },
+  },
+  {
+    name: 'streams-of-one-for-all',
+    breaks: 'A64',
+    file: 'lib/http/sse.ts',
+    text: `if (other === rateKey) open += 1`,
+    replacement: `if (other === null) open += 1`,
+    test: {
+      file: 'lib/http/sse.test.ts',
+      name: 'one caller has a share of the streams: a link or a user 100, a key 1,000; what is closed makes room',
+    },
   },
 ]

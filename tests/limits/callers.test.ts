@@ -57,6 +57,36 @@ test('A64: limits of key:ID, key:* and agent hold for keys of any right, from th
   expect(await world.sql(`select 1 from baton.audit where action = 'request.authorize' and actor = $1`, [`key:${id}`])).toEqual([])
 })
 
+test('a user has 100 streams in a process; links and others are not shut out, and no message is kept for a stream that is refused', async () => {
+  const user = await signUp(world, 'streams@example.com')
+  expect((await say(world, user.token, 'streamed')).status).toBe(200)
+  const { links } = (await world.http('GET', '/api/agents/streamed', undefined, bearer(user.token))).body as { links: { events: string } }
+  const own = { ...bearer(user.token), accept: 'text/event-stream' }
+  const leaving = new AbortController()
+  const read = (address: string, headers = {}, { signal } = leaving) => fetch(new URL(address, world.base()), { headers, signal })
+  const events = '/api/agents/streamed/events'
+  try {
+    const first = new AbortController()
+    const opened = await Promise.all(Array.from({ length: 100 }, (_, n) => read(events, own, n === 0 ? first : leaving)))
+    expect(opened.filter(({ status }) => status !== 200)).toEqual([])
+    const refused = await read(events, own)
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({ code: 'rate_limited', hard: false, limit: { name: 'streams', limit: 100 } })
+    const message = await world.http('POST', '/api/agents/streamed/messages', { message: 'unseen', template: 'scripted' }, own)
+    expect(message).toMatchObject({ status: 429, body: { limit: { name: 'streams' } } })
+    const chat = { id: 'streamed', messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'unseen' }] }] }
+    expect((await world.http('POST', '/api/chat', chat, own)).status).toBe(429)
+    const kept = await world.sql('select content from baton.messages union all select content from baton.inbox')
+    expect(JSON.stringify(kept)).not.toContain('unseen')
+    const link = await read(links.events)
+    expect({ status: link.status, policy: link.headers.get('ratelimit-policy') }).toEqual({ status: 200, policy: '"stream";q=600;w=60' })
+    first.abort()
+    await until('the place is free', async () => (await read(events, own)).status === 200)
+  } finally {
+    leaving.abort()
+  }
+})
+
 test('only an admin reads and sets limits, and of its own tenant only', async () => {
   const { key } = await makeKey(world, ['agents:run', 'agents:read'])
   const user = await signUp(world, 'setter@example.com')
