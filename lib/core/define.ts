@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { HookDefinition } from '#lib/core/hooks'
+import { checkNumbers, longestWaitMs, type Range } from '#lib/core/numbers'
 import { checkPermission, type Permission } from '#lib/core/policy'
 import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
 import { inputSchemaOf } from '#lib/core/tool-schema'
@@ -59,10 +60,12 @@ export interface AnyTool {
   run?(input: never, context: ToolContext): unknown
 }
 
+const toolNumbers = { timeoutMs: { least: 1 }, expiresMs: { least: 1, most: longestWaitMs }, costMicros: { least: 0 } }
+
 /**
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
- * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a bad cost, an `input` that no model can write, or when `run` and `effect`
- * contradict each other.
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a number out of its range, an `input` that no model can write, or when `run`
+ * and `effect` contradict each other.
  */
 export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
@@ -71,12 +74,10 @@ export function defineTool<Input, Output, const Name extends string>(
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
   }
-  if (tool.expiresMs !== undefined && (tool.effect !== 'external' || !(tool.expiresMs > 0))) {
-    throw new TypeError(`tool ${tool.name}: expiresMs is a number above 0 and for external tools only`)
+  if (tool.expiresMs !== undefined && tool.effect !== 'external') {
+    throw new TypeError(`tool ${tool.name}: expiresMs is for external tools only`)
   }
-  if (tool.costMicros !== undefined && (!Number.isSafeInteger(tool.costMicros) || tool.costMicros < 0)) {
-    throw new TypeError(`tool ${tool.name}: costMicros must be a whole number of micro-dollars, not below zero`)
-  }
+  checkNumbers(`tool ${tool.name}`, tool, toolNumbers)
   inputSchemaOf(tool)
   return tool
 }
@@ -89,7 +90,7 @@ export interface InstructionContext {
   metadata: Record<string, unknown>
 }
 
-/** A template as its author writes it: the hash of all this is its version. */
+/** A template as its author writes it; its version is the hash of it (docs/templates.md says of what). */
 export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly AnyTool[]> {
   id: string
   /** `provider/model`, as lib/providers.ts registers providers. */
@@ -127,9 +128,27 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   public?: boolean
 }
 
+const agentNumbers = {
+  // The database counts it in 32 bits.
+  maxQueued: { least: 0, most: 2_147_483_647 },
+  toolConcurrency: { least: 1 },
+  approvalExpiresMs: { least: 1, most: longestWaitMs },
+}
+const windowNumbers = { maxTokens: { least: 1 }, maxMessages: { least: 1 }, keepFirst: { least: 0 } }
+const settingNumbers = { temperature: { least: 0, fraction: true }, maxOutputTokens: { least: 1 } } as const
+const limitNumbers: Readonly<Record<keyof RunLimits, Range>> = {
+  maxSteps: { least: 0 },
+  maxToolCalls: { least: 0 },
+  maxCostMicros: { least: 0 },
+  maxTokens: { least: 0 },
+  maxWallMs: { least: 0 },
+  sliceMs: { least: 1 },
+  maxPerCallMicros: { least: 0 },
+}
+
 /**
- * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix or contradicting
- * rules.
+ * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix, a number out of
+ * its range or contradicting rules.
  */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
@@ -139,8 +158,10 @@ export function defineAgent<const Tools extends readonly AnyTool[] = readonly []
   checkNames(agent.id, 'hooks', agent.hooks ?? [])
   const [problem] = checkPermission(agent.permission ?? {}, names)
   if (problem !== undefined) throw new TypeError(`template ${agent.id}: permission${problem.path}: ${problem.message}`)
-  if (agent.approvalExpiresMs !== undefined && !(agent.approvalExpiresMs > 0))
-    throw new TypeError(`template ${agent.id}: approvalExpiresMs must be above 0`)
+  checkNumbers(`template ${agent.id}`, agent, agentNumbers)
+  checkNumbers(`template ${agent.id}`, agent.limits, limitNumbers, 'limits.')
+  checkNumbers(`template ${agent.id}`, agent.window, windowNumbers, 'window.')
+  checkNumbers(`template ${agent.id}`, agent.settings, settingNumbers, 'settings.')
   return agent
 }
 

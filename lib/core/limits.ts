@@ -44,7 +44,7 @@ export function resolveSettings(
     templateVersion: version,
     model: definition.model,
     price,
-    limits: { ...defaultLimits, ...definition.limits },
+    limits: { ...defaultLimits, ...given(definition.limits) },
     maxQueued: definition.maxQueued ?? defaultMaxQueued,
     onBusy: definition.onBusy ?? 'enqueue',
     window: {
@@ -58,4 +58,9 @@ export function resolveSettings(
     ...(definition.approvers === undefined ? {} : { approvers: [...definition.approvers] }),
     thinkingTokens: thinkingTokens(definition),
   }
+}
+
+/** Without what is there and undefined, as most type checks let it be written: it has its default. */
+function given(limits: Partial<RunLimits> = {}): Partial<RunLimits> {
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

@@ -8,8 +8,8 @@ import { estimateTokens, jsonBytes } from '#lib/core/window'
 import type { Templates } from '#lib/engine/services'
 
 /**
- * The deployed templates with version and settings of each. The version is the hash of the definition, tools and their schemas
- * included. Throws a TypeError when two templates share an id.
+ * The deployed templates with version and settings of each. The version is the hash of what `describe` gives
+ * (docs/templates.md). Throws a TypeError when two templates share an id.
  */
 export function deployTemplates(definitions: readonly AgentDefinition[], price: (model: string) => ModelPrice | null): Templates {
   const deployed = new Map<string, { definition: AgentDefinition; version: string; settings: ReturnType<typeof resolveSettings> }>()

@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const adopt = 'scripts/adopt.test.ts'
 const doctor = 'scripts/doctor/models.test.ts'
+const numbers = 'lib/core/numbers.test.ts'
 
 /** Faults of what surrounds the product that a newcomer met who followed the documents word for word, planted again. `breaks` is what could not be had. No build is needed. */
 export const foundByNewcomersMutations: readonly Mutation[] = [
@@ -77,5 +78,21 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
       file: 'tests/hooks/documents.test.ts',
       name: 'every field of templates, tools and their context is described, with the default that the code has',
     },
+  },
+  {
+    name: 'endless-number-in-a-template',
+    breaks: 'A1',
+    file: 'lib/core/numbers.ts',
+    text: `Number.isSafeInteger(value))`,
+    replacement: `!Number.isNaN(value))`,
+    test: { file: numbers, name: 'template one: toolConcurrency is a number that can be counted with, or no template' },
+  },
+  {
+    name: 'limit-that-is-undefined-has-no-default',
+    breaks: 'A1',
+    file: 'lib/core/limits.ts',
+    text: `...given(definition.limits)`,
+    replacement: `...definition.limits`,
+    test: { file: numbers, name: 'a field that is there and undefined has its default' },
   },
 ]

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { createAgentBody, sendMessageBody } from '#lib/api/schemas'
 import { basic } from '#lib/agents/basic'
 import { defaultMaxOutputTokens, defaultMaxQueued, defaultLimits, defaultToolConcurrency, defaultWindow } from '#lib/core/limits'
+import { longestWaitMs } from '#lib/core/numbers'
 import { allowedModels, narrow, presets } from '#lib/core/presets'
 import { runLimits } from '#lib/core/run'
 import { read, root } from '#tests/project/sources'
@@ -99,4 +100,5 @@ test('every field of templates, tools and their context is described, with the d
   }
   const told = Object.keys(defaults).map((field) => [field, cellsOf(`| \`${field}\` |`)[2]?.split(' ')[0]])
   expect(told).toEqual(Object.entries(defaults).map(([field, value]) => [field, value.toLocaleString('en')]))
+  expect(text).toContain(`\`approvalExpiresMs\` and \`expiresMs\` at ${longestWaitMs.toLocaleString('en')} (100 years)`)
 })
