@@ -95,4 +95,15 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     replacement: `...definition.limits`,
     test: { file: numbers, name: 'a field that is there and undefined has its default' },
   },
+  {
+    name: 'enabled-again-and-still-waiting',
+    breaks: 'I11',
+    file: 'supabase/migrations/0024_webhook_endpoints.sql',
+    text: `or y.next_at > baton.clock() and`,
+    replacement: `or false and`,
+    test: {
+      file: 'tests/webhooks/queue.test.ts',
+      name: 'an endpoint that is enabled again or moved gets at once what waits, whenever its next try was; what is in hand is left to its attempt',
+    },
+  },
 ]

@@ -89,7 +89,7 @@ begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('baton:webhook:' || (p ->> 'webhook'), 0));
 end $$;
 
--- {webhook, url?, events?, description?, enabled?} What is absent stays. Enabling forgives what failed and resumes what was laid aside.
+-- {webhook, url?, events?, description?, enabled?} What is absent stays. Enabling, or another address, forgives what failed and sends what waits.
 create or replace function baton.patch_webhook(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   e baton.webhook_endpoints;
@@ -123,10 +123,14 @@ begin
   update baton.webhook_endpoints x set (url, events, description, enabled, disabled_reason, disabled_at, failing_since, failures, last_error, updated_at)
     = (e.url, e.events, e.description, e.enabled, e.disabled_reason, e.disabled_at, e.failing_since, e.failures, e.last_error, baton.clock())
   where x.id = e.id returning * into e;
-  if enabling then
-    update baton.webhook_deliveries x set next_at = baton.clock(), queued_at = '-infinity' where x.endpoint_id = e.id and x.state = 'pending' and x.next_at is null;
+  if e.enabled and (enabling or moved) then
+    -- What waits has waited for this. An attempt in hand is left to itself, and nobody who holds a delivery is waited for: they may wait for this endpoint.
+    update baton.webhook_deliveries x set next_at = baton.clock(), queued_at = '-infinity' where x.id in (select y.id from baton.webhook_deliveries y
+      where y.endpoint_id = e.id and y.state = 'pending' and (y.next_at is null
+        or y.next_at > baton.clock() and y.attempts is not distinct from coalesce((y.log -> -1 ->> 'attempt')::integer, 0)) for update skip locked);
     -- The oldest go at once, the rest with the sweeps.
-    for d in select * from baton.webhook_deliveries x where x.endpoint_id = e.id and x.queued_at = '-infinity' and x.state = 'pending' order by x.number limit 20 loop
+    for d in select * from baton.webhook_deliveries x where x.endpoint_id = e.id and x.queued_at = '-infinity' and x.state = 'pending' order by x.number
+      limit 20 for update skip locked loop
       update baton.webhook_deliveries x set queued_at = baton.clock() where x.id = d.id;
       rows := rows || jsonb_build_array(baton.queue_delivery(d, true));
     end loop;

@@ -160,6 +160,49 @@ test('a worker that finds the endpoint disabled while it is being enabled waits 
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
 
+test('an endpoint that is enabled again or moved gets at once what waits, whenever its next try was; what is in hand is left to its attempt', async () => {
+  const endpoint = await register(kit)
+  const ended = []
+  for (let n = 0; n < 3; n++) ended.push(...(await endedRun(kit, `waits-${n}`)).deliveries)
+  const [first = '', second = '', inHand = ''] = ended
+  const fail = () => Promise.all([first, second].map((id) => attempt(kit, id, { retryInMs: 24 * 3_600_000 })))
+  const change = async (patch: object) => {
+    const { outbox } = ok(await kit.store.patchWebhook(authority, endpoint.id, patch))
+    return outbox.map(({ data, dueInMs }) => [data.deliveryId, dueInMs])
+  }
+  const both = [first, second].map((id) => [id, 0])
+  await fail()
+  const taken = ok(await takeDelivery(kit, inHand))
+  expect(await change({ enabled: false })).toEqual([])
+  expect(await change({ enabled: true })).toEqual(both)
+  await fail()
+  expect(await change({ description: 'nothing that matters' })).toEqual([])
+  expect(await change({ url: 'https://example.com/moved' })).toEqual(both)
+  expect(ok(await takeDelivery(kit, first))).toMatchObject({ url: 'https://example.com/moved', attempt: 3 })
+  expect(await change({ enabled: false })).toEqual([])
+  expect(await change({ url: 'https://example.com/again' })).toEqual([])
+  ok(await kit.store.recordDelivery({ ...failure, ...success, id: inHand, attempt: taken.attempt }))
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
+test('enabling waits for nobody who holds a delivery: whoever does may wait for the endpoint', async () => {
+  const endpoint = await register(kit)
+  const [id = ''] = (await endedRun(kit, 'held-by-another')).deliveries
+  await attempt(kit, id)
+  ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: false }))
+  const holder = new pg.Client({ connectionString: kit.databaseUrl })
+  await holder.connect()
+  try {
+    await holder.query('begin')
+    await holder.query('select from baton.webhook_deliveries where id = $1 for update', [id])
+    expect(ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: true })).outbox).toEqual([])
+    await holder.query('commit')
+  } finally {
+    await holder.end()
+  }
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
 test('of two workers one has a delivery, and twins do not pass the bound of endpoints together', async () => {
   const endpoint = await register(kit)
   const [id = ''] = (await endedRun(kit, 'twice-taken')).deliveries
