@@ -3,7 +3,7 @@ import { agentNamePattern } from '#lib/core/ids'
 import { instant } from '#lib/core/instant'
 import { overrides } from '#lib/core/overrides'
 import { permissionRules } from '#lib/core/policy'
-import { onBusy, runLimits } from '#lib/core/run'
+import { lowerLimits, onBusy } from '#lib/core/run'
 import { commaList, pageQuery, wholeNumber } from '#lib/http/query'
 
 /** 256 KB a message (2-run-contract, Limits); bodies have a limit of their own above it. */
@@ -42,17 +42,6 @@ export const metadata = z.record(key, z.json()).refine((value) => JSON.stringify
 
 /** Where an end is told; `secret` is sealed before it is stored. */
 export const webhook = z.strictObject({ url: z.string().max(2_048), secret: z.string().min(8).max(256).optional() })
-
-const { maxSteps, maxToolCalls, maxCostMicros, maxTokens, maxWallMs, sliceMs } = runLimits.shape
-/** Limits of one run: each may only lower the template's (the database refuses more). */
-const lowerLimits = z.strictObject({
-  maxSteps: maxSteps.exactOptional(),
-  maxToolCalls: maxToolCalls.exactOptional(),
-  maxCostMicros: maxCostMicros.exactOptional(),
-  maxTokens: maxTokens.exactOptional(),
-  maxWallMs: maxWallMs.exactOptional(),
-  sliceMs: sliceMs.exactOptional(),
-})
 
 /** The body of POST /api/agents/{id}/messages; an unknown field is refused, never ignored. */
 export const sendMessageBody = z.strictObject({

@@ -118,6 +118,18 @@ export const runLimits = z.object({
 })
 export type RunLimits = z.infer<typeof runLimits>
 
+const { maxSteps, maxToolCalls, maxCostMicros, maxTokens, maxWallMs, sliceMs } = runLimits.shape
+/** Limits that a message brings: each may only lower the template's (the database refuses more). */
+export const lowerLimits = z.strictObject({
+  maxSteps: maxSteps.exactOptional(),
+  maxToolCalls: maxToolCalls.exactOptional(),
+  maxCostMicros: maxCostMicros.exactOptional(),
+  maxTokens: maxTokens.exactOptional(),
+  maxWallMs: maxWallMs.exactOptional(),
+  sliceMs: sliceMs.exactOptional(),
+})
+export type LowerLimits = z.infer<typeof lowerLimits>
+
 /** A row of the conversation, in AI SDK `ModelMessage` form, numbered when it enters the conversation. */
 export interface StoredMessage {
   seq: number

@@ -1,11 +1,11 @@
 import type { ModelMessage } from 'ai'
 import type { ApprovalDecision } from '#lib/core/approvals'
-import type { AgentDefinition, AnyTool, ToolContext } from '#lib/core/define'
+import type { AgentDefinition, AnyTool } from '#lib/core/define'
 import type { PermissionRules } from '#lib/core/policy'
 import type { ModelRequest } from '#lib/core/ports'
 import { plain } from '#lib/core/plain'
 import { redact } from '#lib/core/redact'
-import { noUsage, type EndState, type Opened, type RunLimits, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
+import { noUsage, type EndState, type LowerLimits, type Opened, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
 import type { RunError } from '#lib/core/commit'
 import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
 import { advance } from '#lib/engine/advance'
@@ -16,8 +16,10 @@ import { inHand, openSession } from '#lib/engine/session'
 import { deployTemplates } from '#lib/engine/templates'
 import { priceOf } from '#lib/models/registry'
 import { providers } from '#lib/providers'
+import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { memoryStore, type MemoryStore } from '#lib/testing/memory-store'
+import { checkOptions, fromOutside, own, type OutsideAnswers, type StandIns } from '#lib/testing/options'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
 
 /** What testAgent is given beside the template. */
@@ -25,19 +27,20 @@ export interface TestOptions {
   /** The model's answers in order, one for each call. */
   script: readonly ScriptedAnswer[]
   /** Stand-ins for the `run` of tools, by name; the others run as they are. Inputs are checked by the tools' own schemas. */
-  tools?: Record<string, (input: never, context: ToolContext) => unknown>
+  tools?: StandIns
   message?: string
   userId?: string
   metadata?: Record<string, unknown>
   /** What `context.state` holds at the start. */
   state?: Record<string, unknown>
-  limits?: Partial<RunLimits>
+  /** Those of the message: they only lower the template's. */
+  limits?: LowerLimits
   /** The agent's own permission: it narrows the template's. */
   permission?: PermissionRules
   /** Decides about each call that the rules let ask; without it such a run rejects and names the call. */
   approve?: (call: { name: string; input: unknown }) => ApprovalDecision | Promise<ApprovalDecision>
   /** What the outside answers to calls of external tools, by name; a throw is its error. */
-  external?: Record<string, (input: unknown) => unknown>
+  external?: OutsideAnswers
 }
 
 /** How the run ended and all that it did. */
@@ -61,16 +64,19 @@ const hourMs = 3_600_000
 
 /**
  * Runs one template through the real engine, from one message to the end, with scripted answers of the model and no stack: for unit
- * tests of templates. Limits, prices, retries, fallbacks and the window are the real ones; waits take no time. What crashes, hand-overs and
- * other processes do is the engine's own affair and not shown here. Rejects when the script has too few answers.
+ * tests of templates. Limits, prices, retries, fallbacks and the window are the real ones; so is the time that tools, hooks and functions
+ * of the template may take, while pauses before retries take none. What crashes, hand-overs and other processes do is the engine's own
+ * affair and not shown here. Rejects when the script has too few answers, and with a TypeError for what the API would refuse and for
+ * names of tools that the template does not have.
  */
 export async function testAgent(definition: AgentDefinition, options: TestOptions): Promise<TestedRun> {
   const tested: AgentDefinition = {
     ...definition,
-    tools: (definition.tools ?? []).map((tool) => standIn(tool, options.tools?.[tool.name])),
+    tools: (definition.tools ?? []).map((tool) => standIn(tool, own(options.tools, tool.name))),
   }
   const { model, requests } = scriptedAnswers(options.script)
   const opened = firstState(tested, options)
+  checkOptions(definition, opened.settings.limits, options)
   const store = memoryStore(opened)
   let fault: unknown = null
   const services = servicesFor(tested, store, {
@@ -91,7 +97,7 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
       deadlines: { sliceAt: now + hourMs / 2, hardAt: now + hourMs / 2 },
     })
     await advance(session)
-    for (const call of store.waiting()) store.answer(call.callId, await outsideAnswer(call, options))
+    for (const call of store.waiting()) store.answer(call.callId, await outsideAnswer(definition, call, options))
   }
   const end = store.end()
   if (end === null) throw new Error('the run did not come to an end', { cause: fault })
@@ -108,23 +114,30 @@ export async function testAgent(definition: AgentDefinition, options: TestOption
   }
 }
 
-async function outsideAnswer(call: ToolCall, options: TestOptions): Promise<Pick<ToolCall, 'state' | 'output'>> {
+async function outsideAnswer(
+  { tools }: AgentDefinition,
+  call: ToolCall,
+  options: TestOptions,
+): Promise<Pick<ToolCall, 'state' | 'output'>> {
   const { name, input } = call
   if (call.state === 'approval_required') {
     if (options.approve === undefined) throw new Error(`the run waits for a decision about ${name}: give testAgent \`approve\``)
     if ((await options.approve({ name, input })) === 'allow') return { state: 'approved', output: null }
     return { state: 'denied', output: { type: 'error-json', value: { ok: false, errorType: 'denied', retryable: false } } }
   }
-  const answer = options.external?.[name]
+  const answer = own(options.external, name)
   if (answer === undefined) throw new Error(`the run waits for a result of ${name} from outside: give testAgent \`external\``)
+  let result: unknown
   try {
-    return { state: 'completed', output: outputOf(await answer(input)) }
+    result = await answer(input)
   } catch (error) {
     return { state: 'failed', output: { type: 'error-text', value: String(error) } }
   }
+  const tool = tools?.find((one) => one.name === name)
+  return { state: 'completed', output: outputOf(await fromOutside(tool, result)) }
 }
 
-function standIn(tool: AnyTool, run: ((input: never, context: ToolContext) => unknown) | undefined): AnyTool {
+function standIn(tool: AnyTool, run: StandIns[string] | undefined): AnyTool {
   return run === undefined ? tool : { ...tool, run }
 }
 
@@ -188,7 +201,8 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
     config: {
       environment: 'test',
       leaseMs: hourMs,
-      haste: 1,
+      // The pauses before retries; what bounds the template's own code is a time-out and stays as long as it is.
+      haste: Number.POSITIVE_INFINITY,
       maxStepCrashes: 3,
       maxResultBytes: 65_536,
       toolTimeoutMs: 60_000,
@@ -208,12 +222,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
       forget: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
-    clock: {
-      now: Date.now,
-      monotonic: () => performance.now(),
-      sleep: () => new Promise((resolve) => setImmediate(resolve)),
-      random: () => 0.5,
-    },
+    clock: { ...systemClock(), random: () => 0.5 },
     ids: systemIds(),
     log: { info: none, warn: none, error: none },
     telemetry: {

@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const adopt = 'scripts/adopt.test.ts'
 const doctor = 'scripts/doctor/models.test.ts'
+const options = 'lib/testing/options.test.ts'
 const numbers = 'lib/core/numbers.test.ts'
 
 /** Faults of what surrounds the product that a newcomer met who followed the documents word for word, planted again. `breaks` is what could not be had. No build is needed. */
@@ -105,5 +106,53 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
       file: 'tests/webhooks/queue.test.ts',
       name: 'an endpoint that is enabled again or moved gets at once what waits, whenever its next try was; what is in hand is left to its attempt',
     },
+  },
+  {
+    name: 'time-outs-of-test-agent-pass-at-once',
+    breaks: 'A1',
+    file: 'lib/testing/test-agent.ts',
+    text: `clock: { ...systemClock(), random: () => 0.5 },`,
+    replacement: `clock: { ...systemClock(), random: () => 0.5, sleep: () => new Promise((resolve) => setImmediate(resolve)) },`,
+    test: { file: options, name: 'what the template’s own code takes its time for has the time that it has in production' },
+  },
+  {
+    name: 'stand-in-for-no-tool',
+    breaks: 'A1',
+    file: 'lib/testing/options.ts',
+    text: `...toolProblems(definition, options),`,
+    replacement: `...toolProblems(definition, {}),`,
+    test: { file: options, name: 'a stand-in for no tool is told, as the API tells it, and nothing runs' },
+  },
+  {
+    name: 'limit-of-a-test-above-the-template',
+    breaks: 'A1',
+    file: 'lib/testing/options.ts',
+    text: `&& value > limit ?`,
+    replacement: `&& value < 0 ?`,
+    test: { file: options, name: 'a limit above the template’s is told, as the API tells it, and nothing runs' },
+  },
+  {
+    name: 'rule-of-a-test-for-no-tool',
+    breaks: 'A1',
+    file: 'lib/testing/options.ts',
+    text: `return narrow({ permission: parsed.data }, definition).problems.map(`,
+    replacement: `return narrow({}, definition).problems.map(`,
+    test: { file: options, name: 'a rule for no tool is told, as the API tells it, and nothing runs' },
+  },
+  {
+    name: 'stand-in-that-every-object-has',
+    breaks: 'A1',
+    file: 'lib/testing/options.ts',
+    text: `Object.hasOwn(record, name)`,
+    replacement: `name in record`,
+    test: { file: options, name: 'a tool may have the name of what every object has' },
+  },
+  {
+    name: 'result-from-outside-unlooked-at-in-a-test',
+    breaks: 'A1',
+    file: 'lib/testing/options.ts',
+    text: `if (parsed?.success === false)`,
+    replacement: `if (parsed === null)`,
+    test: { file: options, name: 'a result from outside fits what the tool says of its output' },
   },
 ]
