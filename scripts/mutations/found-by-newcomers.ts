@@ -155,4 +155,15 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     replacement: `if (parsed === null)`,
     test: { file: options, name: 'a result from outside fits what the tool says of its output' },
   },
+  {
+    name: 'filter-that-generated-clients-cannot-send',
+    breaks: 'A1',
+    file: 'lib/api/openapi/document.ts',
+    text: `style: 'form',`,
+    replacement: `style: 'deepObject',`,
+    test: {
+      file: 'tests/project/openapi.test.ts',
+      name: 'has parameters whose names the caller makes in a form that generated clients send as they are',
+    },
+  },
 ]

@@ -57,6 +57,16 @@ describe('the document', () => {
     expect(describing).toEqual([])
   })
 
+  test('has parameters whose names the caller makes in a form that generated clients send as they are', () => {
+    const found = openApiDocument().paths?.['/api/agents']?.get?.parameters?.find((one) => 'name' in one && one.name === 'metadata')
+    // An exploded form sends the members of an object, each under its own name.
+    expect(found).toMatchObject({ in: 'query', style: 'form', explode: true, example: {} })
+    const { propertyNames, ...schema } = (found as { schema: { propertyNames: { pattern: string } } }).schema
+    expect(schema).toEqual({ type: 'object', additionalProperties: { type: 'string' } })
+    const fits = (name: string): boolean => new RegExp(propertyNames.pattern).test(name)
+    expect(['metadata.customer', 'metadata.a.b', 'customer', 'metadata', 'metadataX'].map(fits)).toEqual([true, true, false, false, false])
+  })
+
   test('is the same each time it is made', () => {
     expect(JSON.stringify(openApiDocument()).length).toBeGreaterThan(50_000)
     expect(openApiDocument()).toMatchObject({ openapi: '3.1.1' })

@@ -23,6 +23,8 @@ export interface Operation {
   /** Beside those that follow from the endpoint itself (lib/api/openapi/problems.ts). */
   problems: readonly ErrorCode[]
   headers: readonly RequestHeader[]
+  /** Query parameters whose names the caller makes: all that begin so. */
+  prefixed?: { prefix: string; description: string }
   /** How a dialect refuses, where it does not by problem documents. */
   refusal?: { content: Answer['content']; alsoStatuses?: readonly number[] }
   /** Of the request's body. */

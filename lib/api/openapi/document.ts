@@ -54,7 +54,7 @@ export function openApiDocument(): ReturnType<typeof documentOf> {
 }
 
 function operationObject(tag: string, operationId: string, of: Operation): ZodOpenApiOperationObject {
-  const { endpoint, headers, description, example } = of
+  const { endpoint, description, example } = of
   const { access, params, query, body } = endpoint
   const hasParams = Object.keys(params.shape).length > 0
   const hasQuery = Object.keys(query.shape).length > 0
@@ -67,7 +67,7 @@ function operationObject(tag: string, operationId: string, of: Operation): ZodOp
     ...(access === 'status' ? { security: [{}, { bearer: [] }] } : {}),
     ...(access === 'agent-stream' || access === 'run-stream' ? { security: [{ bearer: [] }, { streamToken: [] }] } : {}),
     ...(hasParams || hasQuery ? { requestParams: { ...(hasParams && { path: params }), ...(hasQuery && { query }) } } : {}),
-    ...(headers.length === 0 ? {} : { parameters: headers.map((name) => ({ $ref: `#/components/parameters/${name}` })) }),
+    ...parametersOf(of),
     ...(body === null
       ? {}
       : {
@@ -78,6 +78,28 @@ function operationObject(tag: string, operationId: string, of: Operation): ZodOp
         }),
     responses: responsesOf(of),
   }
+}
+
+/** What zod's schemas do not tell: headers, and parameters whose names the caller makes. */
+function parametersOf({ headers, prefixed }: Operation): Pick<ZodOpenApiOperationObject, 'parameters'> {
+  const parameters: NonNullable<ZodOpenApiOperationObject['parameters']> = headers.map((name) => ({
+    $ref: `#/components/parameters/${name}`,
+  }))
+  if (prefixed !== undefined) {
+    const { prefix, description } = prefixed
+    // An exploded form: each member is a parameter of its own, and the name of this one is never sent.
+    parameters.push({
+      name: prefix.replace(/\W+$/, ''),
+      in: 'query',
+      style: 'form',
+      explode: true,
+      description,
+      schema: { type: 'object', propertyNames: { pattern: `^${prefix.replaceAll('.', '\\.')}` }, additionalProperties: { type: 'string' } },
+      // Else the viewer makes up members, and sends them.
+      example: {},
+    })
+  }
+  return parameters.length === 0 ? {} : { parameters }
 }
 
 function responsesOf(of: Operation): ZodOpenApiResponsesObject {

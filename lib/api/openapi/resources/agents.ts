@@ -30,8 +30,11 @@ export const agents: Resource = {
       listAgents,
       { 200: page('AgentPage', agent, 'Agents, oldest first unless order=desc', exampleAgent) },
       {
-        description:
-          'Also filtered by metadata: `metadata.KEY=value`, several at once. Values are compared as text: `metadata.n=1` finds 1 and "1", `metadata.vip=true` finds true.',
+        prefixed: {
+          prefix: 'metadata.',
+          description:
+            'Also filtered by metadata: `metadata.KEY=value`, several at once. In a generated client a member of this object, under its whole name: `{"metadata.customer": "c_4711"}`. Values are compared as text: `metadata.n=1` finds 1 and "1", `metadata.vip=true` finds true.',
+        },
       },
     ),
     getAgent: operation(
