@@ -32,7 +32,7 @@ test('what the template’s own code takes its time for has the time that it has
 
 const outside = defineTool({ name: 'outside', description: '', input: z.object({}), effect: 'external', output: z.string() })
 
-test.each<[string, Partial<TestOptions>, string]>([
+const refused: [what: string, options: Partial<TestOptions>, says: string][] = [
   ['a rule for no tool', { permission: { deny: ['refnd'] } }, 'permission/deny/0: refnd matches no tool of the template'],
   ['a mode that is none', { permission: { mode: 'never' as 'auto' } }, 'permission/mode: '],
   ['a limit above the template’s', { limits: { maxSteps: 6 } }, 'limits/maxSteps: 6 is above the 5 of the template'],
@@ -43,9 +43,12 @@ test.each<[string, Partial<TestOptions>, string]>([
   ['a stand-in for an external tool', { tools: { outside: () => 1 } }, 'tools: outside is done outside; answer for it in `external`'],
   ['an answer for no tool', { external: { outsde: () => 1 } }, 'external: outsde is no tool of the template'],
   ['an answer for a tool that runs', { external: { count: () => 1 } }, 'external: count runs here; give its stand-in in `tools`'],
-])('%s is told, as the API tells it, and nothing runs', async (_what, options, says) => {
+]
+
+test('what the API would refuse, and names of tools that are none, are told and nothing runs', async () => {
   const template = defineAgent({ ...support, tools: [refund, count, outside] })
-  await expect(testAgent(template, { script: [{ text: 'Done' }], ...options })).rejects.toThrow(`testAgent: ${says}`)
+  for (const [what, options, says] of refused)
+    await expect(testAgent(template, { script: [{ text: 'Done' }], ...options }), what).rejects.toThrow(`testAgent: ${says}`)
 })
 
 test('a result from outside fits what the tool says of its output', async () => {

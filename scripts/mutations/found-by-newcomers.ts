@@ -84,9 +84,9 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     name: 'endless-number-in-a-template',
     breaks: 'A1',
     file: 'lib/core/numbers.ts',
-    text: `Number.isSafeInteger(value))`,
-    replacement: `!Number.isNaN(value))`,
-    test: { file: numbers, name: 'template one: toolConcurrency is a number that can be counted with, or no template' },
+    text: `if (fits && value >= least && value <= most) continue`,
+    replacement: `if (typeof value === 'number') continue`,
+    test: { file: numbers, name: 'the words say what to write' },
   },
   {
     name: 'limit-that-is-undefined-has-no-default',
@@ -121,7 +121,7 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     file: 'lib/testing/options.ts',
     text: `...toolProblems(definition, options),`,
     replacement: `...toolProblems(definition, {}),`,
-    test: { file: options, name: 'a stand-in for no tool is told, as the API tells it, and nothing runs' },
+    test: { file: options, name: 'what the API would refuse, and names of tools that are none, are told and nothing runs' },
   },
   {
     name: 'limit-of-a-test-above-the-template',
@@ -129,7 +129,7 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     file: 'lib/testing/options.ts',
     text: `&& value > limit ?`,
     replacement: `&& value < 0 ?`,
-    test: { file: options, name: 'a limit above the template’s is told, as the API tells it, and nothing runs' },
+    test: { file: options, name: 'what the API would refuse, and names of tools that are none, are told and nothing runs' },
   },
   {
     name: 'rule-of-a-test-for-no-tool',
@@ -137,7 +137,7 @@ export const foundByNewcomersMutations: readonly Mutation[] = [
     file: 'lib/testing/options.ts',
     text: `return narrow({ permission: parsed.data }, definition).problems.map(`,
     replacement: `return narrow({}, definition).problems.map(`,
-    test: { file: options, name: 'a rule for no tool is told, as the API tells it, and nothing runs' },
+    test: { file: options, name: 'what the API would refuse, and names of tools that are none, are told and nothing runs' },
   },
   {
     name: 'stand-in-that-every-object-has',
