@@ -6,14 +6,17 @@ import type { Alerts } from '#lib/jobs/alerts'
 
 /** Rows and continuations older than this are sent again, in milliseconds; local mode divides it. */
 const resendAfterMs = 10_000
-/** What is sent and not taken is sent ever less often, at least so often; a sweep period where that is shorter. */
-const resendAtLeastEveryMs = 900_000
+/** What is sent and not taken is sent ever less often, but once a sweep period, and never less often than this. */
+const longestMs = 900_000
 /** Besides the cron, requests and slices that end sweep a few rows: at most once in so long over all processes. */
 const besideEveryMs = 10_000
 /** Taken by one round: a request to Inngest, and a transaction of some tenths of a second. */
 const roundOf = 100
-/** Runs that a sweep sends anew whatever is on the way: those that nobody can take keep no other from being found. */
-const leastAnew = 10
+/**
+ * Runs that were sent and that nobody came for are sent anew by so many a sweep, whatever is on the way: what nobody can take keeps no other from being found.
+ * The clock, which comes seldom, sends as many as keep `most` on the way. More would make a queue at Inngest longer that is long already.
+ */
+const anew = { cron: { least: 10, most: 100 }, beside: { least: 10, most: 10 } } as const
 /** Begins no round after so long beside a request or slice, whose function shall end; the clock has a function of its own, and takes a third of it. */
 const besideForMs = 2_000
 
@@ -49,13 +52,13 @@ export function createSweeper({ config, store, dispatch, settled, alerts, clock,
       from,
       everyMs: from === 'cron' ? config.sweepEveryMs / 2 : besideEveryMs / config.haste,
       resendMs,
-      longestMs: Math.min(config.sweepEveryMs, resendAtLeastEveryMs),
+      longestMs: Math.min(longestMs, Math.max(config.sweepEveryMs, 10 * resendMs)),
       limit: roundOf,
       maxFormat: formatVersion,
     }
     const endAt = startedAt + (from === 'cron' ? config.maxDurationMs / 3 : besideForMs)
     const sent = new Set<string>()
-    let round = await store.sweep({ ...request, resends: { least: leastAnew, most: roundOf } })
+    let round = await store.sweep({ ...request, resends: anew[from] })
     const { swept } = round
     let rounds = 0
     while (round.swept) {
@@ -68,7 +71,7 @@ export function createSweeper({ config, store, dispatch, settled, alerts, clock,
       await alerts.tell(round.alerts)
       if (refused || !round.more || round.at === undefined || ending() || clock.monotonic() >= endAt) break
       await settled()
-      round = await store.sweep({ ...request, resends: { least: 0, most: roundOf }, after: round.at })
+      round = await store.sweep({ ...request, resends: { ...anew[from], least: 0 }, after: round.at })
     }
     if (sent.size > 0) log.info('swept', { from, rows: sent.size, rounds })
     return { swept, sent: sent.size }
