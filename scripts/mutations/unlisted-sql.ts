@@ -182,7 +182,10 @@ export const unlistedSqlMutations: readonly Mutation[] = [
     file: migration('0007_sweep'),
     text: `      update baton.agents a set continued_at = (w.a).continued_at where a.agent_uid = uid;\n      w.r.resends := times + 1;\n      w.r.resend_at := now_at + least(longest, resend * power(2, least(times + 1, 16)));\n`,
     replacement: ``,
-    test: { file: edges, name: 'invariant 7: a continuation that the sweep has written anew is not written anew by the next sweep' },
+    test: {
+      file: 'tests/store/sweep-backlog.test.ts',
+      name: 'what is sent and not claimed is sent ever less often, up to a bound; a claim that dies begins anew',
+    },
   },
   {
     name: 'kept-message-is-seen-twice',
