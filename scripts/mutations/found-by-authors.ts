@@ -11,8 +11,8 @@ export const foundByAuthorsMutations: readonly Mutation[] = [
     name: 'result-that-is-no-json-fails-what-was-done',
     breaks: 'I4',
     file: 'lib/core/plain.ts',
-    text: `    return copied(writable({ nodes: 0, above: new Set() }, value, 0))`,
-    replacement: `    return copied(value)`,
+    text: `  return copied(writable({ nodes: 0, above: new Set() }, value, 0))`,
+    replacement: `  return copied(value)`,
     test: { file: stored, name: 'a once tool whose result holds a bigint is recorded as done, with what it has set' },
   },
   {

@@ -270,18 +270,6 @@ begin
     order by e.seq limit (p ->> 'limit')::integer) x);
 end $$;
 
--- {id, environment, secret} The first tenant of a local stack. Production tenants are made by the bootstrap command.
-create or replace function baton.ensure_tenant(p jsonb) returns json language plpgsql set search_path = '' as $$
-begin
-  insert into baton.tenants (id, environment, webhook_secret) values (p ->> 'id', p ->> 'environment', p ->> 'secret') on conflict (id) do nothing;
-  return json_build_object('ok', exists (select from baton.tenants t where t.id = p ->> 'id' and t.environment = p ->> 'environment'));
-end $$;
-
-create or replace function baton.get_tenant(p jsonb) returns json language sql stable set search_path = '' as $$
-  select coalesce((select json_build_object('ok', true, 'id', t.id, 'secret', t.webhook_secret) from baton.tenants t
-    where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
-$$;
-
 -- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits
 -- for the next round. gone null: somebody else has it.
 create or replace function baton.prune_events(uid uuid, keep jsonb, most integer, out gone integer, out more boolean) language plpgsql set search_path = '' as $$

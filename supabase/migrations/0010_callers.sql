@@ -111,3 +111,15 @@ create or replace function baton.has_keys(p jsonb) returns json language plpgsql
 begin
   return json_build_object('ok', true, 'keys', exists (select from baton.api_keys k where k.environment = p ->> 'environment' and k.revoked_at is null and baton.key_live(k)));
 end $$;
+
+-- {id, environment, secret} The first tenant of a local stack. Production tenants are made by the bootstrap command.
+create or replace function baton.ensure_tenant(p jsonb) returns json language plpgsql set search_path = '' as $$
+begin
+  insert into baton.tenants (id, environment, webhook_secret) values (p ->> 'id', p ->> 'environment', p ->> 'secret') on conflict (id) do nothing;
+  return json_build_object('ok', exists (select from baton.tenants t where t.id = p ->> 'id' and t.environment = p ->> 'environment'));
+end $$;
+
+create or replace function baton.get_tenant(p jsonb) returns json language sql stable set search_path = '' as $$
+  select coalesce((select json_build_object('ok', true, 'id', t.id, 'secret', t.webhook_secret) from baton.tenants t
+    where t.id = p ->> 'tenant' and t.environment = p ->> 'environment'), json_build_object('ok', false, 'code', 'tenant_missing'))
+$$;

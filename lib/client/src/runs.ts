@@ -106,7 +106,8 @@ export function eventsAt(
   const { controller, release } = linked(given)
   const { signal } = controller
   async function* events(): AsyncGenerator<BatonEvent, void, undefined> {
-    let { after, ...wanted } = options
+    const { after: from, ...wanted } = options
+    let after = from
     const { query, passes } = askedFor(wanted)
     let uid: string | null = null
     try {
