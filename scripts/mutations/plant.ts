@@ -67,7 +67,7 @@ async function run(
 
 /** True when a test drives a built server; the others run the sources themselves. */
 export async function needsServer(file: string): Promise<boolean> {
-  return (await readFile(join(root, file), 'utf8')).includes('startWorld')
+  return /startWorld|startGuarded/.test(await readFile(join(root, file), 'utf8'))
 }
 
 /** What the runner asks for before any system test, where none of the chosen ones drives a server. */
