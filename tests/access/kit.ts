@@ -70,3 +70,13 @@ export function say(world: World, credential: string, agent: string, more: objec
   const body = { message: 'hello', template: 'scripted', ...more }
   return world.http('POST', `/api/agents/${agent}/messages`, body, { ...bearer(credential), prefer: 'wait=20' })
 }
+
+/** How often a caller was refused for want of a right: what its audit entries count, and what waits for the next entry. */
+export async function refusalsOf(world: World, caller: string): Promise<number> {
+  const [row] = await world.sql<{ n: number }>(
+    `select coalesce((select sum(coalesce((data ->> 'count')::int, 1)) from baton.audit where actor = $1 and decision = 'refused'), 0)::int
+      + coalesce((select sum((chosen #>> '{}')::int) from baton.idempotency where caller = 'baton:refused' and starts_with(key, $1)), 0)::int as n`,
+    [caller],
+  )
+  return Number(row?.n)
+}

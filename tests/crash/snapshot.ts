@@ -36,6 +36,7 @@ export const notCompared: Readonly<Record<string, string>> = {
   api_keys: 'no scenario makes keys',
   webhook_endpoints: 'no scenario registers endpoints',
   limits: 'no scenario sets limits',
+  budget_carried: 'no scenario rotates keys',
   metric_deltas: 'told beside the work, at least once a process that ends in order',
   metric_totals: 'the same',
   model_faults: 'model providers whose last call failed, for health',

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { localTemplates } from '#local/scripted/extra'
-import { bearer, makeKey, makeTenant, say, signUp, startGuarded, tokenOf, type SignedUp } from '#tests/access/kit'
+import { bearer, makeKey, makeTenant, refusalsOf, say, signUp, startGuarded, tokenOf, type SignedUp } from '#tests/access/kit'
 import { pausedBody } from '#tests/approvals/acting'
 import { runOf } from '#tests/engine/helpers'
 import { script, type Reply, type World } from '#tests/world'
@@ -94,21 +94,11 @@ test('a user reaches none of the endpoints of administrators, sees only its own 
     const reply = await as(ann.token)(method, path, body)
     expect({ method, path, status: reply.status }).toEqual({ method, path, status: 403 })
   }
-  expect(await refused(`user:${ann.id}`)).toBe(admin.length)
+  expect(await refusalsOf(world, `user:${ann.id}`)).toBe(admin.length)
   const usage = (await as(ann.token)('GET', '/api/usage?groupBy=user')).body['data'] as { user: string }[]
   expect(usage.map((row) => row.user)).toEqual([ann.id])
   expect((await as(bob.token)('GET', '/api/usage?groupBy=agent')).body['data']).toEqual([])
 })
-
-/** The refusals of a caller: those that its entries count, and those that wait for the next entry. */
-async function refused(caller: string): Promise<number> {
-  const [row] = await world.sql<{ n: number }>(
-    `select (select sum((data ->> 'count')::int) from baton.audit where actor = $1 and decision = 'refused')::int
-      + (select sum((chosen #>> '{}')::int) from baton.idempotency where caller = 'baton:refused' and starts_with(key, $1))::int as n`,
-    [caller],
-  )
-  return Number(row?.n)
-}
 
 test('every field that is not a user’s is refused, alone and together, and nothing is kept', async () => {
   for (const more of [
