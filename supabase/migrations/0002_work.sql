@@ -1,5 +1,13 @@
 -- The verbs that all changing functions share. Each takes and returns baton.work: the locked agent row, its run, what was written so far.
 -- baton.finish is the only place that stores the two rows, and there no due agent is left without a continuation.
+
+-- A run that was sent anew and not claimed since: how often, and from when on a sweep looks at it again. A claim begins anew. These stand here, and not with
+-- the sweep: between two files of an upgrade work goes on, and what this file stores must have its columns.
+alter table baton.runs add column if not exists resends integer not null default 0;
+alter table baton.runs add column if not exists resend_at timestamptz;
+-- The slices that have given the lease back, the last first.
+alter table baton.agents add column if not exists past_slices text[] not null default '{}';
+
 do $$ begin
   create type baton.work as (a baton.agents, r baton.runs, rows jsonb, entered_from bigint);
 exception when duplicate_object then null;

@@ -1,8 +1,5 @@
 -- claim: an executor takes over a due agent. renew: the heartbeat, whose answer carries the halt flags.
 
--- The slices that have given the lease back, the last first.
-alter table baton.agents add column if not exists past_slices text[] not null default '{}';
-
 -- Takes an agent whose lease ran out: counts the crash, books what the dead epoch had reserved, and spaces repeated take-overs.
 -- Take-over 1 is immediate, 2 waits 5 to 15 s, 3 waits 30 to 90 s, so that runs which only shared a process part from the culprit.
 create or replace function baton.take_over(inout w baton.work, p jsonb, out wait_ms bigint) language plpgsql set search_path = '' as $$

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noUsage } from '#lib/core/run'
 import type { NewMessage } from '#lib/core/commit'
@@ -252,4 +253,18 @@ test('until the window moves, what it keeps stands in it once, and its tokens gr
   const { answer } = await take(kit, held.agentUid)
   expect('opened' in answer && answer.opened?.window.map(({ seq }) => seq)).toEqual([1, 2])
   expect((await agentOf('unmoved')).windowTokens).toBeGreaterThan(1_000)
+})
+
+test('between two files of an upgrade work goes on: what the verbs store has its columns with them', async () => {
+  const upgraded = await startStore()
+  try {
+    await upgraded.sql(`alter table baton.runs drop column resends cascade, drop column resend_at cascade;
+      alter table baton.agents drop column past_slices cascade`)
+    await upgraded.sql(await readFile('supabase/migrations/0002_work.sql', 'utf8'))
+    const held = await hold(upgraded, 'between')
+    await commit(upgraded, held, answered(), { release: 'slice_deadline' })
+    await commit(upgraded, await take(upgraded, held.agentUid), answered(), completed)
+  } finally {
+    await upgraded.close()
+  }
 })
