@@ -232,13 +232,17 @@ declare
   rows jsonb := '[]';
 begin
   select * into d from baton.webhook_deliveries x where x.id = p ->> 'delivery' and x.tenant_id = p ->> 'tenant' and x.environment = p ->> 'environment'
-    and case when p ? 'webhook' then x.endpoint_id = p ->> 'webhook' else x.endpoint_id is null and x.run_id = p ->> 'runId' end for update;
+    and case when p ? 'webhook' then x.endpoint_id = p ->> 'webhook' else x.endpoint_id is null and x.run_id = p ->> 'runId' end;
   if not found then return baton.refuse('delivery_not_found'); end if;
   if d.endpoint_id is not null then
     select * into e from baton.webhook_endpoints x where x.id = d.endpoint_id;
+    -- Before the delivery is held: enabling passes over what somebody holds, and what was laid aside would be so for ever. Behind the lock nothing is refused any
+    -- more: for an endpoint that was disabled meanwhile a worker lays it aside again.
     if not coalesce(e.enabled, false) then return baton.refuse('webhook_disabled', jsonb_build_object('disabledReason', e.disabled_reason)); end if;
   end if;
-  if d.state <> 'pending' or d.attempts = 0 or d.attempts = (d.log -> -1 ->> 'attempt')::integer or d.next_at <= baton.clock() then
+  select * into d from baton.webhook_deliveries x where x.id = d.id for update;
+  if not found then return baton.refuse('delivery_not_found'); end if;
+  if d.state <> 'pending' or d.attempts = 0 or d.attempts = (d.log -> -1 ->> 'attempt')::integer or coalesce(d.next_at, '-infinity') <= baton.clock() then
     update baton.webhook_deliveries x set state = 'pending', next_at = baton.clock(), queued_at = baton.clock(), ended_at = null, schedule_from = x.attempts
     where x.id = d.id returning * into d;
     rows := jsonb_build_array(baton.queue_delivery(d, e.failing_since is not null));

@@ -203,6 +203,17 @@ test('enabling waits for nobody who holds a delivery: whoever does may wait for 
   ok(await kit.store.deleteWebhook(authority, endpoint.id))
 })
 
+test('a redelivery that is refused holds nothing: an endpoint that is enabled meanwhile gets what waits', async () => {
+  const endpoint = await register(kit)
+  const [delivery = ''] = (await endedRun(kit, 'refused-beside')).deliveries
+  ok(await kit.store.patchWebhook(authority, endpoint.id, { enabled: false }))
+  expect(await takeDelivery(kit, delivery)).toMatchObject({ code: 'nothing_due' })
+  const enable = () => kit.store.patchWebhook(authority, endpoint.id, { enabled: true })
+  const { outbox } = ok(await beside(kit, 'redeliver', { ...authority, webhook: endpoint.id, delivery }, enable))
+  expect(outbox.map(({ data }) => data.deliveryId)).toEqual([delivery])
+  ok(await kit.store.deleteWebhook(authority, endpoint.id))
+})
+
 test('of two workers one has a delivery, and twins do not pass the bound of endpoints together', async () => {
   const endpoint = await register(kit)
   const [id = ''] = (await endedRun(kit, 'twice-taken')).deliveries
