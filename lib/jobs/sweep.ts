@@ -8,13 +8,16 @@ import type { Alerts } from '#lib/jobs/alerts'
 const resendAfterMs = 10_000
 /** What is sent and not taken is sent ever less often, but once a sweep period, and never less often than this. */
 const longestMs = 900_000
+/** Of the period: ticks come some tenths of a second early or late, and what fell due just after one would wait for the next but one. */
+const shareOfPeriod = 0.8
 /** Besides the cron, requests and slices that end sweep a few rows: at most once in so long over all processes. */
 const besideEveryMs = 10_000
 /** Taken by one round: a request to Inngest, and a transaction of some tenths of a second. */
 const roundOf = 100
 /**
  * Runs that were sent and that nobody came for are sent anew by so many a sweep, whatever is on the way: what nobody can take keeps no other from being found.
- * The clock, which comes seldom, sends as many as keep `most` on the way. More would make a queue at Inngest longer that is long already.
+ * The clock, which comes seldom, sends as many as keep `most` on the way, in all rounds of one sweep: at its next tick the first waits of these are over, and they are
+ * sent again. More would make a queue at Inngest longer that is long already.
  */
 const anew = { cron: { least: 10, most: 100 }, beside: { least: 10, most: 10 } } as const
 /** Begins no round after so long beside a request or slice, whose function shall end; the clock has a function of its own, and takes a third of it. */
@@ -52,7 +55,7 @@ export function createSweeper({ config, store, dispatch, settled, alerts, clock,
       from,
       everyMs: from === 'cron' ? config.sweepEveryMs / 2 : besideEveryMs / config.haste,
       resendMs,
-      longestMs: Math.min(longestMs, Math.max(config.sweepEveryMs, 10 * resendMs)),
+      longestMs: Math.min(longestMs, Math.max(shareOfPeriod * config.sweepEveryMs, 10 * resendMs)),
       limit: roundOf,
       maxFormat: formatVersion,
     }

@@ -9,15 +9,14 @@ create or replace function baton.outbox_sent(p jsonb) returns json language sql 
   ) select json_build_object('ok', true, 'sent', (select count(*) from sent))
 $$;
 
--- A run that was sent anew and not claimed since: how often, and from when on a sweep looks at it again. A claim begins anew.
-alter table baton.runs add column if not exists resends integer not null default 0;
-alter table baton.runs add column if not exists resend_at timestamptz;
-create index if not exists runs_to_resend_in_turn on baton.runs (environment, tenant_id, greatest(due_at, resend_at)) where due_at is not null;
+-- Who was sent a fourth time is taken for stuck, and stands by itself. A number, for the planner would make another condition of `(resends > 3) = false`.
+drop index if exists baton.runs_to_resend_in_turn; -- of an earlier state of this repository
+create index if not exists runs_to_resend_by_turn on baton.runs (environment, tenant_id, ((resends > 3)::integer), greatest(due_at, resend_at)) where due_at is not null;
 create index if not exists runs_resent on baton.runs (environment, resend_at) where resends > 0 and due_at is not null;
 -- When the clock's own sweep was: what sweeps beside requests passes it over no more.
 alter table baton.sweeps add column if not exists cron_swept_at timestamptz;
 
--- How many runs, up to `most`, were sent anew and are still to be claimed: what Inngest has in hand, as far as anybody can tell. One that was sent a fourth
+-- How many runs, up to `most`, were sent anew, are still to be claimed, and not yet to be sent again: what Inngest has in hand, as far as anybody can tell. One that was sent a fourth
 -- time is taken for stuck, and holds no other up.
 create or replace function baton.resent(env text, most integer) returns integer language plpgsql stable set search_path = '' as $$
 declare
@@ -43,7 +42,8 @@ declare
 begin
   rows := '[]';
   more := false;
-  -- In turns over the tenants, the first few of each: one with a hundred thousand due runs keeps nobody else waiting, and is not read through.
+  -- In turns over the tenants, the first few of each: one with a hundred thousand due runs keeps nobody else waiting, and is not read through. What is stuck has
+  -- each fourth place, so that however much of it there is, what was lost just now is found.
   -- Whether a run is due (baton.due) is decided under its agent's lock; here it stands in plain words, for the sake of speed.
   for uid in
     with recursive tenants as (
@@ -53,10 +53,11 @@ begin
       from tenants t where t.tenant_id is not null
     )
     select q.agent_uid from tenants t cross join lateral (
-      select z.agent_uid, z.look_at, row_number() over (order by z.look_at) as turn from (select r.agent_uid, greatest(r.due_at, r.resend_at) as look_at
-        from baton.runs r join baton.agents a using (agent_uid)
-        where r.environment = env and r.tenant_id = t.tenant_id and r.due_at is not null and greatest(r.due_at, r.resend_at) <= now_at and (a.lease_owner is null or a.lease_until <= now_at)
-          and (a.continued_at between now_at - resend and now_at + resend) is not true order by greatest(r.due_at, r.resend_at) limit most) z) q
+      select z.agent_uid, z.look_at, row_number() over (partition by s.stuck order by z.look_at) * (1 + 3 * s.stuck) as turn from (values (0), (1)) s(stuck) cross join lateral (
+        select r.agent_uid, greatest(r.due_at, r.resend_at) as look_at from baton.runs r join baton.agents a using (agent_uid)
+        where r.environment = env and r.tenant_id = t.tenant_id and (r.resends > 3)::integer = s.stuck and r.due_at is not null and greatest(r.due_at, r.resend_at) <= now_at
+          and (a.lease_owner is null or a.lease_until <= now_at) and (a.continued_at between now_at - resend and now_at + resend) is not true
+        order by greatest(r.due_at, r.resend_at) limit most) z) q
     order by q.turn, q.look_at limit most
   loop
     more := sent >= allowed;
@@ -107,6 +108,37 @@ begin
     from first_ones o);
 end $$;
 
+-- Deliveries whose time has come and that nobody is at work on, of those that wait for somebody since between `first` and `last` (-infinity: what was laid aside for
+-- a disabled endpoint, and never sent since that was enabled): the oldest of each tenant in turn, so that nobody's flood holds up the others.
+drop function if exists baton.sweep_deliveries(text, interval, integer);
+create or replace function baton.sweep_deliveries(env text, first timestamptz, last timestamptz, most integer) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  d baton.webhook_deliveries;
+  rows jsonb := '[]';
+  now_at timestamptz := baton.clock();
+begin
+  for d in
+    with recursive tenants as (
+      (select x.tenant_id from baton.webhook_deliveries x where x.environment = env and x.next_at is not null order by x.tenant_id limit 1)
+      union all
+      select (select x.tenant_id from baton.webhook_deliveries x where x.environment = env and x.next_at is not null and x.tenant_id > t.tenant_id
+        order by x.tenant_id limit 1) from tenants t where t.tenant_id is not null
+    ), waiting as (
+      select q.id, q.queued_at, row_number() over (partition by t.tenant_id order by q.queued_at) as turn
+      from tenants t cross join lateral (select x.id, x.queued_at from baton.webhook_deliveries x
+        where x.environment = env and x.tenant_id = t.tenant_id and x.next_at is not null and x.queued_at between first and last and x.next_at <= now_at
+        order by x.queued_at limit most) q
+    )
+    select x.* from baton.webhook_deliveries x where x.id = any (array(select v.id from waiting v order by v.turn, v.queued_at limit most))
+    for update skip locked
+  loop
+    update baton.webhook_deliveries x set queued_at = now_at where x.id = d.id;
+    d.next_at := now_at;
+    rows := rows || jsonb_build_array(baton.queue_delivery(d, d.attempts > 0));
+  end loop;
+  return rows;
+end $$;
+
 -- Whether it is time again for what was last done at `since`. What was noted in the future stops nobody: the clock may have been put back.
 create or replace function baton.pace_kept(since timestamptz, every interval) returns boolean language plpgsql volatile set search_path = '' as $$
 begin
@@ -117,8 +149,8 @@ end $$;
 -- {environment, from?, everyMs, resendMs, longestMs?, limit, resends: {least, most}?, maxFormat?, after?} -> {ok, swept, rows to send, alerts, more, at}. At most once
 -- in everyMs over all processes; the clock goes by its own sweeps, so that no traffic keeps it from its own. `more`: a part was full, and whoever was told may
 -- sweep again at once with `after`, the `at` of its last one, for as long as nobody else has swept meanwhile.
--- Runs that somebody may still come for are sent anew by `least` a sweep, and as long as fewer than `most` are on the way: a queue at Inngest that is long would
--- only get longer.
+-- Runs that somebody may still come for are sent anew by `least` a sweep, and as long as fewer than `most` are on the way (whose own wait is not over, so mostly of
+-- this sweep and its rounds): a queue at Inngest that is long would only get longer. Deliveries that were sent before go anew by `most` a sweep.
 create or replace function baton.sweep(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   env text := p ->> 'environment';
@@ -129,7 +161,7 @@ declare
   most integer := least(coalesce((p ->> 'limit')::integer, 50), 500);
   at_once integer := coalesce((p -> 'resends' ->> 'most')::integer, most);
   under_way integer;
-  again jsonb;
+  hooks jsonb;
   waits record;
   due record;
   switched json;
@@ -152,12 +184,14 @@ begin
   under_way := baton.resent(env, at_once);
   select * into due from baton.sweep_runs(env, resend, longest, most,
     least(most, greatest(coalesce((p -> 'resends' ->> 'least')::integer, most), at_once - under_way)), (p ->> 'maxFormat')::integer);
+  hooks := baton.sweep_deliveries(env, '-infinity', '-infinity', most);
+  more := more or jsonb_array_length(hooks) >= most;
   -- A delivery that nobody takes is queued anew by each sweep: these go on in the pace of sweeps alone.
-  if p ->> 'after' is null then again := baton.sweep_deliveries(env, resend, least(most, coalesce((p -> 'resends' ->> 'least')::integer, most))); end if;
+  if p ->> 'after' is null then hooks := hooks || baton.sweep_deliveries(env, 'epoch', baton.clock() - resend, least(most, at_once)); end if;
   -- Last, for it may touch the counters of budgets.
   switched := baton.apply_switch_work(jsonb_build_object('environment', env, 'limit', most));
   more := more or waits.worked >= most or (due.more and under_way + jsonb_array_length(due.rows) < at_once) or (switched ->> 'more')::boolean;
-  rows := rows || waits.rows || due.rows || coalesce(again, '[]') || (switched -> 'outbox')::jsonb;
+  rows := rows || waits.rows || due.rows || hooks || (switched -> 'outbox')::jsonb;
   perform baton.count(env, jsonb_build_array(jsonb_build_array('baton_sweeps_total', jsonb_build_object('by', coalesce(p ->> 'from', 'beside')), '', 1),
     jsonb_build_array('baton_sweep_rows_total', '{}'::jsonb, '', jsonb_array_length(rows))));
   -- One batch: agents are locked here.

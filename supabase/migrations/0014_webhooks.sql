@@ -214,32 +214,3 @@ begin
     'failures', e.failures, 'failingSince', e.failing_since));
   return baton.fan_out(d, e.id);
 end $$;
-
--- Deliveries whose time has come and that nobody is at work on: the oldest of each tenant in turn, so that nobody's flood holds up the others.
-create or replace function baton.sweep_deliveries(env text, resend interval, most integer) returns jsonb language plpgsql set search_path = '' as $$
-declare
-  d baton.webhook_deliveries;
-  rows jsonb := '[]';
-  now_at timestamptz := baton.clock();
-begin
-  for d in
-    with recursive tenants as (
-      (select x.tenant_id from baton.webhook_deliveries x where x.environment = env and x.next_at is not null order by x.tenant_id limit 1)
-      union all
-      select (select x.tenant_id from baton.webhook_deliveries x where x.environment = env and x.next_at is not null and x.tenant_id > t.tenant_id
-        order by x.tenant_id limit 1) from tenants t where t.tenant_id is not null
-    ), waiting as (
-      select q.id, q.queued_at, row_number() over (partition by t.tenant_id order by q.queued_at) as turn
-      from tenants t cross join lateral (select x.id, x.queued_at from baton.webhook_deliveries x
-        where x.environment = env and x.tenant_id = t.tenant_id and x.next_at is not null and x.queued_at <= now_at - resend and x.next_at <= now_at
-        order by x.queued_at limit most) q
-    )
-    select x.* from baton.webhook_deliveries x where x.id = any (array(select v.id from waiting v order by v.turn, v.queued_at limit most))
-    for update skip locked
-  loop
-    update baton.webhook_deliveries x set queued_at = now_at where x.id = d.id;
-    d.next_at := now_at;
-    rows := rows || jsonb_build_array(baton.queue_delivery(d, d.attempts > 0));
-  end loop;
-  return rows;
-end $$;

@@ -117,7 +117,7 @@ test('the sweeper uses the partial indexes, retention the ages; pages and deleti
   await kit.advance(11_000)
   const swept = await scans('sweep', { environment: 'test', everyMs: 0, resendMs: 1_000, limit: 100 })
   expect(swept.scans).toEqual([])
-  expect(plans.join('\n')).toContain('runs_to_resend_in_turn')
+  expect(plans.join('\n')).toContain('runs_to_resend_by_turn')
   expect(plans.join('\n')).toContain('outbox_unsent_in_turn')
   // Retention walks over the agents from where it stopped: 500 of them by their key, and no more.
   const pruned = await scans('prune', { environment: 'test', limit: 500 })

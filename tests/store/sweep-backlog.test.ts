@@ -4,6 +4,7 @@ import type { Store } from '#lib/core/pages'
 import type { Authority } from '#lib/core/store'
 import { askedCall, paused } from '#tests/approvals/kit'
 import { beside, claimRequest, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
+import { register } from '#tests/webhooks/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -128,6 +129,17 @@ test('what was sent anew again and again is stuck, and makes no room smaller', a
   expect([await swept({ resends }), await swept({ resends }), await swept({ resends })]).toEqual([[0, 1], [2, 3], []])
 })
 
+test('however much is stuck, what its own tenant has lost just now is found; what is stuck has each fourth place', async () => {
+  const { swept } = await lost('crowded', 12)
+  await kit.sql(`update baton.runs set resends = 4, resend_at = baton.clock() - interval '1 hour', due_at = due_at - interval '1 hour' where run_id in
+    (select r.run_id from baton.runs r join baton.agents a using (agent_uid) where a.environment = 'crowded' and substr(a.id, 6)::integer < 6)`)
+  await kit.advance(10_001)
+  const resends = { least: 5, most: 5 }
+  const [first, second] = [await swept({ resends }), await swept({ resends })]
+  expect([first.filter((at) => at < 6).length, first.filter((at) => at >= 6)]).toEqual([1, [6, 7, 8, 9]])
+  expect([second.filter((at) => at < 6).length, second.filter((at) => at >= 6)]).toEqual([3, [10, 11]])
+})
+
 test('the clock sweeps when it is its time, whatever was swept beside requests; twice at once it does not', async () => {
   const { round } = await lost('ticking', 0)
   const every = { everyMs: 60_000 }
@@ -195,4 +207,36 @@ test('a kill that was made in SQL, and waits whose time is over, go round after 
   await kit.advance(1_001)
   const over = async () => (await round({ environment: 'test', limit: 2 })).more
   expect([await over(), await over()]).toEqual([true, false])
+})
+
+test('what waited for its endpoint goes round after round; what was sent before goes anew by as many as the sweep may, and in its pace', async () => {
+  const { round } = await lost('aside', 0)
+  const as = operatorOf('aside')
+  const { id } = await register(kit, { as })
+  ok(await kit.store.patchWebhook(as, id, { enabled: false }))
+  await kit.sql(
+    `insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, endpoint_id, url, type, payload)
+    select 'dlv_aside' || g, 'evt', 'aside', 'aside', $1, 'https://example.com/', 'x', '{}' from generate_series(1, 55) g`,
+    [id],
+  )
+  const sent = () => kit.sql(`update baton.outbox set sent_at = baton.clock() where environment = 'aside' and sent_at is null`)
+  const first = ok(await kit.store.patchWebhook(as, id, { enabled: true })).outbox
+  const told = new Set(first.map(({ data }) => data.deliveryId))
+  const some = async (after?: string) => {
+    await sent()
+    const { outbox, more, at } = await round({ limit: 15, resends: { least: 1, most: 4 }, ...(after === undefined ? {} : { after }) })
+    const fresh = outbox.filter(({ data }) => !told.has(data.deliveryId))
+    for (const { data } of fresh) told.add(data.deliveryId)
+    return { at, found: [fresh.length, outbox.length, more] }
+  }
+  const one = await some()
+  const two = await some(one.at)
+  const three = await some(two.at)
+  expect([first.length, one.found, two.found, three.found]).toEqual([20, [15, 15, true], [15, 15, true], [5, 5, false]])
+  await kit.advance(10_001)
+  const [inTheRound, anew] = [await some(three.at), await some()]
+  expect([inTheRound.found, anew.found]).toEqual([
+    [0, 0, false],
+    [0, 4, false],
+  ])
 })
