@@ -84,23 +84,46 @@ begin
 end $$;
 
 -- A refusal that a caller may repeat as often as it likes: the first of a caller, action and reason is told at once, those of the next minute together
--- with the first one after it, as `count`. Each would be kept for 400 days.
+-- with the first one after it, as `count`; where none comes, by retention (tell_refusals). Each would be kept for 400 days.
+-- chosen: here the count and the last entry that was not written; elsewhere what a bulk retry has chosen, for a repeat under the same key.
+alter table baton.idempotency add column if not exists chosen jsonb;
+create index if not exists idempotency_refused on baton.idempotency (hash, created_at) where caller = 'baton:refused';
+
 create or replace function baton.audit_refused(p jsonb, e jsonb) returns void language plpgsql set search_path = '' as $$
 declare
   what text := concat_ws(' ', p ->> 'caller', e ->> 'action', e ->> 'reason', e -> 'data' ->> 'needed');
   before integer := 0;
   at_now timestamptz := baton.clock();
 begin
-  insert into baton.idempotency (tenant_id, caller, key, hash, created_at, chosen) values (p ->> 'tenant', 'baton:refused', what, p ->> 'environment', at_now, '0')
+  insert into baton.idempotency (tenant_id, caller, key, hash, created_at) values (p ->> 'tenant', 'baton:refused', what, p ->> 'environment', at_now)
   on conflict do nothing;
   if not found then
-    update baton.idempotency i set chosen = to_jsonb((i.chosen #>> '{}')::integer + 1)
+    update baton.idempotency i set chosen = jsonb_build_object('count', coalesce((i.chosen ->> 'count')::integer, 0) + 1, 'entry', e || jsonb_build_object('actor', p ->> 'caller'))
     where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what and i.created_at > at_now - interval '1 minute';
     if found then return; end if;
-    select (i.chosen #>> '{}')::integer into before from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what for update;
-    update baton.idempotency i set created_at = at_now, chosen = '0' where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what;
+    select (i.chosen ->> 'count')::integer into before from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what for update;
+    update baton.idempotency i set created_at = at_now, chosen = null where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:refused' and i.key = what;
   end if;
-  perform baton.audit_request(p, e || jsonb_build_object('data', coalesce(nullif(e -> 'data', 'null'), '{}') || jsonb_build_object('count', coalesce(before, 0) + 1)));
+  perform baton.audit_request(p, baton.counted(e, coalesce(before, 0) + 1));
+end $$;
+
+create or replace function baton.counted(e jsonb, refusals integer, since timestamptz default null) returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return e || jsonb_build_object('data', coalesce(nullif(e -> 'data', 'null'), '{}') || jsonb_strip_nulls(jsonb_build_object('count', refusals, 'since', since)));
+end $$;
+
+-- The end of what was refused again and again: an entry for what was counted and no later refusal has told. The row stays for its time, with nothing to tell.
+create or replace function baton.tell_refusals(env text, most integer) returns void language plpgsql set search_path = '' as $$
+declare
+  i baton.idempotency;
+  minute_ago timestamptz := baton.clock() - interval '1 minute';
+begin
+  for i in select * from baton.idempotency x where x.caller = 'baton:refused' and x.hash = env and x.created_at < minute_ago and x.chosen ? 'entry'
+    order by x.created_at limit most for update skip locked
+  loop
+    perform baton.write_audit(jsonb_build_object('tenant', i.tenant_id, 'environment', env) || baton.counted(i.chosen -> 'entry', (i.chosen ->> 'count')::integer, i.created_at));
+    update baton.idempotency x set chosen = null where (x.tenant_id, x.caller, x.key) = (i.tenant_id, i.caller, i.key);
+  end loop;
 end $$;
 
 -- The entry of a verb that callers reach, written by its wrapper (0030) in the same transaction: what was asked, by whom, and what became of it.

@@ -158,6 +158,8 @@ declare
   folded integer := 0;
   room boolean;
 begin
+  -- Most ask while there is nothing to fold, and to count the series costs more than to see that.
+  if not exists (select from baton.metric_deltas x where x.environment = env and (x.flush_id is null or x.at < now_at - interval '1 minute')) then return 0; end if;
   if not pg_try_advisory_xact_lock(hashtextextended('baton.metrics ' || env, 0)) then return 0; end if;
   room := (select count(*) from baton.metric_totals t where t.environment = env) < baton.most_series();
   loop
@@ -180,8 +182,6 @@ begin
     folded := folded + n;
     exit when n < 1000 or clock_timestamp() > until;
   end loop;
-  -- A tool or model that is gone for a quarter of a year.
-  delete from baton.metric_totals t where t.environment = env and t.updated_at < now_at - interval '90 days';
   return folded;
 end $$;
 

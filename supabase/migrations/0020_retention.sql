@@ -103,6 +103,7 @@ begin
   delete from baton.idempotency d where d.ctid = any (array(
     select i.ctid from baton.idempotency i left join baton.tenants t on t.id = i.tenant_id left join baton.runs r on r.run_id = i.run_id
     where coalesce(t.environment, i.hash) = env and i.created_at < day_ago and not coalesce(baton.is_open(r.state), false)
+      and (i.caller = 'baton:refused' and i.chosen ? 'entry') is not true
     limit most for update of i skip locked));
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency', n);
@@ -124,10 +125,14 @@ begin
   gone := gone || baton.prune_budgets(env, most) || jsonb_build_object('approvals', n, 'keys', baton.prune_keys(env, long_ago, most),
     'audit', baton.prune_audit(env, most), 'counts', baton.fold_metrics(env, interval '1 second'));
   delete from baton.gates g where g.environment = env and g.until < now_at - interval '1 hour';
+  -- Of a tool or model that is gone for a quarter of a year.
+  delete from baton.metric_totals t where t.environment = env and t.updated_at < now_at - interval '90 days';
   -- Of runs that are gone: their ids never come back. Those of agents stay, for a name may be given again.
   delete from baton.switches s where s.environment = env and s.scope like 'run:%' and not exists (select from baton.runs r where r.run_id = substr(s.scope, 5));
   delete from baton.budgets b where b.environment = env and b.scope like 'run:run%' and not exists (select from baton.runs r where r.run_id = substr(b.scope, 5));
   insert into baton.sweeps as s (environment, last_at, pruned_at) values (env, 'epoch', now_at) on conflict (environment) do update set pruned_at = now_at;
+  -- Last, for who is refused now waits for it.
+  perform baton.tell_refusals(env, most);
   return gone;
 end $$;
 

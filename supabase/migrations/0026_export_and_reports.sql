@@ -230,7 +230,7 @@ declare
   total integer;
 begin
   insert into baton.idempotency as i (tenant_id, caller, key, hash, chosen) values (p ->> 'tenant', 'baton:erasing', p ->> 'scope', p ->> 'environment', to_jsonb(agents))
-  on conflict (tenant_id, caller, key) do update set chosen = to_jsonb((i.chosen #>> '{}')::integer + agents) returning (i.chosen #>> '{}')::integer into total;
+  on conflict (tenant_id, caller, key) do update set chosen = to_jsonb((i.chosen #>> '{}')::integer + agents), created_at = baton.clock() returning (i.chosen #>> '{}')::integer into total;
   if total = agents and p ->> 'scope' <> 'tenant' then
     perform baton.audit_request(p, jsonb_build_object('action', 'user.delete.begin', 'decision', 'allowed', 'scope', p -> 'scope'));
   end if;

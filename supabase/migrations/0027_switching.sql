@@ -204,9 +204,6 @@ begin
     and (p ->> 'after' is null or t.scope > p ->> 'after') order by t.scope limit (p ->> 'limit')::integer) s);
 end $$;
 
--- What a bulk retry has chosen, for a repeat under the same key.
-alter table baton.idempotency add column if not exists chosen jsonb;
-
 -- {filter: {state?, stopReason?, template?, from?, to?}, limit, newRunIds, idempotency?} -> {ok, replayed, data: [{runId, newRunId}]}: the newest
 -- run of each agent where it fits, newest first. Each is then retried by itself, so that no transaction holds more than one agent.
 create or replace function baton.retry_candidates(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$

@@ -116,7 +116,7 @@ end $$;
 create or replace function baton.shown_columns(of_table text) returns text language plpgsql stable set search_path = '' as $$
 begin
   return (select string_agg(quote_ident(c.column_name), ', ' order by c.ordinal_position) from information_schema.columns c
-    where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit', 'past_slices'));
+    where c.table_schema = 'baton' and c.table_name = of_table and c.column_name not in ('webhook', 'settings', 'last_answer', 'last_commit', 'past_slices', 'resends', 'resend_at'));
 end $$;
 
 -- Supabase's own start-up and some hosts grant everything in public to everybody, and so do its default privileges when a dump is restored: run again

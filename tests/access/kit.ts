@@ -75,7 +75,7 @@ export function say(world: World, credential: string, agent: string, more: objec
 export async function refusalsOf(world: World, caller: string): Promise<number> {
   const [row] = await world.sql<{ n: number }>(
     `select coalesce((select sum(coalesce((data ->> 'count')::int, 1)) from baton.audit where actor = $1 and decision = 'refused'), 0)::int
-      + coalesce((select sum((chosen #>> '{}')::int) from baton.idempotency where caller = 'baton:refused' and starts_with(key, $1)), 0)::int as n`,
+      + coalesce((select sum((chosen ->> 'count')::int) from baton.idempotency where caller = 'baton:refused' and starts_with(key, $1)), 0)::int as n`,
     [caller],
   )
   return Number(row?.n)

@@ -125,7 +125,14 @@ test('a deletion in pieces is in the audit from its first piece on, and its end 
   expect(await erase(`user:${id}`)).toBe(true)
   const begun = [{ action: 'user.delete.begin', agents: null }]
   expect(await told()).toEqual(begun)
-  expect([await erase(`user:${id}`), await erase(`user:${id}`)]).toEqual([true, false])
+  // As long as it goes on its count is kept, however long it takes.
+  await kit.sql(
+    `update baton.idempotency set created_at = created_at - interval '25 hours' where tenant_id = $1 and caller = 'baton:erasing'`,
+    [tenant],
+  )
+  expect(await erase(`user:${id}`)).toBe(true)
+  await kit.store.prune({ environment: 'test', part: 'rows', limit: 1_000 })
+  expect(await erase(`user:${id}`)).toBe(false)
   const deleted = [...begun, { action: 'user.delete', agents: 2 }]
   expect(await told()).toEqual(deleted)
   expect([await erase(`user:${id}`), (await told()).at(-1)]).toEqual([false, { action: 'user.delete', agents: 0 }])

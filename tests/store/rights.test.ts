@@ -87,6 +87,10 @@ test('a user reads what is theirs through the views and nothing else; every tabl
     }
   }
   expect((await as('authenticated', ids.uuid(), 'select 1 from public.baton_messages')).rows).toEqual([])
+  // What the machinery notes for itself is nobody's to read.
+  for (const name of ['baton.agents', 'baton.runs', 'public.baton_agents', 'public.baton_runs'])
+    for (const column of name.endsWith('agents') ? ['past_slices', 'last_answer'] : ['resends', 'resend_at'])
+      await expect(as('authenticated', alice, `select ${column} from ${name}`)).rejects.toThrow(/permission denied|does not exist/)
   await expect(as('anon', null, 'select 1 from public.baton_agents')).rejects.toThrow(/permission denied/)
   await expect(as('authenticated', alice, `update public.baton_agents set template = 'x'`)).rejects.toThrow(/permission denied/)
   const open = await kit.sql(`select relname from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -5,11 +5,13 @@ import { poll } from '#local/poll'
 import { failure } from '#tests/webhooks/kit'
 import {
   answered,
+  asUser,
   claimRequest,
   commit,
   commitOf,
   completed,
   hold,
+  ids,
   message,
   ok,
   openRequest,
@@ -184,6 +186,37 @@ test('invariant 1: a key is kept for 24 hours, also when its run has ended long 
   await kit.store.prune({ environment: 'test', limit: 10_000 })
   const { replayed, run } = ok(await again())
   expect([replayed, run.id === held.runId]).toEqual([false, false])
+})
+
+test('the end of what was refused again and again is told by retention, once, and its count goes with no row', async () => {
+  const user: Authority = { ...authority, credential: asUser(ids.uuid()) }
+  const refused = async (times: number) => {
+    for (let n = 0; n < times; n++)
+      expect(await kit.store.setSwitch(user, { scope: 'agent:x', mode: 'kill', reason: 'x' })).toMatchObject({ code: 'forbidden' })
+  }
+  const prune = () => kit.store.prune({ environment: 'test', limit: 10_000 })
+  const told = () =>
+    kit.sql(
+      `select action, decision, code, data ->> 'needed' as needed, data -> 'count' as count, (data ->> 'since')::timestamptz < at as since
+      from baton.audit where tenant_id = 'one' and actor = $1 order by id`,
+      [`user:${'user' in user.credential ? user.credential.user.id : ''}`],
+    )
+  const entry = { action: 'request.authorize', decision: 'refused', code: 'forbidden', needed: 'admin', since: null }
+  await refused(4)
+  await prune()
+  expect(await told()).toEqual([{ ...entry, count: 1 }])
+  await kit.advance(60_001)
+  for (let twice = 0; twice < 2; twice++) await prune()
+  const first = [
+    { ...entry, count: 1 },
+    { ...entry, count: 3, since: true },
+  ]
+  expect(await told()).toEqual(first)
+  await refused(3)
+  await kit.advance(25 * 3_600_000)
+  for (let twice = 0; twice < 2; twice++) await prune()
+  expect(await told()).toEqual([...first, { ...entry, count: 1 }, { ...entry, count: 2, since: true }])
+  expect(await kit.sql(`select 1 from baton.idempotency where caller = 'baton:refused' and hash = 'test'`)).toEqual([])
 })
 
 test('pages: messages forwards and backwards, runs of one agent and of all, agents by cursor', async () => {

@@ -89,11 +89,11 @@ describe('a kill', () => {
     // The second for the same right within a minute is counted (docs/security.md).
     expect(
       await kit.sql(
-        `select a.data ->> 'needed' as needed, i.chosen as later from baton.audit a join baton.idempotency i on i.caller = 'baton:refused' and starts_with(i.key, a.actor)
+        `select a.data ->> 'needed' as needed, i.chosen ->> 'count' as later from baton.audit a join baton.idempotency i on i.caller = 'baton:refused' and starts_with(i.key, a.actor)
           where a.actor = $1 and a.decision = 'refused' and a.code = 'forbidden'`,
         [actor],
       ),
-    ).toEqual([{ needed: 'admin', later: 1 }])
+    ).toEqual([{ needed: 'admin', later: '1' }])
     const byKey = { environment: 'test', tenant: 'one', caller: 'key:k2', credential: { keyHash: 'h' }, mode: 'kill', reason: 'x' }
     const ask = async (scope: string) =>
       (await kit.sql<{ answer: unknown }>('select baton.set_switch($1::jsonb) as answer', [JSON.stringify({ ...byKey, scope })]))[0]?.answer
