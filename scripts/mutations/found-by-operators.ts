@@ -17,8 +17,8 @@ export const foundByOperatorsMutations: readonly Mutation[] = [
     name: 'ten-runs-that-nobody-takes-keep-all-others',
     breaks: 'I7',
     file: sweep,
-    text: `is not true order by greatest(r.due_at, r.resend_at) limit most)`,
-    replacement: `is not true order by r.due_at limit most)`,
+    text: `is not true\n        order by greatest(r.due_at, r.resend_at) limit most)`,
+    replacement: `is not true\n        order by r.due_at limit most)`,
     test: { file: backlog, name: 'invariant 7: runs that nobody comes for go behind the others, and no other waits for them' },
   },
   {
@@ -159,5 +159,38 @@ export const foundByOperatorsMutations: readonly Mutation[] = [
     text: `config.maxDurationMs / 3 : besideForMs`,
     replacement: `config.maxDurationMs : config.maxDurationMs`,
     test: { file: sweeper, name: 'beside a request it takes two seconds, with the clock a third of its function' },
+  },
+  {
+    name: 'what-was-laid-aside-goes-ten-a-sweep',
+    breaks: 'I11',
+    file: sweep,
+    text: `  hooks := baton.sweep_deliveries(env, '-infinity', '-infinity', most);\n  more := more or jsonb_array_length(hooks) >= most;\n`,
+    replacement: `  hooks := '[]';\n  if p ->> 'after' is null then hooks := baton.sweep_deliveries(env, '-infinity', '-infinity', least(most, (p -> 'resends' ->> 'least')::integer)); end if;\n`,
+    test: {
+      file: backlog,
+      name: 'what waited for its endpoint goes round after round; what was sent before goes anew by as many as the sweep may, and in its pace',
+    },
+  },
+  {
+    name: 'what-is-stuck-keeps-what-was-lost-just-now',
+    breaks: 'I7',
+    file: sweep,
+    text: `row_number() over (partition by s.stuck order by z.look_at) * (1 + 3 * s.stuck)`,
+    replacement: `row_number() over (order by z.look_at)`,
+    test: {
+      file: backlog,
+      name: 'however much is stuck, what its own tenant has lost just now is found; what is stuck has each fourth place',
+    },
+  },
+  {
+    name: 'each-second-tick-of-the-clock-sends-nothing-anew',
+    breaks: 'I7',
+    file: 'lib/jobs/sweep.ts',
+    text: `Math.max(shareOfPeriod * config.sweepEveryMs,`,
+    replacement: `Math.max(config.sweepEveryMs,`,
+    test: {
+      file: sweeper,
+      name: 'what is sent and not taken is sent at least once a sweep period, also where the next tick comes a little early',
+    },
   },
 ]

@@ -1,6 +1,7 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
 const budgets = 'tests/store/budget-edges.test.ts'
+const burst = 'the end of what was refused again and again is told by retention, once, and its count goes with no row'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
 /** Faults that stood in the SQL until somebody read it for them; each has its test since. No build is needed. */
@@ -181,6 +182,55 @@ export const foundInSqlMutations: readonly Mutation[] = [
     test: {
       file: 'lib/api/metrics.test.ts',
       name: 'counts that do not come in time are no sign that the database is away where it answers otherwise',
+    },
+  },
+  {
+    name: 'refused-redelivery-holds-what-is-enabled-beside-it',
+    breaks: 'I11',
+    file: migration('0024_webhook_endpoints'),
+    text: `x.run_id = p ->> 'runId' end;\n`,
+    replacement: `x.run_id = p ->> 'runId' end for update;\n`,
+    test: {
+      file: 'tests/webhooks/queue.test.ts',
+      name: 'a redelivery that is refused holds nothing: an endpoint that is enabled meanwhile gets what waits',
+    },
+  },
+  {
+    name: 'end-of-a-burst-of-refusals-is-told-by-nobody',
+    breaks: 'A86',
+    file: migration('0020_retention'),
+    text: `  perform baton.tell_refusals(env, most);\n`,
+    replacement: ``,
+    test: { file: 'tests/store/sweep.test.ts', name: burst },
+  },
+  {
+    name: 'count-of-refusals-goes-with-its-row',
+    breaks: 'A86',
+    file: migration('0020_retention'),
+    text: `      and (i.caller = 'baton:refused' and i.chosen ? 'entry') is not true\n`,
+    replacement: ``,
+    test: { file: 'tests/store/sweep.test.ts', name: burst },
+  },
+  {
+    name: 'deletion-of-a-day-loses-its-count',
+    breaks: 'A7',
+    file: migration('0026_export_and_reports'),
+    text: `, created_at = baton.clock() returning`,
+    replacement: ` returning`,
+    test: {
+      file: 'tests/repair/edges.test.ts',
+      name: 'a deletion in pieces is in the audit from its first piece on, and its end has the number of agents',
+    },
+  },
+  {
+    name: 'owners-see-what-the-sweeper-notes',
+    breaks: 'A86',
+    file: migration('0030_rpc_and_grants'),
+    text: `'past_slices', 'resends', 'resend_at')`,
+    replacement: `'past_slices')`,
+    test: {
+      file: 'tests/store/rights.test.ts',
+      name: 'a user reads what is theirs through the views and nothing else; every table has row level security',
     },
   },
 ]
