@@ -217,7 +217,7 @@ export interface Store
     from?: 'cron' | 'beside'
     /** What is sent and not claimed is sent again after twice as long, up to this. */
     longestMs?: number
-    /** How many runs are sent anew: so many at least, and as long as fewer than `most` of them are to be claimed. */
+    /** How many runs are sent anew: so many at least, and as long as fewer than `most` of them are to be claimed. Deliveries: up to `most`. */
     resends?: { least: number; most: number }
     /** Rows of a newer format are left to newer code. */
     maxFormat?: number

@@ -233,4 +233,26 @@ export const foundInSqlMutations: readonly Mutation[] = [
       name: 'a user reads what is theirs through the views and nothing else; every table has row level security',
     },
   },
+  {
+    name: 'column-comes-files-after-what-stores-it',
+    breaks: 'I7',
+    file: migration('0002_work'),
+    text: `alter table baton.runs add column if not exists resend_at timestamptz;`,
+    replacement: `do $$ begin if to_regclass('baton.audit') is null then alter table baton.runs add column if not exists resend_at timestamptz; end if; end $$;`,
+    test: {
+      file: 'tests/store/work.test.ts',
+      name: 'between two files of an upgrade work goes on: what the verbs store has its columns with them',
+    },
+  },
+  {
+    name: 'total-of-a-tool-that-is-gone-stays',
+    breaks: 'A51',
+    file: migration('0020_retention'),
+    text: `  delete from baton.metric_totals t where t.environment = env and t.updated_at < now_at - interval '90 days';\n`,
+    replacement: ``,
+    test: {
+      file: 'tests/watch/store.test.ts',
+      name: 'a total that nothing is added to for 90 days goes by retention, and by nothing else',
+    },
+  },
 ]

@@ -158,8 +158,6 @@ declare
   folded integer := 0;
   room boolean;
 begin
-  -- Most ask while there is nothing to fold, and to count the series costs more than to see that.
-  if not exists (select from baton.metric_deltas x where x.environment = env and (x.flush_id is null or x.at < now_at - interval '1 minute')) then return 0; end if;
   if not pg_try_advisory_xact_lock(hashtextextended('baton.metrics ' || env, 0)) then return 0; end if;
   room := (select count(*) from baton.metric_totals t where t.environment = env) < baton.most_series();
   loop
@@ -188,8 +186,14 @@ end $$;
 -- {environment, id, counts} What a process has counted by itself: requests, errors, its calls of the database. Each process tells it every few seconds beside
 -- its work, in a transaction that holds nothing else: here, and not in the sweep, what all of them have counted is added up as fast as it comes.
 create or replace function baton.add_metrics(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  minute_ago timestamptz := baton.clock() - interval '1 minute';
 begin
   insert into baton.metric_deltas (environment, flush_id, counts) values (p ->> 'environment', p ->> 'id', p -> 'counts') on conflict do nothing;
-  perform baton.fold_metrics(p ->> 'environment', interval '1 second');
+  -- Many ask while there is nothing to fold, and to count the series costs more than to see that. Who reads them folds always: where nothing can be written, a scrape
+  -- is to fail.
+  if exists (select from baton.metric_deltas x where x.environment = p ->> 'environment' and (x.flush_id is null or x.at < minute_ago)) then
+    perform baton.fold_metrics(p ->> 'environment', interval '1 second');
+  end if;
   return json_build_object('ok', true);
 end $$;

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { poll } from '#local/poll'
-import { authority, commit, hold, startStore, take, type Held, type StoreKit } from '#tests/store/kit'
+import { authority, commit, hold, ok, startStore, take, type Held, type StoreKit } from '#tests/store/kit'
 
 /* What watching and mending must never do to the work itself, seen in the database. */
 
@@ -38,9 +38,12 @@ test('counts that are none stop neither the sweep nor a scrape, and the others a
 })
 
 test('a backlog of counts is told up to a bound, is added up in pieces beside the work and by retention, and nothing of it is lost', async () => {
-  await kit.sql(
-    `insert into baton.metric_deltas (environment, counts) select 'behind', '[["baton_steps_total", {}, "", 1]]' from generate_series(1, 12000)`,
-  )
+  const steps = (count: number) =>
+    kit.sql(
+      `insert into baton.metric_deltas (environment, counts) select 'behind', '[["baton_steps_total", {}, "", 1]]' from generate_series(1, $1::integer)`,
+      [count],
+    )
+  await steps(12_000)
   const behind: Authority = { ...authority, environment: 'behind', credential: { operator: { tenant: 'behind', name: 'tester' } } }
   await kit.store.ensureTenant({ id: 'behind', environment: 'behind', secret: 'sealed' })
   const told = async (): Promise<number | undefined> => {
@@ -62,13 +65,30 @@ test('a backlog of counts is told up to a bound, is added up in pieces beside th
   expect(await left()).toBeLessThanOrEqual(11_000 + 1)
   const { counts = 0 } = await kit.store.prune({ environment: 'behind', limit: 1_000, part: 'rows' })
   expect(counts).toBeGreaterThanOrEqual(1_000)
+  // However fast retention was.
+  await steps(10)
   const flush = async (id: string): Promise<boolean> => {
     await kit.store.addMetrics({ environment: 'behind', id, counts: [['baton_http_requests_total', { id }, '', 1]] })
     return (await left()) === 1
   }
   // What a process has told stays for a minute: it may tell it again.
   expect(await poll(() => flush('once'), { everyMs: 1, forMs: 60_000 })).toBe(true)
-  expect(await told()).toBe(12_000)
+  expect(await told()).toBe(12_010)
+})
+
+test('a total that nothing is added to for 90 days goes by retention, and by nothing else', async () => {
+  await kit.sql(
+    `insert into baton.metric_totals (environment, name, labels, part, value, updated_at)
+    select 'test', 'baton_tool_calls_total', jsonb_build_object('tool', 'old' || d), '', 1, baton.clock() - d * interval '1 day' from unnest(array[89, 91]) d`,
+  )
+  const kept = async () =>
+    (await kit.sql(`select labels ->> 'tool' as tool from baton.metric_totals where labels ->> 'tool' like 'old%' order by 1`)).map(
+      ({ tool }) => tool,
+    )
+  ok(await kit.store.readMetrics(authority, 'one'))
+  expect(await kept()).toEqual(['old89', 'old91'])
+  await kit.store.prune({ environment: 'test', limit: 1_000, part: 'rows' })
+  expect(await kept()).toEqual(['old89'])
 })
 
 test('agents are counted up to a bound, and beyond it as the planner takes them; other environments are none of them', async () => {
