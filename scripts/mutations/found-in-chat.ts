@@ -178,7 +178,7 @@ export const foundInChatMutations: readonly Mutation[] = [
     name: 'lost-answer-to-a-deletion-is-a-failure',
     breaks: 'I1',
     file: 'lib/client/src/http.ts',
-    text: `method === 'DELETE' && failures > 0`,
+    text: `method === 'DELETE' && maybeDone`,
     replacement: `failures < 0`,
     test: {
       file: 'lib/client/src/http.test.ts',

@@ -241,4 +241,26 @@ export const foundInClientsMutations: readonly Mutation[] = [
       name: 'too many requests in a second is a matter of the plan, too',
     },
   },
+  {
+    name: 'message-is-posted-without-its-key',
+    breaks: 'I1',
+    file: 'lib/client/src/agents.ts',
+    text: `const postedMs = 23 * 3_600_000`,
+    replacement: `const postedMs = Number.POSITIVE_INFINITY`,
+    test: {
+      file: 'lib/client/src/agents.test.ts',
+      name: 'who may only send and looks again a day later is told that the message is not sent again: its key has gone, and it would be another run',
+    },
+  },
+  {
+    name: 'refused-deletion-counts-as-done',
+    breaks: 'I1',
+    file: 'lib/client/src/http.ts',
+    text: `error.status === 429)\n        `,
+    replacement: `error.status === 430)\n        `,
+    test: {
+      file: 'lib/client/src/http.test.ts',
+      name: 'a deletion that was only refused before has done nothing: what is not there is said to be so, also where no Baton answers',
+    },
+  },
 ]

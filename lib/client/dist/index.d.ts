@@ -433,15 +433,20 @@ interface ApiRequest extends CallOptions {
     /** False for what a repeat would do twice: then only refusals (429) are tried again. */
     repeatable?: boolean;
 }
+/** A request of the client's own. */
+interface OwnRequest extends ApiRequest {
+    /** Called before each attempt: what it throws ends the request, and nothing is sent. */
+    check?: () => void;
+}
 /** The wire: requests with credentials, time-outs and retries. */
 interface Api {
     readonly url: string;
     /** The JSON of a 2xx answer. Throws BatonError. */
-    json: <T>(method: string, path: string, request?: ApiRequest) => Promise<T>;
+    json: <T>(method: string, path: string, request?: OwnRequest) => Promise<T>;
     /** Milliseconds before a message is sent again after the n-th failure (from 0); null where it is given up. */
     waitBefore: (error: unknown, failures: number) => number | null;
     /** One attempt of a stream over a connection that the caller ends. Resolves with the head of the answer. Throws BatonError unless it is 2xx. */
-    open: (method: string, path: string, request: ApiRequest, connection: AbortController) => Promise<Response>;
+    open: (method: string, path: string, request: OwnRequest, connection: AbortController) => Promise<Response>;
 }
 /** Path and query: lists become comma lists, what is undefined or null is left out. */
 declare function pathOf(path: string, query?: Readonly<Record<string, unknown>>): string;
@@ -612,7 +617,7 @@ declare class Shown {
     /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
     private behind;
     private call;
-    /** The paused run that the reader has been told of. */
+    /** What the reader has been told of the paused run. */
     private ahead;
     /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
     private stored;

@@ -1,6 +1,7 @@
+import { BatonError, type Problem } from '#client/errors'
 import type { AgentState, BatonEvent } from '#client/events'
 import { leavable, type Leavable } from '#client/follow'
-import type { Api, ApiRequest, CallOptions } from '#client/http'
+import type { Api, CallOptions, OwnRequest } from '#client/http'
 import { listOf, type ListOptions, type Pages } from '#client/pages'
 import { eventsAt, streamHeaders, streamUrl, type EventOptions, type RunFilter, type Runs } from '#client/runs'
 import { isForbidden, sentMessage, type SentMessage, tellsPause } from '#client/sent'
@@ -60,6 +61,9 @@ const asleepMs = 5_000
 /** A message is repeated only for so long after it was sent, in milliseconds, where its events can be had otherwise. */
 const keptMs = 3_600_000
 
+/** After so long a message is not posted again, in milliseconds: its key is kept for 24 h, and without it a repeat would be another run. */
+const postedMs = 23 * 3_600_000
+
 /** Asks for an answer at once, and that nothing runs in the request. */
 const atOnce = { prefer: 'respond-async' }
 
@@ -73,10 +77,9 @@ export function agentsOf(api: Api, runs: Runs): Agents {
   const path = (id: string, below = ''): string => `/api/agents/${encodeURIComponent(id)}${below}`
 
   /** The message is sent again until a run is known, always under its key; from then on the run's events are read. */
-  function sending(path: string, { headers, ...request }: ApiRequest, accepted: (runId: string) => void): Leavable {
+  function sending(path: string, { headers, ...request }: OwnRequest, sentAt: number, accepted: (runId: string) => void): Leavable {
     const { signal } = request
     const call = signal && { signal }
-    const sentAt = Date.now()
     let runId: string | null = null
     let mayRead = true
     let told = false
@@ -133,11 +136,27 @@ export function agentsOf(api: Api, runs: Runs): Agents {
         ...(background === true && atOnce),
         ...(mustExist === true && { 'if-match': '*' }),
       }
-      const request = { body: { message, ...fields }, headers, ...call }
+      const sentAt = Date.now()
+      const about: Problem = { agentId: id }
+      const check = (): void => {
+        if (Date.now() - sentAt <= postedMs) return
+        throw new BatonError(
+          'The message was sent long ago and is not sent again: its key is no longer kept, and it would start another run.',
+          {
+            code: 'connection_lost',
+            problem: about,
+          },
+        )
+      }
+      const request = { body: { message, ...fields }, headers, check, ...call }
       return sentMessage({
         agentId: id,
         idempotencyKey,
-        events: (accepted) => sending(to, request, accepted),
+        events: (accepted) =>
+          sending(to, request, sentAt, (runId) => {
+            about.runId = runId
+            accepted(runId)
+          }),
         ask: () => api.json('POST', to, { ...request, headers: { ...headers, ...atOnce } }),
         getRun: (runId) => runs.get(runId, call),
         waitRun: (runId) => runs.wait(runId, call),

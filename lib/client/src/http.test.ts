@@ -161,6 +161,25 @@ describe('requests', () => {
     expect(await apiOf([lost, gone]).api.json('DELETE', '/api/x')).toBeUndefined()
     await expect(apiOf([gone]).api.json('DELETE', '/api/x')).rejects.toMatchObject({ status: 404 })
     await expect(apiOf([lost, gone]).api.json('GET', '/api/x')).rejects.toMatchObject({ status: 404 })
+    const page: Reply = () => new Response('<html>bad gateway</html>', { status: 502 })
+    const busy = problem(429, 'rate_limited', { 'retry-after': '0', 'x-should-retry': 'true' })
+    // Its database did not answer: the row may have gone all the same.
+    const away = problem(503, 'database_unavailable', { 'retry-after': '0', 'x-should-retry': 'true' })
+    for (const replies of [
+      [page, gone],
+      [away, gone],
+      [lost, busy, gone],
+    ])
+      expect(await apiOf(replies).api.json('DELETE', '/api/x')).toBeUndefined()
+  })
+
+  test('a deletion that was only refused before has done nothing: what is not there is said to be so, also where no Baton answers', async () => {
+    const gone = problem(404, 'agent_not_found')
+    const refused = problem(429, 'rate_limited', { 'retry-after': '0' })
+    await expect(apiOf([refused, gone]).api.json('DELETE', '/api/x')).rejects.toMatchObject({ code: 'agent_not_found' })
+    const lost: Reply = () => Promise.reject(new TypeError('socket hang up'))
+    const elsewhere: Reply = () => new Response('<html>no such page</html>', { status: 404 })
+    await expect(apiOf([lost, elsewhere]).api.json('DELETE', '/api/x')).rejects.toMatchObject({ code: 'http_404' })
   })
 
   test('Retry-After is seconds or a date', () => {

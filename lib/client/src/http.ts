@@ -33,19 +33,28 @@ export interface ApiRequest extends CallOptions {
   repeatable?: boolean
 }
 
+/** A request of the client's own. */
+export interface OwnRequest extends ApiRequest {
+  /** Called before each attempt: what it throws ends the request, and nothing is sent. */
+  check?: () => void
+}
+
 /** The wire: requests with credentials, time-outs and retries. */
 export interface Api {
   readonly url: string
   /** The JSON of a 2xx answer. Throws BatonError. */
-  json: <T>(method: string, path: string, request?: ApiRequest) => Promise<T>
+  json: <T>(method: string, path: string, request?: OwnRequest) => Promise<T>
   /** Milliseconds before a message is sent again after the n-th failure (from 0); null where it is given up. */
   waitBefore: (error: unknown, failures: number) => number | null
   /** One attempt of a stream over a connection that the caller ends. Resolves with the head of the answer. Throws BatonError unless it is 2xx. */
-  open: (method: string, path: string, request: ApiRequest, connection: AbortController) => Promise<Response>
+  open: (method: string, path: string, request: OwnRequest, connection: AbortController) => Promise<Response>
 }
 
 /** A server that asks for a longer pause is not waited for: the caller gets the error with `retryAfterMs`. */
 const longestWaitMs = 5_000
+
+/** True where Baton says that there is nothing, and not what stands between. */
+const isNotFound = (error: unknown): boolean => error instanceof BatonError && error.status === 404 && error.problem.code !== undefined
 
 /** Path and query: lists become comma lists, what is undefined or null is left out. */
 export function pathOf(path: string, query: Readonly<Record<string, unknown>> = {}): string {
@@ -64,7 +73,7 @@ export function createApi(options: BatonOptions): Api {
   async function timed<T>(
     method: string,
     path: string,
-    request: ApiRequest,
+    request: OwnRequest,
     connection: AbortController,
     read: (response: Response) => Promise<T>,
   ): Promise<T> {
@@ -81,6 +90,7 @@ export function createApi(options: BatonOptions): Api {
       asking = true
       const token = getToken === undefined ? key : await Promise.race([ended, getToken({ refresh })])
       asking = false
+      request.check?.()
       const response = await send(url + pathOf(path, query), {
         method,
         headers: {
@@ -122,15 +132,18 @@ export function createApi(options: BatonOptions): Api {
     // A server that starts again is away for some seconds: what did not get through is tried for longer than what was refused.
     waitBefore: (error, failures) =>
       waitBefore(error, failures, { retries: error instanceof BatonError && error.status > 0 ? retries : retries * 2, repeatable: true }),
-    async json<T>(method: string, path: string, request: ApiRequest = {}) {
+    async json<T>(method: string, path: string, request: OwnRequest = {}) {
       const { repeatable = true, signal } = request
+      let maybeDone = false
       for (let failures = 0; ; failures += 1) {
         const { controller, release } = linked(signal)
         try {
           return await timed(method, path, request, controller, (response) => jsonOf<T>(response))
         } catch (error) {
-          // The lost answer of the try before was that it is deleted.
-          if (method === 'DELETE' && failures > 0 && error instanceof BatonError && error.status === 404) return undefined as T
+          // The lost answer of a try before was that it is deleted.
+          if (method === 'DELETE' && maybeDone && isNotFound(error)) return undefined as T
+          // Whoever was told to come later has done nothing; of all else nobody knows.
+          maybeDone ||= !(error instanceof BatonError && error.status === 429)
           const wait = waitBefore(error, failures, { retries, repeatable })
           if (wait === null) throw error
           await sleep(wait, signal)

@@ -129,7 +129,11 @@ export function eventsAt(
       release()
     }
   }
-  return stoppable(events(), () => controller.abort())
+  // Released here, too: a generator that has not begun never comes to its end.
+  return stoppable(events(), () => {
+    controller.abort()
+    release()
+  })
 }
 
 /** The headers of a stream that goes on after a position. */

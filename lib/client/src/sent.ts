@@ -84,18 +84,27 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, ask, wait
   }
 
   /** Null where the run goes on already. */
-  async function waiting(runId: string): Promise<Outcome | null> {
+  async function waiting(runId: string, event: StateChanged | Blocked): Promise<Outcome | null> {
     const run = await getRun(runId).catch((error: unknown) => {
       if (isForbidden(error)) return null
       throw error
     })
     if (run !== null && run.state !== 'queued') return isPaused(run) ? pausedOutcome(runTold(run), run) : null
     // The answer to the message is for who may only send, too, and tells of a run before it that is paused.
-    const answer = await ask()
-    const { status, blockedBy, blockingRunId } = answer
-    const paused = pausedOutcome(toldOf(answer), answer)
-    if (status === 'paused') return paused
-    return blockedBy === undefined || blockingRunId === undefined ? null : { ...paused, blockedBy, blockingRunId }
+    try {
+      const answer = await ask()
+      const { status, blockedBy, blockingRunId } = answer
+      const paused = pausedOutcome(toldOf(answer), answer)
+      if (status === 'paused') return paused
+      return blockedBy === undefined || blockingRunId === undefined ? null : { ...paused, blockedBy, blockingRunId }
+    } catch (error) {
+      // A message that is not sent again, for its key has gone: who may read looks at the run before it.
+      if (run === null || !(error instanceof BatonError) || error.code !== 'connection_lost') throw error
+      if (event.type !== 'blocked') return null
+      const { blockedBy, blockingRunId } = event
+      const before = await getRun(blockingRunId)
+      return isPaused(before) ? { ...pausedOutcome(runTold(run), before), blockedBy, blockingRunId } : null
+    }
   }
 
   async function outcome(): Promise<Outcome> {
@@ -104,7 +113,7 @@ export function sentMessage({ agentId, idempotencyKey, events, getRun, ask, wait
         const { runId } = await accepted
         if (event.type === 'done') return endOutcome(toldOf({ ...event, agentId, runId, lastSeq: event.seq }), event)
         // What it tells of was true then: a handle that is awaited again reads it again.
-        const paused = tellsPause(event) ? await waiting(runId) : null
+        const paused = tellsPause(event) ? await waiting(runId, event) : null
         if (paused !== null) return paused
       }
     } catch (error) {

@@ -50,6 +50,13 @@ describe('a stream over several connections', () => {
     expect(out).toEqual([durable(4, 'usage'), blocked, durable(5, 'usage'), next])
   })
 
+  test('a run before it that went on and is paused anew is told again', async () => {
+    const asks = (id: string): BatonEvent =>
+      ({ type: 'blocked', channel: 'control', blockingRunId: 'run_0', approvals: [{ id }] }) as unknown as BatonEvent
+    const { out } = await shows(asks('apr_1'), asks('apr_1'), asks('apr_2'), asks('apr_2'))
+    expect(out).toEqual([asks('apr_1'), asks('apr_2')])
+  })
+
   test('another attempt or epoch takes back what was shown, also where nobody said so', async () => {
     for (const other of [
       { epoch: 2, attempt: 0 },

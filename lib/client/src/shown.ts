@@ -24,7 +24,7 @@ export class Shown {
   /** The stream tells again, from its beginning, what has been shown: to who may send and not read. Texts without a number are as old. */
   private behind = false
   private call: Call | null = null
-  /** The paused run that the reader has been told of. */
+  /** What the reader has been told of the paused run. */
   private ahead = ''
   /** The stored texts of the step in hand: they may be told again after a reset, and are never void. */
   private stored: { step: number | null; texts: Partial<Record<Kind, string>> } = { step: null, texts: {} }
@@ -51,7 +51,8 @@ export class Shown {
   /** It is told on each connection, and is news once. */
   private blocked(event: Blocked): BatonEvent[] {
     const { ahead } = this
-    this.ahead = event.blockingRunId
+    // The same run may go on and be paused anew: then it asks for something else.
+    this.ahead = JSON.stringify(event)
     return ahead === this.ahead ? [] : [event]
   }
 
