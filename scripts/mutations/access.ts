@@ -141,7 +141,7 @@ export const accessMutations: readonly Mutation[] = [
     name: 'tenant-taken-from-the-request',
     breaks: 'A86',
     file: migration('0010_callers'),
-    text: `  q jsonb := p - array['tenant', 'caller', 'ownerId', 'ownOnly', 'onlyAgent', 'rights'];`,
+    text: `  q jsonb := p - array['tenant', 'caller', 'ownerId', 'ownOnly', 'onlyAgent', 'rights', 'line'];`,
     replacement: `  q jsonb := p;`,
     test: { file: callers, name: 'whatever a request says of who asks is replaced by the credential' },
   },

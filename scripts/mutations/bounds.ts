@@ -17,7 +17,7 @@ export const boundsMutations: readonly Mutation[] = [
     name: 'key-finds-the-run-of-another-caller',
     breaks: 'I1 A86',
     file: migration('0004_open'),
-    text: `i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';\n  if k.hash`,
+    text: `i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';\n  if k.hash`,
     replacement: `i.key = p -> 'idempotency' ->> 'key' order by i.created_at limit 1;\n  if k.hash`,
     test: { file, name: 'invariant 1: two callers of a tenant may have the same key; each finds the run of their own' },
   },

@@ -263,4 +263,37 @@ export const foundInClientsMutations: readonly Mutation[] = [
       name: 'a deletion that was only refused before has done nothing: what is not there is said to be so, also where no Baton answers',
     },
   },
+  {
+    name: 'rotated-key-is-another-caller',
+    breaks: 'I1',
+    file: 'supabase/migrations/0019_keys.sql',
+    text: `coalesce(old.line, old.id))\n`,
+    replacement: `null)\n`,
+    test: {
+      file: 'tests/store/open.test.ts',
+      name: 'a repeat under another key of one line of rotations is a repeat: of a message, a steered one and a bulk retry; a stranger is none of it',
+    },
+  },
+  {
+    name: 'late-steering-forgets-the-line',
+    breaks: 'I1',
+    file: 'supabase/migrations/0004_open.sql',
+    text: `jsonb_build_array(baton.line_of(p), `,
+    replacement: `jsonb_build_array(p ->> 'caller', `,
+    test: {
+      file: 'tests/store/open.test.ts',
+      name: 'a repeat under another key of one line of rotations is a repeat: of a message, a steered one and a bulk retry; a stranger is none of it',
+    },
+  },
+  {
+    name: 'successor-may-not-read',
+    breaks: 'A86',
+    file: 'supabase/migrations/0010_callers.sql',
+    text: `= baton.line_of(p));`,
+    replacement: `= p ->> 'caller');`,
+    test: {
+      file: 'tests/store/open.test.ts',
+      name: 'who may only send is told of what keys of its own line have made, also when the first of them is forgotten, and of nobody else',
+    },
+  },
 ]

@@ -220,9 +220,9 @@ create or replace function baton.gone_refusal(p jsonb) returns json language plp
 declare
   given_key text := p -> 'idempotency' ->> 'key';
 begin
-  if not exists (select from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = baton.gone_key(given_key)) then
+  if not exists (select from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = baton.gone_key(given_key)) then
     return null;
   end if;
-  delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = given_key;
+  delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = given_key;
   return baton.refuse('agent_not_found', '{"reason": "deleted"}');
 end $$;

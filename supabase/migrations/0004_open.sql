@@ -217,7 +217,7 @@ begin
     -- Steered into the running run: that run's id is the answer; a run of its own is made only if it comes too late.
     -- It has no run that a repeat could find, so its id is kept beside the keys and for as long as they are.
     insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid)
-    values (p ->> 'tenant', 'baton:steered', new_run, jsonb_build_array(p ->> 'caller', p -> 'idempotency' ->> 'key'), (w.a).active_run, (w.a).agent_uid);
+    values (p ->> 'tenant', 'baton:steered', new_run, jsonb_build_array(baton.line_of(p), p -> 'idempotency' ->> 'key'), (w.a).active_run, (w.a).agent_uid);
     new_run := (w.a).active_run;
   else
     -- One that begins at once (begin_run, below) is written as it will be where an index looks: the row need not enter them twice.
@@ -253,16 +253,16 @@ begin
 end $$;
 
 -- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).
--- Null where the key is new, else the answer that a repeat gets.
+-- Null where the key is new, else the answer that a repeat gets: also to the successor of the API key that sent it first.
 create or replace function baton.take_key(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   k baton.idempotency;
   w baton.work;
 begin
-  insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
+  insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', baton.line_of(p), p -> 'idempotency' ->> 'key', p -> 'idempotency' ->> 'hash')
   on conflict do nothing;
   if found then return baton.gone_refusal(p); end if;
-  select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+  select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';
   if k.hash <> p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
   select a into w.a from baton.agents a where a.agent_uid = k.agent_uid and a.environment = p ->> 'environment';
   if not found then return baton.refuse('agent_not_found'); end if;
@@ -275,10 +275,10 @@ end $$;
 create or replace function baton.keep_key(p jsonb, answer json) returns json language plpgsql set search_path = '' as $$
 begin
   if not (answer ->> 'ok')::boolean then
-    delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+    delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';
   else
     update baton.idempotency i set run_id = answer -> 'run' ->> 'id', agent_uid = (answer ->> 'agentUid')::uuid
-    where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = p -> 'idempotency' ->> 'key';
+    where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';
   end if;
   return answer;
 end $$;

@@ -19,6 +19,13 @@ create index if not exists api_keys_of_tenant on baton.api_keys (tenant_id, id);
 create index if not exists api_keys_of_environment on baton.api_keys (environment) where revoked_at is null;
 create index if not exists api_keys_rotated on baton.api_keys (rotated_from) where rotated_from is not null;
 
+-- The first key of those that were rotated one into the other, null for itself: they are one caller in what they repeat and read, whatever becomes of the first.
+alter table baton.api_keys add column if not exists line text;
+with recursive lines as (
+  select k.id, coalesce(k.line, k.id) as line from baton.api_keys k where k.rotated_from is null
+  union all select k.id, l.line from baton.api_keys k join lines l on l.id = k.rotated_from)
+update baton.api_keys k set line = l.line from lines l where l.id = k.id and l.line <> k.id and k.line is null;
+
 -- Owners' rows are found by these: lists of a user, and the policies of 0030.
 create index if not exists agents_of_owner on baton.agents (owner_id, agent_uid) where owner_id is not null;
 create index if not exists runs_of_owner on baton.runs (owner_id, run_id) where owner_id is not null;
@@ -41,10 +48,17 @@ begin
   return not p ? 'ownOnly' or coalesce(owner = (p ->> 'ownerId')::uuid, false);
 end $$;
 
--- Whether an authorized request may be told of a run that `maker` has asked for, or of what nobody in particular has made.
-create or replace function baton.may_read(p jsonb, maker text default null) returns boolean language plpgsql immutable set search_path = '' as $$
+-- Under what name a caller's idempotency keys are kept: a key and its successors find each other's.
+create or replace function baton.line_of(p jsonb) returns text language plpgsql immutable set search_path = '' as $$
 begin
-  return p -> 'rights' ? 'agents:read' or coalesce(maker = p ->> 'caller', false);
+  return coalesce(p ->> 'line', p ->> 'caller');
+end $$;
+
+-- Whether an authorized request may be told of a run that `maker` has asked for, or of what nobody in particular has made.
+create or replace function baton.may_read(p jsonb, maker text default null) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  if p -> 'rights' ? 'agents:read' or maker = p ->> 'caller' then return true; end if;
+  return maker like 'key:%' and exists (select from baton.api_keys k where k.id = substr(maker, 5) and 'key:' || coalesce(k.line, k.id) = baton.line_of(p));
 end $$;
 
 -- Users start and go on with what the template's author has opened to them; null when all is well.
@@ -71,7 +85,7 @@ end $$;
 create or replace function baton.authorize(p jsonb, needed text) returns jsonb language plpgsql set search_path = '' as $$
 declare
   c jsonb := p -> 'credential';
-  q jsonb := p - array['tenant', 'caller', 'ownerId', 'ownOnly', 'onlyAgent', 'rights'];
+  q jsonb := p - array['tenant', 'caller', 'ownerId', 'ownOnly', 'onlyAgent', 'rights', 'line'];
   k baton.api_keys;
   rights text[];
   fault text;
@@ -84,6 +98,7 @@ begin
     if k.last_used_at is null or k.last_used_at <= baton.clock() - interval '1 minute' then perform baton.touch_key(k); end if;
     rights := baton.rights_of(k.scopes);
     q := q || jsonb_build_object('tenant', k.tenant_id, 'caller', 'key:' || k.id);
+    if k.line is not null then q := q || jsonb_build_object('line', 'key:' || k.line); end if;
   elsif c ? 'operator' then
     rights := baton.rights_of(array['admin']);
     q := q || jsonb_build_object('tenant', c -> 'operator' ->> 'tenant', 'caller', c -> 'operator' ->> 'name');

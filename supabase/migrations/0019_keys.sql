@@ -164,8 +164,8 @@ begin
   if exists (select from baton.api_keys x where x.rotated_from = old.id and baton.key_live(x)) then return baton.refuse('conflict', '{"reason": "already_rotated"}'); end if;
   refusal := baton.new_key_refusal(p, old.scopes);
   if refusal is not null then return refusal; end if;
-  insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, expires_at, created_by, rotated_from)
-  values (p ->> 'id', old.tenant_id, old.environment, p ->> 'hash', p ->> 'prefix', old.name, old.scopes, now + (old.expires_at - old.created_at), p ->> 'caller', old.id)
+  insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, expires_at, created_by, rotated_from, line)
+  values (p ->> 'id', old.tenant_id, old.environment, p ->> 'hash', p ->> 'prefix', old.name, old.scopes, now + (old.expires_at - old.created_at), p ->> 'caller', old.id, coalesce(old.line, old.id))
   returning * into k;
   update baton.api_keys x set expires_at = least(x.expires_at, now + baton.duration((p ->> 'overlapMs')::numeric)) where x.id = old.id returning * into old;
   perform baton.audit_key(p, 'key.rotate', k, baton.inherit_key(old, 'key:' || k.id));

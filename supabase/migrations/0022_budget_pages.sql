@@ -191,7 +191,7 @@ begin
   -- Thresholds are those of the new limit; what it has passed already is seen in the answer.
   update baton.budget_counters c set told = baton.threshold(c) where c.key = baton.counter_key(env, tenant, p ->> 'scope', p ->> 'period');
   perform baton.audit_request(p, jsonb_build_object('action', 'budget.set', 'decision', 'allowed', 'scope', p ->> 'scope',
-    'data', jsonb_build_object('before', before, 'after', p - array['credential', 'environment', 'tenant', 'caller', 'ownerId', 'requestId', 'scope'])));
+    'data', jsonb_build_object('before', before, 'after', p - array['credential', 'environment', 'tenant', 'caller', 'ownerId', 'requestId', 'scope', 'line'])));
   return (baton.get_budget(p)::jsonb || jsonb_build_object('outbox', woken, 'asleep', baton.some_sleep(env, tenant)))::json;
 end $$;
 

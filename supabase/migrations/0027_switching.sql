@@ -214,9 +214,9 @@ declare
   pairs jsonb;
 begin
   if given_key is not null then
-    insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', p ->> 'caller', given_key, p -> 'idempotency' ->> 'hash') on conflict do nothing;
+    insert into baton.idempotency (tenant_id, caller, key, hash) values (p ->> 'tenant', baton.line_of(p), given_key, p -> 'idempotency' ->> 'hash') on conflict do nothing;
     if not found then
-      select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = given_key;
+      select * into k from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = given_key;
       if k.hash is distinct from p -> 'idempotency' ->> 'hash' then return baton.refuse('idempotency_mismatch'); end if;
       return json_build_object('ok', true, 'replayed', true, 'data', k.chosen);
     end if;
@@ -233,7 +233,7 @@ begin
         and not exists (select from baton.runs n where n.agent_uid = r.agent_uid and n.run_id > r.run_id)
       order by r.run_id desc limit least((p ->> 'limit')::integer, 100)) x) c;
   if given_key is not null then
-    update baton.idempotency i set chosen = pairs where i.tenant_id = p ->> 'tenant' and i.caller = p ->> 'caller' and i.key = given_key;
+    update baton.idempotency i set chosen = pairs where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = given_key;
   end if;
   return json_build_object('ok', true, 'replayed', false, 'data', pairs);
 end $$;

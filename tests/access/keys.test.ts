@@ -123,6 +123,28 @@ test('rotation: two are active for the overlap, then the new one alone', async (
   expect([(await get(other.key)).status, (await get(String(atOnce.body['key']))).status]).toEqual([401, 200])
 })
 
+test('a message that is repeated under the successor of its key is the same run, and the other way round', async () => {
+  const { id, key } = await makeKey(world, ['agents:run'])
+  const next = (await world.http('POST', `/api/keys/${id}/rotate`, { overlapMs: 3_600_000 }, bearer(adminKey))).body as unknown as MadeKey
+  const message = { template: 'scripted', message: script({ tools: [{ name: 'outside', input: {} }] }) }
+  for (const [idempotencyKey, sender, repeater] of [
+    ['old', key, next.key],
+    ['new', next.key, key],
+  ] as const) {
+    const send = (by: string): Promise<Reply> =>
+      world.http('POST', '/api/agents/line/messages', message, {
+        ...bearer(by),
+        'idempotency-key': idempotencyKey,
+        prefer: 'respond-async',
+      })
+    const { runId } = (await send(sender)).body
+    expect(runId).toMatch(/^run_/)
+    expect((await send(repeater)).body['runId']).toBe(runId)
+    const stopped = await world.http('POST', `/api/runs/${String(runId)}/cancel`, { reason: 'mine' }, bearer(repeater))
+    expect(stopped).toMatchObject({ body: { run: { stopNote: 'mine' } } })
+  }
+})
+
 test('what stands against a key stands against its successor: kill, budgets and limits, and the audit says so', async () => {
   const { id, key } = await makeKey(world, ['agents:run'])
   const admin = (method: string, path: string, body?: object): Promise<Reply> => world.http(method, path, body, bearer(adminKey))

@@ -39,7 +39,7 @@ async function authorized(request: object, needed = 'agents:read'): Promise<Reco
 
 test('whatever a request says of who asks is replaced by the credential', async () => {
   const { id, credential } = await key({ scopes: ['agents:read'] })
-  const lie = { tenant: 'other', caller: 'admin', ownerId: alice, ownOnly: false, onlyAgent: alice, rights: ['admin'] }
+  const lie = { tenant: 'other', caller: 'admin', ownerId: alice, ownOnly: false, onlyAgent: alice, rights: ['admin'], line: 'key:x' }
   const answer = await authorized({ ...lie, environment: 'test', credential })
   expect(answer).toEqual({ environment: 'test', credential, tenant: 'one', caller: `key:${id}`, rights: ['agents:read'] })
   const user = await authorized({ ...lie, environment: 'test', credential: asUser(alice) })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
 import {
   answered,
   beside,
@@ -221,4 +222,71 @@ test('a repeat that waits while its agent is deleted makes none anew; a day late
   await kit.advance(25 * 3_600_000)
   ok(await kit.store.prune({ environment: 'test', limit: 1_000 }))
   expect(ok(await kit.store.open(keyed())).replayed).toBe(false)
+})
+
+/** An API key and two that it was rotated into one after the other, all of them active, and one of nobody's line. */
+async function keysOfOneLine(): Promise<{ line: Authority[]; stranger: Authority }> {
+  const fresh = () => ({ id: ids.make('key'), hash: ids.uuid().replaceAll('-', '').repeat(2), prefix: 'bt_' })
+  const more = { name: 'x', scopes: ['agents:run'] as const, expiresAt: null }
+  const [first, second, third, other] = [fresh(), fresh(), fresh(), fresh()]
+  for (const key of [first, other]) ok(await kit.store.createKey(authority, { ...key, ...more }))
+  ok(await kit.store.rotateKey(authority, first.id, { ...second, overlapMs: 3_600_000 }))
+  ok(await kit.store.rotateKey(authority, second.id, { ...third, overlapMs: 3_600_000 }))
+  const as = ({ hash }: { hash: string }): Authority => ({ ...authority, credential: { keyHash: hash } })
+  return { line: [first, second, third].map(as), stranger: as(other) }
+}
+
+test('a repeat under another key of one line of rotations is a repeat: of a message, a steered one and a bulk retry; a stranger is none of it', async () => {
+  const { line, stranger } = await keysOfOneLine()
+  const made = new Set<unknown>()
+  for (const [at, sender] of line.entries()) {
+    const send = (who: Authority, hash = 'h') =>
+      kit.store.open(openRequest(`line-${at}`, { ...who, idempotency: { key: `line-${at}`, hash } }))
+    const { run, replayed } = ok(await send(sender))
+    expect(replayed).toBe(false)
+    for (const who of line) expect(ok(await send(who))).toMatchObject({ replayed: true, run: { id: run.id } })
+    for (const who of line) expect(await send(who, 'another')).toMatchObject({ ok: false, code: 'idempotency_mismatch' })
+    expect(ok(await send(stranger))).toMatchObject({ replayed: false })
+    const { created_by: by } =
+      (await kit.sql<{ created_by: string }>('select created_by from baton.runs where run_id = $1', [run.id]))[0] ?? {}
+    made.add(by)
+  }
+  // Each run is of the key that sent it.
+  expect(made.size).toBe(3)
+  const [first = authority, , third = authority] = line
+  const held = await hold(kit, 'line-steered')
+  const steered = (who: Authority) =>
+    kit.store.open(openRequest('line-steered', { ...who, onBusy: 'steer', idempotency: { key: 'steered', hash: 'h' } }))
+  expect(ok(await steered(third)).run.id).toBe(held.runId)
+  await commit(kit, held, answered(), { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  // It came too late for that run: each of them finds the one that it became.
+  const became = ok(await steered(first))
+  expect(became.replayed).toBe(true)
+  expect(became.run.id).not.toBe(held.runId)
+  const bulk = { filter: {}, limit: 10, idempotency: { key: 'bulk', hash: 'h' } }
+  const chosen = async (who: Authority) =>
+    ok(await kit.store.retryCandidates(who, { ...bulk, newRunIds: [ids.make('run'), ids.make('run')] }))
+  expect([await chosen(third), await chosen(first), await chosen(stranger)].map(({ replayed }) => replayed)).toEqual([false, true, false])
+})
+
+test('a key and its successor that send the same at the same time start one run, and its repeat is late for both when the agent is gone', async () => {
+  const { line } = await keysOfOneLine()
+  const [first = authority, second = authority] = line
+  const keyed = (who: Authority) => openRequest('line-beside', { ...who, idempotency: { key: 'line-beside', hash: 'h' } })
+  const answer = ok(await beside(kit, 'open', keyed(first), () => kit.store.open(keyed(second))))
+  expect(answer.replayed).toBe(true)
+  expect(await kit.sql(`select 1 from baton.runs r join baton.agents a using (agent_uid) where a.id = 'line-beside'`)).toHaveLength(1)
+  await kit.store.deleteAgent(authority, 'line-beside')
+  for (const who of line) expect(await kit.store.open(keyed(who))).toMatchObject({ ok: false, code: 'agent_not_found', reason: 'deleted' })
+})
+
+test('who may only send is told of what keys of its own line have made, also when the first of them is forgotten, and of nobody else', async () => {
+  const { line, stranger } = await keysOfOneLine()
+  const [first = authority, second = authority, third = authority] = line
+  const { run } = ok(await kit.store.open(openRequest('line-read', second)))
+  const told = async (who: Authority) => ok(await kit.store.stop(who, { runId: run.id }, 'cancelled', null)).mayRead
+  expect([await told(third), await told(first), await told(stranger)]).toEqual([true, true, false])
+  await kit.sql('update baton.api_keys k set rotated_from = null where k.rotated_from = k.line')
+  await kit.sql('delete from baton.api_keys k where k.line is null and exists (select from baton.api_keys x where x.line = k.id)')
+  expect([await told(third), await told(stranger)]).toEqual([true, false])
 })
