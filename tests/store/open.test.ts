@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
+import { readMigrations } from '#supabase/migrate'
 import {
   answered,
   beside,
@@ -285,6 +286,10 @@ test('who may only send is told of what keys of its own line have made, also whe
   const [first = authority, second = authority, third = authority] = line
   const { run } = ok(await kit.store.open(openRequest('line-read', second)))
   const told = async (who: Authority) => ok(await kit.store.stop(who, { runId: run.id }, 'cancelled', null)).mayRead
+  expect([await told(third), await told(first), await told(stranger)]).toEqual([true, true, false])
+  // A database of before knows the rotations alone.
+  await kit.sql('update baton.api_keys set line = null')
+  await kit.sql((await readMigrations()).find(({ name }) => name.startsWith('0010'))?.sql ?? '')
   expect([await told(third), await told(first), await told(stranger)]).toEqual([true, true, false])
   await kit.sql('update baton.api_keys k set rotated_from = null where k.rotated_from = k.line')
   await kit.sql('delete from baton.api_keys k where k.line is null and exists (select from baton.api_keys x where x.line = k.id)')
