@@ -19,6 +19,8 @@ export interface ChatStream {
   position: Position | null
   /** The run waits for somebody: the stream ends as soon as all up to this number has been shown. */
   pausedAt?: { seq: number; state: string }
+  /** As of `Follow`. */
+  reader?: string | null
   headers?: Record<string, string>
 }
 
@@ -36,7 +38,7 @@ export function streamChat(
   chat: ChatStream,
 ): Response {
   const { config, log } = services
-  const { agentUid, runId, after, pausedAt } = chat
+  const { agentUid, runId, after, pausedAt, reader = null } = chat
   const follow: Follow = {
     agentUid,
     runId,
@@ -46,6 +48,7 @@ export function streamChat(
     named: false,
     endsWithRun: true,
     endsPaused: true,
+    reader,
     ...(pausedAt === undefined ? {} : { endsAt: pausedAt.seq }),
   }
   return sseResponse({

@@ -44,7 +44,7 @@ export const sendChat = endpoint({
   },
 })
 
-/** The stream of a run from its first event. */
+/** The stream of a run from its first event; of another's run that a message steers, from when it was accepted (steeredRun). */
 async function streamRunOf(context: ChatContext, { answer, fresh, headers }: Accepted): Promise<Response> {
   const { services } = context
   const { agentUid, id: runId, firstSeq, lastSeq } = answer.run
@@ -54,6 +54,7 @@ async function streamRunOf(context: ChatContext, { answer, fresh, headers }: Acc
     agentUid,
     runId,
     after,
+    reader: answer.reader,
     position: null,
     headers: { ...headers, 'x-workflow-run-id': streamId(runId, null) },
   })

@@ -30,6 +30,11 @@ function positionOf(request: Request, given: Query): number | null {
   return Number(text)
 }
 
+/** A token may open only what comes after an event; whatever position its bearer asks for. */
+function within({ after }: Caller, asked: number | null): number | null {
+  return after === undefined ? asked : Math.max(after, asked ?? 0)
+}
+
 function checkToken(caller: Caller, agentUid: AgentUid): void {
   if (caller.kind === 'stream' && caller.agentUid !== agentUid)
     throw new BatonError('forbidden', 'The stream token is for another agent or run.')
@@ -113,11 +118,11 @@ export const runEvents = endpoint({
     const { run } = await requireRun(services, caller, params.id)
     checkToken(caller, run.agentUid)
     const after = positionOf(request, given)
-    if (wantsJson(request)) return readEvents(services, run.agentUid, run.id, after, given)
-    const start = after ?? Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
+    if (wantsJson(request)) return readEvents(services, run.agentUid, run.id, within(caller, after), given)
+    const start = within(caller, after) ?? Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
     await checkCursor(services, run.agentUid, start)
     if (after !== null && isEnd(run.state)) {
-      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after, limit: 1 })
+      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after: start, limit: 1 })
       if (rest.ok && rest.data.length === 0) return new Response(null, { status: 204 })
     }
     return streamEvents(

@@ -31,6 +31,8 @@ export interface Follow extends Filter {
    * frame when the run waits behind one that is paused.
    */
   endsPaused?: boolean
+  /** Who reads may be told only of runs of its own, by this name: of the one that is paused before it no more than which tools wait. */
+  reader?: string | null
   /** It ends as soon as all events up to this number have been shown: nothing runs, and nothing more is to be waited for. */
   endsAt?: number
 }
@@ -158,9 +160,15 @@ function blockedFrame(runId: string | null, by: NonNullable<EventsPage['blockedB
 /** The next page; null when the stream has ended meanwhile. A database that is away for a moment does not break the stream. */
 async function readPage(services: FeedServices, follow: Follow, after: number, closed: AbortSignal): Promise<EventsPage | null> {
   const { clock, log, store } = services
-  const { agentUid, runId } = follow
+  const { agentUid, runId, reader = null } = follow
   const since = clock.monotonic()
-  const query = { agentUid, after, limit: pageSize, ...(runId === null ? {} : { runId: runId as RunId }) }
+  const query = {
+    agentUid,
+    after,
+    limit: pageSize,
+    ...(runId === null ? {} : { runId: runId as RunId }),
+    ...(reader === null ? {} : { reader }),
+  }
   while (!closed.aborted) {
     try {
       const page = await readsOf(store)(query)

@@ -13,14 +13,17 @@ export async function agentLinks(
   return { agent, events: `${agent}/events?token=${token}` }
 }
 
-/** Where to follow a run: `events` carries a read-only token for browsers that cannot send headers (15 minutes). */
+/**
+ * Where to follow a run: `events` carries a read-only token for browsers that cannot send headers (15 minutes). With `after` it opens what
+ * comes after that event.
+ */
 export async function linksOf(
   services: Services,
   tenantId: string,
-  run: { agentUid: AgentUid; runId: string },
+  run: { agentUid: AgentUid; runId: string; after?: number },
 ): Promise<{ run: string; events: string }> {
   const token = await signStreamToken(
-    { kind: 'run', id: run.runId, agentUid: run.agentUid, tenantId },
+    { kind: 'run', id: run.runId, agentUid: run.agentUid, tenantId, ...(run.after === undefined ? {} : { after: run.after }) },
     services.config.encryptionKey,
     services.clock.now(),
   )

@@ -14,6 +14,7 @@ import type { Services } from '#lib/services'
 import { requireAgent, authorityOf } from '#lib/api/scope'
 import { waitsOf } from '#lib/api/waits'
 import { streamRun } from '#lib/api/stream'
+import { steeredRun } from '#lib/api/unread'
 import { unlessAway, waitForRun } from '#lib/api/wait'
 import { openMessage, type OpenedMessage } from '#lib/engine/open'
 import { startSlice, type Slice } from '#lib/engine/slices'
@@ -51,12 +52,14 @@ export async function send(context: SendContext): Promise<Response> {
     const { id: runId, firstSeq, lastSeq } = answer.run
     const goesOnWith = () => otherRun(services, ownAuthority(context, answer), opened)
     const fresh = slice !== null || firstSeq === null
-    return streamRun(context, { agentUid: answer.agentUid, runId, firstSeq, lastSeq, fresh, goesOnWith, headers })
+    const { agentUid, reader } = answer
+    return streamRun(context, { agentUid, runId, firstSeq, lastSeq, fresh, goesOnWith, reader, headers })
   }
   const facts = await waitFor(context, begun)
   if (isEnd(facts.state)) return endedAnswer(facts, headers)
-  const links = await linksOf(services, answer.tenant, { agentUid: answer.agentUid, runId: facts.runId })
-  const waits = await waitsOf(services, ownAuthority(context, answer), facts)
+  const { agentUid, fromSeq: after } = answer
+  const links = await linksOf(services, answer.tenant, { agentUid, runId: facts.runId, ...(answer.mayRead ? {} : { after }) })
+  const waits = await waitsOf(services, ownAuthority(context, answer), facts, mayReadOf(opened, facts.runId))
   if (waits !== null) return pausedAnswer(facts, waits, links, headers)
   const { blockedBy } = answer
   return openAnswer(facts, links, headers, facts.state !== 'queued' || blockedBy === null ? {} : blockedFacts(blockedBy))
@@ -95,6 +98,7 @@ export async function begin(context: SendContext, sending: Sending): Promise<Beg
     await takeFromAgent(services.rates, authorityOf(services, context.caller), context.params.id, context.background)
   const opened = await accept(context, sending)
   const { answer } = opened
+  if (!answer.mayRead) answer.run = steeredRun(answer.run, answer.fromSeq)
   const slice = sending.executes ? runIt(context, opened, start, sending.streams ? null : prefer.waitMs) : null
   const headers: Record<string, string> = {}
   if (answer.replayed) headers['idempotent-replayed'] = 'true'
@@ -233,6 +237,11 @@ async function otherRun(services: Services, authority: Authority, { ownRun, answ
   if (ownRun === null) return null
   const answer = await services.store.getRun(authority, ownRun)
   return answer.ok && answer.run.id !== run.id ? answer.run.id : null
+}
+
+/** Whether the caller may be told all of the run that its message has come to: where it may not read, only of its own. */
+function mayReadOf({ ownRun, answer: { reader, mayRead, run } }: OpenedMessage, runId: string): boolean {
+  return reader === null || runId === ownRun || (mayRead && runId === run.id)
 }
 
 /** The answer to its own message is for who may only send, too; elsewhere reading takes a right of its own. */

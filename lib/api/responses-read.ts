@@ -57,6 +57,7 @@ export function streamResponse(
   run: RunView,
   { log, events, after }: ReadResponse,
   headers: Record<string, string> = {},
+  reader: string | null = null,
 ): Response {
   const { services, request, caller } = context
   const { config } = services
@@ -80,6 +81,7 @@ export function streamResponse(
         named: true,
         endsWithRun: true,
         endsPaused: true,
+        reader,
       }
       await feed(services, follow, translated(stream, log))
     },

@@ -109,7 +109,7 @@ async function create(context: CreateContext): Promise<Response> {
     ? (await runBy(services, ownAuthority(context, answer), run.id)).previousRunId
     : (target.previous?.id ?? null)
   const head = headOf(run, { previousRunId, background })
-  if (streams) return streamResponse(context, run, await readResponse(services, run, head, null), begun.headers)
+  if (streams) return streamResponse(context, run, await readResponse(services, run, head, null), begun.headers, answer.reader)
   const facts = background ? factsOf(run) : await settled(sending, begun, mostMs)
   const queued = background ? head.queued : facts.state === 'queued'
   return answered(services, run, { ...head, queued }, facts, begun.headers)

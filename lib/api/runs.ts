@@ -210,6 +210,7 @@ export const retryRun = endpoint({
     if (!answer.ok) throw refusalError(answer)
     services.dispatch(answer.outbox)
     const headers = { location: `/api/runs/${answer.run.id}` }
-    return json(202, runBody(answer.run), answer.replayed ? { ...headers, 'idempotent-replayed': 'true' } : headers)
+    const run = answer.mayRead ? answer.run : { ...unreadRun(answer.run), retryOf: answer.run.retryOf }
+    return json(202, runBody(run), answer.replayed ? { ...headers, 'idempotent-replayed': 'true' } : headers)
   },
 })

@@ -62,6 +62,7 @@ export async function streamRun(
     lastSeq: number
     fresh: boolean
     goesOnWith: () => Promise<RunId | null>
+    reader: string | null
     headers: Record<string, string>
   },
 ): Promise<Response> {
@@ -74,6 +75,7 @@ export async function streamRun(
     named: true,
     endsWithRun: true,
     goesOnWith: run.goesOnWith,
+    reader: run.reader,
     endsPaused: true,
   }
   if (!run.fresh) await checkCursor(context.services, run.agentUid, follow.after)

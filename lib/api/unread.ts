@@ -1,3 +1,4 @@
+import type { Waits } from '#lib/core/approvals'
 import { noUsage } from '#lib/core/run'
 import type { AgentView } from '#lib/core/pages'
 import type { RunView } from '#lib/core/store'
@@ -43,6 +44,23 @@ export function unreadRun(run: RunView): RunView {
     firstSeq: null,
     lastSeq: 0,
     startedAt: null,
+  }
+}
+
+/**
+ * A run that the caller's message steers and the caller may not read: of what it holds only what comes after the message was accepted, so that
+ * for its caller it begins there. How it ends answers the message.
+ */
+export function steeredRun(run: RunView, fromSeq: number): RunView {
+  const { slices, output, error, usage, costMicros, lastSeq } = run
+  return { ...unreadRun(run), slices, output, error, usage, costMicros, firstSeq: fromSeq + 1, lastSeq }
+}
+
+/** What a run waits for, as a caller is told who may not read it: which tools, nothing of what they were given, and no address for a result. */
+export function unreadWaits(waits: Waits): Record<keyof Waits, unknown[]> {
+  return {
+    approvals: waits.approvals.map((approval) => ({ ...approval, input: null, reason: null })),
+    externalCalls: waits.externalCalls.map((call) => ({ ...call, input: null, callbackUrl: '' })),
   }
 }
 

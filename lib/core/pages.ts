@@ -76,6 +76,8 @@ export interface EventsQuery {
   types?: readonly string[]
   from?: string
   to?: string
+  /** Who reads may be told only of runs of its own, by this name: of the run that `blockedBy` names no more than which tools wait. */
+  reader?: string
   limit: number
 }
 
@@ -88,7 +90,7 @@ export interface EventsPage {
   committedSeq: number
   activeRunId: RunId | null
   runOpen: boolean | null
-  /** The run that is asked for waits in the queue, and the agent is paused before it: what the run at its head waits for. */
+  /** The run that is asked for waits in the queue, and the agent is paused before it: what the run at its head waits for. With `reader` also its own pause. */
   blockedBy: (Waits & { runId: RunId }) | null
   data: StoredEvent[]
 }

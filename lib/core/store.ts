@@ -114,6 +114,12 @@ export interface OpenAnswer extends Partial<OpenedAnswer>, Verdict {
   replayed: boolean
   /** The caller must tell the executor of the run that was interrupted. */
   halt: boolean
+  /** Who may be told only of runs of its own; null for a caller who may read all. */
+  reader: string | null
+  /** False for a run of somebody else's whom the caller may not read: one that the message steers, or that it retries. */
+  mayRead: boolean
+  /** The agent's last event when the message was accepted, also in the answer to a repeat. */
+  fromSeq: number
   /** The agent is paused before this run: what the run at its head waits for. */
   blockedBy: (Waits & { runId: RunId }) | null
   outbox: OutboxRow[]

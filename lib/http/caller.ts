@@ -16,6 +16,8 @@ export interface Caller {
   requestId: string
   /** With a stream token, the only agent whose events may be read: the handler refuses another, for names can be given anew. Else null. */
   agentUid: string | null
+  /** With a stream token that opens only what comes after an event, the number of that event. */
+  after?: number | undefined
 }
 
 /**
@@ -126,8 +128,8 @@ async function identifyByToken({ request, config, access, id, now, requestId }: 
   if (token === null) return null
   const claims = await verifyStreamToken(token, config.encryptionKey, now)
   if (claims.kind !== kind || claims.id !== id) throw new BatonError('forbidden', 'The stream token is for another agent or run.')
-  const { tenantId: tenant, agentUid } = claims
-  return { ...callerOf('stream', { stream: { tenant, agentUid } }, `stream:${agentUid}`, requestId), agentUid }
+  const { tenantId: tenant, agentUid, after } = claims
+  return { ...callerOf('stream', { stream: { tenant, agentUid } }, `stream:${agentUid}`, requestId), agentUid, after }
 }
 
 function callerOf(kind: Caller['kind'], credential: Credential, rateKey: string, requestId: string): Caller {

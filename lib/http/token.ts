@@ -2,9 +2,15 @@ import { hkdfSync } from 'node:crypto'
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 
-const streamClaims = z.object({ kind: z.enum(['agent', 'run']), id: z.string(), agentUid: z.string(), tenantId: z.string() })
+const streamClaims = z.object({
+  kind: z.enum(['agent', 'run']),
+  id: z.string(),
+  agentUid: z.string(),
+  tenantId: z.string(),
+  after: z.int().optional(),
+})
 
-/** What a stream token allows: reading the events of this one agent or run, nothing else. `id` is the agent's name or the run's id. */
+/** What a stream token allows: reading the events of this one agent or run, nothing else, and where `after` is named those after it. `id` is the agent's name or the run's id. */
 export type StreamClaims = z.infer<typeof streamClaims>
 
 /** How long a stream token is good, in milliseconds. */

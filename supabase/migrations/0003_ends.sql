@@ -206,7 +206,7 @@ begin
   end if;
   select * into target from baton.runs r where r.run_id = target.run_id;
   return json_build_object('ok', true, 'halt', baton.is_open(target.state), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'run', baton.run_json(target, w.a),
-    'mayRead', baton.may_read(p, target.created_by), 'outbox', coalesce(w.rows, '[]'));
+    'mayRead', baton.told_of(baton.reader_of(p), target), 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
 -- What stays of a key whose agent was deleted: no key of a caller's has a space in it, and nobody reads it back.

@@ -67,18 +67,24 @@ begin
   return w;
 end $$;
 
--- The answer to a message: the run as it stands, and the executor's part when a lease was given.
+-- The agent's last event when a message was accepted: what came before it in a run that it steers is not its sender's.
+alter table baton.idempotency add column if not exists from_seq bigint;
+
+-- The answer to a message: the run as it stands, and the executor's part when a lease was given. from_seq: of a message that was accepted before.
 drop function if exists baton.open_answer(baton.work, text, json, text, boolean, boolean);
-create or replace function baton.open_answer(w baton.work, run_id text, opened json default null, verdict jsonb default null,
-  replayed boolean default false, interrupted boolean default false) returns json language plpgsql set search_path = '' as $$
+drop function if exists baton.open_answer(baton.work, text, json, jsonb, boolean, boolean);
+create or replace function baton.open_answer(w baton.work, p jsonb, run_id text, opened json default null, verdict jsonb default null,
+  replayed boolean default false, interrupted boolean default false, from_seq bigint default null) returns json language plpgsql set search_path = '' as $$
 declare
   target baton.runs := w.r;
+  reader text := baton.reader_of(p);
 begin
   if target.run_id is distinct from open_answer.run_id then select * into target from baton.runs r where r.run_id = open_answer.run_id; end if;
   return json_build_object('ok', true, 'now', baton.clock(), 'tenant', (w.a).tenant_id, 'agentUid', (w.a).agent_uid, 'template', (w.a).template,
     'run', baton.run_json(target, w.a), 'outbox', coalesce(w.rows, '[]'), 'opened', opened, 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
-    'refusal', verdict -> 'refusal', 'replayed', replayed, 'halt', interrupted, 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
-      then baton.waits_json((w.a).agent_uid, (w.a).active_run) || jsonb_build_object('runId', (w.a).active_run) end);
+    'refusal', verdict -> 'refusal', 'replayed', replayed, 'halt', interrupted, 'reader', reader, 'mayRead', baton.told_of(reader, target),
+    'fromSeq', coalesce(from_seq, (w.a).last_event_seq), 'blockedBy', case when target.state = 'queued' and (w.a).state = 'paused'
+      then baton.head_waits(w.a, reader) || jsonb_build_object('runId', (w.a).active_run) end);
 end $$;
 
 create or replace function baton.refuse(code text, details jsonb default '{}') returns json language plpgsql stable set search_path = '' as $$
@@ -144,9 +150,9 @@ end $$;
 create or replace function baton.repeat_open(w baton.work, p jsonb) returns json language plpgsql set search_path = '' as $$
 begin
   if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' and (w.a).active_run = (w.r).run_id then
-    return baton.open_answer(w, (w.r).run_id, baton.opened(w), baton.repeated_verdict(p -> 'execute' -> 'reserve' ->> 'id'));
+    return baton.open_answer(w, p, (w.r).run_id, baton.opened(w), baton.repeated_verdict(p -> 'execute' -> 'reserve' ->> 'id'));
   end if;
-  return baton.open_answer(w, (w.r).run_id, replayed => true,
+  return baton.open_answer(w, p, (w.r).run_id, replayed => true,
     interrupted => p ->> 'onBusy' = 'interrupt' and (w.r).state = 'queued' and baton.lease_live(w.a));
 end $$;
 
@@ -164,6 +170,7 @@ declare
   limits jsonb;
   new_run text := p -> 'run' ->> 'id';
   message jsonb := p -> 'message';
+  earlier baton.idempotency;
   halt boolean := false;
   fresh baton.runs;
   opened json;
@@ -176,10 +183,10 @@ begin
   -- Looked at under the lock: a twin that is still in flight has committed by now, and its run is found.
   select r into w.r from baton.runs r where r.run_id = new_run and r.agent_uid = (w.a).agent_uid;
   if found then return baton.repeat_open(w, p); end if;
-  select r into w.r from baton.idempotency i left join baton.runs r on r.run_id = i.run_id
-  where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
+  select * into earlier from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = 'baton:steered' and i.key = new_run;
   if found then
-    if (w.r).run_id is not null then return baton.open_answer(w, (w.r).run_id, replayed => true); end if;
+    select r into w.r from baton.runs r where r.run_id = earlier.run_id;
+    if found then return baton.open_answer(w, p, earlier.run_id, replayed => true, from_seq => earlier.from_seq); end if;
     -- Its run went with the agent (remove_agent): what comes late does not make the agent anew.
     if x.created then delete from baton.agents a where a.agent_uid = (w.a).agent_uid; end if;
     return baton.refuse('agent_not_found');
@@ -204,7 +211,7 @@ begin
     select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
     if busy = 'steer' and baton.is_apart(w.r, p -> 'run') then busy := 'enqueue'; end if;
     if busy = 'reject' then return baton.refuse('agent_busy', jsonb_build_object('runId', (w.a).active_run, 'state', (w.r).state)
-      || case when (w.a).state = 'paused' then baton.waits_json((w.a).agent_uid, (w.a).active_run) else '{}' end); end if;
+      || case when (w.a).state = 'paused' then baton.head_waits(w.a, baton.reader_of(p)) else '{}' end); end if;
     refusal := baton.queue_refusal(w);
     if refusal is not null then return refusal; end if;
     w.a.last_inbox := (w.a).last_inbox + 1;
@@ -216,8 +223,8 @@ begin
   if (w.a).active_run is not null and busy = 'steer' then
     -- Steered into the running run: that run's id is the answer; a run of its own is made only if it comes too late.
     -- It has no run that a repeat could find, so its id is kept beside the keys and for as long as they are.
-    insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid)
-    values (p ->> 'tenant', 'baton:steered', new_run, jsonb_build_array(baton.line_of(p), p -> 'idempotency' ->> 'key'), (w.a).active_run, (w.a).agent_uid);
+    insert into baton.idempotency (tenant_id, caller, key, hash, run_id, agent_uid, from_seq)
+    values (p ->> 'tenant', 'baton:steered', new_run, jsonb_build_array(baton.line_of(p), p -> 'idempotency' ->> 'key'), (w.a).active_run, (w.a).agent_uid, (w.a).last_event_seq);
     new_run := (w.a).active_run;
   else
     -- One that begins at once (begin_run, below) is written as it will be where an index looks: the row need not enter them twice.
@@ -239,17 +246,17 @@ begin
       w := baton.save_work(baton.count_calls(x.w, (x.verdict ->> 'reserved' = 'granted')::integer));
       -- After the call was counted: what is left of the agent's rate is among the flags.
       opened := baton.opened(w);
-      answer := baton.open_answer(w, new_run, opened, x.verdict);
+      answer := baton.open_answer(w, p, new_run, opened, x.verdict);
       -- Counters are touched last, for whoever else of the tenant waits for them.
       x := baton.close_books(w);
-      return case when x.verdict is null then answer else baton.open_answer(x.w, new_run, opened, x.verdict) end;
+      return case when x.verdict is null then answer else baton.open_answer(x.w, p, new_run, opened, x.verdict) end;
     end if;
   elsif busy = 'interrupt' then
     halt := baton.lease_live(w.a);
     w := baton.stop_run(w, 'interrupted', 'A message with onBusy interrupt was accepted.');
   end if;
   w := baton.finish(w);
-  return baton.open_answer(w, new_run, interrupted => halt);
+  return baton.open_answer(w, p, new_run, interrupted => halt);
 end $$;
 
 -- Idempotency: the key is a row of the same transaction. A twin waits for it (lock_timeout 3 s, then 55P03 and 503 for the caller).
@@ -268,7 +275,7 @@ begin
   if not found then return baton.refuse('agent_not_found'); end if;
   -- The same process asks again because the reply was lost: it gets its lease. Anybody else gets the run's present state.
   if (w.a).lease_owner = p -> 'execute' ->> 'sliceId' then return baton.open_message(p); end if;
-  return baton.open_answer(w, k.run_id, replayed => true);
+  return baton.open_answer(w, p, k.run_id, replayed => true, from_seq => k.from_seq);
 end $$;
 
 -- A refusal leaves no key behind, so that the same request may be made again when its cause is gone.
@@ -277,7 +284,7 @@ begin
   if not (answer ->> 'ok')::boolean then
     delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';
   else
-    update baton.idempotency i set run_id = answer -> 'run' ->> 'id', agent_uid = (answer ->> 'agentUid')::uuid
+    update baton.idempotency i set run_id = answer -> 'run' ->> 'id', agent_uid = (answer ->> 'agentUid')::uuid, from_seq = (answer ->> 'fromSeq')::bigint
     where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = p -> 'idempotency' ->> 'key';
   end if;
   return answer;

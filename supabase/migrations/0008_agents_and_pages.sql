@@ -88,7 +88,7 @@ begin
   if not found then return baton.refuse('run_not_found'); end if;
   -- A repeat after a lost reply, also when the new run has ended by now.
   if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
-    return baton.open_answer(w, p ->> 'newRunId', replayed => true);
+    return baton.open_answer(w, p, p ->> 'newRunId', replayed => true);
   end if;
   refusal := baton.gone_on(w, p);
   if refusal is not null then return refusal; end if;
@@ -124,7 +124,7 @@ begin
     values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', p ->> 'newRunId', 'enqueue', 'retry', '""', 0, 0, '{}');
   end if;
   w := baton.finish(w);
-  return baton.open_answer(w, p ->> 'newRunId');
+  return baton.open_answer(w, p, p ->> 'newRunId');
 end $$;
 
 create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
@@ -244,7 +244,7 @@ create or replace function baton.list_tool_calls(p jsonb) returns json language 
     order by c.call_id limit (p ->> 'limit')::integer) x
 $$;
 
--- {agentUid, after, runId?, channels?, types?, from?, to?, limit} A cursor older than the oldest kept event is refused with that number, and so is one
+-- {agentUid, after, runId?, channels?, types?, from?, to?, reader?, limit} reader: as reader_of tells it. A cursor older than the oldest kept event is refused with that number, and so is one
 -- beyond the last: an agent that was made anew, or restored from a backup, would be silent to its reader until it has told as much again.
 create or replace function baton.list_events(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
@@ -258,8 +258,10 @@ begin
   return (
     select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
     'committedSeq', coalesce((a.last_answer ->> 'lastSeq')::bigint, 0), 'activeRunId', a.active_run,
-    'blockedBy', case when a.state = 'paused' and a.active_run <> p ->> 'runId' and exists (select from baton.runs r where r.run_id = p ->> 'runId' and r.state = 'queued')
-      then baton.waits_json(a.agent_uid, a.active_run) || jsonb_build_object('runId', a.active_run) end,
+    -- A reader may stand behind the event that told of its run's own pause.
+    'blockedBy', case when a.state = 'paused' and (a.active_run = p ->> 'runId' and p ? 'reader'
+        or a.active_run <> p ->> 'runId' and exists (select from baton.runs r where r.run_id = p ->> 'runId' and r.state = 'queued'))
+      then baton.head_waits(a, p ->> 'reader') || jsonb_build_object('runId', a.active_run) end,
     'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
     'data', coalesce(json_agg(json_build_object('seq', x.seq, 'at', x.at, 'channel', x.channel, 'type', x.type, 'runId', x.run_id, 'step', x.step, 'data', x.data) order by x.seq), '[]'))
   from (select e.* from baton.events e where e.agent_uid = a.agent_uid and e.seq > coalesce(after, a.first_event_seq - 1)

@@ -48,17 +48,38 @@ begin
   return not p ? 'ownOnly' or coalesce(owner = (p ->> 'ownerId')::uuid, false);
 end $$;
 
--- Under what name a caller's idempotency keys are kept: a key and its successors find each other's.
+-- Under what name a caller's idempotency keys are kept and its runs are its own: a key and its successors are one.
 create or replace function baton.line_of(p jsonb) returns text language plpgsql immutable set search_path = '' as $$
 begin
   return coalesce(p ->> 'line', p ->> 'caller');
 end $$;
 
--- Whether an authorized request may be told of a run that `maker` has asked for, or of what nobody in particular has made.
-create or replace function baton.may_read(p jsonb, maker text default null) returns boolean language plpgsql stable set search_path = '' as $$
+-- Whether an authorized request may be told of what nobody in particular has made.
+drop function if exists baton.may_read(jsonb, text);
+create or replace function baton.may_read(p jsonb) returns boolean language plpgsql immutable set search_path = '' as $$
 begin
-  if p -> 'rights' ? 'agents:read' or maker = p ->> 'caller' then return true; end if;
-  return maker like 'key:%' and exists (select from baton.api_keys k where k.id = substr(maker, 5) and 'key:' || coalesce(k.line, k.id) = baton.line_of(p));
+  return p -> 'rights' ? 'agents:read';
+end $$;
+
+-- Who is told of runs: null where it is all of them, else the name of the caller's line, which is told of its own.
+create or replace function baton.reader_of(p jsonb) returns text language plpgsql immutable set search_path = '' as $$
+begin
+  return case when not baton.may_read(p) then baton.line_of(p) end;
+end $$;
+
+-- Whether a reader may be told of a run: its line has asked for it, and not by a retry of another's, for such a run goes on with all that the other one held.
+create or replace function baton.told_of(reader text, r baton.runs) returns boolean language plpgsql stable set search_path = '' as $$
+declare
+  own boolean := true;
+begin
+  if reader is null then return true; end if;
+  for n in 1 .. 1000 loop
+    own := coalesce(r.created_by = reader or r.created_by like 'key:%'
+      and exists (select from baton.api_keys k where k.id = substr(r.created_by, 5) and 'key:' || k.line = reader), false);
+    if not own or r.retry_of is null then return own; end if;
+    select * into r from baton.runs x where x.run_id = r.retry_of;
+  end loop;
+  return false;
 end $$;
 
 -- Users start and go on with what the template's author has opened to them; null when all is well.

@@ -67,6 +67,18 @@ begin
       from baton.external_waits x join baton.tool_calls c using (agent_uid, call_id) where x.agent_uid = uid and c.run_id = run));
 end $$;
 
+-- The same of the run at the agent's head, for who waits behind it or is refused for it. A reader who may not be told of that run learns which tools
+-- wait, and nothing of what they were given.
+create or replace function baton.head_waits(a baton.agents, reader text) returns jsonb language plpgsql stable set search_path = '' as $$
+declare
+  waits jsonb := baton.waits_json(a.agent_uid, a.active_run);
+begin
+  if reader is null or (select baton.told_of(reader, r) from baton.runs r where r.run_id = a.active_run) then return waits; end if;
+  return (
+    select jsonb_object_agg(k.key, (select coalesce(jsonb_agg(e.value || '{"input": null}' || case when e.value ? 'reason' then '{"reason": null}' else '{}' end::jsonb
+    order by e.ordinality), '[]') from jsonb_array_elements(k.value) with ordinality e)) from jsonb_each(waits) k);
+end $$;
+
 -- Records what the rules said against a call: the approvals that ask for a decision, and the denials. calls as for write_calls, those
 -- to decide with {approval: {id, kind, reason, inputHash, fingerprint, expiresMs, defaultDecision}}. Nobody is asked for longer than the
 -- authority of the run lasts: then the sweep finds it, and its next executor ends it.

@@ -46,7 +46,7 @@ declare
 begin
   select * into v from baton.approvals x where x.id = decided.id;
   return json_build_object('ok', true, 'replayed', replayed, 'approval', baton.approval_json(v, w.a), 'run', baton.run_json(w.r, w.a),
-    'mayRead', baton.may_read(p, (w.r).created_by), 'epoch', (w.a).lease_epoch, 'outbox', coalesce(w.rows, '[]'));
+    'mayRead', baton.told_of(baton.reader_of(p), w.r), 'epoch', (w.a).lease_epoch, 'outbox', coalesce(w.rows, '[]'));
 end $$;
 
 create or replace function baton.refused_decision(w baton.work, p jsonb, v baton.approvals, code text) returns json language plpgsql set search_path = '' as $$

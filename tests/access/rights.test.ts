@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KeyScope } from '#lib/core/keys'
 import { table } from '#tests/access/endpoints'
 import { adminKey, bearer, makeKey, startGuarded, tokenOf } from '#tests/access/kit'
+import { until } from '#tests/engine/helpers'
 import { script, type World } from '#tests/world'
 
 const scopes: readonly KeyScope[] = ['agents:read', 'agents:run', 'approvals:decide', 'admin']
@@ -114,9 +115,9 @@ test('who may only send gets the answer to what it sent, also from a queue, and 
 
 describe('what others have sent, to a key that may act but not read', () => {
   const metadata = { of: 'the secret customer' }
-  const sent = async (agent: string, message: string, more: object = {}): Promise<string> => {
+  const sent = async (agent: string, message: string, more: object = {}, prefer = 'wait=20'): Promise<string> => {
     const body = { template: 'scripted', message, metadata, ...more }
-    const reply = await world.http('POST', `/api/agents/${agent}/messages`, body, { ...bearer(adminKey), prefer: 'wait=20' })
+    const reply = await world.http('POST', `/api/agents/${agent}/messages`, body, { ...bearer(adminKey), prefer })
     return String(reply.body['runId'])
   }
   const as = (scope: KeyScope, method: string, path: string, body: object = {}) =>
@@ -179,6 +180,108 @@ describe('what others have sent, to a key that may act but not read', () => {
     const run = { id: runId, state: 'completed', stopReason: 'end_turn', output: null, metadata: {} }
     expect(await decide('approvals:decide')).toMatchObject({ status: 200, body: { replayed: true, run } })
     expect((await decide('admin')).body['run']).toMatchObject({ output: 'the secret end', metadata })
+  })
+
+  const post = async (
+    path: string,
+    body: object,
+    headers: Record<string, string> = {},
+    key = String(keys.get('agents:run')),
+  ): Promise<string> => {
+    const response = await fetch(world.base() + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...bearer(key), ...headers },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(60_000),
+    })
+    return `${response.status} ${await response.text()}`
+  }
+  const sse = { accept: 'text/event-stream' }
+  const chat = (id: string, more: object = {}) => ({
+    id,
+    messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'and?' }] }],
+    ...more,
+  })
+
+  test('behind a pause, or refused or steered for it, it learns which tool waits and nothing of what that was given', async () => {
+    const runId = await sent('paused', script({ tools: [{ name: 'charge', input: { key: 'the secret key', cents: 5 } }] }), {
+      overrides: { permission: { ask: ['charge'] } },
+    })
+    const path = '/api/agents/paused/messages'
+    const say = { message: 'and?' }
+    const told = [
+      await post(path, say, { prefer: 'wait=20' }),
+      await post(path, say, sse),
+      await post('/api/chat', chat('paused')),
+      await post(path, { ...say, onBusy: 'reject' }),
+      await post(path, { ...say, onBusy: 'steer' }, { prefer: 'wait=20' }),
+      await post(path, { ...say, onBusy: 'steer' }, sse),
+      await post('/api/chat', chat('paused', { onBusy: 'steer' })),
+    ]
+    for (const answer of told) {
+      expect(answer).toMatch(/"tool":"charge"/)
+      expect(answer).toMatch(/"input":null/)
+      expect(answer).toContain(runId)
+      expect(answer).not.toContain('secret')
+    }
+    expect(told.map((answer) => answer.slice(0, 3))).toEqual(['202', '200', '200', '409', '202', '200', '200'])
+    for (const stream of [told[1], told[5]]) expect(stream).toContain('event: blocked')
+    // Who may read is told all of it.
+    for (const more of [{}, { onBusy: 'reject' }]) expect(await post(path, { ...say, ...more }, {}, adminKey)).toContain('the secret key')
+    expect(await post(path, say, sse, adminKey)).toContain('the secret key')
+  })
+
+  test('steered into a run that waits for the outside, it gets no address for the result', async () => {
+    await sent('outer', script({ tools: [{ name: 'outside', input: { of: 'the secret order' } }] }))
+    const steered = await post('/api/agents/outer/messages', { message: 'and?', onBusy: 'steer' }, { prefer: 'wait=20' })
+    expect(JSON.parse(steered.slice(4))).toMatchObject({
+      status: 'paused',
+      externalCalls: [{ tool: 'outside', input: null, callbackUrl: '' }],
+    })
+    expect(steered).not.toContain('secret')
+  })
+
+  test("a retry of another's run tells which run it is and where it stands, and so does a stop of that one", async () => {
+    const runId = await sent('failed', script({ error: { status: 401 } }))
+    const retried = await world.http('POST', `/api/runs/${runId}/retry`, undefined, bearer(String(keys.get('agents:run'))))
+    expect(retried).toMatchObject({ status: 202, body: { agentId: 'failed', cause: 'retry', retryOf: runId, metadata: {}, limits: {} } })
+    const stopped = await post(`/api/runs/${String(retried.body['id'])}/cancel`, {})
+    for (const answer of [JSON.stringify(retried.body), stopped]) expect(answer).not.toContain('secret')
+    await world.http('GET', `/api/runs/${String(retried.body['id'])}?wait=30`, undefined, bearer(adminKey))
+    expect(await post(`/api/runs/${runId}/retry`, {}, {}, adminKey)).toContain('the secret customer')
+  })
+
+  test("steered into another's run it is told what comes from then on, also by its link, when it is sent again, and in every dialect", async () => {
+    const gate = world.gate()
+    const working = script(
+      { text: 'the secret text', tools: [{ name: 'echo', input: { value: 'the secret input' } }] },
+      { tools: [{ name: 'wait', input: { ms: 0, gate: gate.file } }] },
+      { text: 'the end' },
+    )
+    const runId = await sent('steered', working, {}, 'respond-async')
+    await until('it is at work', async () => {
+      const calls = await world.sql(`select from baton.tool_calls where run_id = $1 and name = 'wait' and state = 'executing'`, [runId])
+      return calls.length > 0
+    })
+    await world.sql(`update baton.agents set settings = jsonb_set(settings, '{onBusy}', '"steer"') where id = 'steered'`)
+    const queued = `select from baton.inbox i join baton.agents a using (agent_uid) where a.id = 'steered'`
+    const path = '/api/agents/steered/messages'
+    const key = { 'idempotency-key': 'steered-once' }
+    const taken = await post(path, { message: 'one' }, { ...key, prefer: 'respond-async' })
+    const { links } = JSON.parse(taken.slice(4)) as { links: { events: string } }
+    const streams = [
+      post(path, { message: 'two' }, sse),
+      post('/api/chat', chat('steered')),
+      post('/v1/responses', { conversation: 'steered', input: 'four', stream: true }),
+    ]
+    await until('all are accepted', async () => (await world.sql(queued)).length === 4)
+    await gate.open()
+    const told = [taken, ...(await Promise.all(streams)), await post(path, { message: 'one' }, { ...key, ...sse })]
+    for (const headers of [sse, { accept: 'application/json' }])
+      told.push(await (await fetch(`${world.base()}${links.events}&after=0`, { headers })).text())
+    for (const answer of told) expect(answer).not.toContain('secret')
+    for (const answer of told.slice(1)) expect(answer).toContain('the end')
+    for (const answer of [told[1], ...told.slice(4)]) expect(answer).toContain('message_entered')
   })
 })
 
