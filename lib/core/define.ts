@@ -23,7 +23,8 @@ export interface ToolContext {
   deadline: number
   /**
    * Values of the agent that the outcome's commit writes; a read sees what earlier commits wrote and what this call set. What goes in and out
-   * is a copy, as JSON has it; undefined takes a value away. `set` throws a TypeError for what is no JSON, 64 KB a value and 256 KB all of it.
+   * is a copy, as JSON has it; undefined takes a value away. `set` throws a TypeError for what is no JSON, above 64 KB a value and 256 KB all of it,
+   * and for a key that has not 1 to 128 characters.
    */
   state: { get(key: string): unknown; set(key: string, value: unknown): void }
   /** Adds a copy as a `custom` event of the monitor channel, committed with the outcome. Throws a TypeError above 64 KB of JSON. */

@@ -52,11 +52,21 @@ test.each([
   ['a bigint', 'big', 5n, 'state.set("big"): the value is no JSON (Do not know how to serialize a BigInt)'],
   ['a function', 'call', () => 1, 'state.set("call"): the value is no JSON (function)'],
   ['a name that objects lose', '__proto__', {}, '"__proto__" is no key'],
+  ['a name without letters', '', 1, 'state.set: "" is no key; a key has 1 to 128 characters'],
+  ['a name of 129 characters', '😀'.repeat(129), 1, 'is no key; a key has 1 to 128 characters'],
+  ['a name that is no text', 7 as never, 1, 'state.set: a number is no key'],
+  ['a name that the store would change', 'a\u0000', 1, 'is no key; a key has 1 to 128 characters'],
+  ['a name with half a character', 'a\ud83d', 1, 'is no key; a key has 1 to 128 characters'],
   ['a value above 64 KB', 'doc', 'é'.repeat(32_768), 'state.set("doc"): 65538 bytes of JSON, and one value may have 65536'],
 ])('%s cannot be set, and the call is told', async (_what, key, value, words) => {
   const run = await playing([({ state }) => state.set(key, value)])
   expect(run).toMatchObject({ state: 'completed', calls: [{ state: 'failed' }], values: {} })
   expect(JSON.stringify(run.calls[0]?.output)).toContain(words.replaceAll('"', String.raw`\"`))
+})
+
+test('a name may have 128 characters, however many bytes or units they are', async () => {
+  const key = '😀'.repeat(128)
+  expect(await playing([({ state }) => state.set(key, 1)])).toMatchObject({ calls: [{ state: 'completed' }], values: { [key]: 1 } })
 })
 
 test('all values of an agent are at most 256 KB, and what makes them smaller is always taken', async () => {

@@ -10,6 +10,9 @@ const mostEvents = 100
 const mostValueBytes = 65_536
 const mostStateBytes = 262_144
 const mostEmittedBytes = 65_536
+/** As the table of the state has it (0001), which counts whole characters. */
+const mostKeyLength = 128
+const keyPattern = new RegExp(`^.{1,${mostKeyLength}}$`, 'su')
 
 /** What a call writes beside its result; the outcome's commit stores it. An undefined value takes its key out of the state. */
 export interface ToolWrites {
@@ -37,6 +40,7 @@ export function writingContext(stored: Readonly<Record<string, unknown>>, call: 
       },
       set(key, value) {
         if (!open) return
+        checkKey(key)
         // Objects that the state passes through would lose it.
         if (key === '__proto__') throw new TypeError('state.set: "__proto__" is no key; take another name')
         const what = `state.set(${JSON.stringify(key)})`
@@ -60,6 +64,13 @@ export function writingContext(stored: Readonly<Record<string, unknown>>, call: 
       if (how === 'drop') writes.values = {}
     },
   }
+}
+
+/** The store takes no other: found there, it would fail the outcome of what has been done, or keep it under another name. */
+function checkKey(key: unknown): void {
+  if (typeof key === 'string' && keyPattern.test(key) && key.isWellFormed() && !key.includes('\u0000')) return
+  const shown = typeof key === 'string' ? JSON.stringify(key.slice(0, mostKeyLength)) : `a ${typeof key}`
+  throw new TypeError(`state.set: ${shown} is no key; a key has 1 to ${mostKeyLength} characters, and no NUL and no half of a character`)
 }
 
 function storable(what: string, value: unknown): unknown {

@@ -80,6 +80,17 @@ test('a once tool whose result holds a bigint is recorded as done, with what it 
   expect(await stateOf('refund')).toEqual([{ key: 'refunded', value: 'order-1' }])
 })
 
+test('a key that the store takes for none is the error of its call, and the run goes on', async () => {
+  for (const [index, key] of ['', 'k'.repeat(129), 'k\u0000'].entries()) {
+    act = ({ state }) => state.set(key, 1)
+    expect(await startExecutor(kit, agent, calling('pay')).send(`key-${index}`)).toMatchObject({ kind: 'ended', output: 'bye' })
+    expect(await callsOf(`key-${index}`)).toMatchObject([{ state: 'failed' }])
+  }
+  act = ({ state }) => state.set('😀'.repeat(128), 1)
+  await startExecutor(kit, agent, calling('pay')).send('longest')
+  expect(await stateOf('longest')).toEqual([{ key: '😀'.repeat(128), value: 1 }])
+})
+
 test('a fault in this process is no reply that was lost: it is not asked again', async () => {
   let commits = 0
   const commit = (): never => {
