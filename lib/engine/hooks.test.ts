@@ -43,6 +43,47 @@ test('what hooks, rules and tools write into the input changes neither what was 
   }
 })
 
+test('what hooks and rules write into the outcome, the usage or the metadata changes nothing that is stored, charged or told to others', async () => {
+  const seen: unknown[] = []
+  const give = defineTool({
+    name: 'give',
+    description: '',
+    input: z.object({}),
+    effect: 'once',
+    run(_input, { metadata }) {
+      seen.push(structuredClone(metadata))
+      metadata['plan'] = 'the tool wrote'
+      return { paid: 5 }
+    },
+  })
+  const spoil = ({ metadata }: { metadata: Record<string, unknown> }): void => {
+    seen.push(structuredClone(metadata))
+    metadata['plan'] = 'free'
+  }
+  const hook = defineHook({
+    name: 'in-place',
+    preToolUse: (_call, context) => spoil(context),
+    postToolUse: (_call, { output }) => void Object.assign(output.value as object, { paid: 10n }),
+    postModel: ({ usage }) => void Object.assign(usage, { inputTokens: 0, outputTokens: 0 }),
+  })
+  const permission = {
+    mode: 'custom' as const,
+    decide: async (_call: unknown, context: { metadata: Record<string, unknown> }) => (spoil(context), 'allow' as const),
+  }
+  const instructions = (context: { metadata: Record<string, unknown> }): string => (spoil(context), '')
+  const play = (change: Partial<AgentDefinition>) =>
+    testAgent(agentOf({ tools: [give], ...change }), {
+      script: [{ tools: [{ name: 'give' }] }, { text: 'end' }],
+      metadata: { plan: 'paid' },
+    })
+  const spoiled = await play({ hooks: [hook], permission, instructions })
+  expect(spoiled.calls).toMatchObject([{ state: 'completed', output: { value: { paid: 5 } } }])
+  expect(new Set(seen.map((metadata) => JSON.stringify(metadata)))).toEqual(new Set(['{"plan":"paid"}']))
+  const plainly = await play({})
+  expect(spoiled.costMicros).toBe(plainly.costMicros)
+  expect(spoiled.costMicros).toBeGreaterThan(0)
+})
+
 test('an input that a hook answers is used as it was then, as JSON', async () => {
   paid.length = 0
   const mine = { payload: { n: 7n as unknown, at: new Date(0) } }

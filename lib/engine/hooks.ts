@@ -44,7 +44,7 @@ export async function askHook<Answer>(
     agentId: opened.agentName,
     runId: opened.run.id,
     step,
-    metadata: opened.metadata,
+    metadata: structuredClone(opened.metadata),
     signal,
     log: (message, fields) => services.log.info(message, { ...fields, runId: opened.run.id, hook: hook.name }),
   })
@@ -116,7 +116,7 @@ export async function postToolUse(
   const result = { output: first.output, replacedBy: [] as string[], events: [] as NewEvent[] }
   for (const hook of hooksAt(session, 'postToolUse')) {
     try {
-      const outcome = { ...first, output: result.output }
+      const outcome = { ...first, output: structuredClone(result.output) }
       const answer = await askHook(session, hook, call.step, (context) => hook.postToolUse?.(viewOf(call, input), outcome, context))
       if (answer === undefined || answer === null) continue
       const output = outputOf(answer.replace)

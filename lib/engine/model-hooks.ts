@@ -68,7 +68,7 @@ export async function postModel(
       text,
       reasoning,
       finish,
-      usage,
+      usage: { ...usage },
       calls: answer.calls.map(({ name, input }) => ({ name, input: structuredClone(input) })),
     }
     try {

@@ -35,7 +35,7 @@ async function custom(session: Session, call: PolicyCall, step: number): Promise
     agentId: opened.agentName,
     runId: opened.run.id,
     step,
-    metadata: opened.metadata,
+    metadata: structuredClone(opened.metadata),
   }
   const decided = new AbortController()
   const late = services.clock.sleep(decideMs, decided.signal).then(() => null)

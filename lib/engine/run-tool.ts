@@ -189,7 +189,7 @@ async function execute(
     callId: call.callId,
     idempotencyKey: call.idempotencyKey,
     attempt: call.attempts,
-    metadata: opened.metadata,
+    metadata: structuredClone(opened.metadata),
     signal,
     deadline: services.clock.now() + Math.min(timeoutMs, session.leftMs()),
     state: writing.state,

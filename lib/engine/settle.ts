@@ -144,8 +144,9 @@ async function instructionsFor(session: Session, opened: Opened): Promise<string
   const { definition } = session
   const { instructions } = definition
   if (typeof instructions === 'string') return instructions
-  const { tenantId, userId, agentName: agentId, metadata } = opened
+  const { tenantId, userId, agentName: agentId } = opened
   try {
+    const metadata = structuredClone(opened.metadata)
     const given: unknown = await withinTime(session, defaultHookTimeoutMs, () => instructions({ tenantId, userId, agentId, metadata }))
     if (typeof given === 'string') return given
     throw new TypeError(`it gave ${given === null ? 'null' : typeof given} and no text`)

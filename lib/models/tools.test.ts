@@ -28,3 +28,13 @@ test('an input nested deeper than 64 levels is the error of its model: stored, i
     })
   }
 })
+
+test('what is no object is told as it came, as far as it may be stored: an array that is nested too deep is not', async () => {
+  const call = (levels: number) =>
+    requestedCall({ toolCallId: 'call_1', toolName: 'take', input: JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`) }, [
+      defineTool({ name: 'take', description: '', input: z.looseObject({}), effect: 'pure', run: () => 'taken' }),
+    ])
+  const problem = { errorType: 'validation', message: 'The input of take is not a JSON object.' }
+  expect(await call(2)).toMatchObject({ input: [[]], problem })
+  for (const levels of [65, 9_000]) expect(await call(levels)).toEqual({ providerCallId: 'call_1', name: 'take', input: {}, problem })
+})

@@ -47,7 +47,7 @@ export async function requestedCall(
   return {
     providerCallId: call.toolCallId,
     name: call.toolName,
-    input: fault === notAnObject ? call.input : input,
+    input: fault === notAnObject && !tooDeep(call.input) ? call.input : input,
     problem: await problemOf(call.toolName, input, fault, tools),
   }
 }
