@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { plain, tooDeep } from '#lib/core/plain'
 
 test('a value is copied as JSON has it', () => {
@@ -40,4 +40,24 @@ test('what JSON can write and is nested deeper than 64 levels is cut there; noth
     expect(tooDeep(copy)).toBe(false)
     expect(JSON.stringify(copy)).toBe(`${'['.repeat(64)}"[too large]"${']'.repeat(64)}`)
   }
+})
+
+test('functions and symbols are left out also where something else must be told in its place', () => {
+  const odd = Object.assign(() => 0, {
+    toJSON() {
+      throw new Error('no')
+    },
+  })
+  expect(plain({ f: odd, s: Symbol('x'), n: 1n })).toEqual({ n: '1' })
+  expect(plain([odd, Symbol('x'), 1n])).toEqual([null, null, '1'])
+  expect(plain(odd)).toBeUndefined()
+})
+
+test('what no string could hold as JSON is told as too large', () => {
+  const stringify = vi.spyOn(JSON, 'stringify').mockImplementation(() => {
+    throw new RangeError('Invalid string length')
+  })
+  const told = plain({ long: 'x' })
+  stringify.mockRestore()
+  expect(told).toBe('[too large]')
 })

@@ -17,8 +17,8 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 /**
  * A copy of a value as JSON has it; undefined where JSON has nothing for it (undefined, a function, a symbol). Never throws: in the place of
- * what JSON cannot write stand a bigint's digits, `[circular]`, `[too large]` (also what is nested too deep), and `[unreadable]` where a
- * getter or `toJSON` throws.
+ * what JSON cannot write stand a bigint's digits, `[circular]`, `[too large]` (also what is nested too deep, or longer than a string may be),
+ * and `[unreadable]` where a getter or `toJSON` throws.
  */
 export function plain(value: unknown): unknown {
   try {
@@ -27,7 +27,12 @@ export function plain(value: unknown): unknown {
   } catch {
     // Written piece by piece below.
   }
-  return copied(writable({ nodes: 0, above: new Set() }, value, 0))
+  try {
+    return copied(writable({ nodes: 0, above: new Set() }, value, 0))
+  } catch {
+    // Longer than a string may be.
+    return '[too large]'
+  }
 }
 
 function copied(value: unknown): unknown {
@@ -43,6 +48,8 @@ interface Walk {
 /** The value without what makes JSON.stringify throw. */
 function writable(walk: Walk, value: unknown, depth: number): unknown {
   if (typeof value === 'bigint') return String(value)
+  // One that has a toJSON would be asked for it.
+  if (typeof value === 'function' || typeof value === 'symbol') return undefined
   if (typeof value !== 'object' || value === null) return value
   if (depth >= mostDepth || (walk.nodes += 1) > mostNodes) return '[too large]'
   if (walk.above.has(value)) return '[circular]'
