@@ -25,8 +25,8 @@ export const foundInChatMutations: readonly Mutation[] = [
     name: 'stream-behind-a-pause-says-nothing',
     breaks: 'A35',
     file: migration('0008_agents_and_pages'),
-    text: `'blockedBy', case when a.state = 'paused' and a.active_run <> p ->> 'runId'`,
-    replacement: `'blockedBy', case when false`,
+    text: `'blockedBy', case when a.state = 'paused' and (a.active_run`,
+    replacement: `'blockedBy', case when false and (a.active_run`,
     test: {
       file: 'tests/approvals/rules.test.ts',
       name: 'enqueue as a stream: a frame says behind what, and the stream ends, whether the run before it was paused or pauses then',

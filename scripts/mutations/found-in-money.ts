@@ -100,7 +100,7 @@ export const foundInMoneyMutations: readonly Mutation[] = [
     name: 'act-reads',
     breaks: 'A86',
     file: migration('0010_callers'),
-    text: `if p -> 'rights' ? 'agents:read' or maker = p ->> 'caller' then return true; end if;`,
+    text: `return p -> 'rights' ? 'agents:read';`,
     replacement: `return true;`,
     test: {
       file: 'tests/access/rights.test.ts',

@@ -8,6 +8,7 @@ import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
+import { foundBySecondReadingMutations } from '#scripts/mutations/found-by-second-reading'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
@@ -35,6 +36,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByNewcomersMutations,
   ...foundByAuthorsMutations,
   ...foundByOperatorsMutations,
+  ...foundBySecondReadingMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInSqlMutations,

@@ -197,8 +197,8 @@ export const unlistedCodeMutations: readonly Mutation[] = [
     name: 'waits-are-for-readers-only',
     breaks: 'I1 A86',
     file: 'lib/api/messages.ts',
-    text: `waitsOf(services, ownAuthority(context, answer), facts)`,
-    replacement: `waitsOf(services, authorityOf(services, context.caller), facts)`,
+    text: `waitsOf(services, ownAuthority(context, answer), facts,`,
+    replacement: `waitsOf(services, authorityOf(services, context.caller), facts,`,
     test: {
       file: 'tests/access/keys.test.ts',
       name: 'who may only send is told what their message waits for; reading takes a right of its own',

@@ -1,0 +1,139 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const rights = 'tests/access/rights.test.ts'
+const hooks = {
+  file: 'lib/engine/hooks.test.ts',
+  name: 'what hooks and rules write into the outcome, the usage or the metadata changes nothing that is stored, charged or told to others',
+}
+
+/** Faults that a second reader found, planted again. */
+export const foundBySecondReadingMutations: readonly Mutation[] = [
+  {
+    name: 'who-waits-behind-a-pause-reads-it',
+    breaks: 'A86',
+    file: 'supabase/migrations/0013_approvals.sql',
+    text: `if reader is null or (select`,
+    replacement: `if true or (select`,
+    test: {
+      file: rights,
+      name: 'behind a pause, or refused or steered for it, it learns which tool waits and nothing of what that was given',
+    },
+  },
+  {
+    name: 'steered-pause-is-read',
+    breaks: 'A86',
+    file: 'lib/api/messages.ts',
+    text: `facts, mayReadOf(opened, facts.runId))`,
+    replacement: `facts, true)`,
+    build: true,
+    test: {
+      file: rights,
+      name: 'behind a pause, or refused or steered for it, it learns which tool waits and nothing of what that was given',
+    },
+  },
+  {
+    name: 'stream-behind-a-pause-reads-it',
+    breaks: 'A86',
+    file: 'lib/api/feed.ts',
+    text: `...(reader === null ? {} : { reader }),`,
+    replacement: '',
+    build: true,
+    test: {
+      file: rights,
+      name: 'behind a pause, or refused or steered for it, it learns which tool waits and nothing of what that was given',
+    },
+  },
+  {
+    name: 'retry-makes-anothers-run-ones-own',
+    breaks: 'A86',
+    file: 'supabase/migrations/0010_callers.sql',
+    text: `while reader is not null and r.retry_of is not null`,
+    replacement: `while false and r.retry_of is not null`,
+    test: {
+      file: rights,
+      name: "a retry of another's run tells which run it is and where it stands, and so does a stop of that one",
+    },
+  },
+  {
+    name: 'steered-run-is-told-from-its-beginning',
+    breaks: 'A86',
+    file: 'supabase/migrations/0004_open.sql',
+    text: `'mayRead', baton.told_of(reader, target),`,
+    replacement: `'mayRead', true,`,
+    test: {
+      file: rights,
+      name: "steered into another's run it is told what comes from then on, also by its link, when it is sent again, and in every dialect",
+    },
+  },
+  {
+    name: 'link-of-a-steered-run-opens-all-of-it',
+    breaks: 'A86',
+    file: 'lib/api/events.ts',
+    text: `return after === undefined ? asked : Math.max(after, asked ?? 0)`,
+    replacement: `return asked`,
+    build: true,
+    test: {
+      file: rights,
+      name: "steered into another's run it is told what comes from then on, also by its link, when it is sent again, and in every dialect",
+    },
+  },
+  {
+    name: 'state-takes-a-key-that-the-store-refuses',
+    breaks: 'I4',
+    file: 'lib/engine/tool-writes.ts',
+    text: `        checkKey(key)
+`,
+    replacement: '',
+    test: {
+      file: 'tests/store/tool-writes.test.ts',
+      name: 'a key that the store takes for none is the error of its call, and the run goes on',
+    },
+  },
+  {
+    name: 'hook-writes-into-the-outcome',
+    breaks: 'I4',
+    file: 'lib/engine/hooks.ts',
+    text: `output: structuredClone(result.output) }`,
+    replacement: `output: result.output }`,
+    test: hooks,
+  },
+  {
+    name: 'hook-makes-a-call-free',
+    breaks: 'I9',
+    file: 'lib/engine/model-hooks.ts',
+    text: `usage: { ...usage },`,
+    replacement: `usage,`,
+    test: hooks,
+  },
+  {
+    name: 'tool-writes-into-the-metadata-of-others',
+    breaks: 'I2',
+    file: 'lib/engine/run-tool.ts',
+    text: `metadata: structuredClone(opened.metadata),`,
+    replacement: `metadata: opened.metadata,`,
+    test: hooks,
+  },
+  {
+    name: 'deep-array-is-stored',
+    breaks: 'I5',
+    file: 'lib/models/tools.ts',
+    text: `fault === notAnObject && !tooDeep(call.input)`,
+    replacement: `fault === notAnObject`,
+    test: {
+      file: 'lib/models/tools.test.ts',
+      name: 'what is no object is told as it came, as far as it may be stored: an array that is nested too deep is not',
+    },
+  },
+  {
+    name: 'function-is-asked-for-its-json',
+    breaks: 'I4',
+    file: 'lib/core/plain.ts',
+    text: `  if (typeof value === 'function' || typeof value === 'symbol') return undefined
+`,
+    replacement: '',
+    test: {
+      file: 'lib/core/plain.test.ts',
+      name: 'functions and symbols are left out also where something else must be told in its place',
+    },
+  },
+]
