@@ -47,8 +47,8 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
     name: 'retry-makes-anothers-run-ones-own',
     breaks: 'A86',
     file: 'supabase/migrations/0010_callers.sql',
-    text: `while reader is not null and r.retry_of is not null`,
-    replacement: `while false and r.retry_of is not null`,
+    text: `if not own or r.retry_of is null then return own; end if;`,
+    replacement: `return own;`,
     test: {
       file: rights,
       name: "a retry of another's run tells which run it is and where it stands, and so does a stop of that one",

@@ -289,8 +289,8 @@ export const foundInClientsMutations: readonly Mutation[] = [
     name: 'successor-may-not-read',
     breaks: 'A86',
     file: 'supabase/migrations/0010_callers.sql',
-    text: `= baton.line_of(p));`,
-    replacement: `= p ->> 'caller');`,
+    text: `and 'key:' || k.line = reader), false);`,
+    replacement: `and 'key:' || k.id = reader), false);`,
     test: {
       file: 'tests/store/open.test.ts',
       name: 'who may only send is told of what keys of its own line have made, also when the first of them is forgotten, and of nobody else',
