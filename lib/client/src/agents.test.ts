@@ -1,4 +1,3 @@
-import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createBaton } from '#client/client'
 import { BatonError } from '#client/errors'
@@ -19,8 +18,8 @@ const approvals = [{ id: 'apr_1', tool: 'charge' }]
 const json = (body: object, status = 200): Response => new Response(JSON.stringify(body), { status })
 const forbidden = (): Response => json({ code: 'forbidden', status: 403 }, 403)
 /** A stream that tells one event and ends, as that of a message does while nothing runs. */
-const stream = (event: { seq?: number }): Response => {
-  const id = event.seq === undefined ? '' : `id: ${event.seq}\n`
+const stream = (event: object): Response => {
+  const id = 'seq' in event ? `id: ${String(event.seq)}\n` : ''
   const headers = { 'content-type': 'text/event-stream', 'x-baton-run-id': 'run_1' }
   return new Response(`retry: 1\n\n${id}data: ${JSON.stringify(event)}\n\n`, { headers })
 }
@@ -109,9 +108,13 @@ test('who may read is told a day later, too, that the run before the message is 
 
 test('an iterator that is left before it was ever asked lets go of its signal', async () => {
   const { signal } = new AbortController()
+  const listening = new Set<unknown>()
+  vi.spyOn(signal, 'addEventListener').mockImplementation((_type, listener) => void listening.add(listener))
+  vi.spyOn(signal, 'removeEventListener').mockImplementation((_type, listener) => void listening.delete(listener))
   const { agents, runs } = createBaton({ url: 'http://baton.test', fetch: () => Promise.reject(new Error('not asked')) })
   for (const events of [agents.events('a', { signal }), runs.events('run_1', { signal })]) {
-    await events[Symbol.asyncIterator]().return?.()
-    expect(getEventListeners(signal, 'abort')).toEqual([])
+    const iterator = events[Symbol.asyncIterator]()
+    await iterator.return?.()
+    expect([listening.size, vi.mocked(signal.addEventListener).mock.calls.length > 0]).toEqual([0, true])
   }
 })
