@@ -29,6 +29,7 @@ const blurred = new Set([
   'delayMs',
   'resetsInMs',
   'lane',
+  'from_seq',
 ])
 
 /** Ids by the order of what they name, times and the like as such; the agent's own name as AGENT. */
