@@ -169,7 +169,7 @@ export const foundInClientsMutations: readonly Mutation[] = [
     text: `new Set(['database_unavailable', 'not_configured'])`,
     replacement: `new Set(['database_unavailable'])`,
     test: {
-      file: 'lib/api/scrape.test.ts',
+      file: 'lib/api/metrics.test.ts',
       name: 'a database that takes no call of ours is told as away, one that answers with a fault is an error',
     },
   },
@@ -191,7 +191,7 @@ export const foundInClientsMutations: readonly Mutation[] = [
     text: `config.cronEnabled ? answer.samples :`,
     replacement: `config.environment !== '' ? answer.samples :`,
     test: {
-      file: 'lib/api/scrape.test.ts',
+      file: 'lib/api/metrics.test.ts',
       name: 'a deployment without a clock of its own tells neither how long it has been silent nor that Inngest is away',
     },
   },
