@@ -1,4 +1,4 @@
-import { request } from 'node:http'
+import { request } from '#local/node-http'
 
 /** What came of one HTTP request to an app server. */
 export type CallResult =

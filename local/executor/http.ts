@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer } from '#local/node-http'
 import type { ApiAnswer, ApiRequest } from '#local/executor/api'
 import { BodyRefused, readJsonBody } from '#local/executor/body'
 

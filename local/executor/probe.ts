@@ -1,4 +1,4 @@
-import { request } from 'node:http'
+import { request } from '#local/node-http'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 

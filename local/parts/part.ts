@@ -1,4 +1,4 @@
-import { type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { z } from 'zod'
 
 const messageSchema = z.object({ kind: z.literal('database-ready'), postmaster: z.number().int().optional() })

@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from '#local/node-http'
 import { BodyTooLarge, answerJson, readBody, sendWebResponse, toWebRequest } from '#local/parts/http'
 import { endWithSupervisor, listen, onMessage, required } from '#local/parts/part'
 import { livePostmaster, stopPostmaster } from '#local/postgres/orphan'

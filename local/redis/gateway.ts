@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer } from '#local/node-http'
 import { timingSafeEqual } from 'node:crypto'
 import { ZodError } from 'zod'
 import { BodyTooLarge, answerJson, readBody } from '#local/parts/http'
