@@ -82,7 +82,6 @@ function fail(fault: string): never {
 
 const notOurs = /^\/api\/(?:local|inngest)(?:\/|$)/
 const servers = new Set<() => readonly string[]>()
-let wrapped = false
 
 async function look(request: Request | string | URL, init: RequestInit | undefined, response: Response): Promise<void> {
   const method = (init?.method ?? (request instanceof Request ? request.method : 'GET')).toUpperCase()
@@ -108,21 +107,22 @@ async function look(request: Request | string | URL, init: RequestInit | undefin
   if (fault !== null) fail(fault)
 }
 
+const original = globalThis.fetch
+const checked: typeof fetch = async (input, init) => {
+  const response = await original(input, init)
+  await look(input, init, response)
+  return response
+}
+
 /** From now on every answer that this process gets from these origins by fetch is checked; gives the function that ends it and throws what was found. */
 export function checkAnswers(origins: () => readonly string[]): () => void {
+  if (servers.size === 0) globalThis.fetch = checked
   servers.add(origins)
-  if (!wrapped) {
-    wrapped = true
-    const original = globalThis.fetch
-    globalThis.fetch = async (input, init) => {
-      const response = await original(input, init)
-      await look(input, init, response)
-      return response
-    }
-  }
   return () => {
     servers.delete(origins)
+    if (servers.size === 0) globalThis.fetch = original
     // Again here, because tests that poll swallow what a single request throws.
-    if (faults.length > 0) throw new Error(`${faults.length} answers do not fit the OpenAPI document, the first: ${faults[0]}`)
+    const found = faults.splice(0)
+    if (found.length > 0) throw new Error(`${found.length} answers do not fit the OpenAPI document, the first: ${found[0]}`)
   }
 }
