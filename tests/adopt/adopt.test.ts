@@ -48,7 +48,7 @@ beforeAll(async () => {
   await write('app/api/orders/route.ts', `export const GET = () => Response.json({ orders: [7] })\n`)
   await write(
     'next.config.ts',
-    `export default { turbopack: { root: ${JSON.stringify(root)} }, typescript: { ignoreBuildErrors: true }, experimental: { turbopackMinify: false } }\n`,
+    `export default { turbopack: { root: ${JSON.stringify(root)} }, typescript: { ignoreBuildErrors: true }, experimental: { turbopackMinify: false, turbopackSourceMaps: false, turbopackFileSystemCacheForBuild: false } }\n`,
   )
   // Baton as a folder of it.
   for (const path of files().filter(
