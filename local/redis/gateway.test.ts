@@ -1,4 +1,5 @@
 import type { Server } from 'node:http'
+import { connect } from 'node:net'
 import { Redis } from '@upstash/redis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { listen } from '#local/parts/part'
@@ -128,6 +129,20 @@ describe('subscriptions', () => {
     await pattern.unsubscribe()
     // the gateway must let go of its connections, else they add up
     expect(await poll(async () => (await redis.publish(key('news'), 'x')) === 0, { everyMs: 10, forMs: 20_000 })).toBe(true)
+  })
+
+  test('a client that gives up before its subscription stands leaves none behind', async () => {
+    const { hostname, port } = new URL(url)
+    const head = `POST /subscribe/${key('gone')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer right\r\nContent-Length: 0\r\n\r\n`
+    for (let time = 0; time < 20; time++) {
+      const socket = connect(Number(port), hostname)
+      await new Promise<void>((sent) => socket.write(head, () => sent()))
+      socket.destroy()
+    }
+    // A subscription that is left is heard for ever; one that is on its way may come after the first look.
+    let silent = 0
+    const left = async (): Promise<boolean> => (silent = Number(await redis.publish(key('gone'), 'x')) === 0 ? silent + 1 : 0) >= 10
+    expect(await poll(left, { everyMs: 20, forMs: 20_000 })).toBe(true)
   })
 })
 

@@ -27,6 +27,11 @@ function describe(reply: Reply): string {
  * that `redis.subscribe()` of `@upstash/redis` reads. Ends when the client or Redis goes.
  */
 export async function serveSubscription({ request, response, redisUrl, command, channels }: SubscriptionOptions): Promise<void> {
+  // From the beginning: a client that gives up while Redis is asked would leave its connection open for ever.
+  const gone = new Promise<void>((done) => {
+    response.once('close', done)
+    request.once('aborted', done)
+  })
   const connection = await connectRedis(redisUrl)
   const send = (reply: Reply): void => {
     if (response.destroyed) return
@@ -43,10 +48,6 @@ export async function serveSubscription({ request, response, redisUrl, command, 
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache, no-transform', connection: 'keep-alive' })
   send(confirmation)
   const heartbeat = setInterval(() => response.write(': ping\n\n'), heartbeatMs)
-  const gone = new Promise<void>((done) => {
-    response.once('close', done)
-    request.once('aborted', done)
-  })
   await Promise.race([gone, connection.closed])
   clearInterval(heartbeat)
   connection.close()
