@@ -1,7 +1,7 @@
 /** What the tests of live share: the real gateway over an engine, processes, an executor, a reader. */
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
 import type { RunId } from '#lib/core/ids'
 import type { Clock, LiveFrame, Log } from '#lib/core/ports'
 import { createLive, type LiveWithStatus } from '#lib/live/live'
@@ -47,12 +47,8 @@ const quiet = () => undefined
 const log: Log = { info: quiet, warn: quiet, error: quiet }
 
 const token = 'token'
-const running: { close(): Promise<void> }[] = []
 let processes = 0
 let prefix = 'baton:test:'
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((one) => one.close()))
-})
 
 /** Listens on loopback; the port. */
 export async function listen(server: Server, port = 0): Promise<number> {
@@ -103,7 +99,7 @@ export function startProcess(
     log,
     processId: `process-${(processes += 1)}`,
   })
-  running.push(live)
+  onTestFinished(() => live.close())
   return live
 }
 

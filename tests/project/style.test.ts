@@ -40,6 +40,11 @@ describe('style', () => {
     expect(standing(/"resolved"/, ['package-lock.json'])).toEqual([])
   })
 
+  test('what tests share registers no hooks of its own: it is loaded once, and only the first file of a process would have them', () => {
+    const shared = code.filter((path) => !/\.test\.tsx?$/.test(path))
+    expect(standing(/^(before|after)(Each|All)\(/, shared, ['tests/leaves-nothing.ts'])).toEqual([])
+  })
+
   test('only lib/env reads the environment of the process', () => {
     const production = sources('app', 'inngest', 'lib').filter((path) => !isTest(path))
     const allowed = ['lib/env.ts', 'lib/env/build.ts']
