@@ -1,6 +1,6 @@
-import { request } from '#local/node-http'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { request } from '#local/node-http'
 
 /**
  * Holds a bare connection to the server for a while; false when nobody listens or the server ended it.

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { createServer } from '#local/node-http'
 import { timingSafeEqual } from 'node:crypto'
 import { ZodError } from 'zod'
+import { createServer } from '#local/node-http'
 import { BodyTooLarge, answerJson, readBody } from '#local/parts/http'
 import { commandSchema, pipelineSchema, prepareCommand, RefusedCommand } from '#local/redis/command'
 import { connectRedis, type RedisConnection } from '#local/redis/connection'
