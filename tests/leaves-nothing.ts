@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, vi } from 'vitest'
 
 /*
@@ -17,7 +18,15 @@ const look = () => ({
 const before = look()
 const env = { ...process.env }
 
-afterAll(() => {
+/** Timers that would keep a process alive. A retry of a package that nobody waits for ends by itself: it is given its time, and never meets the next file's fetch. */
+async function timersAfter(mostMs: number): Promise<number> {
+  const count = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  for (let waitedMs = 0; count() > 0 && waitedMs < mostMs; waitedMs += 20) await sleep(20, undefined, { ref: false })
+  return count()
+}
+
+afterAll(async () => {
+  const timers = await timersAfter(5_000)
   const changed = [...new Set([...Object.keys(env), ...Object.keys(process.env)])].filter((name) => env[name] !== process.env[name])
-  expect({ ...look(), changed }, 'what this file leaves behind in its process').toEqual({ ...before, changed: [] })
+  expect({ ...look(), changed, timers }, 'what this file leaves behind in its process').toEqual({ ...before, changed: [], timers: 0 })
 })

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import type { Log, OutboxRow } from '#lib/core/ports'
 import { eventNames } from '#lib/queue/events'
 import { createQueue } from '#lib/queue/queue'
@@ -12,6 +12,8 @@ interface Received {
 
 const open: Server[] = []
 afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
   for (const server of open.splice(0)) {
     server.closeAllConnections()
     server.close()
@@ -105,4 +107,18 @@ test('a refusal, silence and absence throw within the time-out and say that noth
   ])
   expect(performance.now() - startedAt).toBeLessThan(15_000)
   expect(silent.received).toHaveLength(1)
+})
+
+test('after its time is over a request is asked for no more, though the SDK tries again', async () => {
+  const asked = vi.fn<typeof fetch>(
+    (_url, init) => new Promise((_resolve, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason as Error))),
+  )
+  vi.stubGlobal('fetch', asked)
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { queue, lines } = setUp('http://127.0.0.1:1')
+  const sent = queue.send([row('out_1')]).catch(String)
+  await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(await sent).toMatch(/no answer within 3000 ms/)
+  expect([asked.mock.calls.length, vi.getTimerCount(), lines.length]).toEqual([1, 0, 1])
 })

@@ -73,8 +73,11 @@ async function load(inngest: Config['inngest'], log: Log, deadline: AsyncLocalSt
     ...(inngest.dev !== null && isUrl(inngest.dev) && { baseUrl: inngest.dev }),
     ...(inngest.eventKey !== null && { eventKey: inngest.eventKey }),
     logger: sdkLogger(log),
-    // The SDK has no time-out and tries 5 times; after the deadline each further try ends at once.
-    fetch: (input, init) => fetch(input, { ...init, signal: deadline.getStore() ?? AbortSignal.timeout(timeoutMs) }),
+    // The SDK has no time-out and tries 5 times; after the deadline each further try ends at once, with the words that the SDK does not log.
+    fetch: (input, init) => {
+      const signal = deadline.getStore() ?? AbortSignal.timeout(timeoutMs)
+      return signal.aborted ? Promise.reject(new Error('fetch failed: its time is over')) : fetch(input, { ...init, signal })
+    },
   })
 }
 

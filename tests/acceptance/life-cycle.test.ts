@@ -243,9 +243,13 @@ test('A44: at the slice deadline in a model call the caller gets 202, the contin
   await until('the call is made', async () => (await world.effects({ runId })).length === 1)
   await gate.open()
   const run = await world.ended(runId)
-  expect(run).toMatchObject({ state: 'completed', output: 'at last', slices: 2, crashes: 0, modelCalls: 2, toolCalls: 1 })
+  expect(run).toMatchObject({ state: 'completed', output: 'at last', crashes: 0, modelCalls: 2, toolCalls: 1 })
   expect((await world.effects({ runId })).map(({ kind, name }) => (kind === 'model' ? kind : name))).toEqual(['model', 'charge', 'model'])
-  expect((await world.events('a44')).filter(({ type }) => type === 'handed_off')).toMatchObject([{ reason: 'slice_deadline' }])
+  // One hand-off, or more where the machine is so slow that the continuation has its deadline in a call, too.
+  const handedOff = (await world.events('a44')).filter(({ type }) => type === 'handed_off')
+  expect(handedOff.length).toBeGreaterThan(0)
+  expect(handedOff).toMatchObject(handedOff.map(() => ({ reason: 'slice_deadline' })))
+  expect(run.slices).toBe(handedOff.length + 1)
   // Two calls of 1,000 and 100 tokens at $3 and $15 a million.
   expect(run.costMicros).toBe(2 * (1_000 * 3 + 100 * 15))
   const ledger = await world.sql(

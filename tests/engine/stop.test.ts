@@ -57,10 +57,10 @@ describe.concurrent('cancel', () => {
   })
 
   test('of a run in a tool that ignores its signal: given up after a second, "may still be running"', async () => {
-    const runId = await begun(world, 'c4', [{ tools: [{ name: 'stubborn', input: { ms: 20_000 } }] }], { tool: 'stubborn' })
+    const runId = await begun(world, 'c4', [{ tools: [{ name: 'stubborn', input: { ms: 60_000 } }] }], { tool: 'stubborn' })
     const asked = Date.now()
     await cancel(runId)
-    expect(await world.ended(runId, 15_000)).toMatchObject({ state: 'cancelled' })
+    expect(await world.ended(runId)).toMatchObject({ state: 'cancelled' })
     expect(Date.now() - asked).toBeGreaterThan(900)
     const [call] = (await world.http('GET', '/api/agents/c4/tool-calls')).body['data'] as { output: { value: string } }[]
     expect(call?.output.value).toContain('may still be running')

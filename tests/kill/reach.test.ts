@@ -98,7 +98,7 @@ describe.concurrent('a kill', () => {
 
   test('of a run in a tool that ignores its signal and in one that may not be repeated: each call has one result', async () => {
     const tools = [
-      { name: 'stubborn', input: { ms: 20_000 } },
+      { name: 'stubborn', input: { ms: 60_000 } },
       { name: 'charge', input: { key: 'k-tool', cents: 1 } },
     ]
     const { runId } = await running(world, 'k-tool', [{ tools }, { text: 'never' }], 0, 'stubborn')
