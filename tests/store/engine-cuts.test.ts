@@ -281,9 +281,11 @@ test('what never ends costs a lease, not the run: past its hard limit a slice ke
     renewals += 1
     return kit.store.renew(request)
   }
-  const executor = startExecutor(kit, template, [], { clock: moved, hardMs: 1_000, model: { call: never }, store: { renew } })
+  const call = Promise.withResolvers<never>()
+  const model = { call: () => call.promise }
+  const executor = startExecutor(kit, template, [], { clock: moved, hardMs: 1_000, model, store: { renew } })
   const halt = haltOf(executor)
-  void executor.send('hanging')
+  const slice = executor.send('hanging')
   await isAsked
   halt()
   expect(renewals).toBe(1)
@@ -291,5 +293,7 @@ test('what never ends costs a lease, not the run: past its hard limit a slice ke
   halt()
   const hasty = { ...moved, sleep: (ms: number) => Promise.resolve(moved.forward({ monotonic: ms })) }
   expect(await handOverAll(7_000, hasty)).toBe(1)
+  call.reject(new Error('at last'))
+  expect(await slice).toEqual({ kind: 'lease_lost' })
   expect(renewals).toBe(1)
 }, 20_000)

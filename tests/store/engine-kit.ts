@@ -1,3 +1,4 @@
+import { onTestFinished } from 'vitest'
 import type { AgentDefinition } from '#lib/core/define'
 import type { Narrowing } from '#lib/core/overrides'
 import type { Clock, LiveFrame, ModelPort } from '#lib/core/ports'
@@ -53,6 +54,12 @@ export interface Executor {
 
 const samePrice = (): ModelPrice => ({ inputMicrosPerMillion: 1_000_000, outputMicrosPerMillion: 1_000_000 })
 const hourMs = 3_600_000
+
+/** Slices are counted by the process, which test files share: one that a test leaves at work would be waited for by the SIGTERM of another. */
+function ended<Answer>(slice: Promise<Answer>): Promise<Answer> {
+  onTestFinished(async () => void (await Promise.allSettled([slice])))
+  return slice
+}
 
 /** An executor of its own clock and script; `over` replaces parts of it, such as a store whose replies are lost. */
 export function startExecutor(
@@ -159,10 +166,10 @@ export function startExecutor(
       const { opened, gates = {}, opening = null } = answer
       if (opened === undefined) throw new Error('the agent was busy')
       const reserved = reserve === null ? null : { entry: reserve, verdict: answer }
-      return startSlice(services, { opened, gates, opening }, { asked, deadlines: deadlines(), reserve: reserved }).done
+      return ended(startSlice(services, { opened, gates, opening }, { asked, deadlines: deadlines(), reserve: reserved }).done)
     },
     async goOn(agentUid) {
-      const result = await continueRun(services, agentUid, deadlines())
+      const result = await ended(continueRun(services, agentUid, deadlines()))
       return 'advanced' in result ? result.advanced : result.refused.code
     },
   }
