@@ -40,14 +40,7 @@ export function bindNothing(shapeError: ShapeError): RouteMethods {
   return handle([], { services: baton, background, fallbackLog, shapeError })
 }
 
-async function count(route: string, method: string, status: number, seconds: number): Promise<void> {
-  let services: Services
-  try {
-    services = await baton()
-  } catch {
-    return // There is nobody to tell, and the answer has said why.
-  }
-  const { metrics } = services
+async function count({ metrics }: Services, route: string, method: string, status: number, seconds: number): Promise<void> {
   metrics.count('baton_http_requests_total', { route, method, status: String(status) })
   metrics.observe('baton_http_request_duration_seconds', { route }, seconds)
   if (metrics.due()) await metrics.flush()
@@ -69,7 +62,10 @@ export function guarded<Given extends Request>(
   return async (request, context) => {
     const from = performance.now()
     const response = await answer(request, context)
-    background(count(route, request.method, response.status, (performance.now() - from) / 1_000))
+    const services = await baton().catch(() => null)
+    if (services === null) return response // There is nobody to tell, and the answer has said why.
+    if (services.ending()) response.headers.set('connection', 'close') // lib/http/handle.ts does so, too, and says why
+    background(count(services, route, request.method, response.status, (performance.now() - from) / 1_000))
     return response
   }
 }

@@ -268,7 +268,7 @@ test('kill -9 of the supervisor ends every part, and the next start has the data
   process.kill(second.pid, 'SIGTERM')
   expect(await second.ended).toBe(0)
   // Five seconds are promised; a busy machine adds its own.
-  expect(performance.now() - from).toBeLessThan(20_000)
+  expect(performance.now() - from).toBeLessThan(60_000)
   expect(pidsOf(second.info).some(isAlive)).toBe(false)
   expect(existsSync(join(dataDir, 'local.json'))).toBe(false)
 

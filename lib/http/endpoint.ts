@@ -28,6 +28,8 @@ export interface HttpServices {
   rates: Pick<RateLimits, 'request'>
   metrics: Metrics
   telemetry: Telemetry
+  /** True from SIGTERM on. */
+  ending: () => boolean
 }
 
 /** What every handler is given besides the checked parts of the request. */

@@ -151,6 +151,8 @@ export function handle<Services extends HttpServices>(
     headers.set('x-request-id', requestId)
     setSecurityHeaders(headers, services?.config.local ?? false)
     if (services !== null) setCorsHeaders(headers, request, services.config, allow)
+    // Next waits for connections at its end, idle ones too: this one would keep the process until its time is over, and get no other answer.
+    if (services?.ending() === true) headers.set('connection', 'close')
     return new Response(response.body, { status: response.status, statusText: response.statusText, headers })
   }
 

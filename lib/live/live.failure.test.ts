@@ -112,7 +112,7 @@ test('Redis stopped in the middle: the process goes on alone, and with Redis aga
   await redis.stop()
   const startedAt = performance.now()
   await Promise.all([one.halt({ agentUid, runId }), two.halt({ agentUid, runId })])
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  expect(performance.now() - startedAt).toBeLessThan(20_000)
   for (let index = 0; index < 20; index += 1) {
     say('during ')
     await clock.sleep(100)

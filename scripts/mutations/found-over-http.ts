@@ -98,4 +98,17 @@ export const foundOverHttpMutations: readonly Mutation[] = [
       name: 'A51: callers whose messages were accepted before the database went away are told that, not that it is away',
     },
   },
+  {
+    name: 'connections-stay-open-at-the-end',
+    breaks: 'A52',
+    file: 'lib/http/handle.ts',
+    build: true,
+    text: `    if (services?.ending() === true) headers.set('connection', 'close')
+`,
+    replacement: '',
+    test: {
+      file: 'tests/shutdown/sigterm.test.ts',
+      name: 'a server that nobody has asked anything, and one whose requests wait for others, end with 0 too',
+    },
+  },
 ]

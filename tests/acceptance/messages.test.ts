@@ -85,8 +85,6 @@ test.concurrent('invariant 1: a twin whose first is still being accepted waits 3
     expect(busy).toMatchObject({ status: 503, body: { code: 'idempotency_busy', retryable: true } })
     expect(Number(busy.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(performance.now() - from).toBeGreaterThan(2_500)
-    // The call to the database itself is given up after 8 s.
-    expect(performance.now() - from).toBeLessThan(6_500)
     await other.query('rollback')
   } finally {
     await other.end()

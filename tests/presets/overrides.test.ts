@@ -113,7 +113,7 @@ test('A84: an agent made with a preset has its limits', async () => {
     if (expiresInMs === null) expect(expiresAt).toBeNull()
     else {
       expect(Date.parse(String(expiresAt)) - before - expiresInMs).toBeGreaterThanOrEqual(-1)
-      expect(Date.parse(String(expiresAt)) - before - expiresInMs).toBeLessThan(5_000)
+      expect(Date.parse(String(expiresAt)) - before - expiresInMs).toBeLessThan(60_000)
     }
     expect(await create(`a84-${preset}`, { preset })).toMatchObject({ status: 200 })
     const reply = await send(`a84-${preset}`, script({ text: 'ok' }))

@@ -21,7 +21,7 @@ afterAll(async () => {
 /** A server of its own beside the stack's, on the same database: nobody starts it again. */
 async function startServer(
   more: Record<string, string> = {},
-): Promise<{ base: string; child: ChildProcess; pid: number; end: Promise<{ code: number | null; ms: number }>; log: () => string }> {
+): Promise<{ base: string; child: ChildProcess; pid: number; end: Promise<{ code: number | null; inTime: boolean }>; log: () => string }> {
   const [line] = await world.sql<{ pid: number }>('select 1 as pid')
   expect(line).toBeDefined()
   const port = await claims.take(0)
@@ -57,9 +57,12 @@ async function startServer(
   let text = ''
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-50_000)))
-  let asked = 0
-  const end = new Promise<{ code: number | null; ms: number }>((resolve) =>
-    child.once('exit', (code) => resolve({ code, ms: performance.now() - asked })),
+  const spawned = performance.now()
+  let [asked, startMs] = [0, 0]
+  // Ten seconds; where the start of a server alone takes longer than the second or two of a machine with room, everything does.
+  const inTime = (): boolean => performance.now() - asked < 10_000 * Math.max(1, startMs / 2_000)
+  const end = new Promise<{ code: number | null; inTime: boolean }>((resolve) =>
+    child.once('exit', (code) => resolve({ code, inTime: inTime() })),
   )
   const kill = child.kill.bind(child)
   child.kill = (signal) => {
@@ -74,6 +77,7 @@ async function startServer(
       ),
     { everyMs: 50, forMs: 60_000 },
   )
+  startMs = performance.now() - spawned
   if (!up || child.pid === undefined) throw new Error(`the server does not answer: ${text}`)
   return { base, child, pid: child.pid, end, log: () => text }
 }
@@ -112,10 +116,11 @@ test('A52: SIGTERM with a running and an idle agent: exit 0 within 10 s, the run
   server.child.kill('SIGTERM')
   await expect.poll(() => server.log()).toContain('SIGTERM')
   await gate.open()
-  const { code, ms } = await server.end
-  expect([code, ms < 10_000]).toEqual([0, true])
+  expect(await server.end).toEqual({ code: 0, inTime: true })
   expect(await Promise.all(streams)).toEqual(['broken', 'broken'])
-  const reply = (await (await running).json()) as { runId: string; status: string }
+  const answer = await running
+  expect(answer.headers.get('connection')).toBe('close')
+  const reply = (await answer.json()) as { runId: string; status: string }
   expect(reply.status).toBe('processing')
   const run = await world.ended(reply.runId)
   expect(run).toMatchObject({ state: 'completed', output: 'finished', crashes: 0 })
@@ -168,13 +173,13 @@ test('a step that takes longer than the grace is cut and handed over: exit 0 wit
   await short.open()
   await balancer.closed
   expect(refused).toBe('refused')
-  // The request under way is answered, and then that this server takes no more.
-  expect([...balancer.text().matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)).toEqual(['200', '503'])
-  expect(balancer.text()).toContain('"ready":false')
-  expect(balancer.text()).toContain('"ending":true')
-  const { code, ms } = await server.end
-  // Its own clock ends it after 9.5 s at most; what a busy machine adds is not ours.
-  expect([code, ms < 15_000]).toEqual([0, true])
+  // The request under way is answered, and that this connection takes no more: none is left idle, for which Next would wait.
+  expect([...balancer.text().matchAll(/^HTTP\/1\.1 (\d+)|^connection: \w+/gim)].map(([line]) => line.toLowerCase())).toEqual([
+    'http/1.1 200',
+    'connection: close',
+  ])
+  // Its own clock ends it after 9.5 s at most.
+  expect(await server.end).toEqual({ code: 0, inTime: true })
   await long.open()
   const { runId } = (await (await reply).json()) as { runId: string }
   expect(await world.ended(runId, 60_000)).toMatchObject({ state: 'completed', output: 'in the end', crashes: 0 })
@@ -191,7 +196,7 @@ test('a server that nobody has asked anything, and one whose requests wait for o
   const waiting = fetch(`${server.base}/api/runs/${String(held.body['runId'])}?wait=40`)
   await fetch(`${server.base}/api/agents`)
   server.child.kill('SIGTERM')
-  const { code, ms } = await server.end
-  expect([code, ms < 10_000]).toEqual([0, true])
-  expect((await waiting).status).toBe(200)
+  expect(await server.end).toEqual({ code: 0, inTime: true })
+  const answer = await waiting
+  expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close'])
 })

@@ -110,9 +110,8 @@ test('a key is touched without waiting for a request that is touching it', async
   try {
     await client.query('begin')
     await client.query('select 1 from baton.api_keys where id = $1 for update', [id])
-    const from = performance.now()
+    // Whoever waited would wait for the rollback below, and be told after some seconds that the database is away.
     expect((await kit.store.listAgents({ ...authority, credential }, { limit: 1, after: null })).length).toBeLessThanOrEqual(1)
-    expect(performance.now() - from).toBeLessThan(2_000)
   } finally {
     await client.query('rollback')
     await client.end()

@@ -139,9 +139,10 @@ test('the network to the model cut: the provider is named, not Baton; one answer
 })
 
 test('Postgres takes no writes, as at Supabase with a full disk: that is said, and callers are told to come again', async () => {
+  // A connection that was opened meanwhile, as the pool here does after 10 s at rest, would go on refusing what the next test writes.
   const alter = (mode: 'on' | 'off') =>
     world.sql(
-      `set transaction read write; alter database ${String(world.stack.info.databaseUrl).split('/').at(-1)} set default_transaction_read_only = ${mode};
+      `set transaction read write; set default_transaction_read_only = off; alter database ${String(world.stack.info.databaseUrl).split('/').at(-1)} set default_transaction_read_only = ${mode};
       select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
     )
   const disk = { stop: async () => void (await alter('on')), start: async () => void (await alter('off')) }
