@@ -38,11 +38,16 @@ declare global {
 
 /** The services of this process, made once. Rejects with BatonError not_configured that names every bad variable. */
 export function baton(): Promise<Services> {
-  globalThis.batonServices ??= compose(readConfig()).catch((error: unknown) => {
+  globalThis.batonServices ??= start().catch((error: unknown) => {
     globalThis.batonServices = undefined
     throw error
   })
   return globalThis.batonServices
+}
+
+/** A bad configuration rejects, it does not throw at once: callers that answer with a promise have one `catch`. */
+async function start(): Promise<Services> {
+  return compose(readConfig())
 }
 
 async function compose(config: Config): Promise<Services> {

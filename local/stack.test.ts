@@ -149,7 +149,7 @@ describe('a running stack', () => {
     await stack.waitReady()
     expect(await query(url, 'select count(*)::int as n from public.kept')).toEqual([{ n: 1_000 }])
     const service = createClient(stack.info.supabaseUrl ?? '', stack.info.secretKey ?? '')
-    expect(await poll(async () => (await service.rpc('baton_test_echo', { p: {} })).error === null, { everyMs: 50, forMs: 30_000 })).toBe(
+    expect(await poll(async () => (await service.rpc('baton_test_echo', { p: {} })).error === null, { everyMs: 50, forMs: 60_000 })).toBe(
       true,
     )
   })
@@ -261,7 +261,7 @@ test('kill -9 of the supervisor ends every part, and the next start has the data
   await first.ended
   const second = await startSupervisor(dataDir) // at once: it must not wait for the rest of the first
   expect(await query(second.info.databaseUrl ?? '', 'select n from public.kept')).toEqual([{ n: 42 }])
-  expect(await poll(() => !pidsOf(first.info).some(isAlive), { everyMs: 20, forMs: 30_000 })).toBe(true)
+  expect(await poll(() => !pidsOf(first.info).some(isAlive), { everyMs: 20, forMs: 60_000 })).toBe(true)
   expect(second.info.secretKey).toBe(first.info.secretKey)
 
   const from = performance.now()
@@ -275,5 +275,5 @@ test('kill -9 of the supervisor ends every part, and the next start has the data
   const third = await startSupervisor(dataDir)
   process.kill(third.pid, 'SIGKILL')
   await third.ended
-  expect(await poll(() => !pidsOf(third.info).some(isAlive), { everyMs: 20, forMs: 30_000 })).toBe(true) // PostgreSQL too
+  expect(await poll(() => !pidsOf(third.info).some(isAlive), { everyMs: 20, forMs: 60_000 })).toBe(true) // PostgreSQL too
 }, 180_000)

@@ -184,7 +184,7 @@ describe('sseResponse', () => {
       stream.close()
     }
     const response = sseResponse({ request: new Request('http://localhost/'), caller: operator, start, onError: () => undefined })
-    await vi.waitFor(() => expect(sent).toBeGreaterThan(0), { timeout: 20_000 })
+    await vi.waitFor(() => expect(sent).toBeGreaterThan(0), { timeout: 60_000 })
     expect(sent).toBeLessThan(5)
     expect((await response.text()).length).toBe(100 * (data.length + 'data: \n\n'.length))
     expect(peak).toBe(99)

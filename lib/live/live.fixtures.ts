@@ -147,7 +147,7 @@ export function executor(live: LiveWithStatus) {
 }
 
 /** For polling: a bound, not a wait. */
-export const until = { timeout: 30_000, interval: 10 }
+export const until = { timeout: 60_000, interval: 10 }
 
 /** One command over REST, as another client would send it. */
 export async function command(url: string, words: string[]): Promise<unknown> {

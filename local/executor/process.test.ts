@@ -24,7 +24,7 @@ describe.skipIf(REAL_INNGEST !== undefined)('the executor process', { timeout: 6
     let output = ''
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const healthy = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(1000) })).ok
-    expect(await poll(() => healthy().catch(() => false), { everyMs: 50, forMs: 40_000 })).toBe(true)
+    expect(await poll(() => healthy().catch(() => false), { everyMs: 50, forMs: 60_000 })).toBe(true)
     expect(output).toContain('no stored offset')
     child.disconnect()
     expect(await once(child, 'exit')).toEqual([0, null])

@@ -9,7 +9,7 @@ import { createRegistry } from '#local/executor/registry'
 import { createJob, createRun } from '#local/executor/run'
 import { poll } from '#local/poll'
 
-const TIMES = { everyMs: 10, forMs: 20_000 }
+const TIMES = { everyMs: 10, forMs: 60_000 }
 
 it('keeps a job whose server does not listen, and sends it as the same attempt when one does', async () => {
   const port = await freePort()

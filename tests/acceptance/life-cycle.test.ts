@@ -89,7 +89,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   const queued = await world.send('a7', script({ text: 'never' }), { prefer: 'respond-async' })
   expect(queued.status).toBe(202)
   // Somebody watches in another process, so the text goes through Redis.
-  await expect.poll(() => redisKeys(agentUid), { timeout: 20_000 }).toHaveLength(1)
+  await expect.poll(() => redisKeys(agentUid), { timeout: 60_000 }).toHaveLength(1)
   const before = await rowsOf(agentUid)
   for (const name of [
     'agents',
@@ -116,7 +116,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   expect(audit).toBe((before['audit'] ?? 0) + 2)
   expect(await world.sql(`select id from baton.reservations where agent_uid = $1 and state = 'reserved'`, [agentUid])).toEqual([])
   expect((await world.http('GET', `/api/runs/${open}`)).status).toBe(404)
-  await expect.poll(() => redisKeys(agentUid), { timeout: 10_000 }).toEqual([])
+  await expect.poll(() => redisKeys(agentUid), { timeout: 60_000 }).toEqual([])
 
   await world.chaos({ holdEvents: false, releaseHeld: true })
   const eventId = await continueByHand({ tenantId: 'ten_local', agentUid, runId: open, epoch: 1 })
@@ -124,7 +124,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   const { reservations: _kept, audit: _told, ...later } = await rowsOf(agentUid)
   expect(later).toEqual(after)
   // Nor has the executor written more that stays, which it did until it heard.
-  await expect.poll(() => redisKeys(agentUid), { timeout: 10_000 }).toEqual([])
+  await expect.poll(() => redisKeys(agentUid), { timeout: 60_000 }).toEqual([])
   watching.abort()
   // The name is free again, and a new agent of that name has nothing of the old one.
   const again = await world.send('a7', script({ text: 'new' }), { key: 'a7-again' })
@@ -170,7 +170,7 @@ async function noOp(eventId: string): Promise<void> {
       found = state.runs.find((run) => run.eventId === eventId)
       return found !== undefined
     },
-    { everyMs: 100, forMs: 20_000 },
+    { everyMs: 100, forMs: 60_000 },
   )
   expect(found).toMatchObject({ outcome: 'completed' })
 }

@@ -100,7 +100,7 @@ test.concurrent('invariant 1: a twin whose first is still being accepted waits 3
 
 /** Polls until the agent works on something. */
 async function working(agent: string): Promise<void> {
-  await expect.poll(async () => (await world.agent(agent)).state, { timeout: 20_000, interval: 30 }).toBe('working')
+  await expect.poll(async () => (await world.agent(agent)).state, { timeout: 60_000, interval: 30 }).toBe('working')
 }
 
 test.concurrent('A13: ten twins at once make one agent, one run and one model call', async () => {

@@ -59,7 +59,7 @@ test('A18: while the database refuses events for two seconds nothing is lost: do
   const [approval] = (await world.http('GET', `/api/approvals?run=${runId}`)).body['data'] as { id: string }[]
   const decide = (): Promise<Reply> => world.http('POST', `/api/approvals/${approval?.id}`, { decision: 'allow' })
   expect((await decide()).status).toBe(503)
-  await expect.poll(() => performance.now() > until, { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => performance.now() > until, { timeout: 60_000 }).toBe(true)
   expect(await world.effects({ key: 'a18' })).toEqual([])
   await world.sql('drop trigger refuse on baton.events')
 
@@ -94,7 +94,7 @@ for (const part of ['supabase', 'postgres'] as const) {
 
     world.stack.resume(part)
     await world.stack.waitReady()
-    await expect.poll(async () => (await world.http('GET', '/api/health')).status, { timeout: 30_000 }).toBe(200)
+    await expect.poll(async () => (await world.http('GET', '/api/health')).status, { timeout: 60_000 }).toBe(200)
     const reply = await world.send(`a51-${part}`, script({ text: 'after' }), { key: `a51-${part}` })
     expect(reply.body).toMatchObject({ status: 'done', output: 'after' })
     // The refused message left nothing behind.
@@ -108,9 +108,9 @@ test('A51: callers whose messages were accepted before the database went away ar
   const gate = world.gate()
   const runs = (): Promise<unknown[]> => world.sql(`select 1 from baton.runs join baton.agents using (agent_uid) where id = 'a51-callers'`)
   const first = world.send('a51-callers', script({ text: 'x', gate: gate.file }), { prefer: 'wait=40' })
-  await expect.poll(async () => (await runs()).length, { timeout: 20_000 }).toBe(1)
+  await expect.poll(async () => (await runs()).length, { timeout: 60_000 }).toBe(1)
   const second = world.send('a51-callers', script({ text: 'y' }), { prefer: 'wait=40', onBusy: 'enqueue' })
-  await expect.poll(async () => (await runs()).length, { timeout: 20_000 }).toBe(2)
+  await expect.poll(async () => (await runs()).length, { timeout: 60_000 }).toBe(2)
   await world.stack.halt('supabase')
   // Long before their 40 s: the slice of the first has lost its lease by then, the second can't be read.
   const replies = await Promise.all([first, second])
@@ -131,6 +131,6 @@ test('A51: a server that starts while the database is down answers 503 and works
   expectAway(await world.send('a51-start', script({ text: 'early' })))
   world.stack.resume('postgres')
   await world.stack.waitReady()
-  await expect.poll(async () => (await world.send('a51-start', script({ text: 'up' }))).status, { timeout: 30_000 }).toBe(200)
+  await expect.poll(async () => (await world.send('a51-start', script({ text: 'up' }))).status, { timeout: 60_000 }).toBe(200)
   expect(world.stack.info.pids.servers[0]).toBe(pid)
 })

@@ -52,7 +52,7 @@ describe.concurrent('what is done to a run that awaits approval', () => {
     const works = script({ gate: gate.file, tools: [{ name: 'charge', input: { key: 'later', cents: 1 } }] }, { text: 'over' })
     const first = await world.send('blocked-later', works, { template: 'asks', prefer: 'respond-async' })
     const later = streamed('blocked-later', 'next')
-    await poll(async () => (await world.agent('blocked-later')).queued === 1, { everyMs: 20, forMs: 10_000 })
+    await poll(async () => (await world.agent('blocked-later')).queued === 1, { everyMs: 20, forMs: 60_000 })
     await gate.open()
     expect(await later).toMatchObject([{ event: 'blocked', data: { blockedBy: 'approvals', blockingRunId: runOf(first) } }])
   })

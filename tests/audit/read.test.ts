@@ -104,7 +104,7 @@ test('A81: while the log takes no entries runs go on, and health tells how many 
   await world.sql('create trigger refuse before insert on baton.audit for each row execute function public.refuse()')
   const reply = await world.send('unseen', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'done it' }), wait)
   expect(reply).toMatchObject({ status: 200, body: { output: 'done it' } })
-  expect(await poll(async () => (await failures()) >= 1, { everyMs: 100, forMs: 30_000 })).toBe(true)
+  expect(await poll(async () => (await failures()) >= 1, { everyMs: 100, forMs: 60_000 })).toBe(true)
   await world.sql('drop trigger refuse on baton.audit')
   expect(await entries('agent=unseen')).toEqual([])
 })

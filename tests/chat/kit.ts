@@ -125,7 +125,7 @@ export async function inTurn(world: World, id: string, requests: readonly (() =>
     await holder.query('select from baton.agents where id = $1 for update', [id])
     for (const request of requests) {
       answers.push(request())
-      await poll(async () => (await world.sql(locked)).length >= answers.length, { everyMs: 10, forMs: 10_000 })
+      await poll(async () => (await world.sql(locked)).length >= answers.length, { everyMs: 10, forMs: 60_000 })
     }
     await holder.query('commit')
     return await Promise.all(answers)

@@ -228,7 +228,7 @@ test('regenerate under a key runs once: repeated while it runs, when it has ende
   await rm(gate.file)
   const messageId = runOf(first.headers)
   const running = again('again-key', { messageId }, headers)
-  await poll(async () => (await runsOf('again-key')).length === 2, { everyMs: 20, forMs: 10_000 })
+  await poll(async () => (await runsOf('again-key')).length === 2, { everyMs: 20, forMs: 60_000 })
   const meanwhile = again('again-key', { messageId }, headers)
   expect(await again('again-key', { messageId })).toMatchObject({ status: 409, text: expect.stringMatching(/^agent_busy: /) as string })
   await gate.open()

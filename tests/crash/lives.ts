@@ -49,7 +49,7 @@ export async function startLives(env: Record<string, string>): Promise<Stage> {
   const caretaker = await begin({ deaths: [], gates: new Map(), calls: [], flying: new Set(), onDeath: () => undefined })
   const registered = async (): Promise<boolean> =>
     executorState.parse(await (await fetch(`${inngestUrl}/state`)).json()).servers.every(({ live }) => live)
-  if (!(await poll(registered, { everyMs: 50, forMs: 20_000 }))) throw new Error('the executor has not registered the servers')
+  if (!(await poll(registered, { everyMs: 50, forMs: 60_000 }))) throw new Error('the executor has not registered the servers')
 
   let fate: Fate = caretaker.fate
   let name = ''

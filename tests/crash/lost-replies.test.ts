@@ -87,7 +87,7 @@ test('A50: a commit that is refused half way leaves nothing of the step behind, 
   const sending = world.send('half', charging('half'), { prefer: 'wait=25' })
   try {
     // The second try shows that the first one came to nothing.
-    await expect.poll(() => commits, { timeout: 15_000 }).toBeGreaterThan(1)
+    await expect.poll(() => commits, { timeout: 60_000 }).toBeGreaterThan(1)
     const rows = await world.sql(
       `select (select count(*)::int from baton.messages m where m.agent_uid = a.agent_uid) as messages, (select count(*)::int from baton.tool_calls c where c.agent_uid = a.agent_uid) as calls,
         (select count(*)::int from baton.events e where e.agent_uid = a.agent_uid and e.type = 'usage') as usages from baton.agents a where a.id = 'half'`,
@@ -109,7 +109,7 @@ test('invariant 7: an executor that answers 500 delays a run, and the sweeper fi
     prefer: 'respond-async',
   })
   expect(reply.status).toBe(202)
-  await expect.poll(() => refusals, { timeout: 20_000 }).toBeGreaterThan(2)
+  await expect.poll(() => refusals, { timeout: 60_000 }).toBeGreaterThan(2)
   expect((await world.run(String(reply.body['runId']))).state).toBe('running')
   inngest.fate = () => 'pass'
   // Two periods of 2 s, the answer's own delay, and much room for a busy machine.

@@ -43,12 +43,12 @@ async function check(...agents: string[]): Promise<void> {
         agents,
       ])
     ).length === 0
-  await poll(told, { everyMs: 100, forMs: 15_000 })
+  await poll(told, { everyMs: 100, forMs: 60_000 })
   expect(await violations({ sql: world.sql, effects: await world.effects(), agents: agents })).toEqual([])
 }
 
 async function begun(runId: string): Promise<void> {
-  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === 'wait'), { timeout: 20_000 }).toBe(true)
+  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === 'wait'), { timeout: 60_000 }).toBe(true)
 }
 
 test.each<[PartName, number]>([
@@ -106,7 +106,7 @@ test('invariant 7: events that are lost delay runs, and the sweeper finds them w
             `select 1 from baton.outbox o join baton.agents a using (agent_uid) where a.id like 'lost-_' and o.sent_at is not null`,
           )
         ).length,
-      { timeout: 20_000 },
+      { timeout: 60_000 },
     )
     .toBeGreaterThanOrEqual(3)
   expect((await world.sql(`select 1 from baton.runs where run_id = any($1) and ended_at is null`, [ids])).length).toBe(3)

@@ -59,7 +59,7 @@ export interface Outcome {
   left: Snapshot
 }
 
-const patience = { everyMs: 15, forMs: 30_000 }
+const patience = { everyMs: 15, forMs: 60_000 }
 const netEveryMs = 60
 
 /** Performs a scenario with these deaths beside its own and takes what is left. `agent` is a name that nobody has used. */

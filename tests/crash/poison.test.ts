@@ -66,7 +66,7 @@ async function jump(ms: number): Promise<void> {
 
 /** Waits for the death of the server, starts it again at once and lets the leases that it left run out. Answers with the new process. */
 async function death(pid: number | null, ...agents: string[]): Promise<number | null> {
-  expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 20_000 }), 'the server died').toBe(true)
+  expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 60_000 }), 'the server died').toBe(true)
   await revive(world, 0)
   await world.stack.waitReady('server-0')
   // Read before the lease ends: the next death may follow at once.
@@ -89,7 +89,7 @@ test('invariant 12: a step that kills its process is given up after three spaced
 
   pid = await death(pid, 'culprit', 'bystander')
   pid = await death(pid, 'culprit', 'bystander') // take-over 1 came at once, for both: they share the second death too
-  await expect.poll(async () => (await row(culprit)).state, { timeout: 20_000 }).toBe('waiting')
+  await expect.poll(async () => (await row(culprit)).state, { timeout: 60_000 }).toBe('waiting')
   const second = await row(culprit)
   expect(second.crashes).toBe(2)
   expect(second.left).toBeGreaterThanOrEqual(0.5)
@@ -101,7 +101,7 @@ test('invariant 12: a step that kills its process is given up after three spaced
 
   await jump(3_602_000)
   pid = await death(pid, 'culprit') // take-over 2
-  await expect.poll(async () => (await row(culprit)).crashes, { timeout: 20_000 }).toBe(3)
+  await expect.poll(async () => (await row(culprit)).crashes, { timeout: 60_000 }).toBe(3)
   const third = await row(culprit)
   expect(third).toMatchObject({ state: 'waiting' })
   expect(third.left).toBeGreaterThanOrEqual(3)
@@ -186,7 +186,7 @@ async function inRoute(agent: string, ...answers: Parameters<typeof script>): Pr
   world.send(agent, script(...answers), { prefer: 'wait=20' }).catch(() => undefined) // its server is about to be killed
   const found = (): Promise<{ run_id: string }[]> =>
     world.sql(`select r.run_id from baton.runs r join baton.agents a using (agent_uid) where a.id = $1`, [agent])
-  await expect.poll(async () => (await found()).length, { timeout: 20_000 }).toBe(1)
+  await expect.poll(async () => (await found()).length, { timeout: 60_000 }).toBe(1)
   return (await found())[0]?.run_id ?? ''
 }
 
@@ -194,7 +194,7 @@ test('A41: the next message finds the dead lease and resumes the run, also when 
   await world.http('POST', '/api/local/crash', { at: 'before', call: 'baton_commit', nth: 2 })
   const pid = world.stack.info.pids.servers[0] ?? null
   const runId = await inRoute('next', { tools: [{ name: 'wait', input: { ms: 1_000 } }], usage }, { text: 'finished', usage })
-  expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 20_000 })).toBe(true)
+  expect(await poll(() => world.stack.info.pids.servers[0] !== pid, { everyMs: 10, forMs: 60_000 })).toBe(true)
   const [sweep] = await world.sql<{ text: string }>(`select pg_get_functiondef('baton.sweep_runs'::regproc) as text`)
   const none = `out rows jsonb, out more boolean) language sql set search_path = '' as $$ select '[]'::jsonb, false $$`
   await world.sql(
@@ -216,7 +216,7 @@ test('invariant 9: the take-over books what the dead call had reserved in full, 
   const gate = world.gate()
   const runId = await inRoute('booked', { text: 'finished', usage, gate: gate.file })
   await death(pid, 'booked')
-  await expect.poll(async () => (await world.effects({ runId })).length, { timeout: 20_000 }).toBe(2)
+  await expect.poll(async () => (await world.effects({ runId })).length, { timeout: 60_000 }).toBe(2)
   const money = (): Promise<unknown> =>
     world.sql(
       `select r.cost_micros::int as cost, r.reserved_micros::int as reserved, (select json_agg(v.state order by v.created_at) from baton.reservations v where v.run_id = r.run_id) as states
@@ -241,7 +241,7 @@ test.each(['in the route', 'in the background'])('invariant 7: in local mode a r
     where === 'in the route'
       ? await inRoute(agent, ...answers)
       : String((await world.send(agent, script(...answers), { prefer: 'respond-async' })).body['runId'])
-  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === 'wait'), { timeout: 20_000 }).toBe(true)
+  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === 'wait'), { timeout: 60_000 }).toBe(true)
   await world.stack.kill('server-0', 'SIGKILL')
   const since = performance.now()
   await gate.open()

@@ -15,7 +15,7 @@ const check = async (...agents: string[]): Promise<void> => {
 }
 
 async function begun(runId: string, name: string): Promise<void> {
-  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === name), { timeout: 20_000 }).toBe(true)
+  await expect.poll(async () => (await world.effects({ runId })).some((line) => line.name === name), { timeout: 60_000 }).toBe(true)
 }
 
 async function lastSeq(agent: string): Promise<unknown> {
@@ -47,12 +47,12 @@ test('invariant 2: an executor that was overtaken without knowing it commits not
   )
   await expect
     .poll(async () => (await world.effects()).filter((line) => line.agentId === 'overtaken' && line.kind === 'tool').length, {
-      timeout: 20_000,
+      timeout: 60_000,
     })
     .toBe(2)
   await expect
     .poll(async () => (await world.sql(`select 1 from baton.tool_calls where name = 'charge' and state = 'completed'`)).length, {
-      timeout: 10_000,
+      timeout: 60_000,
     })
     .toBe(1)
   // Its heartbeat comes every two seconds; in between the lease runs out and somebody else takes over.
@@ -90,7 +90,7 @@ test('invariant 2: a frozen executor wakes up after the take-over: it commits no
     .poll(
       async () =>
         (await world.sql(`select 1 from baton.tool_calls where run_id = $1 and name = 'charge' and state = 'completed'`, [runId])).length,
-      { timeout: 10_000 },
+      { timeout: 60_000 },
     )
     .toBe(1)
   const pid = (await world.effects({ runId })).find((line) => line.name === 'wait')?.pid
@@ -111,7 +111,7 @@ test('invariant 2: a frozen executor wakes up after the take-over: it commits no
               `select count(*)::int as ended from baton.runs r join baton.agents a using (agent_uid) where a.id = 'frozen' and r.ended_at is not null`,
             )
           )[0]?.ended,
-        { timeout: 30_000 },
+        { timeout: 60_000 },
       )
       .toBe(2)
   } finally {

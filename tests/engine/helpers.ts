@@ -13,7 +13,7 @@ export function runOf(reply: Reply): string {
 }
 
 /** Polls until `holds`; throws with `what` otherwise. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, forMs = 40_000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, forMs = 60_000): Promise<void> {
   if (!(await poll(holds, { everyMs: 50, forMs }))) throw new Error(`not within ${forMs} ms: ${what}`)
 }
 

@@ -149,10 +149,10 @@ test('invariant 4: killed in a hook, a pure call is asked again and runs; a once
       template: 'hooked',
       prefer: 'respond-async',
     })
-    const looked = await poll(async () => (await callsOf(agent).catch(() => []))[0]?.state === 'executing', { everyMs: 20, forMs: 40_000 })
+    const looked = await poll(async () => (await callsOf(agent).catch(() => []))[0]?.state === 'executing', { everyMs: 20, forMs: 60_000 })
     expect(looked).toBe(true)
     const [call] = await callsOf(agent)
-    expect(await poll(async () => (await looksAt(String(call?.callId)).catch(() => [])).length === 1, { everyMs: 10, forMs: 40_000 })).toBe(
+    expect(await poll(async () => (await looksAt(String(call?.callId)).catch(() => [])).length === 1, { everyMs: 10, forMs: 60_000 })).toBe(
       true,
     )
     return { runId: String(sent.body['runId']), callId: String(call?.callId) }

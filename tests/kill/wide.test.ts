@@ -83,7 +83,7 @@ test('invariant 10: a kill holds with Redis flushed, Redis away and after restar
   for (const part of ['server-0', 'server-1', 'supabase'] as const) await world.stack.restart(part)
   await world.stack.waitReady()
   for (const server of [0, 1]) {
-    await expect.poll(async () => (await world.send('away', 'hi', { server })).status, { timeout: 30_000 }).toBe(423)
+    await expect.poll(async () => (await world.send('away', 'hi', { server })).status, { timeout: 60_000 }).toBe(423)
   }
   expect((await world.http('GET', '/api/kill')).body['data']).toMatchObject([{ scope: 'agent:away', mode: 'kill' }])
   await lift(world, 'agent:away')

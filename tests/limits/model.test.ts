@@ -32,7 +32,7 @@ test('requests a minute of a model are shared by all processes; who has to wait 
   // Two of the five are for the warm-up.
   const runs = await start('rpm', 6, { input: 10, output: 10 })
   const settled = async () => (await states(runs)).every((state) => state === 'completed' || state === 'waiting')
-  expect(await poll(settled, { everyMs: 100, forMs: 40_000 })).toBe(true)
+  expect(await poll(settled, { everyMs: 100, forMs: 60_000 })).toBe(true)
   expect((await states(runs)).toSorted()).toEqual([...Array<string>(3).fill('completed'), ...Array<string>(3).fill('waiting')])
   expect(await calls(runs)).toBe(3)
   const [waiting] = (await Promise.all(runs.map((id) => world.run(id)))).filter(({ state }) => state === 'waiting')
@@ -52,7 +52,7 @@ test('tokens a minute count the worst case of a call, and what it has not used i
   await put({ tokensPerMinute: 1_000 })
   const runs = await start('tpm', 6, { input: 200, output: 99 })
   const settled = async () => (await states(runs)).every((state) => state === 'completed' || state === 'waiting')
-  expect(await poll(settled, { everyMs: 100, forMs: 40_000 })).toBe(true)
+  expect(await poll(settled, { everyMs: 100, forMs: 60_000 })).toBe(true)
   // 2 tokens for the warm-up, then 3 calls of 299 fit into 1,000.
   expect((await states(runs)).toSorted()).toEqual([...Array<string>(3).fill('completed'), ...Array<string>(3).fill('waiting')])
   await put({})

@@ -14,7 +14,7 @@ export interface Follower {
   /** How the connection ended: by itself, or broken; or what a frame was not. */
   readonly end: Promise<'clean' | 'broken' | Error>
   types(): string[]
-  /** Waits for a frame, 40 s at most; throws with what there was. */
+  /** Waits for a frame, a minute at most; throws with what there was. */
   until(found: (frame: OutFrame) => boolean, forMs?: number): Promise<OutFrame>
   /** Waits until so much of the text in hand is shown. */
   untilText(part: string, forMs?: number): Promise<void>
@@ -103,11 +103,11 @@ export async function followUrl(
       return last
     },
     types: () => frames.map(({ type }) => type),
-    async until(found, forMs = 40_000) {
+    async until(found, forMs = 60_000) {
       await wait(() => frames.some(found), 'the frame', forMs)
       return frames.find(found) as OutFrame
     },
-    untilText: (part, forMs = 40_000) => wait(() => client.text.includes(part), `the text ${part}`, forMs),
+    untilText: (part, forMs = 60_000) => wait(() => client.text.includes(part), `the text ${part}`, forMs),
     leave: () => gone.abort(),
   }
 }

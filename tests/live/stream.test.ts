@@ -183,7 +183,7 @@ test.concurrent('done and tool_end are shown only after the commit that makes th
 test.concurrent('a heartbeat comment comes while nothing happens, and event lines can be left out', async () => {
   await world.send('quiet', script({ text: 'x' }), { prefer: 'wait=25' })
   const reader = await follow('/api/agents/quiet/events?after=0&named=false', 0, { check: false })
-  await expect.poll(() => reader.comments, { timeout: 15_000 }).toContain('heartbeat')
+  await expect.poll(() => reader.comments, { timeout: 60_000 }).toContain('heartbeat')
   expect(reader.frames.length).toBeGreaterThan(0)
   const raw = await (await fetch(`${world.base()}/api/runs/${String(reader.frames[0]?.data['runId'])}/events?named=false`)).text()
   expect(raw).not.toMatch(/^event:/m)

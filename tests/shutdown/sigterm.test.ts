@@ -100,7 +100,7 @@ test('A52: SIGTERM with a running and an idle agent: exit 0 within 10 s, the run
   const running = post(server.base, 'runs', script(...steps, { text: 'finished' }), 'wait=25')
   const started = await poll(async () => (await world.effects()).some((effect) => effect.agentId === 'runs'), {
     everyMs: 50,
-    forMs: 40_000,
+    forMs: 60_000,
   })
   expect(started).toBe(true)
   // A reader of the run, and one who waits for an agent that rests.
@@ -154,7 +154,7 @@ test('a step that takes longer than the grace is cut and handed over: exit 0 wit
   const reply = post(server.base, 'long', script({ tools }, { text: 'in the end' }), 'wait=40')
   const executing = async (): Promise<boolean> =>
     (await world.effects()).some((effect) => effect.agentId === 'long' && effect.kind === 'tool')
-  expect(await poll(executing, { everyMs: 50, forMs: 40_000 })).toBe(true)
+  expect(await poll(executing, { everyMs: 50, forMs: 60_000 })).toBe(true)
   // A balancer's connection with a request under way: it may still ask, and nobody can open another.
   const balancer = connectionTo(server.base)
   balancer.write(
@@ -162,7 +162,7 @@ test('a step that takes longer than the grace is cut and handed over: exit 0 wit
     JSON.stringify({ message: script({ text: 'x', gate: short.file }), template: 'scripted' }),
   )
   const balanced = async () => (await world.effects()).some(({ agentId }) => agentId === 'balanced')
-  expect(await poll(balanced, { everyMs: 50, forMs: 40_000 })).toBe(true)
+  expect(await poll(balanced, { everyMs: 50, forMs: 60_000 })).toBe(true)
   server.child.kill('SIGTERM')
   await expect.poll(() => server.log()).toContain('SIGTERM')
   balancer.write('GET /ready HTTP/1.1')

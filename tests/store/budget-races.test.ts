@@ -72,7 +72,7 @@ test.each([
     await clients[0].query('begin')
     expect(await reserveBy(clients[0], held[0], 1_000)).toBe('granted')
     const second = reserveBy(clients[1], held[1], 1_000)
-    await poll(blocked, { everyMs: 20, forMs: 20_000 })
+    await poll(blocked, { everyMs: 20, forMs: 60_000 })
     await clients[0].query('commit')
     expect(await second).toBe('refused')
   } finally {
@@ -99,7 +99,7 @@ test.each([
     await first.query('begin')
     expect(await reserveBy(first, held[0], 1_000)).toBe('granted')
     const answer = reserveBy(second, held[1], micros)
-    await poll(blocked, { everyMs: 20, forMs: 20_000 })
+    await poll(blocked, { everyMs: 20, forMs: 60_000 })
     await first.query('commit')
     expect(await answer).toBe('refused')
   } finally {
@@ -136,7 +136,7 @@ test('invariant 9: a limit that is set beside an open reservation counts it', as
     const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros: 1_000, tokens: 10 }
     const reserved = kit.store.renew({ ...run, leaseMs: 30_000, reserve })
     const blocked = `select 1 from pg_locks where not granted and pid <> pg_backend_pid()`
-    expect(await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 30_000 })).toBe(true)
+    expect(await poll(async () => (await kit.sql(blocked)).length > 0, { everyMs: 20, forMs: 60_000 })).toBe(true)
     await client.query('commit')
     expect(ok(await reserved).reserved).toBe('granted')
   } finally {
@@ -159,7 +159,7 @@ test('a counter that is made while it is waited for is waited for in its place, 
       values (baton.counter_key('test', 'in-place', 'agent:in-place-2', 'lifetime'), 'test', 'in-place', 'agent:in-place-2', 'lifetime', 'epoch')`,
     )
     const held = hold(kit, 'in-place-2', { ...of, execute: execution(0) })
-    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    expect(await poll(blocked, { everyMs: 20, forMs: 60_000 })).toBe(true)
     // What comes next for the other one: were it taken, both would wait for each other.
     const next = `select 1 from baton.budget_counters where key = baton.counter_key('test', 'in-place', 'tenant', 'lifetime') for update nowait`
     expect((await other.query(next)).rowCount).toBe(1)
@@ -189,7 +189,7 @@ test('invariant 9: a counter that comes while it is looked for is waited for tog
     await maker.query('lock table baton.budget_counters in access exclusive mode')
     await seeker.query('begin')
     const locked = seeker.query<{ scope: string }>(`select c.scope from baton.lock_counter(${key}) c`)
-    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    expect(await poll(blocked, { everyMs: 20, forMs: 60_000 })).toBe(true)
     await maker.query('commit')
     expect((await locked).rows).toEqual([{ scope: 'tenant' }])
     // Were they free, somebody would take them and then wait for the counter, and whoever has that would wait for them.
@@ -210,7 +210,7 @@ test('a settlement that waits for a new limit has none of the entries in hand th
     await setter.query('lock table baton.reservations in share row exclusive mode')
     const usage = { inputTokens: 1, outputTokens: 1 } as never
     const settled = commit(kit, held, { settle: [{ id, costMicros: 900, usage, estimated: false }] }, {})
-    expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+    expect(await poll(blocked, { everyMs: 20, forMs: 60_000 })).toBe(true)
     expect((await setter.query('select 1 from baton.reservations where id = $1 for update nowait', [id])).rowCount).toBe(1)
     await setter.query('commit')
     await settled
@@ -243,10 +243,10 @@ test('a call that is paid for while a day ends is charged to the counters that a
       await other.query('begin')
       await other.query(`select 1 from baton.budget_counters where tenant_id = 'midnight' and scope = 'tool:paid' for update`)
       const second = start(`midnight-${attempt}`)
-      expect(await poll(blocked, { everyMs: 20, forMs: 10_000 })).toBe(true)
+      expect(await poll(blocked, { everyMs: 20, forMs: 60_000 })).toBe(true)
       // A slow machine was late: the next day is as good.
       const inTime = (await leftOfDay()) <= 3_000
-      if (inTime) expect(await poll(async () => (await leftOfDay()) > 3_000, { everyMs: 50, forMs: 10_000 })).toBe(true)
+      if (inTime) expect(await poll(async () => (await leftOfDay()) > 3_000, { everyMs: 50, forMs: 60_000 })).toBe(true)
       await other.query('commit')
       await second
       if (inTime) break

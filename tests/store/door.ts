@@ -108,7 +108,7 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
       await response?.arrayBuffer()
       return response?.status === 200
     },
-    { everyMs: 50, forMs: 30_000 },
+    { everyMs: 50, forMs: 60_000 },
   )
   if (up && child.exitCode === null) return
   child.kill('SIGKILL')

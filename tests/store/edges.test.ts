@@ -96,7 +96,7 @@ test('what Postgres refuses because of a deadlock is asked for again, and anythi
   await kit.sql('grant usage on sequence baton.asked to service_role')
   await kit.sql(`notify pgrst, 'reload schema'`)
   // PostgREST takes a moment to know a new function.
-  await expect.poll(() => kit.rpc('baton_locked', {}).catch(String), { timeout: 30_000 }).toEqual({ ok: true })
+  await expect.poll(() => kit.rpc('baton_locked', {}).catch(String), { timeout: 60_000 }).toEqual({ ok: true })
   expect(await kit.rpc('baton_deadlocked', { once: true })).toEqual({ ok: true })
   expect(await kit.sql('select last_value::integer as n from baton.asked')).toEqual([{ n: 3 }])
   await kit.sql(`select setval('baton.asked', 1)`)
@@ -132,7 +132,7 @@ test('what one provider refuses to answer is not taken to the next one', async (
   expect(executor.effects).toEqual(['model'])
 })
 
-test('a permission function that never answers denies the call', { timeout: 30_000 }, async () => {
+test('a permission function that never answers denies the call', async () => {
   const asking = defineAgent({ ...plain, permission: { mode: 'custom', decide: () => new Promise(() => undefined) } })
   const executor = startExecutor(kit, asking, [{ tools: [{ name: 'first' }] }, { text: 'bye' }], { clock: hasty })
   expect(await executor.send('undecided')).toMatchObject({ kind: 'ended', output: 'bye' })
@@ -261,7 +261,7 @@ test('a hook that has failed at once takes no process down when its slice is cut
       async call(request, onDelta, signal) {
         if (request.step === 1) return model.call(request, onDelta, signal)
         void handOverAll(0, clock)
-        await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+        await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
         throw signal.reason
       },
     },

@@ -34,7 +34,7 @@ const runOf = async (agent: string) => {
   return run
 }
 const isAborted = async (signal: AbortSignal): Promise<void> => {
-  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 }))) throw new Error('nobody has aborted it')
+  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
 }
 /** A model call in hand while `happens`, which goes on until it is aborted. */
 const inHand = (happens: () => unknown): Pick<ModelPort, 'call'> => ({

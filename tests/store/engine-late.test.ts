@@ -29,7 +29,7 @@ test('invariant 2: a heartbeat counts from before it was sent: one whose reply t
   const clock = movedClock()
   act = async ({ signal }) => {
     clock.forward({ monotonic: 2_000 })
-    await poll(() => signal.aborted, { everyMs: 20, forMs: 30_000 })
+    await poll(() => signal.aborted, { everyMs: 20, forMs: 60_000 })
     return 'done'
   }
   const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'never' }], {
@@ -142,7 +142,7 @@ test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that 
       async call(_request, _onDelta, signal) {
         ok(await kit.store.stop(authority, { agent: 'cut-off' }, 'cancelled', null))
         clock.forward({ monotonic: 2_000 })
-        await poll(() => signal.aborted, { everyMs: 20, forMs: 30_000 })
+        await poll(() => signal.aborted, { everyMs: 20, forMs: 60_000 })
         signal.throwIfAborted()
         throw new Error('nobody has told of the stop')
       },
@@ -219,7 +219,7 @@ test('invariant 6: each step may be cut once by the hard limit, whatever the ste
     clock.forward({ monotonic: 10_000 })
     // Looks at the limit again; more time than there was nobody gives.
     void handOverAll(60_000, clock)
-    await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+    await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
     throw signal.reason
   }
   const [one, two] = [movedClock(), movedClock()]
@@ -266,7 +266,7 @@ test('invariant 9: a stream that broke off costs what was set aside for it, and 
 
 test('nobody repeats by default what may have happened, also where the template allows what nobody decides', async () => {
   act = async ({ signal }) => {
-    await poll(() => signal.aborted, { everyMs: 5, forMs: 30_000 })
+    await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
     throw signal.reason
   }
   const once = { ...first, effect: 'once' as const, timeoutMs: 20 }
@@ -289,7 +289,7 @@ test('invariant 5: a run whose time is over ends when the tools at work have end
   act = async ({ attempt }) => {
     if (attempt === 1 && (began += 1) === 1) return clock.forward({ monotonic: 20_000 })
     // The other one goes on until the outcome of the first is stored.
-    await poll(async () => (await outcomes())[0] === 'completed', { everyMs: 10, forMs: 30_000 })
+    await poll(async () => (await outcomes())[0] === 'completed', { everyMs: 10, forMs: 60_000 })
     return 'done in time'
   }
   let began = 0

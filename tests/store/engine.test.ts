@@ -66,9 +66,9 @@ test('invariant 4: each outcome is committed when it is known and starts the nex
     slow: () =>
       poll(async () => (await states()).includes('quick completed') && (await states()).includes('last executing'), {
         everyMs: 20,
-        forMs: 30_000,
+        forMs: 60_000,
       }),
-    other: () => poll(() => ended.length > 0, { everyMs: 20, forMs: 30_000 }),
+    other: () => poll(() => ended.length > 0, { everyMs: 20, forMs: 60_000 }),
     last: () => 'done',
   }
   const tools = Object.entries(runs).map(([name, run]) =>

@@ -181,7 +181,7 @@ export async function beside<Answer>(kit: StoreKit, first: string, request: obje
     let answered = false
     const asked = second().finally(() => (answered = true))
     const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 10_000 })
+    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 60_000 })
     await client.query('commit')
     return await asked
   } finally {

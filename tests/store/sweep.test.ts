@@ -40,7 +40,7 @@ test('invariant 7: a claim that waited for the commit before it marks the contin
   await client.query('select 1 from baton.agents where agent_uid = $1 for update', [held.agentUid])
   const claimed = kit.store.claim(claimRequest(held.agentUid))
   const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
-  expect(await poll(async () => (await kit.sql(waits)).length > 0, { everyMs: 5, forMs: 10_000 })).toBe(true)
+  expect(await poll(async () => (await kit.sql(waits)).length > 0, { everyMs: 5, forMs: 60_000 })).toBe(true)
   await client.query('select public.baton_commit($1::jsonb)', [JSON.stringify(commitOf(held, answered(), completed))])
   await client.query('commit')
   await client.end()

@@ -107,7 +107,7 @@ test('503 not_configured names every variable and its cure at once, in the answe
     }
     expect(JSON.stringify(reply.body)).not.toContain(secret)
   }
-  await expect.poll(() => server.log(), { timeout: 10_000 }).toContain('BATON_ENCRYPTION_KEY')
+  await expect.poll(() => server.log(), { timeout: 60_000 }).toContain('BATON_ENCRYPTION_KEY')
   for (const value of [secret, 'event-key-value']) expect(server.log()).not.toContain(value)
 })
 

@@ -118,7 +118,7 @@ test('GET 200 explains each state in one sentence', async () => {
   const retry = await world.send('r-explain-retry', script({ error: { status: 503, times: 1, retryAfter: 30 } }, { text: 'x' }), {
     prefer: 'wait=1',
   })
-  await expect.poll(async () => (await world.run(String(retry.body['runId']))).state, { timeout: 20_000 }).toBe('waiting')
+  await expect.poll(async () => (await world.run(String(retry.body['runId']))).state, { timeout: 60_000 }).toBe('waiting')
   expect(await sentence(String(retry.body['runId']))).toMatch(
     /^The run waits \(retry\) and is due in \d.* s\. The last error was provider_unavailable: /,
   )
@@ -213,7 +213,7 @@ test('cancel: 200 of a queued run, whose message never enters; the others go on'
 
 test('cancel: 409 problem to the caller that waits for the run', async () => {
   const waiting = world.send('r-cancel-wait', script({ delayMs: 20_000, text: 'x' }), { prefer: 'wait=20' })
-  await expect.poll(async () => (await world.agent('r-cancel-wait')).activeRunId ?? null, { timeout: 20_000 }).not.toBeNull()
+  await expect.poll(async () => (await world.agent('r-cancel-wait')).activeRunId ?? null, { timeout: 60_000 }).not.toBeNull()
   await world.http('POST', `/api/runs/${String((await world.agent('r-cancel-wait')).activeRunId)}/cancel`)
   const reply = await waiting
   expect([reply.status, reply.body['code'], reply.body['state'], reply.body['retryable']]).toEqual([409, 'cancelled', 'cancelled', false])

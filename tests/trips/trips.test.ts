@@ -4,11 +4,12 @@ import { bearer, tokenOf } from '#tests/access/kit'
 import { startProxy, type Proxy } from '#tests/proxy'
 import { script, startWorld, type World } from '#tests/world'
 
-/** Not part of a turn: the outbox's marks, the heartbeat, the sweep beside, what is remembered of limits, and what health and the making of the first tenant ask. */
+/** Not part of a turn: the outbox's marks, the heartbeat, the sweep beside, retention, what is remembered of limits, and what health and the making of the first tenant ask. */
 const beside = new Set([
   'baton_outbox_sent',
   'baton_renew',
   'baton_sweep',
+  'baton_prune', // hourly
   'baton_health',
   'baton_add_metrics',
   'baton_tenant_limits',
@@ -136,7 +137,7 @@ test('invariant 9: a slice that ends between a reservation and its call gives th
       `select sum(cost_micros) as cost, count(*) filter (where state = 'estimated')::integer as estimated from baton.reservations where run_id = $1`,
       [run.id],
     )
-  expect(await poll(async () => Number((await sum())[0]?.cost) === run.costMicros, { everyMs: 50, forMs: 30_000 })).toBe(true)
+  expect(await poll(async () => Number((await sum())[0]?.cost) === run.costMicros, { everyMs: 50, forMs: 60_000 })).toBe(true)
   expect((await sum())[0]?.estimated).toBe(0)
   // Four calls of 1,000 tokens each way at $3 and $15 a million.
   expect(run.costMicros).toBe(4 * 18_000)

@@ -98,7 +98,7 @@ test('requests and errors by route, status and code; names that a model or a cal
   expect(of('baton_http_requests_total', { route: '/api/agents/{id}', method: 'GET', status: '404' })).toBeGreaterThan(0)
   // What Inngest calls counts as everything else does: the sweeper has called by now, or does soon.
   const byInngest = async () => (await scrape(world)).of('baton_http_requests_total', { route: '/api/inngest', method: 'POST' })
-  expect(await poll(async () => (await byInngest()) > 0, { everyMs: 200, forMs: 30_000 })).toBe(true)
+  expect(await poll(async () => (await byInngest()) > 0, { everyMs: 200, forMs: 60_000 })).toBe(true)
   expect(of('baton_errors_total', { code: 'agent_not_found' })).toBeGreaterThan(0)
   expect(of('baton_http_requests_total', { route: 'none', status: '404' })).toBeGreaterThan(0)
   expect(of('baton_tool_calls_total', { tool: 'none', state: 'failed' })).toBeGreaterThan(0)
@@ -121,7 +121,7 @@ test('what stands in the tables: agents by state, open runs, queues, budgets, by
   ]).toEqual([1, 1, 1])
   expect(of('baton_budget_utilization_ratio', { scope: 'tenant', period: 'day' })).toBeGreaterThan(0)
   expect(of('baton_table_bytes', { table: 'messages' })).toBeGreaterThan(8_000)
-  expect(await poll(async () => (await scrape(world)).of('baton_sweep_age_seconds') < 10, { everyMs: 500, forMs: 30_000 })).toBe(true)
+  expect(await poll(async () => (await scrape(world)).of('baton_sweep_age_seconds') < 10, { everyMs: 500, forMs: 60_000 })).toBe(true)
 })
 
 test('two servers tell the same totals, and what was committed is counted once though its process is killed', async () => {
@@ -144,7 +144,7 @@ test('two servers tell the same totals, and what was committed is counted once t
     },
   )
   const runId = String(reply.body['runId'])
-  expect(await poll(async () => (await world.run(runId)).step >= 5, { everyMs: 50, forMs: 15_000 })).toBe(true)
+  expect(await poll(async () => (await world.run(runId)).step >= 5, { everyMs: 50, forMs: 60_000 })).toBe(true)
   await Promise.all([world.stack.kill('server-0'), world.stack.kill('server-1')])
   await gate.open()
   await world.stack.waitReady()

@@ -35,7 +35,7 @@ const operator = bearer(adminKey)
 const health = (): Promise<Reply> => world.http('GET', '/api/health', undefined, operator)
 const status = async (): Promise<unknown> => (await health()).body['status']
 const causes = async (): Promise<string[]> => (await health()).body['causes'] as string[]
-const becomes = (wanted: string, forMs = 40_000): Promise<boolean> => poll(async () => (await status()) === wanted, { everyMs: 100, forMs })
+const becomes = (wanted: string, forMs = 60_000): Promise<boolean> => poll(async () => (await status()) === wanted, { everyMs: 100, forMs })
 const log = (): Promise<string> => readFile(join(world.dataDir, 'logs', 'server-0.log'), 'utf8')
 
 /** What somebody on call does about it is said, not only what is broken. */

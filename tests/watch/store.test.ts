@@ -148,7 +148,7 @@ test('an agent that is made in the last moment of its tenant is deleted with the
     const erased = erase()
     const waits = async () =>
       (await kit.sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length > 0
-    expect(await poll(waits, { everyMs: 20, forMs: 20_000 })).toBe(true)
+    expect(await poll(waits, { everyMs: 20, forMs: 60_000 })).toBe(true)
     await maker.query('commit')
     expect(await erased).toMatchObject({ ok: true, more: true })
     // Nor is anything else of the tenant gone, above all no key that the next piece is asked for with.

@@ -57,7 +57,7 @@ test('one trace over all slices of a run, with the conventions for generative AI
   expect(run.state).toBe('completed')
   expect(run.slices).toBeGreaterThan(1)
   const own = () => receiver.spans.filter((span) => span.attributes['baton.run.id'] === runId)
-  expect(await poll(() => Promise.resolve(own().length === run.slices), { everyMs: 100, forMs: 15_000 })).toBe(true)
+  expect(await poll(() => Promise.resolve(own().length === run.slices), { everyMs: 100, forMs: 60_000 })).toBe(true)
   const inTrace = receiver.spans.filter((span) => span.traceId === trace)
   const root = inTrace.find((span) => span.name === 'POST /api/agents/{id}/messages')
   expect(root).toMatchObject({
@@ -87,9 +87,9 @@ test('one trace over all slices of a run, with the conventions for generative AI
   })
   expect(receiver.raw.join('')).not.toMatch(/secret of the model|the end/)
   // The webhook of the run belongs to the trace, too.
-  expect(await poll(() => Promise.resolve(receiver.hooks.length === 1), { everyMs: 100, forMs: 15_000 })).toBe(true)
+  expect(await poll(() => Promise.resolve(receiver.hooks.length === 1), { everyMs: 100, forMs: 60_000 })).toBe(true)
   const delivery = () => receiver.spans.find((span) => span.name === 'webhook')
-  expect(await poll(() => Promise.resolve(delivery() !== undefined), { everyMs: 100, forMs: 15_000 })).toBe(true)
+  expect(await poll(() => Promise.resolve(delivery() !== undefined), { everyMs: 100, forMs: 60_000 })).toBe(true)
   expect(delivery()).toMatchObject({
     traceId: trace,
     parent: root?.spanId,
@@ -104,7 +104,7 @@ test('log lines are JSON with one name for each thing, and those of model calls 
   const runId = String(reply.body['runId'])
   await world.ended(runId)
   const found = (message: string) => linesOf(world, runId).find((line) => line['message'] === message)
-  expect(await poll(() => Promise.resolve(found('slice') !== undefined), { everyMs: 50, forMs: 20_000 })).toBe(true)
+  expect(await poll(() => Promise.resolve(found('slice') !== undefined), { everyMs: 50, forMs: 60_000 })).toBe(true)
   const about = {
     level: 'info',
     request_id: 'mine-7',
@@ -142,13 +142,13 @@ test('without OTEL_* nothing is recorded or sent, and the trace is carried all t
     const runId = String(reply.body['runId'])
     runs.push(runId)
     expect((await plain.ended(runId)).slices).toBeGreaterThan(1)
-    expect(await poll(() => Promise.resolve(receiver.hooks.length > hooks), { everyMs: 100, forMs: 15_000 })).toBe(true)
+    expect(await poll(() => Promise.resolve(receiver.hooks.length > hooks), { everyMs: 100, forMs: 60_000 })).toBe(true)
     const [row] = await plain.sql<{ traceparent: string }>('select traceparent from baton.runs where run_id = $1', [runId])
     expect(row?.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/)
     if (wanted !== null) expect(row?.traceparent).toBe(given)
     expect(receiver.hooks.at(-1)?.headers['traceparent']).toBe(row?.traceparent)
     // The log comes through a pipe.
-    expect(await poll(() => linesOf(plain, runId).length > 0, { everyMs: 50, forMs: 20_000 })).toBe(true)
+    expect(await poll(() => linesOf(plain, runId).length > 0, { everyMs: 50, forMs: 60_000 })).toBe(true)
     const ids = new Set(linesOf(plain, runId).map((line) => line['trace_id']))
     expect([...ids]).toEqual([row?.traceparent.slice(3, 35)])
     expect(linesOf(plain, runId).map((line) => line['message'])).not.toContain('usage')

@@ -84,7 +84,7 @@ test('500 twice, then accepted: three attempts under one id, the log tells each;
   await receiver.waitFor('/mends', 1)
   await newestIs(world, id, 'pending')
   for (const count of [2, 3]) {
-    await expect.poll(async () => (await deliveriesOf(world, id))[0]?.log.length, { timeout: 20_000 }).toBe(count - 1)
+    await expect.poll(async () => (await deliveriesOf(world, id))[0]?.log.length, { timeout: 60_000 }).toBe(count - 1)
     await world.advance(count === 2 ? 1_000 : 40_000)
     await receiver.waitFor('/mends', count)
   }
@@ -148,7 +148,7 @@ test('the log is paged newest first and filtered by state, type, run and time', 
   for (let n = 0; n < 5; n++) await ping(id)
   const { body: run } = await world.send('paged', script({ text: 'x' }))
   await receiver.waitFor('/paged', 6)
-  await expect.poll(async () => (await deliveriesOf(world, id, '?state=delivered')).length, { timeout: 20_000 }).toBe(6)
+  await expect.poll(async () => (await deliveriesOf(world, id, '?state=delivered')).length, { timeout: 60_000 }).toBe(6)
   const all = await deliveriesOf(world, id)
   expect(all[0]).toMatchObject({ type: 'run.completed', runId: run['runId'], webhookId: id })
   const seen: string[] = []
@@ -179,7 +179,7 @@ test('run.handed_off comes when a slice ends before its run, to the endpoint tha
   })
   await world.ended(String(reply.body['runId']))
   await receiver.waitFor('/plain', 1)
-  await expect.poll(() => receiver.of('/asking').map((arrival) => arrival.event.type), { timeout: 20_000 }).toContain('run.completed')
+  await expect.poll(() => receiver.of('/asking').map((arrival) => arrival.event.type), { timeout: 60_000 }).toContain('run.completed')
   const handed = receiver.of('/asking').filter((arrival) => arrival.event.type === 'run.handed_off')
   expect(handed.length).toBeGreaterThan(0)
   expect(handed[0]?.event.data).toMatchObject({ runId: reply.body['runId'], reason: 'slice_deadline', state: 'running' })

@@ -150,7 +150,7 @@ test('a worker that finds the endpoint disabled while it is being enabled waits 
     let answered = false
     const taking = takeDelivery(kit, id).finally(() => (answered = true))
     const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 10_000 })
+    await poll(async () => answered || (await kit.sql(waits)).length > 0, { everyMs: 10, forMs: 60_000 })
     await enabling.query('commit')
     expect(await taking).toMatchObject({ ok: true, id })
   } finally {

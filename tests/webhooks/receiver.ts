@@ -47,7 +47,7 @@ export async function startReceiver(): Promise<Receiver> {
     behave: (path, behaviour) => void behaviours.set(path, behaviour),
     of,
     async waitFor(path, count) {
-      if (await poll(() => of(path).length >= count, { everyMs: 20, forMs: 20_000 })) return of(path)
+      if (await poll(() => of(path).length >= count, { everyMs: 20, forMs: 60_000 })) return of(path)
       throw new Error(`${path}: ${of(path).length} of ${count} requests came`)
     },
     async close() {

@@ -27,7 +27,7 @@ export async function newestIs(world: World, webhook: string, state: string): Pr
       newest = (await deliveriesOf(world, webhook))[0]
       return newest?.state === state
     },
-    { everyMs: 50, forMs: 20_000 },
+    { everyMs: 50, forMs: 60_000 },
   )
   if (!reached || newest === undefined) throw new Error(`not ${state}: ${JSON.stringify(newest)}`)
   return newest
