@@ -9,7 +9,7 @@ const longest = [
   'tests/shutdown/sigterm',
   'tests/crash/explorer',
   'tests/crash/killed',
-  'tests/budgets/storm',
+  'tests/together/storm',
   'tests/adopt/adopt',
   'tests/crash/outages',
   'local/executor/executor',

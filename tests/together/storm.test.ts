@@ -18,8 +18,9 @@ afterAll(() => world.close())
 const runs = 100
 /** The calls of run i cost so much each: every sum tells which are in it. */
 const callCost = (index: number): number => 3 * (1_000 + index)
-const tenantLimit = 400_000
-const agentLimit = 15_000
+/** A third of what the runs would cost; of the three or four that share an agent, one and a half fit, so that both limits refuse. */
+const tenantLimit = 200_000
+const agentLimit = 10_000
 const callLimit = 60
 
 /** Every row is a limit that was passed, or a counter that is not the sum of the ledger: in one snapshot. */
@@ -88,9 +89,11 @@ test(
       expect((await world.http('PUT', `/api/budgets/${scope}`, { ...limits, period: 'lifetime' })).status).toBe(200)
     const found: unknown[] = []
     let samples = 0
+    let mostReserved = 0
+    let sending = true
     let storming = true
-    const forever = async (work: (turn: number) => Promise<unknown>, pauseMs: number): Promise<void> => {
-      for (let turn = 0; storming; turn++) {
+    const forever = async (work: (turn: number) => Promise<unknown>, pauseMs: number, on = () => storming): Promise<void> => {
+      for (let turn = 0; on(); turn++) {
         await work(turn)
         await sleep(pauseMs)
       }
@@ -98,10 +101,12 @@ test(
     const others = [
       forever(async () => {
         found.push(...(await world.sql(faults)))
+        const [held] = await world.sql<{ n: number }>(`select count(*)::int as n from baton.reservations where state = 'reserved'`)
+        mostReserved = Math.max(mostReserved, held?.n ?? 0)
         samples++
       }, 20),
       forever(decideAll, 150),
-      forever(switches, 700),
+      forever(switches, 700, () => sending),
     ]
     const sent = Promise.all(Array.from({ length: runs }, (_, index) => send(index)))
     for (let kill = 0; kill < 4; kill++) {
@@ -110,10 +115,19 @@ test(
     }
     await world.stack.waitReady()
     const statuses = await sent
+    sending = false
+    await until('the limits of the tenant and of an agent have refused', async () => {
+      const refused = await world.sql<{ of: string }>(
+        `select distinct split_part(scope, ':', 1) as of from baton.audit where decision = 'refused' and code = 'budget_exceeded'`,
+      )
+      return ['tenant', 'agent'].every((limit) => refused.some(({ of }) => of === limit))
+    })
     storming = false
     await Promise.all(others)
     expect(found.slice(0, 3)).toEqual([])
     expect(samples).toBeGreaterThan(20)
+    expect(mostReserved, 'several calls at once').toBeGreaterThan(3)
+    expect(Number((await world.http('GET', '/api/budgets/tenant')).body['spentMicros'])).toBeGreaterThan(tenantLimit / 2)
     expect(statuses.filter((status) => ![200, 202, 402].includes(status) && !(status === 409 || status === 423))).toEqual([])
 
     // With room for all, and everybody decided, the rest ends.
@@ -196,7 +210,7 @@ test(
     expect(await world.sql('select deadlocks::int as n from pg_stat_database where datname = current_database()')).toEqual([{ n: 0 }])
     const estimated = rows.reduce((sum, row) => sum + row.estimated, 0)
     console.log(
-      `${rows.length} runs, ${effects.length} effects, ${calls.length} tool calls, ${estimated} estimated, ${samples} samples`,
+      `${rows.length} runs, ${effects.length} effects, ${calls.length} tool calls, ${estimated} estimated, ${samples} samples, at most ${mostReserved} reserved at once`,
       entries,
     )
     expect(estimated).toBeGreaterThan(0)
