@@ -16,7 +16,7 @@ const require = createRequire(import.meta.url)
 const report = join(mkdtempSync(join(tmpdir(), 'baton-check-')), 'tests.json')
 const longestOutput = 200_000
 
-/** One tool of the line: `bin` of `package` with arguments; `limitS` seconds are the most it may take. */
+/** One tool of the line: `bin` of `package` with arguments; `limitS` seconds are a bound against hanging: hosts differ by ten times. */
 interface Step {
   name: string
   package: string
@@ -27,24 +27,24 @@ interface Step {
   streams?: boolean
 }
 
-const format: Step = { name: 'format', package: 'oxfmt', bin: 'oxfmt', args: ['--check', '.'], limitS: 60 }
-const lint: Step = { name: 'lint', package: 'oxlint', bin: 'oxlint', args: ['--deny-warnings'], limitS: 120 }
-const types: Step = { name: 'types', package: 'typescript', bin: 'tsc', args: [], limitS: 120 }
-const client: Step = { name: 'client', package: 'typescript', bin: 'tsc', args: ['-p', 'lib/client'], limitS: 120 }
+const format: Step = { name: 'format', package: 'oxfmt', bin: 'oxfmt', args: ['--check', '.'], limitS: 300 }
+const lint: Step = { name: 'lint', package: 'oxlint', bin: 'oxlint', args: ['--deny-warnings'], limitS: 300 }
+const types: Step = { name: 'types', package: 'typescript', bin: 'tsc', args: [], limitS: 300 }
+const client: Step = { name: 'client', package: 'typescript', bin: 'tsc', args: ['-p', 'lib/client'], limitS: 300 }
 const unused: Step = {
   name: 'unused',
   package: 'knip',
   bin: 'knip',
   args: ['--no-progress', '--treat-config-hints-as-errors'],
-  limitS: 120,
+  limitS: 300,
 }
-const build: Step = { name: 'build', package: 'next', bin: 'next', args: ['build'], limitS: 300 }
+const build: Step = { name: 'build', package: 'next', bin: 'next', args: ['build'], limitS: 600 }
 const tests: Step = {
   name: 'tests',
   package: 'vitest',
   bin: 'vitest',
   args: ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
-  limitS: 1_500,
+  limitS: 2_400,
   streams: true,
 }
 
