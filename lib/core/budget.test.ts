@@ -62,6 +62,21 @@ test.each([100, 999, 2_000])('the output that is asked for never costs more than
   expect(outputWithin({ micros: 1e9, tokens: inputTokens + 300 }, estimate, price, 4_000)).toBe(300)
 })
 
+test('a prompt that may be written to a cache leaves less for the answer: that costs more than plain input', () => {
+  const cached = dollars({ input: 3, output: 15, cacheWrite: 6 })
+  const estimate = { inputTokens: 10_000, outputTokens: 4_000, leastOutputTokens: 256 }
+  const outputTokens = outputWithin({ micros: 75_000, tokens: 1_000_000 }, estimate, cached, 4_000)
+  expect(outputTokens).toBe(1_000)
+  expect(worstCaseMicros({ inputTokens: 10_000, outputTokens }, cached)).toBe(75_000)
+})
+
+test('an answer that costs nothing is cut for its tokens alone, also where the money is just enough for the prompt', () => {
+  const answersFree = dollars({ input: 3, output: 0 })
+  const estimate = { inputTokens: 1_000, outputTokens: 4_000 }
+  expect(outputWithin({ micros: 3_000, tokens: 1_000_000 }, estimate, answersFree, 4_000)).toBe(4_000)
+  expect(outputWithin({ micros: 3_000, tokens: 1_500 }, estimate, answersFree, 4_000)).toBe(500)
+})
+
 test('A67: the line to add names provider and model', () => {
   expect(priceUnknown('gateway/openai/x')).toContain(
     "prices of gateway in lib/providers.ts, with the provider's dollars per million tokens: 'openai/x': dollars(",

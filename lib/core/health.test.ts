@@ -36,6 +36,12 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
     /^Supabase refuses the key.*Set SUPABASE_SECRET_KEY/,
   ],
   [
+    'a key of a role that may call nothing',
+    { ...well, database: null, why: 'baton_health: 403 42501 permission denied for function baton_health' },
+    'unhealthy',
+    /^Supabase refuses the key.*Set SUPABASE_SECRET_KEY/,
+  ],
+  [
     'a project that is restricted',
     { ...well, database: null, why: 'baton_health: 402 exceed_egress_quota' },
     'unhealthy',
@@ -46,6 +52,7 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
   ['no Redis at all', { ...well, redis: null }, 'healthy', null],
   ['a sweep of exactly 2 periods', queue({ lastSweepAgeMs: 600_000 }), 'healthy', null],
   ['a clock that is late', queue({ lastSweepAgeMs: 600_001 }), 'degraded', /Inngest.*600 s.*every 300 s/],
+  ['a sweep of exactly 4 periods', queue({ lastSweepAgeMs: 1_200_000 }), 'degraded', /Inngest.*1200 s/],
   ['a clock that is dead', queue({ lastSweepAgeMs: 1_200_001 }), 'unhealthy', /Inngest.*1200 s/],
   ['a deployment without a clock', { ...queue({ lastSweepAgeMs: 9e9 }), clock: false }, 'healthy', null],
   ['a clock that was never due', queue({ lastSweepAgeMs: null }), 'healthy', null],
@@ -72,10 +79,27 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
     'degraded',
     /refuses the key/,
   ],
+  [
+    'an account that is used up, at its first refusal',
+    queue({ providers: [{ provider: 'x', code: 'provider_quota', failures: 1, sinceMs: 1 }] }),
+    'degraded',
+    /quota is used up: look at its billing/,
+  ],
   ['missing audit entries', queue({ auditFailures: 2 }), 'degraded', /2 audit entries/],
 ])('%s', (_name, facts, status, cause) => {
   const health = judge(facts)
   expect(health.status).toBe(status)
   if (cause === null) expect(health.causes).toEqual([])
   else expect(health.causes.join('\n')).toMatch(cause)
+})
+
+test('what does not work at all is named before what is late, and each missing migration by its name', () => {
+  const facts = {
+    ...queue({ readOnly: true }),
+    redis: { connected: false, latencyMs: null },
+    expected: ['0001.sql', '0003.sql', '0004.sql'],
+  }
+  const { causes, missing } = judge(facts)
+  expect(causes.map((cause) => /read-only|migrations|Redis/.exec(cause)?.[0])).toEqual(['read-only', 'migrations', 'Redis'])
+  expect(missing).toEqual(['0003.sql', '0004.sql'])
 })

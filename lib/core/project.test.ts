@@ -100,3 +100,40 @@ test('a moved window drops what is before it, but keeps the first user messages 
   applyCommit(kept, {}, {}, { ...answer, windowFrom: 5 })
   expect(kept.window.map((entry) => entry.seq)).toEqual([1, 5])
 })
+
+test('a call that a budget has refused has failed with what the model is told, and is not started; the last one takes all with it', () => {
+  const output = { type: 'error-text' as const, value: 'no room' }
+  const state = opened({ calls: [call('a'), call('b', { index: 1 })] })
+  applyCommit(state, {}, { start: ['call_a', 'call_b'] }, { ...answer, refusedCalls: [{ callId: 'call_a', output }] })
+  expect(state.calls).toMatchObject([
+    { state: 'failed', output, attempts: 0 },
+    { state: 'executing', attempts: 1 },
+  ])
+  const alone = opened({ calls: [call('a')] })
+  applyCommit(alone, {}, { start: ['call_a'] }, { ...answer, refusedCalls: [{ callId: 'call_a', output }] })
+  expect(alone.calls).toEqual([])
+})
+
+test('an outcome leaves a call what is known of it beside: how often it ran, under which lease, and who has allowed it', () => {
+  const approval = { id: 'apr_1', by: 'key:a', inputHash: 'i', fingerprint: 'f' }
+  const known = call('a', { state: 'executing', attempts: 2, epoch: 7, approval })
+  const outcome = written(known, { state: 'completed', output: text('A') })
+  const next = project(opened({ calls: [known, call('b', { index: 1 })] }), { calls: [outcome] })
+  expect(next.calls[0]).toMatchObject({ state: 'completed', attempts: 2, epoch: 7, approval })
+})
+
+test('a call of the outside waits there when it is started', () => {
+  const state = opened({ calls: [call('a', { effect: 'external' })] })
+  applyCommit(state, {}, { start: ['call_a'] }, answer)
+  expect(state.calls).toMatchObject([{ state: 'waiting_external', epoch: 2, attempts: 1 }])
+})
+
+test('usage adds up in every field, and a value that was taken away has no key any more', () => {
+  const usage = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4, reasoningTokens: 5 }
+  const state = opened({ run: { usage, modelCalls: 2 } })
+  state.state = { kept: 1, gone: 2 }
+  applyCommit(state, { usage, count: { modelCalls: 1 }, values: { gone: undefined, made: 3 } }, {}, answer)
+  expect(state.run.usage).toEqual({ inputTokens: 2, outputTokens: 4, cacheReadTokens: 6, cacheWriteTokens: 8, reasoningTokens: 10 })
+  expect(state.run.modelCalls).toBe(3)
+  expect(state.state).toStrictEqual({ kept: 1, made: 3 })
+})

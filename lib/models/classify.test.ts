@@ -61,3 +61,18 @@ test('headers are read in any case, and the message is cut', () => {
   expect(error).toMatchObject({ retryAfterMs: 2_000, status: 429 })
   expect(error.message.length).toBeLessThan(600)
 })
+
+test('what a provider says is told without the secrets in it, and what it threw stays behind it', () => {
+  const thrown = { statusCode: 401, message: 'Incorrect API key provided: sk-live-0123456789abcdef0123. Find yours at example.com.' }
+  const error = classify(thrown, 'openai', 0)
+  expect(error.message).toBe('openai answered 401: Incorrect API key provided: [redacted]. Find yours at example.com.')
+  expect(error.cause).toBe(thrown)
+})
+
+test('an error within an answer that began well is told by its type, wherever the document has it', () => {
+  expect(codeOf({ statusCode: 200, data: { type: 'error', error: { type: 'rate_limit_error' } } })).toBe('provider_rate_limited')
+  expect(codeOf({ type: 'response.failed', response: { error: { code: 'insufficient_quota' } } })).toBe('provider_quota')
+  expect(codeOf({ error: { type: 'overloaded', error: { code: 'model_not_found' } } })).toBe('model_not_found')
+  const details = { error: { type: 'invalid_request_error', details: { error_code: 'prompt_too_long' } } }
+  expect(codeOf({ statusCode: 400, responseBody: JSON.stringify(details) })).toBe('context_too_long')
+})

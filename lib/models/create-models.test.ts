@@ -67,6 +67,16 @@ test('OpenAI stores nothing, so that a conversation may outlive what it keeps', 
   expect(world.lastRequest()).toMatchObject({ path: '/v1/responses', body: { store: false } })
 })
 
+test('a template says more than its provider: its options go before those of lib/providers.ts, and beside them', async () => {
+  const model = 'openai/gpt-5.4-mini'
+  const providerOptions = { openai: { store: true, user: 'a' } }
+  const definition = defineAgent({ id: 't', model, instructions: '', settings: { providerOptions } })
+  const { answer } = await world.play(model, { text: 'x' }, { definition })
+  expect(world.lastRequest()).toMatchObject({ body: { store: true, user: 'a' } })
+  // Who has answered is what the provider says, not what was asked for.
+  expect(answer).toMatchObject({ provider: 'openai', model: 'fake-model-1' })
+})
+
 test('OpenAI: codes that say more than the status', async () => {
   const model = 'openai/gpt-5.4-mini'
   const code = async (status: number, word: string) =>

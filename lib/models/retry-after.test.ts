@@ -23,6 +23,9 @@ test.each<[Record<string, string>, number | null]>([
   ],
   [{ 'x-ratelimit-reset-tokens': '20ms' }, 20],
   [{ 'anthropic-ratelimit-requests-remaining': '0', 'anthropic-ratelimit-requests-reset': '2026-11-21T00:00:12Z' }, 12_000],
+  // What is used up last is there again last; a part of a millisecond is waited for, too.
+  [{ 'x-ratelimit-reset-requests': '1s', 'x-ratelimit-reset-tokens': '3s', 'anthropic-ratelimit-tokens-reset': '2s' }, 3_000],
+  [{ 'retry-after-ms': '0.2' }, 1],
   [{}, null],
 ])('429 with %j waits %j ms', (headers, expected) => {
   expect(retryAfterMs(headers, 429, now)).toBe(expected)

@@ -9,9 +9,11 @@ import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundBySecondReadingMutations } from '#scripts/mutations/found-by-second-reading'
+import { foundInModelsMutations } from '#scripts/mutations/found-in-models'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
+import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
 import { moneyMutations } from '#scripts/mutations/money'
@@ -37,9 +39,11 @@ export const mutations: readonly Mutation[] = [
   ...foundByAuthorsMutations,
   ...foundByOperatorsMutations,
   ...foundBySecondReadingMutations,
+  ...foundInModelsMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInSqlMutations,
+  ...foundInTheCoreMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,
