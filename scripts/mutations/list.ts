@@ -12,6 +12,7 @@ import { foundBySecondReadingMutations } from '#scripts/mutations/found-by-secon
 import { foundInModelsMutations } from '#scripts/mutations/found-in-models'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
+import { foundInReportsMutations } from '#scripts/mutations/found-in-reports'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
@@ -42,6 +43,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInModelsMutations,
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
+  ...foundInReportsMutations,
   ...foundInSqlMutations,
   ...foundInTheCoreMutations,
   ...boundsMutations,

@@ -123,6 +123,8 @@ test('nobody changes, removes or empties the log: no role, not the service key, 
       await expect(as(role, text), `${role}: ${text}`).rejects.toThrow(/permission denied|must be owner/)
   }
   await expect(kit.sql(`update baton.audit set reason = 'x' where agent_id = 'kept'`)).rejects.toThrow('append-only')
+  // Free text goes with what it is about, and not before.
+  await expect(kit.sql(`update baton.audit set reason = null, data = null where agent_id = 'kept'`)).rejects.toThrow('append-only')
   await expect(kit.sql(`delete from baton.audit where agent_id = 'kept'`)).rejects.toThrow('append-only')
   await expect(kit.sql('truncate baton.audit')).rejects.toThrow('append-only')
   expect(await audit({ agent: 'kept' })).toHaveLength(1)

@@ -3,7 +3,20 @@ import type { ExportLine, ExportPlace } from '#lib/core/operations'
 import type { Authority } from '#lib/core/store'
 import { asked, findings, repaired, worked } from '#tests/repair/kit'
 import { askedCall, paused } from '#tests/approvals/kit'
-import { answered, authority, commitOf, completed, hold, ids, ok, openRequest, startStore, toolCall, type StoreKit } from '#tests/store/kit'
+import {
+  answered,
+  authority,
+  commit,
+  commitOf,
+  completed,
+  hold,
+  ids,
+  ok,
+  openRequest,
+  startStore,
+  toolCall,
+  type StoreKit,
+} from '#tests/store/kit'
 
 /* Rules of repairs, exports and deletions that no other test noticed when they were taken away (scripts/mutations). */
 
@@ -142,4 +155,40 @@ test('a deletion in pieces is in the audit from its first piece on, and its end 
   expect(await erase('tenant')).toBe(false)
   expect((await told()).map(({ action }) => action)).toEqual([...actions, 'tenant.delete'])
   expect((await told()).at(-1)).toMatchObject({ agents: 1 })
+})
+
+test('a run that is held waits for somebody to lift that: it is not stuck, and no repair lets it go on', async () => {
+  const held = await hold(kit, 'held')
+  ok(await kit.store.setSwitch(authority, { scope: 'agent:held', mode: 'hold', reason: 'a test' }))
+  await commit(kit, held, answered(), {})
+  expect(await findings(kit, 'held')).toEqual([])
+  await repaired(kit, 'held')
+  expect(ok(await kit.store.getRun(authority, held.runId)).run).toMatchObject({ state: 'waiting', wait: { kind: 'hold' } })
+})
+
+test('an export has what waits in the queue, too', async () => {
+  await hold(kit, 'queueing')
+  const { run } = ok(await kit.store.open(openRequest('queueing')))
+  const { lines } = ok(await kit.store.exportPage(authority, { scope: 'agent:queueing', at: null }))
+  expect(lines.filter(({ type }) => type === 'queued_message')).toMatchObject([
+    { agentId: 'queueing', data: { runId: run.id, mode: 'enqueue', content: 'hello queueing' } },
+  ])
+})
+
+test('stats count calls by what became of them, and what a user is told is of their own agents', async () => {
+  const id = ids.uuid()
+  const credential = { user: { id, tenant: 'one' } }
+  await hold(kit, 'nobody-in-particular')
+  const held = await hold(kit, 'counted', { credential })
+  const calls = [0, 1, 2, 3, 4, 5].map((index) => toolCall(index, { name: 'counted_tool' }))
+  await asked(kit, held, ...calls)
+  const states = ['completed', 'failed', 'failed', 'denied', 'denied', 'denied'] as const
+  const output = { type: 'text' as const, value: 'x' }
+  await commit(kit, held, { calls: calls.map((call, index) => ({ ...call, state: states[index] ?? 'failed', output })) })
+  await commit(kit, held, answered(), completed)
+  const range = { from: '2020-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' }
+  const own = ok(await kit.store.stats({ ...authority, credential }, range))
+  expect(own).toMatchObject({ runs: { total: 1 }, byStopReason: { end_turn: 1 } })
+  expect(own.agents).toEqual({ ready: 1 })
+  expect(own.tools).toMatchObject([{ name: 'counted_tool', calls: 6, failed: 2, denied: 3, sealed: 0 }])
 })

@@ -176,3 +176,71 @@ test('the status of health is kept for longer than a day: a process that looks l
   await kit.store.sweep({ environment: 'elsewhere', everyMs: 0, resendMs: 10_000, limit: 10, from: 'cron' })
   expect(await tell()).toBe(false)
 })
+
+test('refusals that were counted are told by the retention of their own environment, into its own log', async () => {
+  const credential = asUser(ids.uuid())
+  for (let n = 0; n < 3; n++) await kit.rpc('baton_list_keys', { ...authority, credential, limit: 1, after: null })
+  await kit.advance(61_000)
+  const told = () =>
+    kit.sql(`select environment, (data ->> 'count')::integer as count from baton.audit where actor = $1 order by id`, [
+      `user:${'user' in credential ? credential.user.id : ''}`,
+    ])
+  const first = { environment: 'test', count: 1 }
+  await kit.store.prune({ environment: 'elsewhere', part: 'rows', limit: 1_000 })
+  expect(await told()).toEqual([first])
+  await kit.store.prune({ environment: 'test', part: 'rows', limit: 1_000 })
+  expect(await told()).toEqual([first, { environment: 'test', count: 2 }])
+})
+
+test('a place without a key that lets anybody in is said to have none: revoked and expired ones open nothing', async () => {
+  await kit.store.ensureTenant({ id: 'shut', environment: 'shut', secret: 'sealed' })
+  const shut: Authority = { ...authority, environment: 'shut', credential: { operator: { tenant: 'shut', name: 'tester' } } }
+  const make = async (expiresAt: string | null) => {
+    const key = { id: ids.make('key'), hash: ids.uuid().replaceAll('-', '').repeat(2), prefix: 'bt_', name: 'x', expiresAt }
+    return ok(await kit.store.createKey(shut, { ...key, scopes: ['admin'] })).key.id
+  }
+  const revoked = await make(null)
+  expect(await kit.store.hasKeys('shut')).toBe(true)
+  ok(await kit.store.revokeKey(shut, revoked))
+  expect(await kit.store.hasKeys('shut')).toBe(false)
+  const [{ at } = { at: new Date(0) }] = await kit.sql<{ at: Date }>(`select baton.clock() + interval '1 minute' as at`)
+  await make(at.toISOString())
+  await kit.advance(61_000)
+  expect(await kit.store.hasKeys('shut')).toBe(false)
+  // A tenant is of one environment: another one has it not, whoever asks for it there.
+  expect(await kit.store.ensureTenant({ id: 'shut', environment: 'test', secret: 'sealed' })).toBe(false)
+})
+
+test('limits are set for a thousand scopes and no more; one that is set already may be set anew', async () => {
+  await kit.store.ensureTenant({ id: 'many', environment: 'test', secret: 'sealed' })
+  const many: Authority = { ...authority, credential: { operator: { tenant: 'many', name: 'tester' } } }
+  await kit.sql(`insert into baton.limits (tenant_id, scope, settings, updated_by)
+    select 'many', 'agent:a' || g, '{"queuedMessages": 1}', 'test' from generate_series(1, 1000) g`)
+  const values = { queuedMessages: 2 }
+  expect(await kit.store.setLimit(many, { scope: 'agent:one-more', values })).toMatchObject({ code: 'conflict', most: 1_000 })
+  ok(await kit.store.setLimit(many, { scope: 'agent:a7', values }))
+  ok(await kit.store.setLimit(many, { scope: 'agent:a8', values: {} }))
+  ok(await kit.store.setLimit(many, { scope: 'agent:one-more', values }))
+})
+
+test('a key that was revoked long before its end is as old as its revocation', async () => {
+  const key = (id: string, revokedDays: number, expiredDays: number) =>
+    kit.sql(
+      `insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by, revoked_at, expires_at) values
+        ($1::text, 'two', 'test', encode(sha256($1::text::bytea), 'hex'), 'bt_', 'x', '{admin}', 'test', baton.clock() - $2::integer * interval '1 day', baton.clock() - $3::integer * interval '1 day')`,
+      [id, revokedDays, expiredDays],
+    )
+  await key('key_revoked_long_ago', 401, 10)
+  await key('key_ended_long_ago', 10, 401)
+  await key('key_of_late', 10, 20)
+  await kit.store.prune({ environment: 'test', part: 'rows', limit: 1_000 })
+  const left = await kit.sql(`select id from baton.api_keys where id ~ '^key_(revoked|ended|of)_l'`)
+  expect(left).toEqual([{ id: 'key_of_late' }])
+})
+
+test('a run that has completed is retried by no bulk, whatever reason for its stop is asked for', async () => {
+  const held = await hold(kit, 'cut-short', two)
+  await commit(kit, held, answered(), { end: { state: 'completed', stopReason: 'max_tokens', output: 'so', error: null } })
+  const request = { limit: 10, newRunIds: [ids.make('run')], idempotency: null }
+  expect(ok(await kit.store.retryCandidates(two, { ...request, filter: { stopReason: 'max_tokens' } })).data).toEqual([])
+})

@@ -117,6 +117,8 @@ test('a rotated secret: both sign during the overlap, the new one alone after it
   expect(await secrets()).toEqual(['third', 'second'])
   await kit.advance(3_600_000)
   expect(await secrets()).toEqual(['third'])
+  // What signs nothing any more is not shown as if it did.
+  expect(ok(await kit.store.getWebhook(authority, endpoint.id)).webhook.secrets).toMatchObject([{ expiresAt: null }])
   ok(await rotate('fourth', 0))
   expect(await secrets()).toEqual(['fourth'])
   expect((await audited(endpoint.id)).map((entry) => entry.action)).toEqual(['webhook.create', ...Array(3).fill('webhook.rotate')])
