@@ -150,10 +150,17 @@ export function isRetryable(code: ProviderCode): boolean {
 
 /** What is behind an error, in one line for those who operate: its causes, without the sentence that a caller is told. */
 export function reasonOf(error: unknown): string {
+  return reasonIn(error, new Set())
+}
+
+/** The same; `seen` ends it where errors are causes of themselves. */
+function reasonIn(error: unknown, seen: Set<unknown>): string {
   const says: string[] = []
-  for (let link = error; link instanceof Error && says.length < 4; link = link.cause) {
+  for (let link = error; link instanceof Error && !seen.has(link) && says.length < 4; link = link.cause) {
+    seen.add(link)
     if (link instanceof BatonError && link.cause instanceof Error) continue
-    const inner = link instanceof AggregateError && link.message === '' ? link.errors.map(reasonOf).join('; ') : link.message
+    const parts = link instanceof AggregateError && link.message === '' ? link.errors.map((part) => reasonIn(part, seen)) : [link.message]
+    const inner = parts.join('; ')
     if (inner !== '' && !says.some((said) => said.includes(inner))) says.push(inner)
   }
   return (says.length === 0 ? String(error) : says.join(': ')).replaceAll(/\s+/g, ' ').slice(0, 300)

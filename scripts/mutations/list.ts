@@ -13,6 +13,7 @@ import { foundInModelsMutations } from '#scripts/mutations/found-in-models'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInReportsMutations } from '#scripts/mutations/found-in-reports'
+import { foundInSecretsMutations } from '#scripts/mutations/found-in-secrets'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
@@ -44,6 +45,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInReportsMutations,
+  ...foundInSecretsMutations,
   ...foundInSqlMutations,
   ...foundInTheCoreMutations,
   ...boundsMutations,

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { isCookieKey, isPasswordKey, isSecretKey } from '#lib/core/secret-keys'
+
+const secret = `
+  passwords old_passwd PWD passphrase passcode secrets cookies credential apikeys privatekey accesskey secretkey
+  signingkey encryptionkey accesstoken refreshtokenHash authtoken_old idtokenValue cvv cvc otp API_KEYS serviceKey
+  admin-key masterKey account.key shared_key INNGEST_EVENT_KEY connectionUri bearerTokenValue Webhook-Signature
+  X-Amz-Signature X-Goog-Signature
+`
+  .trim()
+  .split(/\s+/)
+test.each(secret)('%s is secret', (name) => expect(isSecretKey(name)).toBe(true))
+
+const harmless = `
+  tokenAt secretBudget passwordCount secretCounts passwordDetails secretDir credentialsExpires secretFile secretIds
+  credentialKind passwordLength secretLimit secretNames credentialsPath passwordPolicy apiKeyPrefix passwordRequired
+  credential_status secretType secretUrl passwordUsage secret_version
+`
+  .trim()
+  .split(/\s+/)
+test.each(harmless)('%s tells about a secret and is none', (name) => expect(isSecretKey(name)).toBe(false))
+
+test('passwords are those that people choose; whole lines are secret in cookies alone', () => {
+  const chosen = ['userPassword', 'PASSWD', 'db_pwd', 'passphrase', 'passcode', 'apiKey', 'clientSecret']
+  expect(chosen.filter(isPasswordKey)).toEqual(chosen.slice(0, 5))
+  const lines = ['Cookie', 'set-cookie', 'SetCookie', 'cookies', 'cookieName', 'authorization']
+  expect(lines.filter(isCookieKey)).toEqual(lines.slice(0, 4))
+})
