@@ -89,6 +89,18 @@ test('what is sent and not taken is sent at least once a sweep period, also wher
   expect(requests).toMatchObject([{ everyMs: 150_000, resendMs: 10_000, longestMs: 240_000, maxFormat: 1 }])
 })
 
+test('beside a request the database is swept every ten seconds over all processes, and little is sent anew', async () => {
+  const asked = { resendMs: 10_000, limit: 100, environment: 'test' }
+  for (const [from, everyMs, most] of [
+    ['beside', 10_000, 10],
+    ['cron', 150_000, 100],
+  ] as const) {
+    const { sweep, requests } = setUp(0)
+    await sweep(from)
+    expect(requests).toMatchObject([{ ...asked, from, everyMs, resends: { least: 10, most } }])
+  }
+})
+
 test('a busy process asks the database every ten seconds, the clock always', async () => {
   const { sweep, requests, advance } = setUp(0)
   for (const from of ['beside', 'beside', 'cron'] as const) await sweep(from)

@@ -13,9 +13,11 @@ import { foundInModelsMutations } from '#scripts/mutations/found-in-models'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInReportsMutations } from '#scripts/mutations/found-in-reports'
+import { foundInRunsMutations } from '#scripts/mutations/found-in-runs'
 import { foundInSecretsMutations } from '#scripts/mutations/found-in-secrets'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
+import { foundInTheStoreMutations } from '#scripts/mutations/found-in-the-store'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
 import { moneyMutations } from '#scripts/mutations/money'
@@ -45,9 +47,11 @@ export const mutations: readonly Mutation[] = [
   ...foundInMoneyMutations,
   ...foundInRacesMutations,
   ...foundInReportsMutations,
+  ...foundInRunsMutations,
   ...foundInSecretsMutations,
   ...foundInSqlMutations,
   ...foundInTheCoreMutations,
+  ...foundInTheStoreMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,
