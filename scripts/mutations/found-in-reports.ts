@@ -141,4 +141,12 @@ export const foundInReportsMutations: readonly Mutation[] = [
     replacement: `      where true or exists`,
     test: watch('of more series than an environment may have none is made new, and those that stand go on'),
   },
+  {
+    name: 'round-full-of-what-nobody-takes-is-the-last',
+    breaks: 'I7',
+    file: migration('0007_sweep'),
+    text: `  more := more or looked >= most;\n`,
+    replacement: ``,
+    test: bounds('invariant 7: a round that was full of what nobody here can take is followed by another one'),
+  },
 ]

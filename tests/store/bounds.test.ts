@@ -244,3 +244,20 @@ test('a run that has completed is retried by no bulk, whatever reason for its st
   const request = { limit: 10, newRunIds: [ids.make('run')], idempotency: null }
   expect(ok(await kit.store.retryCandidates(two, { ...request, filter: { stopReason: 'max_tokens' } })).data).toEqual([])
 })
+
+test('invariant 7: a round that was full of what nobody here can take is followed by another one', async () => {
+  const environment = 'rounds'
+  await kit.store.ensureTenant({ id: environment, environment, secret: 'sealed' })
+  const of = { environment, credential: { operator: { tenant: environment, name: 'tester' } } }
+  const newer = await hold(kit, 'of-newer-code', of)
+  await kit.advance(1_000)
+  const due = await hold(kit, 'due', of)
+  await kit.sql('update baton.runs set format = 99 where run_id = $1', [newer.runId])
+  await kit.sql(`update baton.outbox set sent_at = baton.clock() where environment = $1`, [environment])
+  await kit.advance(60_000)
+  const sweep = (after?: string) =>
+    kit.store.sweep({ environment, everyMs: 0, resendMs: 10_000, limit: 1, maxFormat: 1, ...(after === undefined ? {} : { after }) })
+  const first = await sweep()
+  expect(first).toMatchObject({ outbox: [], more: true })
+  expect((await sweep(first.at)).outbox).toMatchObject([{ kind: 'continue', data: { runId: due.runId } }])
+})
