@@ -4,7 +4,7 @@ const runs = (name: string): Mutation['test'] => ({ file: 'lib/client/src/runs.t
 const traces = (name: string): Mutation['test'] => ({ file: 'lib/engine/traces.test.ts', name })
 const sweep = (name: string): Mutation['test'] => ({ file: 'lib/jobs/sweep.test.ts', name })
 
-/** Faults in what a client asks of runs, in what spans and log lines say, in the pace of sweeps. No unit test noticed them when they were planted for the first time. */
+/** Faults in what a client asks of runs, in what spans and log lines say, in the pace of sweeps. No test beside the code noticed most of them when they were planted for the first time; the built server was not tried with each. */
 export const foundInRunsMutations: readonly Mutation[] = [
   {
     name: 'lost-retry-sent-again-by-the-client',

@@ -12,7 +12,7 @@ const functions = at(
   'five places at Inngest: a tenant never takes the last of them, nor its slow receivers those of its others; what the clock does is done once',
 )
 
-/** Faults in what is shared by all: prices, health, the state that is decided about, what Inngest is told, the client. Nothing noticed them when they were planted for the first time. */
+/** Faults in what is shared by all: prices, health, the state that is decided about, what Inngest is told, the client. No test beside the code noticed most of them when they were planted for the first time; the built server was not tried with each. */
 export const foundInTheCoreMutations: readonly Mutation[] = [
   {
     name: 'answer-cut-for-a-prompt-at-plain-price',
