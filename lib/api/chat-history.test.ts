@@ -68,7 +68,10 @@ test('each state of a call is a state of its part', () => {
     call('call_a', 'completed', { type: 'json', value: { charged: 5 } }),
     call('call_b', 'failed', { type: 'error-json', value: { message: 'no' } }),
     call('call_c', 'sealed', { type: 'error-text', value: 'unknown' }),
-    call('call_d', 'denied', { type: 'error-text', value: 'refused' }),
+    {
+      ...call('call_d', 'denied', { type: 'error-text', value: 'refused' }),
+      approval: { id: 'apr_d', by: 'key:key_1', inputHash: '', fingerprint: '' },
+    },
     call('call_e', 'approval_required'),
     call('call_f', 'waiting_external'),
   ]
@@ -84,7 +87,7 @@ test('each state of a call is a state of its part', () => {
     { type: 'tool-charge', state: 'output-available', input: { cents: 5 }, output: { charged: 5 } },
     { state: 'output-error', errorText: 'no' },
     { state: 'output-error', errorText: 'unknown' },
-    { state: 'output-denied', approval: { approved: false } },
+    { state: 'output-denied', approval: { id: 'apr_d', approved: false } },
     { state: 'approval-requested', approval: { id: 'apr_1', requestReason: 'it costs' } },
     { state: 'input-available' },
   ])
@@ -101,6 +104,15 @@ test('an answer that was made again is superseded, and the message is there once
     ['usr_1', false],
     ['run_1', true],
     ['run_2', false],
+  ])
+})
+
+test('an answer that is asked for again and waits for its turn has taken the place of the one before it', () => {
+  const again = { runId: 'run_2' as const, role: 'user' as const, kind: regenerateKind, mode: 'enqueue', state: 'queued' as const }
+  const messages = history([row('user', 'Hi'), row('assistant', 'One')], { queued: [{ ...again, content: 'Hi', at: 'now' }] })
+  expect(messages.map((message) => [message.id, isSuperseded(message)])).toEqual([
+    ['usr_1', false],
+    ['run_1', true],
   ])
 })
 

@@ -27,6 +27,16 @@ test.each(Object.keys(errorTable).filter(isErrorCode))('%s has a message, a type
   expect(status).toBe(code === 'template_unknown' ? 404 : errorTable[code][0])
 })
 
+test.each([
+  ['budget_exceeded', 'insufficient_quota'],
+  ['forbidden', 'permission_error'],
+  ['rate_limited', 'rate_limit_error'],
+  ['database_unavailable', 'server_error'],
+  ['killed', 'invalid_request_error'],
+] as const)('%s is of the type %s', async (code, type) => {
+  expect((await shaped(new BatonError(code, ''))).error).toMatchObject({ type })
+})
+
 test('the run and the last run are told as responses, and other details are not', async () => {
   const hex = '01a1fd04305c760996ed0d81c8764dcf'
   const { error } = await shaped(

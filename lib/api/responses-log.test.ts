@@ -199,6 +199,18 @@ describe('a stream', () => {
     expect(rest).toEqual(events.slice(-2))
   })
 
+  test('a call that the end of its process cut short was given up: who saw its text and who did not count the same items', () => {
+    const cut = [row(2, 'handed_off', { reason: 'shutdown' }), row(3, 'resumed', { strategy: 'hand_off' })]
+    const kept = [row(4, 'text_end', { text: 'Kept' }), done(5)]
+    for (const seen of [[delta(0, 'Lost')], []]) {
+      const events = play([row(1, 'state_changed', {}), ...seen, ...cut, ...kept])
+      expect(outputOf(events)).toMatchObject([
+        { status: 'incomplete', content: [] },
+        { status: 'completed', content: [{ text: 'Kept' }] },
+      ])
+    }
+  })
+
   test('a queued response says so until an executor has begun', () => {
     const log = new ResponseLog({ ...head, queued: true })
     expect(log.begin().map(({ type }) => type)).toEqual(['response.created', 'response.queued'])
@@ -226,4 +238,20 @@ test.each([
 ])('the end %o is %s', (data, status, incomplete_details, error) => {
   const [last] = new ResponseLog(head).frame(done(9, data))
   expect(last).toMatchObject({ type: `response.${status}`, response: { status, incomplete_details, error } })
+})
+
+test('tokens are told by their kind, and metadata as text whatever was given natively', () => {
+  const usage = { inputTokens: 9, outputTokens: 4, cacheReadTokens: 5, cacheWriteTokens: 2, reasoningTokens: 3 }
+  const log = new ResponseLog({ ...head, metadata: { order: '17', parts: { a: 1 } } })
+  log.frame(done(9, { usage }))
+  expect(log.response()).toMatchObject({
+    metadata: { order: '17', parts: '{"a":1}' },
+    usage: {
+      input_tokens: 9,
+      input_tokens_details: { cached_tokens: 5, cache_write_tokens: 2 },
+      output_tokens: 4,
+      output_tokens_details: { reasoning_tokens: 3 },
+      total_tokens: 13,
+    },
+  })
 })

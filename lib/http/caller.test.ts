@@ -120,6 +120,13 @@ test('without a credential only the open local mode lets in; open endpoints answ
   )
 })
 
+test('who asks for the state of a local deployment by a foreign name or page is anybody', async () => {
+  const access = 'status'
+  expect(await outcome({ host: 'localhost' }, { access })).toBe(operator)
+  for (const foreign of [{ host: 'evil.example' }, { host: 'localhost', origin: 'https://evil.example' }])
+    expect(await outcome(foreign, { access })).toBe('anonymous anonymous {"keyHash":""}')
+})
+
 test('a foreign page is refused in local mode whatever credential it brings', async () => {
   expect(await outcome({ authorization: 'Bearer admin-key', origin: 'https://evil.example' })).toBe('forbidden')
 })

@@ -40,6 +40,7 @@ describe('problem documents', () => {
     const after = (error: BatonError): string | null => problemResponse(error, place).headers.get('retry-after')
     expect(after(new BatonError('rate_limited', '', { retryAfterMs: 1_001 }))).toBe('2')
     expect(after(new BatonError('queue_full', ''))).toBe('1')
+    expect(after(new BatonError('database_unavailable', ''))).toBe('1')
     expect(after(new BatonError('not_configured', ''))).toBeNull()
     expect(after(new BatonError('validation', ''))).toBeNull()
   })

@@ -41,10 +41,10 @@ test('a refusal is rate_limited with the limit that refused, its headers, and ha
   })
 })
 
-test('open endpoints are not counted, and an agent is only that of a message', async () => {
+test('open endpoints and those of monitors are not counted, and an agent is only that of a message', async () => {
   const asked: unknown[] = []
   const rates = { request: (_who: unknown, of: unknown) => (asked.push(of), Promise.resolve({ verdict: unlimited, beside: null })) }
-  expect(await take({ rates, endpoint: { access: 'open', counts: 'request' } })).toEqual({})
+  for (const access of ['open', 'status'] as const) expect(await take({ rates, endpoint: { access, counts: 'request' } })).toEqual({})
   await take({ rates, endpoint: { access: 'caller', counts: 'request' } })
   await take({ rates })
   expect(asked).toEqual([

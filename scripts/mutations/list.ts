@@ -18,6 +18,8 @@ import { foundInSecretsMutations } from '#scripts/mutations/found-in-secrets'
 import { foundInSqlMutations } from '#scripts/mutations/found-in-sql'
 import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
 import { foundInTheStoreMutations } from '#scripts/mutations/found-in-the-store'
+import { foundInTheApiMutations } from '#scripts/mutations/found-in-the-api'
+import { foundInTheDialectsMutations } from '#scripts/mutations/found-in-the-dialects'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
 import { moneyMutations } from '#scripts/mutations/money'
@@ -52,6 +54,8 @@ export const mutations: readonly Mutation[] = [
   ...foundInSqlMutations,
   ...foundInTheCoreMutations,
   ...foundInTheStoreMutations,
+  ...foundInTheApiMutations,
+  ...foundInTheDialectsMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...sentenceMutations,

@@ -123,3 +123,18 @@ test('a credential that nobody knows is 401, and still counted', async () => {
   expect(reply.status).toBe(401)
   expect(reply.headers.get('ratelimit-policy')).toBe('"key";q=600;w=60')
 })
+
+test('a message counts against the limit of its caller in every dialect', async () => {
+  const chat = (agent: string) => ({ id: agent, template: 'scripted', messages: [{ role: 'user', parts: [{ type: 'text', text: 'x' }] }] })
+  const dialects: [string, (agent: string) => object][] = [
+    ['/api/chat', chat],
+    ['/v1/responses', (agent) => ({ conversation: agent, model: 'scripted', input: 'x' })],
+    ['/api/agent/{id}', () => ({ message: 'x', template: 'scripted' })],
+  ]
+  for (const [n, [path, body]] of dialects.entries()) {
+    const { id, key } = await makeKey(world, ['agents:run', 'agents:read'])
+    expect((await put(adminKey, `key:${id}`, { messagesPerMinute: 1 })).status).toBe(200)
+    const send = (agent: string) => world.http('POST', path.replace('{id}', agent), body(agent), bearer(key))
+    expect([path, statuses([await send(`dialect-${n}-a`), await send(`dialect-${n}-b`)])]).toEqual([path, [200, 429]])
+  }
+})

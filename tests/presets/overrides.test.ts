@@ -211,6 +211,15 @@ test('what would widen, contradicts itself or names nothing is 400 and leaves no
     }
     expect(answers[2]).toMatchObject({ status: 400 })
   }
+  // At the top stands another name of the same: it may not say something else, and what is wrong in it is told by where it was sent.
+  const top: [object, string][] = [
+    [{ permission: { deny: ['echo'] }, overrides: { permission: { deny: ['charge'] } } }, '/permission'],
+    [{ permission: { deny: ['nothing_*'] } }, '/permission/deny/0'],
+  ]
+  for (const [body, path] of top) {
+    const answer = await world.http('POST', '/api/agents', { id: 'nobody', template: 'many', ...body })
+    expect(answer, path).toMatchObject({ status: 400, body: { problems: [{ in: 'body', path }] } })
+  }
   expect((await world.http('GET', '/api/agents/nobody')).status).toBe(404)
   await create('widen', { expiresAt: await at(60_000), model: 'local/cheap' }, 'many')
   const later = await send('widen', 'hi', { template: 'many', overrides: { expiresAt: await at(120_000) } })

@@ -24,8 +24,8 @@ export function streamed(world: World, body: Json, onFrame?: (frame: Frame) => v
 }
 
 /** The stream of a response that there is, from its beginning or after a number. */
-export function followed(world: World, id: unknown, after?: unknown): Promise<Frame[]> {
-  return world.stream(`/v1/responses/${String(id)}?stream=true${after === undefined ? '' : `&starting_after=${String(after)}`}`)
+export function followed(world: World, id: unknown, after?: number): Promise<Frame[]> {
+  return world.stream(`/v1/responses/${String(id)}?stream=true${after === undefined ? '' : `&starting_after=${after}`}`)
 }
 
 /** The error of a refusal in OpenAI's shape, with its status. */

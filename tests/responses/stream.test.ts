@@ -40,7 +40,7 @@ describe('a stream', () => {
     })
     const { id } = finalOf(frames)
     for (const [index, { data }] of frames.entries()) {
-      const all = [...frames.slice(0, index + 1), ...(await followed(world, id, data['sequence_number']))]
+      const all = [...frames.slice(0, index + 1), ...(await followed(world, id, Number(data['sequence_number'])))]
       expect([index, faultsOf(all), textOf(all)]).toEqual([index, [], 'One, two.End.'])
     }
     const wrong: [string, string][] = [
@@ -102,7 +102,7 @@ describe('a stream', () => {
       status: 'in_progress',
       output: [{ type: 'message' }, { type: 'mcp_approval_request', name: 'charge' }],
     })
-    const after = frames.at(-1)?.data['sequence_number']
+    const after = Number(frames.at(-1)?.data['sequence_number'])
     expect(await followed(world, id, after)).toEqual([])
     const approval = (waiting['output'] as { id: string }[])[1]?.id
     expect((await world.http('POST', `/api/approvals/${approval}`, { decision: 'allow' })).status).toBe(200)

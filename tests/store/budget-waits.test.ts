@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { putBudget } from '#lib/api/budgets'
+import { deleteBudget, putBudget } from '#lib/api/budgets'
 import type { BudgetRefusal } from '#lib/core/budget'
 import { defineAgent } from '#lib/core/define'
 import { testServices } from '#lib/http/services.fixture'
@@ -112,17 +112,22 @@ test('invariant 7: a changed limit wakes all runs that wait for room, however ma
   const beside: Promise<unknown>[] = []
   const services = { ...testServices(), store: kit.store, dispatch: (rows: { id: string }[]) => rows.forEach(({ id }) => woken.add(id)) }
   const url = new URL('http://localhost/api/budgets/tenant')
-  const answer = await putBudget.respond({
+  const incoming = {
     request: new Request(url, { method: 'PUT' }),
     url,
     params: { scope: 'tenant' },
-    body: { value: { limitMicros: 1_000_000_000 }, text: null },
     services,
     caller: { credential: of.credential, requestId: null },
     background: (work: Promise<unknown>) => void beside.push(work),
-  } as never)
-  expect(answer.status).toBe(200)
+  }
+  const body = { value: { limitMicros: 1_000_000_000 }, text: null }
+  expect((await putBudget.respond({ ...incoming, body } as never)).status).toBe(200)
   await Promise.all(beside)
   expect(await asleep()).toEqual([])
   expect(woken.size).toBeGreaterThanOrEqual(1_050)
+  // A limit that is taken away changes as much.
+  await kit.sql(`update baton.runs set due_at = baton.clock() + interval '20 days' where tenant_id = 'crowd' and wait_kind = 'budget'`)
+  expect((await deleteBudget.respond({ ...incoming, body: { value: undefined, text: null } } as never)).status).toBe(204)
+  await Promise.all(beside)
+  expect(await asleep()).toEqual([])
 })

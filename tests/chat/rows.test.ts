@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { UIMessage } from 'ai'
+import { ask, history, send, textOf } from '#tests/chat/kit'
+import { runOf, until } from '#tests/engine/helpers'
+import { script, startWorld, type World } from '#tests/world'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(() => world.close())
+
+test('a history of more rows than are read at once stands in its order, each call with its outcome', async () => {
+  const said: string[] = []
+  for (let turn = 0; turn < 3; turn++) {
+    const steps = Array.from({ length: 45 }, (_, n) => ({ text: `${turn}.${n} `, tools: [{ name: 'echo', input: { value: n } }] }))
+    await send(world, 'long', script(...steps, { text: 'over' }))
+    said.push(`${steps.map(({ text }) => text).join('')}over`)
+  }
+  expect((await world.agent('long')).messages).toBeGreaterThan(200)
+  const messages = await history(world, 'long')
+  expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'user', 'assistant'])
+  const answers = messages.filter(({ role }) => role === 'assistant')
+  expect(answers.map(({ parts }) => parts.map((part) => (part.type === 'text' ? part.text : '')).join(''))).toEqual(said)
+  const calls = answers.flatMap(({ parts }) => parts.filter((part) => part.type === 'tool-echo'))
+  expect(calls).toHaveLength(135)
+  for (const [n, call] of calls.entries()) expect(call).toMatchObject({ state: 'output-available', output: n % 45 })
+})
+
+test('stop of a run by its id leaves the one alone that runs since', async () => {
+  const before = await send(world, 'named', 'hi')
+  const gate = world.gate()
+  const running = await world.send('named', script({ text: 'goes on', gate: gate.file }), { prefer: 'respond-async' })
+  await until('it is at work', async () => (await world.effects({ runId: runOf(running) })).length > 0)
+  const stop = (runId: string | null) => world.http('POST', '/api/chat/named/stop', { runId })
+  expect(await stop(before.headers.get('x-baton-run-id'))).toMatchObject({ status: 200, body: { stopped: false } })
+  await gate.open()
+  expect(await world.ended(runOf(running))).toMatchObject({ state: 'completed', output: 'goes on' })
+})
+
+test('one result of two that come from outside: the stream ends at once, for the run waits for the other', async () => {
+  const two = {
+    tools: [
+      { name: 'outside', input: {} },
+      { name: 'outside', input: {} },
+    ],
+  }
+  await send(world, 'two-outside', script(two, { text: 'thanks' }))
+  const give = async (which: number) => {
+    const messages = await history(world, 'two-outside')
+    const last = messages.at(-1)
+    let n = 0
+    const parts = (last?.parts ?? []).map((part) =>
+      'toolCallId' in part && n++ === which ? { ...part, state: 'output-available', output: which } : part,
+    )
+    return ask(world, '/api/chat', { method: 'POST', body: { id: 'two-outside', messages: [{ ...last, parts } as UIMessage] } })
+  }
+  const partly = await give(0)
+  expect([partly.status, partly.clean, partly.chunks.at(-1)]).toMatchObject([200, true, { type: 'finish', finishReason: 'tool-calls' }])
+  expect(await ask(world, '/api/chat/two-outside/stream')).toMatchObject({ status: 200, clean: true })
+  expect(textOf((await give(1)).chunks)).toBe('thanks')
+})

@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { runOf, until } from '#tests/engine/helpers'
+import { startReceiver, type Receiver } from '#tests/webhooks/receiver'
+import { script, startWorld, type Reply, type World } from '#tests/world'
+
+/*
+ * What a request leads to is sent on by this request: the sweeper, which would find it, comes once a day here. It looks beside requests,
+ * too, so that none is made while a test waits: rows and the receiver tell.
+ */
+let world: World
+let receiver: Receiver
+beforeAll(async () => {
+  receiver = await startReceiver()
+  world = await startWorld({ env: { BATON_SWEEP_EVERY: '24h', BATON_HASTE: '1' } })
+})
+afterAll(async () => {
+  await world.close()
+  await receiver.close()
+})
+
+const post = (path: string, body: unknown = {}): Promise<Reply> => world.http('POST', path, body)
+const over = (runId: string): Promise<void> =>
+  until(
+    `${runId} has ended`,
+    async () => (await world.sql('select 1 from baton.runs where run_id = $1 and ended_at is not null', [runId])).length > 0,
+  )
+const waiting = `select 1 from baton.runs where run_id = $1 and wait_kind = 'budget'`
+const arrived = (path: string, count: number): Promise<void> => until(`${path} was called`, () => receiver.of(path).length === count)
+
+async function failed(agent: string): Promise<string> {
+  const reply = await world.send(agent, script({ error: { status: 401, times: 9 } }))
+  expect(reply.status).toBe(502)
+  return runOf(reply)
+}
+
+test('room in a budget that runs wait for, by a higher limit and by none', async () => {
+  for (const act of ['raise', 'remove']) {
+    const agent = `spends-${act}`
+    const gate = world.gate()
+    const first = await world.send(agent, script({ gate: gate.file, text: 'x' }), { prefer: 'respond-async' })
+    await until('its call has begun', async () => (await world.effects({ runId: runOf(first) })).length > 0)
+    const next = await world.send(agent, 'hi', { prefer: 'respond-async' })
+    await world.http('PUT', '/api/budgets/tenant', { limitMicros: 0 })
+    await gate.open()
+    await over(runOf(first))
+    await until('the next waits for room', async () => (await world.sql(waiting, [runOf(next)])).length > 0)
+    if (act === 'raise') await world.http('PUT', '/api/budgets/tenant', { limitMicros: 1_000_000_000 })
+    else await world.http('DELETE', '/api/budgets/tenant')
+    await over(runOf(next))
+  }
+})
+
+test('a retry, of one run and of many', async () => {
+  const one = await post(`/api/runs/${await failed('again')}/retry`)
+  await over(runOf(one))
+  await failed('again-2')
+  const many = await post('/api/runs/retry', { filter: { state: 'failed' } })
+  const [retried] = (many.body['data'] as { newRunId: string; agentId: string }[]).filter(({ agentId }) => agentId === 'again-2')
+  await over(String(retried?.newRunId))
+})
+
+test('a decision, and the end of a run that waited for one', async () => {
+  const charge = script({ tools: [{ name: 'charge', input: { key: 'k', cents: 1 } }] }, { text: 'over' })
+  for (const act of ['decide', 'cancel']) {
+    const agent = `asks-${act}`
+    await post('/api/agents', { id: agent, template: 'scripted', permission: { ask: ['charge'] } })
+    const paused = await world.send(agent, charge)
+    const next = await world.send(agent, 'next', { prefer: 'respond-async' })
+    const [approval] = paused.body['approvals'] as { id: string }[]
+    if (act === 'decide') await post(`/api/approvals/${approval?.id}`, { decision: 'allow' })
+    else await post(`/api/runs/${runOf(paused)}/cancel`)
+    await over(runOf(paused))
+    await over(runOf(next))
+  }
+})
+
+test('a result from outside', async () => {
+  const paused = await world.send('outside', script({ tools: [{ name: 'outside', input: {} }] }, { text: 'thanks' }))
+  const [call] = paused.body['externalCalls'] as { callbackUrl: string }[]
+  const { pathname, search } = new URL(String(call?.callbackUrl), world.base())
+  expect((await post(pathname + search, { output: 1 })).status).toBe(200)
+  await over(runOf(paused))
+})
+
+test.each(['agent:held', 'tenant'])('the lift of a hold of %s', async (scope) => {
+  await post('/api/kill', { scope, mode: 'hold', reason: 'a test' })
+  const held = await world.send('held', 'hi', { prefer: 'respond-async' })
+  expect((await world.http('DELETE', `/api/kill/${scope}`)).status).toBe(200)
+  await over(runOf(held))
+})
+
+test('a test of a webhook, and a delivery that is repeated', async () => {
+  const { body: hook } = await post('/api/webhooks', { url: receiver.url('/hook') })
+  const path = `/api/webhooks/${String(hook['id'])}`
+  const tested = await post(`${path}/test`)
+  await arrived('/hook', 1)
+  await post(`${path}/deliveries/${String(tested.body['deliveryId'])}/redeliver`)
+  await arrived('/hook', 2)
+})
