@@ -34,3 +34,10 @@ test('an export that does not fit into its function breaks off, and so does one 
   await expect(read(30_000)).rejects.toThrow('the limit of the function')
   await expect(read(1, AbortSignal.abort())).rejects.toThrow('the limit of the function')
 })
+
+test('what somebody wrote as a reason leaves without its secrets, as in the audit log', async () => {
+  const lines = [{ type: 'audit' as const, agentId: 'a', data: { reason: 'it was sb_secret_x' } }]
+  const exportPage: Store['exportPage'] = () => Promise.resolve({ ok: true, lines, next: null })
+  const answer = await exported({ ...testServices(), store: { exportPage } }, authority, 'tenant', new AbortController().signal)
+  expect(await answer.text()).not.toContain('sb_secret_x')
+})

@@ -4,6 +4,7 @@ import { engineMutations } from '#scripts/mutations/engine'
 import { foundInChatMutations } from '#scripts/mutations/found-in-chat'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
+import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
@@ -54,6 +55,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInSqlMutations,
   ...foundInTheCoreMutations,
   ...foundInTheStoreMutations,
+  ...foundAtRequestsMutations,
   ...foundInTheApiMutations,
   ...foundInTheDialectsMutations,
   ...boundsMutations,
