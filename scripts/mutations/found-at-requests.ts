@@ -174,4 +174,22 @@ export const foundAtRequestsMutations: readonly Mutation[] = [
     replacement: `always === true && approval.kind === undefined`,
     test: { file: 'lib/api/call-result.test.ts', name: 'a decision: no secret in its note, no "always" about what may have happened' },
   },
+  {
+    name: 'two-secrets-of-a-webhook-for-a-month',
+    breaks: 'A35',
+    file: 'lib/api/webhooks.ts',
+    text: `.max(7 * day)`,
+    replacement: `.max(30 * day)`,
+    test: { file: 'tests/webhooks/administration.test.ts', name: 'bad input: %s' },
+    build: true,
+  },
+  {
+    name: 'whole-ledger-cannot-be-asked-for',
+    breaks: 'I9',
+    file: 'lib/api/usage.ts',
+    text: `> longestSpanMs)`,
+    replacement: `>= longestSpanMs)`,
+    test: { file: 'tests/budgets/agents.test.ts', name: 'usage shows what was spent, by group' },
+    build: true,
+  },
 ]
