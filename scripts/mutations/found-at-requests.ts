@@ -192,4 +192,13 @@ export const foundAtRequestsMutations: readonly Mutation[] = [
     test: { file: 'tests/budgets/agents.test.ts', name: 'usage shows what was spent, by group' },
     build: true,
   },
+  {
+    name: 'live-text-of-a-deleted-user-stays',
+    breaks: 'A7',
+    file: 'lib/api/erase.ts',
+    text: `    background(forgetAgents(services, answer.agentUids))\n`,
+    replacement: ``,
+    test: { file: 'tests/repair/operations.test.ts', name: 'a user is exported and deleted; others are not touched' },
+    build: true,
+  },
 ]

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { poll } from '#local/poll'
-import { begun, runOf, runsOf, until } from '#tests/engine/helpers'
+import { begun, redis, runOf, runsOf, until } from '#tests/engine/helpers'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -133,16 +133,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
 })
 
 /** The Redis keys that name the agent. */
-async function redisKeys(agentUid: string): Promise<unknown> {
-  const { redisUrl, redisToken } = world.stack.info
-  const response = await fetch(String(redisUrl), {
-    method: 'POST',
-    headers: { authorization: `Bearer ${redisToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify(['KEYS', `*${agentUid}*`]),
-    signal: AbortSignal.timeout(5_000),
-  })
-  return ((await response.json()) as { result: unknown }).result
-}
+const redisKeys = (agentUid: string): Promise<unknown> => redis(world, 'KEYS', `*${agentUid}*`)
 
 /** Sends a continuation as Inngest would get it; gives the event's id. */
 async function continueByHand(data: object): Promise<string> {

@@ -78,3 +78,15 @@ export async function booked(world: World, runId: string): Promise<{ state: stri
   )
   return rows.map(({ state, micros, cost_micros }) => ({ state, micros: Number(micros), cost: Number(cost_micros) }))
 }
+
+/** One command straight to the gateway, as the Upstash client would send it. Throws when it is refused. */
+export async function redis(world: World, ...command: string[]): Promise<unknown> {
+  const response = await fetch(String(world.stack.info.redisUrl), {
+    method: 'POST',
+    headers: { authorization: `Bearer ${String(world.stack.info.redisToken)}` },
+    body: JSON.stringify(command),
+    signal: AbortSignal.timeout(5_000),
+  })
+  if (!response.ok) throw new Error(`${command[0]}: ${response.status} ${await response.text()}`)
+  return ((await response.json()) as { result: unknown }).result
+}

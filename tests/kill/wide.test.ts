@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { until } from '#tests/engine/helpers'
+import { redis, until } from '#tests/engine/helpers'
 import { lift, msToEnd, running, setSwitch } from '#tests/kill/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
@@ -54,16 +54,6 @@ for (const scope of ['tenant', 'global']) {
   })
 }
 
-/** One command straight to the gateway, as the Upstash client would send it. */
-async function redis(...command: string[]): Promise<void> {
-  const response = await fetch(String(world.stack.info.redisUrl), {
-    method: 'POST',
-    headers: { authorization: `Bearer ${String(world.stack.info.redisToken)}` },
-    body: JSON.stringify(command),
-  })
-  if (!response.ok) throw new Error(`${command[0]}: ${response.status} ${await response.text()}`)
-}
-
 test('invariant 10: a kill holds with Redis flushed, Redis away and after restarts; a running agent is reached by its heartbeat', async () => {
   const { runId, caller } = await running(world, 'away', [{ delayMs: 60_000, text: 'never' }])
   await world.stack.halt('redis')
@@ -78,7 +68,7 @@ test('invariant 10: a kill holds with Redis flushed, Redis away and after restar
     world.stack.resume('redis')
     await world.stack.waitReady('redis')
   }
-  await redis('FLUSHALL')
+  await redis(world, 'FLUSHALL')
   expect(await world.send('away', 'hi', { server: 1 })).toMatchObject({ status: 423 })
   for (const part of ['server-0', 'server-1', 'supabase'] as const) await world.stack.restart(part)
   await world.stack.waitReady()

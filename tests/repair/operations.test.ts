@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { adminKey, bearer, makeKey, makeTenant, say, startGuarded, tokenOf } from '#tests/access/kit'
+import { redis } from '#tests/engine/helpers'
 import { script, type Reply, type World } from '#tests/world'
 
 const admin = bearer(adminKey)
@@ -126,6 +127,11 @@ test('a user is exported and deleted; others are not touched', async () => {
   expect((await say(world, other, 'theirs')).status).toBe(200)
   const lines = await exported(`user:${user}`)
   expect(lines.filter(({ type }) => type === 'agent').map(({ agentId }) => agentId)).toEqual(['mine-0', 'mine-1', 'mine-2'])
+  // Live text of each, as an executor keeps it for those who watch in another process.
+  const live = (agentUid: unknown): string => `baton:local:live:${String(agentUid)}`
+  for (const { uid } of await world.sql<{ uid: string }>('select agent_uid as uid from baton.agents where owner_id is not null'))
+    await redis(world, 'SET', live(uid), 'words')
+  const [theirs] = await world.sql<{ uid: string }>(`select agent_uid as uid from baton.agents where id = 'theirs'`)
   expect((await world.http('DELETE', `/api/users/${user}`, undefined, bearer(token))).status).toBe(403)
   expect(await world.http('DELETE', `/api/users/${user}`, undefined, admin)).toMatchObject({
     status: 200,
@@ -136,6 +142,7 @@ test('a user is exported and deleted; others are not touched', async () => {
     body: { deleted: true, agents: 0 },
   })
   expect(await exported(`user:${user}`)).toMatchObject([{ type: 'end', data: { lines: 0 } }])
+  await expect.poll(() => redis(world, 'KEYS', live('*'))).toEqual([live(theirs?.uid)])
   expect(await count('agents', 'owner_id = $1', user)).toBe(0)
   expect(await count('agents', `id = 'theirs'`)).toBe(1)
   expect((await get('/api/audit?action=user.delete')).body['data']).toHaveLength(2)
