@@ -201,4 +201,14 @@ export const foundAtRequestsMutations: readonly Mutation[] = [
     test: { file: 'tests/repair/operations.test.ts', name: 'a user is exported and deleted; others are not touched' },
     build: true,
   },
+  {
+    name: 'enabled-webhook-waits-for-the-sweeper',
+    breaks: 'I7',
+    file: 'lib/api/webhooks.ts',
+    text: `    services.dispatch(answer.outbox)
+    return json(200, answer.webhook)`,
+    replacement: `    return json(200, answer.webhook)`,
+    test: { file: atOnce, name: 'what waited for a webhook that somebody had disabled' },
+    build: true,
+  },
 ]

@@ -97,3 +97,16 @@ test('a test of a webhook, and a delivery that is repeated', async () => {
   await post(`${path}/deliveries/${String(tested.body['deliveryId'])}/redeliver`)
   await arrived('/hook', 2)
 })
+
+test('what waited for a webhook that somebody had disabled', async () => {
+  receiver.behave('/away', (n, response) => response.writeHead(n === 0 ? 500 : 204).end())
+  const { body: hook } = await post('/api/webhooks', { url: receiver.url('/away') })
+  const path = `/api/webhooks/${String(hook['id'])}`
+  const tested = await post(`${path}/test`)
+  await arrived('/away', 1)
+  expect((await world.http('PATCH', path, { enabled: false })).status).toBe(200)
+  const laidAside = `select 1 from baton.webhook_deliveries where id = $1 and state = 'pending' and next_at is null`
+  await until('the delivery waits', async () => (await world.sql(laidAside, [tested.body['deliveryId']])).length > 0)
+  expect((await world.http('PATCH', path, { enabled: true })).status).toBe(200)
+  await arrived('/away', 2)
+})
