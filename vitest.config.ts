@@ -18,7 +18,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // A bound against hanging: the usual second is too short for a machine that is busy.
     expect: { poll: { timeout: 60_000 } },
-    // Files share their processes, which saves each of 260 a start and the loading of what they import; tests/leaves-nothing.ts sees that none changes one for the next.
+    // Files share their processes, which saves each of hundreds a start and the loading of what they import; tests/leaves-nothing.ts sees that none changes one for the next.
     isolate: false,
     unstubGlobals: true,
     restoreMocks: true,

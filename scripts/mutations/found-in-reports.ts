@@ -5,7 +5,7 @@ const bounds = (name: string): Mutation['test'] => ({ file: 'tests/store/bounds.
 const repair = (name: string): Mutation['test'] => ({ file: 'tests/repair/edges.test.ts', name })
 const watch = (name: string): Mutation['test'] => ({ file: 'tests/watch/edges.test.ts', name })
 
-/** Faults of the SQL beside the work itself: audit, alerts, metrics, exports, repairs, keys, limits. Nothing noticed them when they were planted for the first time. No build is needed. */
+/** Faults of the SQL beside the work itself: audit, alerts, metrics, exports, repairs, keys, limits. No test that was run over them noticed 15 of these 17 when they were planted for the first time. No build is needed. */
 export const foundInReportsMutations: readonly Mutation[] = [
   {
     name: 'free-text-of-the-audit-goes-any-time',

@@ -1,7 +1,10 @@
 import OpenAI from 'openai'
 import type { Response, ResponseStreamEvent } from 'openai/resources/responses/responses'
 import { makeKey } from '#tests/access/kit'
-import type { World } from '#tests/world'
+import { faultsOf as faultsOfFrames, textOf as addedUp } from '#tests/responses/kit'
+import type { Frame, World } from '#tests/world'
+
+export { runOf } from '#tests/responses/kit'
 
 /** The client as it comes, with a key that may read and run. */
 export async function openaiOf(world: World, scopes: readonly string[] = ['agents:read', 'agents:run']): Promise<OpenAI> {
@@ -13,23 +16,15 @@ export function clientOf(world: World, apiKey: string, maxRetries = 0): OpenAI {
   return new OpenAI({ apiKey, baseURL: `${world.base()}/v1`, maxRetries })
 }
 
-/** The run of a response, for what the native API says of it. */
-export const runOf = (id: string): string => id.replace('resp_', 'run_')
+/** The events of the client as frames, which is what the rules of a stream are written for. */
+const framesOf = (events: readonly ResponseStreamEvent[]): Frame[] =>
+  events.map((event) => ({ id: undefined, event: event.type, data: event as unknown as Frame['data'] }))
 
 /** What a consumer that adds up deltas by item has in the end: items that were given up are without text. */
-export function textOf(events: readonly ResponseStreamEvent[]): string {
-  const items = new Map<number, string>()
-  for (const event of events) {
-    if (event.type === 'response.output_item.added' && event.item.type === 'message') items.set(event.output_index, '')
-    if (event.type === 'response.output_text.delta') items.set(event.output_index, (items.get(event.output_index) ?? '') + event.delta)
-    if (event.type === 'response.output_item.done' && event.item.type === 'message' && event.item.status === 'incomplete')
-      items.set(event.output_index, '')
-  }
-  return [...items.entries()]
-    .toSorted(([left], [right]) => left - right)
-    .map(([, text]) => text)
-    .join('')
-}
+export const textOf = (events: readonly ResponseStreamEvent[]): string => addedUp(framesOf(events))
+
+/** What every stream must keep: see tests/responses/kit.ts. */
+export const faultsOf = (events: readonly ResponseStreamEvent[]): string[] => faultsOfFrames(framesOf(events))
 
 /** The response that the last event of a stream carries; throws where the stream has no such end. */
 export function finalOf(events: readonly ResponseStreamEvent[]): Response {
@@ -53,25 +48,4 @@ export async function drain(
   } catch (broken) {
     return { events, broken }
   }
-}
-
-/** What every stream must keep: numbers that only grow, indexes of items without gaps, each item opened once and closed once. */
-export function faultsOf(events: readonly ResponseStreamEvent[]): string[] {
-  const faults: string[] = []
-  const open = new Set<number>()
-  let items = 0
-  let last = -1
-  for (const event of events) {
-    if (event.sequence_number <= last) faults.push(`${event.type}: ${event.sequence_number} after ${last}`)
-    last = event.sequence_number
-    if (event.type === 'response.output_item.added') {
-      if (event.output_index !== items) faults.push(`item ${event.output_index} added as number ${items}`)
-      items += 1
-      open.add(event.output_index)
-    } else if (event.type === 'response.output_item.done' && !open.delete(event.output_index))
-      faults.push(`item ${event.output_index} closed`)
-    else if ('output_index' in event && event.type !== 'response.output_item.done' && !open.has(event.output_index))
-      faults.push(`${event.type} of item ${event.output_index}, which is not open`)
-  }
-  return faults
 }

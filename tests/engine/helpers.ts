@@ -85,7 +85,7 @@ export async function redis(world: World, ...command: string[]): Promise<unknown
     method: 'POST',
     headers: { authorization: `Bearer ${String(world.stack.info.redisToken)}` },
     body: JSON.stringify(command),
-    signal: AbortSignal.timeout(5_000),
+    signal: AbortSignal.timeout(60_000),
   })
   if (!response.ok) throw new Error(`${command[0]}: ${response.status} ${await response.text()}`)
   return ((await response.json()) as { result: unknown }).result

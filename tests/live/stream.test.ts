@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '#lib/api/reader.fixture'
+import { redis } from '#tests/engine/helpers'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
 import { script, startWorld, type Answer, type Gate, type World } from '#tests/world'
 
@@ -118,12 +119,7 @@ test.concurrent('a zombie is not shown: frames of a lower epoch, of a call that 
     { ...frame, epoch: row.epoch - 1, afterSeq: 1_000_000 },
     { ...frame, afterSeq: 1 },
   ]
-  const redis = await fetch(world.stack.info.redisUrl ?? '', {
-    method: 'POST',
-    headers: { authorization: `Bearer ${world.stack.info.redisToken ?? ''}`, 'content-type': 'application/json' },
-    body: JSON.stringify(['XADD', `baton:local:live:${agentUid}`, '*', 'd', JSON.stringify({ from: 'proc_ghost', number: 1, frames })]),
-  })
-  expect(await redis.json()).toHaveProperty('result')
+  await redis(world, 'XADD', `baton:local:live:${agentUid}`, '*', 'd', JSON.stringify({ from: 'proc_ghost', number: 1, frames }))
   await gate.open()
   await near.end
   await far.until(is('done'))
