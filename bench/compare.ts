@@ -125,6 +125,9 @@ async function cold(name: string, databaseUrl: string, size: number): Promise<{ 
 /** So long one contender is timed at one size before the next one has its turn, in milliseconds; at least one turn. */
 const shareMs = 60
 
+/** After so long without a turn, in milliseconds, the pools have closed their connections (after 10 s): one that is not counted opens them again. */
+const coldAfterMs = 8_000
+
 /** Compares all on one cluster, each on a database of its own: first what is counted, then times, by turns. */
 export async function compare(
   clusterUrl: string,
@@ -134,6 +137,7 @@ export async function compare(
   const chosen = contenders.filter(({ id }) => options.ids.includes(id))
   const running: { id: string; label: string; url: string; worker: Worker; turns: Omit<Turn, 'ms'>[]; times: Map<number, Times> }[] = []
   const guest = new Map<number, number[]>(sizes.map((size) => [size, []]))
+  const lastTurn = new Map<string, number>()
   try {
     for (const { id, label } of chosen) {
       const url = await createDatabase(clusterUrl, `bench_${id}_${randomBytes(3).toString('hex')}`)
@@ -159,8 +163,11 @@ export async function compare(
           const known = one.times.get(size)
           if (known === undefined) continue
           const times = known.ms.length === 0 ? 1 : Math.max(1, Math.min(5, Math.floor(shareMs / median(known.ms))))
+          if (performance.now() - (lastTurn.get(one.id) ?? 0) > coldAfterMs)
+            await one.worker.ask({ do: 'turn', thread: threadOf(size), times: 1 })
           const before = cpuMs(options.postgres)
           const told = await one.worker.ask({ do: 'turn', thread: threadOf(size), times })
+          lastTurn.set(one.id, performance.now())
           if (round < 0) continue // the first round of a size warms
           known.ms.push(...told.ms)
           known.process += told.cpuMs

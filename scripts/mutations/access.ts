@@ -101,8 +101,8 @@ export const accessMutations: readonly Mutation[] = [
     name: 'undecided-call-starts',
     breaks: 'A34',
     file: migration('0006_commit'),
-    text: `and t.state in ('pending', 'approved', 'executing') returning *)`,
-    replacement: `and t.state in ('pending', 'approved', 'executing', 'approval_required') returning *)`,
+    text: `x where x.state in ('pending', 'approved', 'executing') loop`,
+    replacement: `x where x.state in ('pending', 'approved', 'executing', 'approval_required') loop`,
     test: { file: races, name: 'an undecided call cannot be started, whatever an executor intends' },
   },
   {

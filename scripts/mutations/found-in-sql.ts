@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const budgets = 'tests/store/budget-edges.test.ts'
 const burst = 'the end of what was refused again and again is told by retention, once, and its count goes with no row'
+const past = 'what a run reads does not grow with the past of its agent, whatever the planner believed when it made its plans'
 const migration = (name: string): string => `supabase/migrations/${name}.sql`
 
 /** Faults that stood in the SQL until somebody read it for them; each has its test since. No build is needed. */
@@ -254,5 +255,21 @@ export const foundInSqlMutations: readonly Mutation[] = [
       file: 'tests/watch/store.test.ts',
       name: 'a total that nothing is added to for 90 days goes by retention, and by nothing else',
     },
+  },
+  {
+    name: 'calls-of-a-list-read-all-calls',
+    breaks: 'A4',
+    file: migration('0002_work'),
+    text: `cross join lateral (select * from baton.tool_calls x where x.agent_uid = uid and x.call_id = i.x limit 1) t order`,
+    replacement: `join baton.tool_calls t on t.agent_uid = uid and t.call_id = i.x order`,
+    test: { file: 'tests/store/long-past.test.ts', name: past },
+  },
+  {
+    name: 'two-indexes-begin-with-the-agent',
+    breaks: 'A4',
+    file: migration('0001_tables'),
+    text: `tool_calls_by_run on baton.tool_calls (run_id, step, index)`,
+    replacement: `tool_calls_by_run on baton.tool_calls (agent_uid, run_id, step, index)`,
+    test: { file: 'tests/store/long-past.test.ts', name: past },
   },
 ]

@@ -129,6 +129,13 @@ begin
     'durationMs', baton.millis(c.ended_at - c.started_at), 'auditTrail', c.audit);
 end $$;
 
+-- The calls of an agent with these ids, each found by its key. Joined to the list itself, the planner reads all calls that the agent has ever had: it takes any list for a hundred.
+create or replace function baton.calls_named(uid uuid, ids jsonb) returns setof baton.tool_calls language plpgsql stable rows 2 set search_path = '' as $$
+begin
+  return query select t.* from (select distinct x from jsonb_array_elements_text(ids) x) i
+    cross join lateral (select * from baton.tool_calls x where x.agent_uid = uid and x.call_id = i.x limit 1) t order by t.step, t.index;
+end $$;
+
 -- When no call of the run is open any more, their results enter the history: one tool message a step, in call order.
 create or replace function baton.enter_results(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
 declare
@@ -138,9 +145,9 @@ begin
   select json_agg(json_build_object('type', 'tool-result', 'toolCallId', c.call_id, 'toolName', c.name, 'output', c.output) order by c.step, c.index),
     bool_or(not baton.is_final_call(c.state))
   into results, pending
-  from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
+  from baton.tool_calls c where c.run_id = (w.r).run_id and not c.entered;
   if results is null or pending then return w; end if;
-  with entered as (update baton.tool_calls c set entered = true where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered returning c)
+  with entered as (update baton.tool_calls c set entered = true where c.run_id = (w.r).run_id and not c.entered returning c)
   select coalesce(w.counts, '[]') || baton.call_counts(array_agg(e.c)) into w.counts from entered e;
   return baton.append_messages(w, jsonb_build_array(jsonb_build_object('role', 'tool', 'content', results::jsonb,
     'bytes', octet_length(results::text), 'estTokens', octet_length(results::text) / 3 + 1)));
@@ -154,7 +161,7 @@ declare
 begin
   if not baton.has_open_calls(w) then return w; end if;
   for c in
-    select * from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.run_id = (w.r).run_id and not t.entered
+    select * from baton.tool_calls t where t.run_id = (w.r).run_id and not t.entered
       and not baton.is_final_call(t.state) order by t.step, t.index
   loop
     waited := c.state in ('approval_required', 'waiting_external');
@@ -174,7 +181,7 @@ end $$;
 
 create or replace function baton.has_open_calls(w baton.work) returns boolean language plpgsql stable set search_path = '' as $$
 begin
-  return exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered);
+  return exists (select from baton.tool_calls c where c.run_id = (w.r).run_id and not c.entered);
 end $$;
 
 -- The run that steered messages come to: another than they found at work where that one ended before they could enter. Repeats under their keys and

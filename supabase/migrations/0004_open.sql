@@ -53,7 +53,7 @@ begin
     'kept', (select coalesce(json_agg(baton.window_json(m, opening.run_id) order by m.seq), '[]') from baton.messages m
       where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq < (w.a).window_from and m.seq <= ((w.a).settings -> 'window' ->> 'keepFirst')::bigint),
     'calls', (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]') from baton.tool_calls c
-      where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered),
+      where c.run_id = (w.r).run_id and not c.entered),
     'state', (select coalesce(json_object_agg(s.key, s.value), '{}') from baton.agent_state s where s.agent_uid = (w.a).agent_uid)));
 end $$;
 

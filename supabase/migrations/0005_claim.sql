@@ -96,7 +96,7 @@ begin
   if (w.r).slices > 1 then
     w := baton.append_event(w, 'monitor', 'resumed', jsonb_build_object('slice', (w.r).slices, 'epoch', (w.a).lease_epoch, 'crashes', (w.r).crashes,
       'strategy', case when crashed then 'crash' else 'hand_off' end, 'sealed', (select coalesce(jsonb_agg(c.call_id), '[]') from baton.tool_calls c
-        where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and c.state = 'executing' and c.effect = 'once')));
+        where c.run_id = (w.r).run_id and c.state = 'executing' and c.effect = 'once')));
   end if;
   update baton.outbox o set sent_at = baton.clock() where o.agent_uid = (w.a).agent_uid and o.kind = 'continue' and o.sent_at is null
     and o.environment = (w.a).environment and o.due_at <= now_at;

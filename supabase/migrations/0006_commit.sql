@@ -25,12 +25,11 @@ declare
   c baton.tool_calls;
 begin
   w := baton.charge_calls(w, ids);
-  for c in with started as (update baton.tool_calls t set state = case when t.effect = 'external' then 'waiting_external' else 'executing' end, epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
+  for c in select * from baton.calls_named((w.a).agent_uid, ids) x where x.state in ('pending', 'approved', 'executing') loop
+    update baton.tool_calls t set state = case when t.effect = 'external' then 'waiting_external' else 'executing' end, epoch = (w.a).lease_epoch, attempts = t.attempts + 1,
       started_at = coalesce(t.started_at, baton.clock()),
       audit = t.audit || jsonb_build_object('at', baton.clock(), 'state', case when t.effect = 'external' then 'waiting_external' else 'executing' end, 'attempt', t.attempts + 1, 'epoch', (w.a).lease_epoch)
-    where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and t.state in ('pending', 'approved', 'executing') returning *)
-    select * from started order by step, index
-  loop
+    where t.agent_uid = c.agent_uid and t.call_id = c.call_id returning * into c;
     c := baton.shown(c);
     if c.attempts = 1 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
@@ -51,9 +50,7 @@ create or replace function baton.ended_calls_events(w baton.work, calls jsonb) r
 declare
   c baton.tool_calls;
 begin
-  for c in select t.* from jsonb_array_elements(coalesce(calls, '[]')) e join baton.tool_calls t on t.agent_uid = (w.a).agent_uid and t.call_id = e ->> 'callId'
-    where baton.is_final_call(t.state) order by t.step, t.index
-  loop
+  for c in select * from baton.calls_named((w.a).agent_uid, jsonb_path_query_array(calls, '$[*].callId')) x where baton.is_final_call(x.state) loop
     c := baton.shown(c);
     if c.attempts = 0 then
       w := baton.append_events(w, jsonb_build_array(jsonb_build_object('channel', 'progress', 'type', 'tool_start', 'step', c.step,
@@ -125,7 +122,7 @@ end $$;
 -- True while calls that this epoch has started are without an outcome: their executor is still at them.
 create or replace function baton.at_work(w baton.work) returns boolean language plpgsql stable set search_path = '' as $$
 begin
-  return exists (select from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered
+  return exists (select from baton.tool_calls c where c.run_id = (w.r).run_id and not c.entered
     and c.state = 'executing' and c.epoch = (w.a).lease_epoch);
 end $$;
 
@@ -247,7 +244,6 @@ begin
         and m.role <> 'assistant') end,
     -- Of the calls that waited when the executor sent this: what has become of those that somebody has answered since.
     'decided', case when jsonb_array_length(waiting) > 0 then (select coalesce(json_agg(baton.call_json(c) order by c.step, c.index), '[]')
-      from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.call_id in (select jsonb_array_elements_text(waiting))
-        and c.state not in ('approval_required', 'waiting_external')) else '[]'::json end,
+      from baton.calls_named((w.a).agent_uid, waiting) c where c.state not in ('approval_required', 'waiting_external')) else '[]'::json end,
     'enteredFrom', result -> 'enteredFrom');
 end $$;

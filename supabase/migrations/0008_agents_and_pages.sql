@@ -154,7 +154,7 @@ begin
       join baton.inbox i on i.agent_uid = j.agent_uid and (i.mode = 'enqueue', i.position) <= (j.mode = 'enqueue', j.position)
       where j.agent_uid = r.agent_uid and j.run_id = r.run_id and r.state = 'queued'),
     'openCalls', (select coalesce(json_agg(json_build_object('callId', c.call_id, 'name', c.name, 'state', c.state, 'startedAt', c.started_at)), '[]')
-      from baton.tool_calls c where c.agent_uid = r.agent_uid and c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
+      from baton.tool_calls c where c.run_id = r.run_id and not c.entered and not baton.is_final_call(c.state)),
     'waits', case when r.state in ('awaiting_approval', 'waiting') then baton.waits_json(r.agent_uid, r.run_id) end,
     'blockedBy', case when r.state = 'queued' and a.state = 'paused' then a.active_run end,
     'previousRunId', (select max(b.run_id) from baton.runs b where b.agent_uid = r.agent_uid and b.run_id < r.run_id),

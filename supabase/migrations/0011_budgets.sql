@@ -156,8 +156,8 @@ begin
     c.spent_micros := coalesce((w.r).cost_micros, 0);
     c.reserved_micros := coalesce((w.r).reserved_micros, 0);
     c.tokens := coalesce(((w.r).usage ->> 'inputTokens')::bigint + ((w.r).usage ->> 'outputTokens')::bigint, 0);
-    c.calls := case when b.scope like 'tool:%' then (select count(*) from baton.tool_calls t where t.agent_uid = (w.a).agent_uid
-      and t.run_id = (w.r).run_id and t.name = substr(b.scope, 6) and t.attempts > 0) else coalesce((w.r).model_calls, 0) end;
+    c.calls := case when b.scope like 'tool:%' then (select count(*) from baton.tool_calls t
+      where t.run_id = (w.r).run_id and t.name = substr(b.scope, 6) and t.attempts > 0) else coalesce((w.r).model_calls, 0) end;
   elsif lock then
     c := baton.lock_counter(b.key);
     if c.key is null then

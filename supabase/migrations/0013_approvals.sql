@@ -126,7 +126,7 @@ declare
 begin
   select bool_or(c.state = 'approval_required'), bool_or(c.state = 'waiting_external'), bool_or(c.state in ('pending', 'approved', 'executing'))
   into undecided, outside, ready
-  from baton.tool_calls c where c.agent_uid = (w.a).agent_uid and c.run_id = (w.r).run_id and not c.entered;
+  from baton.tool_calls c where c.run_id = (w.r).run_id and not c.entered;
   if ready and (working or not undecided) then return null; end if;
   return case when undecided then 'approvals' when outside then 'external' end;
 end $$;

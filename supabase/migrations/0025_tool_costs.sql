@@ -59,7 +59,7 @@ declare
 begin
   lock table baton.reservations in row exclusive mode; -- as in reserve
   select array_agg(distinct 'tool:' || t.name), bool_or(t.cost_micros > 0) into tools, paid
-  from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids));
+  from baton.calls_named((w.a).agent_uid, ids) t;
   w.limits := baton.limits_for((w.a).environment, (w.a).tenant_id, case when paid then baton.scopes_of(w.a, w.r) else '{}' end || tools);
   for k in select l.key from unnest(w.limits) l where l.key is not null
     union select jsonb_array_elements_text(m.value -> 'keys') from jsonb_array_elements(coalesce(w.money, '[]')) m order by 1
@@ -77,8 +77,7 @@ declare
   c baton.tool_calls;
   keys text[];
 begin
-  for c in select t.* from jsonb_array_elements(calls) e join baton.tool_calls t on t.agent_uid = (w.a).agent_uid and t.call_id = e ->> 'callId'
-    where (e ->> 'unbegun')::boolean and t.charges is not null and t.attempts = 1
+  for c in select * from baton.calls_named((w.a).agent_uid, jsonb_path_query_array(calls, '$[*] ? (@.unbegun == true).callId')) x where x.charges is not null and x.attempts = 1
   loop
     update baton.tool_calls t set charges = null where t.agent_uid = c.agent_uid and t.call_id = c.call_id;
     -- As in settle_one: a limit that was set meanwhile is marked in the entry, where there is one.
@@ -103,9 +102,9 @@ declare
   begun jsonb := '{}';
   locked boolean := false;
 begin
-  for c in select t.* from baton.tool_calls t where t.agent_uid = (w.a).agent_uid and t.call_id in (select jsonb_array_elements_text(ids)) and t.charges is null and t.attempts = 0
+  for c in select * from baton.calls_named((w.a).agent_uid, ids) t where t.charges is null and t.attempts = 0
       and t.state in ('pending', 'approved', 'executing') and (t.cost_micros > 0 or exists (select from baton.budgets b where b.environment = (w.a).environment
-        and b.tenant_id = (w.a).tenant_id and b.scope in ('tool:' || t.name, 'tool:*'))) order by t.step, t.index
+        and b.tenant_id = (w.a).tenant_id and b.scope in ('tool:' || t.name, 'tool:*')))
   loop
     if not locked then w := baton.lock_counters(w, ids); end if;
     locked := true;

@@ -126,7 +126,7 @@ begin
           order by g.calls desc, g.name), '[]') from (select c.name, count(*) as calls, count(*) filter (where c.state = 'failed') as failed, count(*) filter (where c.state = 'denied') as denied,
           count(*) filter (where c.state = 'sealed') as sealed, round(percentile_cont(0.5) within group (order by extract(epoch from c.ended_at - c.started_at) * 1000)) as p50,
           round(percentile_cont(0.95) within group (order by extract(epoch from c.ended_at - c.started_at) * 1000)) as p95
-        from mine m join baton.tool_calls c on c.agent_uid = m.agent_uid and c.run_id = m.run_id group by c.name order by 2 desc limit 100) g)));
+        from mine m join baton.tool_calls c on c.run_id = m.run_id group by c.name order by 2 desc limit 100) g)));
 end $$;
 
 -- Views for analysts: numbers and names, never what was said. Who may read them gets the role baton_analyst.

@@ -107,7 +107,7 @@ begin
       jsonb_strip_nulls(jsonb_build_object('state', r.state, 'waitKind', r.wait_kind, 'callIds', c.ids)))
     from (select coalesce(bool_or(t.state = 'executing'), false) as executing, coalesce(bool_or(t.state = 'approval_required'), false) as undecided,
         coalesce(bool_or(t.state = 'waiting_external'), false) as outside, jsonb_agg(t.call_id order by t.call_id) filter (where t.state = 'executing') as ids
-      from baton.tool_calls t where t.agent_uid = a.agent_uid and t.run_id = r.run_id and not t.entered) c
+      from baton.tool_calls t where t.run_id = r.run_id and not t.entered) c
     where baton.is_open(r.state) and r.due_at is null and idle and not (r.wait_kind is not distinct from 'hold')
       and (c.executing or not (r.state = 'awaiting_approval' and c.undecided or r.wait_kind is not distinct from 'external' and (c.outside or c.undecided)))
     union all select baton.finding('run_overdue', r.run_id, jsonb_build_object('dueAt', r.due_at, 'continuedAt', a.continued_at))
