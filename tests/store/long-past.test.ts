@@ -89,11 +89,11 @@ async function fillPast(name: string): Promise<void> {
   const runs = `baton.runs r join baton.agents a using (agent_uid) where a.id = $1`
   const statements = [
     `insert into baton.runs (run_id, agent_uid, tenant_id, environment, state, stop_reason, limits, ended_at)
-      select 'run_' || g || a.id, a.agent_uid, a.tenant_id, a.environment, 'completed', 'end_turn', '{}', baton.clock() from baton.agents a, generate_series(1, 5000) g where a.id = $1`,
+      select 'run_00' || g || a.id, a.agent_uid, a.tenant_id, a.environment, 'completed', 'end_turn', '{}', baton.clock() from baton.agents a, generate_series(1, 5000) g where a.id = $1`,
     `insert into baton.messages (agent_uid, seq, tenant_id, role, content, bytes, est_tokens)
       select a.agent_uid, a.last_message_seq + g, a.tenant_id, 'user', '"text"', 6, 3 from baton.agents a, generate_series(1, 5000) g where a.id = $1`,
     `insert into baton.events (agent_uid, seq, tenant_id, run_id, channel, type, data)
-      select a.agent_uid, a.last_event_seq + g, a.tenant_id, 'run_' || (g / 5) || a.id, 'monitor', 'x', '{}' from baton.agents a, generate_series(1, 25000) g where a.id = $1`,
+      select a.agent_uid, a.last_event_seq + g, a.tenant_id, 'run_00' || (g / 5) || a.id, 'monitor', 'x', '{}' from baton.agents a, generate_series(1, 25000) g where a.id = $1`,
     `update baton.agents set last_message_seq = last_message_seq + 5000, window_from = last_message_seq + 4900, window_tokens = 300, last_event_seq = last_event_seq + 25000
       where id = $1`,
     `insert into baton.tool_calls (agent_uid, call_id, tenant_id, run_id, step, index, name, effect, state, idempotency_key, entered)
@@ -115,7 +115,7 @@ async function fillOthers(): Promise<void> {
   await kit.sql(`insert into baton.agents (agent_uid, tenant_id, environment, id, template, settings)
     select gen_random_uuid(), 'one', 'test', 'a' || g, 'plain', (select settings from baton.agents where id = 'long') from generate_series(1, 5000) g`)
   await kit.sql(`insert into baton.runs (run_id, agent_uid, tenant_id, environment, state, limits)
-    select 'run_' || md5(a.id), a.agent_uid, 'one', 'test', 'completed', '{}' from baton.agents a where a.id like 'a%'`)
+    select 'run_00' || md5(a.id), a.agent_uid, 'one', 'test', 'completed', '{}' from baton.agents a where a.id like 'a%'`)
   await kit.sql(`insert into baton.tool_calls (agent_uid, call_id, tenant_id, run_id, step, index, name, effect, state, idempotency_key, entered)
     select r.agent_uid, 'call_' || r.run_id, 'one', r.run_id, 1, 0, 'look', 'pure', 'completed', 'k', true from baton.runs r join baton.agents a using (agent_uid) where a.id like 'a%'`)
 }
