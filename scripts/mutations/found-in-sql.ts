@@ -272,4 +272,12 @@ export const foundInSqlMutations: readonly Mutation[] = [
     replacement: `tool_calls_by_run on baton.tool_calls (agent_uid, run_id, step, index)`,
     test: { file: 'tests/store/long-past.test.ts', name: past },
   },
+  {
+    name: 'page-of-messages-read-from-all',
+    breaks: 'A4',
+    file: migration('0008_agents_and_pages'),
+    text: `from baton.messages m where m.agent_uid = uid and m.seq = any (asked)`,
+    replacement: `from unnest(asked) n(seq) join baton.messages m on m.agent_uid = uid and m.seq = n.seq`,
+    test: { file: 'tests/store/long-past.test.ts', name: past },
+  },
 ]

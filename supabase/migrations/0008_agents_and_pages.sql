@@ -225,8 +225,8 @@ begin
       and m.seq < (p ->> 'before')::bigint and (p ->> 'role' is null or m.role = p ->> 'role') and baton.within(p, m.created_at) order by m.seq desc limit (p ->> 'limit')::integer);
   end if;
   select coalesce(array_agg(x.seq), '{}') as seqs, coalesce(sum(x.bytes), 0)::bigint as bytes into page from (
-    select m.seq, m.bytes, n.place, sum(m.bytes::bigint) over (order by n.place) as upto
-    from unnest(asked) with ordinality n(seq, place) join baton.messages m on m.agent_uid = uid and m.seq = n.seq) x
+    select m.seq, m.bytes, row_number() over turn as place, sum(m.bytes::bigint) over turn as upto from baton.messages m where m.agent_uid = uid and m.seq = any (asked)
+    window turn as (order by case when p ->> 'before' is null then m.seq else -m.seq end)) x
   where x.place = 1 or x.upto <= coalesce((p ->> 'bytes')::bigint, 4000000);
   return json_build_object('ok', true, 'bytes', page.bytes, 'cut', cardinality(page.seqs) < cardinality(asked),
     'data', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m where m.agent_uid = uid and m.seq = any (page.seqs)),

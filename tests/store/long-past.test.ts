@@ -54,13 +54,15 @@ async function play(name: string): Promise<void> {
   expect(await executor.send(name)).toMatchObject({ kind: 'paused' })
   const { agentUid } = ok(await store.getAgent(authority, name)).agent
   const [approval] = ok(await store.listApprovals(authority, { agent: name, state: 'pending', limit: 1, after: null })).data
-  ok(await store.decide(authority, { approvalId: approval?.id ?? '', decision: 'allow' }))
+  const decided = ok(await store.decide(authority, { approvalId: approval?.id ?? '', decision: 'allow' }))
   expect(await executor.goOn(agentUid)).toMatchObject({ kind: 'waiting' })
   const waits = await kit.sql<{ call_id: string }>('select call_id from baton.external_waits where agent_uid = $1', [agentUid])
   const heard = { state: 'completed', output: { type: 'text', value: 'heard' }, requestId: 'req_1' } as const
   ok(await store.callResult({ environment: 'test', agentUid, callId: waits[0]?.call_id ?? '', ...heard }))
   expect(await executor.goOn(agentUid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  await store.outboxSent([...executor.sent, ...decided.outbox.map(({ id }) => id)])
   expect(await startExecutor(kit, agent, [{ tools: [{ name: 'ask' }] }], { store }).send(name)).toMatchObject({ kind: 'paused' })
+  for (const page of [{}, { before: 1_000_000 }]) expect((await store.listMessages({ agentUid, ...page, limit: 4 })).data).toHaveLength(4)
   ok(await store.stop(authority, { agent: name }, 'cancelled', null))
 }
 
