@@ -177,7 +177,8 @@ function pass(url: string, from: IncomingMessage, response?: ServerResponse) {
 }
 
 test('frames that went while a reader could not reach Redis: it asks for the text again', async () => {
-  const [mine, theirs] = [await startRedis(), await startRedis()]
+  const mine = await startRedis()
+  const theirs = await startRedis(mine)
   const keys = mine.prefix
   const speaker = executor(startProcess(mine.url, { keys }))
   const { state, onFrame } = reader()

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
 import type { RunId } from '#lib/core/ids'
 import type { Clock, LiveFrame, Log } from '#lib/core/ports'
 import { createLive, type LiveWithStatus } from '#lib/live/live'
-import { startEngine } from '#local/redis/engine'
+import { startEngine, type Engine } from '#local/redis/engine'
 import { createGateway } from '#local/redis/gateway'
 
 /** A clock that runs this many times as fast; the time-outs of requests stay as they are. */
@@ -62,20 +62,19 @@ export async function stop(server: Server) {
   await new Promise<void>((done) => server.close(() => done()))
 }
 
-// One engine for the file, ended with it: its close() waits for connections that the gateway keeps. Tests differ by prefix.
-const engine = startEngine()
-
-/** The real gateway over the engine; it can be stopped, and started again on the same port. */
-export async function startRedis() {
-  const { url: redisUrl } = await engine
-  const make = () => createGateway({ redisUrl, token })
+/** The real gateway over an engine of its own, or over another's; it can be stopped, and started again on the same port. All end with the test, gateways first: they keep connections. */
+export async function startRedis(of?: { engine: Engine }) {
+  const engine = of?.engine ?? (await startEngine())
+  const make = () => createGateway({ redisUrl: engine.url, token })
   let server = make()
   const port = await listen(server)
   prefix = `baton:test-${port}:`
   onTestFinished(async () => {
     if (server.listening) await stop(server)
+    if (of === undefined) await engine.close()
   })
   return {
+    engine,
     url: `http://127.0.0.1:${port}`,
     prefix,
     stop: () => stop(server),

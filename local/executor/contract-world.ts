@@ -155,8 +155,9 @@ export class World {
 
   /** What was noted of one kind, for one key. */
   notes(what: string, key?: unknown): Note[] {
-    const lines = readFileSync(this.logFile, 'utf8').split('\n')
-    const all = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Note)
+    // What stands behind the last end of a line is being written.
+    const lines = readFileSync(this.logFile, 'utf8').split('\n').slice(0, -1)
+    const all = lines.map((line) => JSON.parse(line) as Note)
     return all.filter((note) => note.what === what && (key === undefined || note.key === key))
   }
 
