@@ -176,6 +176,36 @@ function pass(url: string, from: IncomingMessage, response?: ServerResponse) {
   from.pipe(onward)
 }
 
+test('frames that went while reads failed beside a subscription that stands: the text is asked for again', async () => {
+  const redis = await startRedis()
+  let failed = 0
+  let deaf = false
+  const front = createServer((from, response) => {
+    if (!deaf || from.url !== '/') return pass(redis.url, from, response)
+    failed += 1
+    from.socket.destroy()
+  })
+  const port = await listen(front)
+  onTestFinished(() => stop(front))
+  const speaker = executor(startProcess(redis.url))
+  const { state, onFrame } = reader()
+  startProcess(`http://127.0.0.1:${port}`).watch(agentUid, onFrame)
+  await expect.poll(() => speaker.state.joins, until).toBe(1)
+  speaker.say('one ')
+  await expect.poll(() => state.text, until).toBe('one ')
+
+  deaf = true
+  await expect.poll(() => failed, until).toBeGreaterThan(0)
+  speaker.say('two ')
+  const stream = `${redis.prefix}live:${agentUid}`
+  await expect.poll(() => command(redis.url, ['XLEN', stream]), until).toBeGreaterThan(1)
+  expect(await command(redis.url, ['DEL', stream])).toBe(1)
+  deaf = false
+  speaker.say('three')
+  await expect.poll(() => state.text, until).toBe('one two three')
+  expect(state.faults).toBe(0)
+})
+
 test('frames that went while a reader could not reach Redis: it asks for the text again', async () => {
   const mine = await startRedis()
   const theirs = await startRedis(mine)

@@ -43,12 +43,12 @@ export const foundLaterMutations: readonly Mutation[] = [
     },
   },
   {
-    name: 'late-steered-message-loses-its-webhook',
+    name: 'late-steered-message-loses-its-metadata',
     breaks: 'I11',
     file: migration('0003_ends'),
     text: `'queued', m.limits, m.metadata, m.webhook, (w.a)`,
-    replacement: `'queued', m.limits, m.metadata, null, (w.a)`,
-    test: { file: edges, name: 'a run that fails takes in nothing: the steered message becomes the next run' },
+    replacement: `'queued', m.limits, '{}', m.webhook, (w.a)`,
+    test: { file: edges, name: 'a message that came too late to steer becomes a run with what it brought' },
   },
   {
     name: 'cancel-takes-a-kill-away',

@@ -113,7 +113,7 @@ export const foundMutations: readonly Mutation[] = [
     replacement: ``,
     test: {
       file: 'lib/live/live.failure.test.ts',
-      name: 'frames that went while a reader could not reach Redis: it asks for the text again',
+      name: 'frames that went while reads failed beside a subscription that stands: the text is asked for again',
     },
   },
   {

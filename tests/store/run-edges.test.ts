@@ -181,6 +181,16 @@ test('a run that fails takes in nothing: the steered message becomes the next ru
   expect(await kit.sql(told, [next.runId])).toEqual([{ url: run.webhook.url, metadata: run.metadata }])
 })
 
+test('a message that came too late to steer becomes a run with what it brought', async () => {
+  const held = await hold(kit, 'steered-too-late')
+  const run = { ...openRequest('x').run, metadata: { of: 'the message' } }
+  ok(await kit.store.open(openRequest('steered-too-late', { onBusy: 'steer', run })))
+  expect(await kit.sql('select 1 from baton.runs where run_id = $1', [run.id])).toEqual([])
+  const end = { state: 'failed', stopReason: 'max_steps', output: null, error: null } as const
+  expect(await commit(kit, held, answered(), { end })).toMatchObject({ state: 'failed', steered: false })
+  expect(await take(kit, held.agentUid)).toMatchObject({ runId: run.id, answer: { opened: { run: { metadata: run.metadata } } } })
+})
+
 test('a run that was interrupted can still be cancelled, and its commits add up the time of its work', async () => {
   const held = await hold(kit, 'both-stops')
   await commit(kit, held, { count: { workMs: 100 }, progress: false })
