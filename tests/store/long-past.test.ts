@@ -5,6 +5,7 @@ import { defineAgent, defineTool } from '#lib/core/define'
 import type { Store } from '#lib/core/pages'
 import { createStore } from '#lib/store/store'
 import { startExecutor } from '#tests/store/engine-kit'
+import { explained } from '#tests/store/explained'
 import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
 
 /*
@@ -15,17 +16,11 @@ import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
 let kit: StoreKit
 let client: pg.Client
 let store: Store
-const plans: string[] = []
+let plans: string[]
 
 beforeAll(async () => {
   kit = await startStore()
-  client = new pg.Client({ connectionString: kit.databaseUrl })
-  client.on('notice', ({ message = '' }) => plans.push(message))
-  await client.connect()
-  await client.query(`load 'auto_explain'`)
-  await client.query(
-    `set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set client_min_messages = log`,
-  )
+  ;({ client, plans } = await explained(kit))
   store = createStore(async (name, argument) => {
     const { rows } = await client.query<{ answer: unknown }>({
       name,

@@ -1,5 +1,6 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { explained } from '#tests/store/explained'
 import {
   answered,
   authority,
@@ -17,7 +18,7 @@ import {
 
 let kit: StoreKit
 let client: pg.Client
-const plans: string[] = []
+let plans: string[]
 
 beforeAll(async () => {
   kit = await startStore()
@@ -48,13 +49,7 @@ beforeAll(async () => {
   await kit.sql(`insert into baton.inbox (agent_uid, position, tenant_id, run_id, mode, content, bytes, est_tokens, limits)
     select agent_uid, 0, 'one', 'run_x' || id, 'enqueue', '1', 1, 1, '{}' from baton.agents where id > 'a5' and id like 'a%'`)
   await kit.sql('vacuum analyze')
-  client = new pg.Client({ connectionString: kit.databaseUrl })
-  client.on('notice', (notice) => plans.push(notice.message ?? ''))
-  await client.connect()
-  await client.query(`load 'auto_explain'`)
-  await client.query(
-    `set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set client_min_messages = log`,
-  )
+  ;({ client, plans } = await explained(kit))
 }, 120_000)
 afterAll(async () => {
   await client.end()
