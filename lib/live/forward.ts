@@ -125,8 +125,10 @@ export function createForward({ connection, clock, processId, keyOf, onGap }: Ne
       if (!connection.available()) return lose(agent)
       const length = textOf(frame).length
       if (frame.body.type === 'delta' && frame.body.offset === 0) {
-        // A text told again from its beginning stands for the pieces of it that wait here: many may join at once.
-        agent.frames = agent.frames.filter((waiting) => !covers(frame, waiting))
+        // A text told again from its beginning stands for the pieces of it that wait here: many may join at once. What waits before a
+        // commit or a reset stays there, so that none of it comes behind them.
+        const tail = agent.frames.findLastIndex(({ body }) => body.type !== 'delta') + 1
+        agent.frames = agent.frames.filter((waiting, index) => index < tail || !covers(frame, waiting))
         agent.length = agent.frames.reduce((sum, waiting) => sum + textOf(waiting).length, 0)
       }
       if (agent.frames.length > 0 && (agent.length + length > longestBuffer || agent.frames.length >= mostFrames)) lose(agent)

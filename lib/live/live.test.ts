@@ -60,10 +60,11 @@ test('deltas reach another process once and in order, also to one that joins lat
     if (index === 150) two.watch(agentUid, latest.onFrame)
     if (index % 10 === 0) await clock.sleep(50)
   }
+  // Two came, and were told the text so far: who came after the commit would have it behind it.
+  await expect.poll(() => said.joins, until).toBe(before + 2)
   one.emit({ ...delta(0, ''), body: { type: 'committed', seq: 4 } })
   await expect.poll(() => there.state.frames.at(-1)?.body.type, until).toBe('committed')
   await expect.poll(() => late.state.frames.at(-1)?.body.type, until).toBe('committed')
-  // Two came.
   expect(said.joins).toBe(before + 2)
   for (const { state } of [here, there, late, latest]) {
     expect(state.text).toBe(said.text)
@@ -73,6 +74,23 @@ test('deltas reach another process once and in order, also to one that joins lat
   expect(here.state.frames).toHaveLength(201)
   expect(there.state.frames.length).toBeLessThan(60)
   expect(there.state.frames.filter((frame) => frame.body.type === 'committed')).toHaveLength(1)
+})
+
+test('a text that is told again just after its commit leaves what waits before it in its place', async () => {
+  const redis = await startRedis()
+  const [one, two] = [startProcess(redis.url), startProcess(redis.url)]
+  const { state: said, say } = executor(one)
+  const there = reader()
+  two.watch(agentUid, there.onFrame)
+  await expect.poll(() => said.joins, until).toBeGreaterThanOrEqual(1)
+  say('whole')
+  one.emit({ ...delta(0, ''), body: { type: 'committed', seq: 4 } })
+  // Joins before anything is written: the text is told again in this process's next turn.
+  one.watch(agentUid, () => undefined)
+  one.emit({ ...delta(0, ''), body: { type: 'committed', seq: 5 } })
+  const types = () => there.state.frames.map(({ body }) => (body.type === 'committed' ? body.seq : body.type))
+  await expect.poll(types, until).toContain(5)
+  expect(types()).toEqual(['delta', 4, 5])
 })
 
 test('nothing is written while nobody watches elsewhere, and other agents get nothing', async () => {

@@ -190,6 +190,17 @@ export const foundLaterMutations: readonly Mutation[] = [
     },
   },
   {
+    name: 'text-told-again-takes-what-waits-before-its-commit-away',
+    breaks: 'I8',
+    file: 'lib/live/forward.ts',
+    text: `index < tail || !covers(frame, waiting)`,
+    replacement: `index < 0 || !covers(frame, waiting)`,
+    test: {
+      file: 'lib/live/live.test.ts',
+      name: 'a text that is told again just after its commit leaves what waits before it in its place',
+    },
+  },
+  {
     name: 'watchers-are-forgotten-after-half-a-minute',
     breaks: 'I8',
     file: 'lib/live/follow.ts',
