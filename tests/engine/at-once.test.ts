@@ -94,6 +94,9 @@ test('a test of a webhook, and a delivery that is repeated', async () => {
   const path = `/api/webhooks/${String(hook['id'])}`
   const tested = await post(`${path}/test`)
   await arrived('/hook', 1)
+  // What is being attempted is left to that attempt: it has arrived before its outcome is written.
+  const recorded = `select 1 from baton.webhook_deliveries where id = $1 and state = 'delivered'`
+  await until('the outcome is written', async () => (await world.sql(recorded, [tested.body['deliveryId']])).length > 0)
   await post(`${path}/deliveries/${String(tested.body['deliveryId'])}/redeliver`)
   await arrived('/hook', 2)
 })
