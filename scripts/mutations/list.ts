@@ -6,6 +6,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
+import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
@@ -44,6 +45,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByReadingMutations,
   ...foundByNewcomersMutations,
   ...foundByAuthorsMutations,
+  ...foundByMachineMutations,
   ...foundByOperatorsMutations,
   ...foundBySecondReadingMutations,
   ...foundInModelsMutations,

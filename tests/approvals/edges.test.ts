@@ -104,6 +104,18 @@ test('a run that was cancelled while it waited outside is told nothing when that
   expect(events).toHaveLength(before)
 })
 
+test('a cancelled run that waited for several decisions cancels each for its own call', async () => {
+  const [one, other, outside] = [askedCall(0), askedCall(1), toolCall(2, { effect: 'external', name: 'outside' })]
+  const held = await paused(kit, 'cancelled-twice', [one, other, outside])
+  ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
+  const { approvals, calls, decided } = await facts(kit, held)
+  expect(approvals).toMatchObject([{ state: 'cancelled' }, { state: 'cancelled' }])
+  expect(calls.map(({ state }) => state)).toEqual(['sealed', 'sealed', 'sealed'])
+  expect(decided.map(({ data }) => [data['approvalId'], data['callId']])).toEqual(
+    [one, other].map(({ approval, callId }) => [approval.id, callId]),
+  )
+})
+
 test('a cancelled run leaves what had been decided as it was', async () => {
   const call = askedCall(0)
   const held = await paused(kit, 'decided-once', [call])
@@ -146,4 +158,24 @@ test('invariant 5: what was decided while an executor held the agent that died t
   const { answer } = await take(kit, held.agentUid)
   expect(answer.opened?.calls).toEqual([])
   expect(answer.opened?.window.map((row) => row.role)).toEqual(['user', 'assistant', 'tool'])
+})
+
+test('each filter of the inbox leaves out what it should, and the end of a range is not in it', async () => {
+  const early = await paused(kit, 'inbox-early', [askedCall(0)])
+  const between = (await kit.sql<{ at: string }>(`select to_json(baton.clock()) #>> '{}' as at`))[0]?.at
+  const late = await paused(kit, 'inbox-late', [askedCall(0, { name: 'transfer' }), askedCall(1, { name: 'transfer' })])
+  const list = async (filter: Record<string, unknown>) => {
+    const { data } = ok(await kit.store.listApprovals(authority, { limit: 200, after: null, ...filter }))
+    return data.filter(({ agentId }) => agentId.startsWith('inbox-')).map(({ agentId, tool }) => `${agentId} ${tool}`)
+  }
+  const [one, two] = [['inbox-early charge'], ['inbox-late transfer', 'inbox-late transfer']]
+  expect(await list({})).toEqual([...one, ...two])
+  for (const filter of [{ to: between }, { agent: 'inbox-early' }, { runId: early.runId }, { tool: 'charge' }])
+    expect(await list(filter), JSON.stringify(filter)).toEqual(one)
+  for (const filter of [{ from: between }, { agent: 'inbox-late' }, { runId: late.runId }, { tool: 'transfer' }])
+    expect(await list(filter), JSON.stringify(filter)).toEqual(two)
+  const [row] = await kit.sql<{ at: string }>(`select to_json(created_at) #>> '{}' as at from baton.approvals where run_id = $1`, [
+    late.runId,
+  ])
+  expect([await list({ to: row?.at }), await list({ from: row?.at })]).toEqual([one, two])
 })

@@ -274,3 +274,16 @@ test('usage is the ledger by group, in pages', async () => {
   const [sums] = await kit.sql<{ cost: number }>(`select sum(cost_micros)::int as cost from baton.reservations where tenant_id = 'one'`)
   expect(all.reduce((sum, row) => sum + row.costMicros, 0)).toBe(sums?.cost)
 })
+
+test('usage counts the calls that were made or may have been: one that is reserved, and none that was given back', async () => {
+  const range = { from: '2020-01-01T00:00:00Z', to: '2099-01-01T00:00:00Z' }
+  const held = await hold(kit, 'counts', { execute: execution(4_000) })
+  const of = async () => {
+    const { data } = ok(await kit.store.usage(authority, { groupBy: 'agent', ...range, after: null, limit: 200 }))
+    return data.find(({ group }) => group === 'counts')
+  }
+  expect(await of()).toMatchObject({ calls: 1, reservedMicros: 4_000, settledMicros: 0 })
+  const unmade = { ...paid(await first(held), 0), usage: noUsage }
+  await commit(kit, held, { ...answered(), settle: [unmade] }, completed)
+  expect(await of()).toMatchObject({ calls: 0, reservedMicros: 0, costMicros: 0 })
+})
