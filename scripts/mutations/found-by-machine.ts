@@ -17,7 +17,7 @@ export const foundByMachineMutations: readonly Mutation[] = [
   },
   {
     name: 'first-cancelled-call-takes-all-approvals-of-its-run',
-    breaks: 'A38',
+    breaks: 'A34',
     file: migration('0013_approvals'),
     text: `x.run_id = c.run_id and x.call_id = c.call_id and x.state = 'pending' returning * into v`,
     replacement: `x.run_id = c.run_id and x.state = 'pending' returning * into v`,
