@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { authority, commit, hold, startStore, type StoreKit } from '#tests/store/kit'
+import { answered, authority, commit, completed, hold, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What health, alerts and metrics say at their bounds, as no other test noticed (scripts/mutations/found-in-reports). */
 
@@ -56,4 +56,21 @@ test('of more series than an environment may have none is made new, and those th
   expect(totals).toEqual([{ tool: 't7', value: 2 }])
   const credential = { operator: { tenant: 'full', name: 'tester' } }
   expect(await kit.store.readMetrics({ ...authority, environment: 'full', credential }, 'full')).toMatchObject({ ok: true })
+})
+
+test('each agent stands in one state: one that is held while something waits for it is paused', async () => {
+  await kit.store.ensureTenant({ id: 'few', environment: 'few', secret: 'sealed' })
+  const few = { ...authority, environment: 'few', credential: { operator: { tenant: 'few', name: 'tester' } } }
+  await hold(kit, 'at-work', few)
+  await commit(kit, await hold(kit, 'idle', few), answered(), completed)
+  ok(await kit.store.setSwitch(few, { scope: 'agent:held', mode: 'hold', reason: 'a test' }))
+  ok(await kit.store.open(openRequest('held', few)))
+  const { samples } = ok(await kit.store.readMetrics(few, 'few'))
+  const of = (name: string) => samples.filter((sample) => sample[0] === name).map(([, labels, , value]) => [labels['state'], value])
+  expect(of('baton_agents')).toEqual([
+    ['ready', 1],
+    ['working', 1],
+    ['paused', 1],
+  ])
+  expect(of('baton_runs_open')).toContainEqual(['waiting', 1])
 })
