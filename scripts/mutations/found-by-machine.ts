@@ -48,4 +48,12 @@ export const foundByMachineMutations: readonly Mutation[] = [
       name: 'invariant 9: a call that never ran is given back to the limits, too, that were set while it was at work',
     },
   },
+  {
+    name: 'budget-without-a-sum-is-counted',
+    breaks: 'A61',
+    file: migration('0011_budgets'),
+    text: `num_nonnulls(x.limit_micros, x.limit_tokens, x.limit_calls) > 0\n`,
+    replacement: `num_nonnulls(x.limit_micros, x.limit_tokens, x.limit_calls) >= 0\n`,
+    test: { file: 'tests/store/budgets.test.ts', name: 'A61: a call above what one call may cost is refused hard, before anything' },
+  },
 ]

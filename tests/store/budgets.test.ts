@@ -150,6 +150,8 @@ test('A61: a call above what one call may cost is refused hard, before anything'
     limitMicros: 100_000,
   })
   expect((await hold(kit, 'single', { execute: execution(dollars(0.1)) })).answer).toMatchObject({ reserved: 'granted' })
+  // What limits no sum is not counted: its row would be one more that turns wait for.
+  expect(await kit.sql(`select 1 from baton.budget_counters where scope = 'agent:single'`)).toEqual([])
 })
 
 test('what is left is reserved where the answer can be cut', async () => {
