@@ -62,9 +62,13 @@ async function decideAll(turn: number): Promise<void> {
   )
 }
 
-/** Switches come and go: holds of all, kills of single agents. */
+/** Switches come and go: holds of all, kills of single agents that have something to end. */
 async function switches(turn: number): Promise<void> {
-  const scope = turn % 3 === 0 ? 'tenant' : `agent:s${(turn * 7) % 30}`
+  const [busy] = await world.sql<{ id: string }>(
+    `select a.id from baton.agents a join baton.runs r using (agent_uid) where baton.is_open(r.state) order by md5(a.id || $1) limit 1`,
+    [turn],
+  )
+  const scope = turn % 3 === 0 ? 'tenant' : `agent:${busy?.id ?? 's0'}`
   const body = { scope, mode: scope === 'tenant' ? 'hold' : 'kill', reason: 'storm' }
   // Also where no answer came: the switch may stand.
   await ask('POST', '/api/kill', body, turn % 2)
