@@ -28,3 +28,18 @@ test('a flood is one entry a minute and caller, with the count of what was not t
   expect(told.at(-1)?.count).toBe(10)
   expect(warnings).toHaveLength(1)
 })
+
+test('so many callers are remembered: one that a thousand others have pushed out is told as new', async () => {
+  const told: Refusals[] = []
+  const log = { info() {}, error() {}, warn() {} }
+  const refusals = createRefusals(async (one) => void told.push(one), { monotonic: () => 0 }, log)
+  const flood = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++) await refusals.note(authority, `other-${n}`, verdict)
+  }
+  await refusals.note(authority, 'one', verdict)
+  await flood(0, 999)
+  expect(refusals.note(authority, 'one', verdict)).toBeNull()
+  await flood(999, 1_000)
+  await refusals.note(authority, 'one', verdict)
+  expect(told).toHaveLength(1_002)
+})

@@ -88,3 +88,20 @@ test('a key that the database refuses is asked for again after a pause only', as
   for (let n = 0; n < 5; n++) expect((await settings.of(key)).who.tenant).toBeNull()
   expect(source.asked).toHaveLength(1)
 })
+
+test('so many tenants and keys are remembered: the one that was asked for longest ago is asked for again', async () => {
+  const { source, settings } = setUp()
+  const known = async (): Promise<string[]> => {
+    source.asked = []
+    await settings.ofTenant('tenant-0')
+    await settings.of(who({ keyHash: 'key-0' }))
+    return source.asked
+  }
+  for (let n = 0; n < 10_000; n++) await settings.of(who({ keyHash: `key-${n}` }))
+  // With the tenant of those keys they are a thousand.
+  for (let n = 0; n < 999; n++) await settings.ofTenant(`tenant-${n}`)
+  expect(await known()).toEqual([])
+  await settings.ofTenant('one more')
+  await settings.of(who({ keyHash: 'one more' }))
+  expect(await known()).toEqual(['tenant-0', 'key-0'])
+})

@@ -1,5 +1,12 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import { type AddressInfo, createServer as createTcpServer, isIP, type LookupFunction } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  getDefaultAutoSelectFamily,
+  isIP,
+  type LookupFunction,
+  setDefaultAutoSelectFamily,
+} from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
 import { deliver } from '#lib/webhooks/deliver'
@@ -184,6 +191,18 @@ describe('names that lead to addresses that are not public', () => {
       ])
     const outcome = await deliver({ ...message(), local: false, url: 'https://both.example.com/', timeoutMs: 20_000, lookup })
     expect(outcome).toMatchObject({ ok: false, refused: true })
+  })
+
+  test('where Node asks for one address of a name, it is looked at as those of several are', async () => {
+    const before = getDefaultAutoSelectFamily()
+    setDefaultAutoSelectFamily(false)
+    try {
+      const { lookup } = resolver('4000::1')
+      const outcome = await deliver({ ...message(), local: false, url: 'https://alone.example.com/', timeoutMs: 20_000, lookup })
+      expect(outcome).toMatchObject({ ok: false, refused: true })
+    } finally {
+      setDefaultAutoSelectFamily(before)
+    }
   })
 
   test('the name is resolved once an attempt: what was looked at is what is called', async () => {

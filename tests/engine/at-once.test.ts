@@ -82,6 +82,45 @@ test('a result from outside', async () => {
   await over(runOf(paused))
 })
 
+test('a result from outside that comes too late: the run goes on without it', async () => {
+  const paused = await world.send('too-late', script({ tools: [{ name: 'outside', input: {} }] }, { text: 'without' }))
+  const [call] = paused.body['externalCalls'] as { callbackUrl: string }[]
+  await world.advance(25 * 3_600_000)
+  const { pathname, search } = new URL(String(call?.callbackUrl), world.base())
+  expect(await post(pathname + search, { output: 1 })).toMatchObject({ status: 410, body: { code: 'too_late' } })
+  await over(runOf(paused))
+})
+
+/** Agents that stand as this one does, with their messages and their runs: hundreds of requests would take a minute. */
+async function twins(agent: string, count: number): Promise<void> {
+  const like = (table: string, changes: string): string =>
+    `insert into baton.${table} select (jsonb_populate_record(x, jsonb_build_object(${changes}))).* from baton.${table} x, twins t where x.agent_uid = t.model`
+  await world.sql(
+    `with twins as materialized (select a.agent_uid as model, gen_random_uuid() as uid, a.id || '-' || g as id, 'run_' || md5(a.id || g) as run
+        from baton.agents a, generate_series(1, $2::integer) g where a.id = $1),
+      agents as (${like('agents', `'agent_uid', t.uid, 'id', t.id, 'active_run', t.run`)}), runs as (${like('runs', `'agent_uid', t.uid, 'run_id', t.run`)})
+      ${like('messages', `'agent_uid', t.uid, 'run_id', t.run`)}`,
+    [agent, count],
+  )
+}
+
+test.each([
+  { act: 'lift', done: { resumed: 200 } },
+  { act: 'kill', done: { ended: 200 } },
+])('a $act of more agents than one transaction takes: the rest follows the answer', async ({ act, done }) => {
+  const wide = (mode: string): Promise<Reply> => post('/api/kill', { scope: 'tenant', mode, reason: 'a test' })
+  const held = async (): Promise<number> =>
+    (await world.sql(`select 1 from baton.runs where wait_kind = 'hold' and ended_at is null`)).length
+  await wide('hold')
+  await world.send(`wide-${act}`, 'hi', { prefer: 'respond-async' })
+  await twins(`wide-${act}`, 202)
+  expect(await held()).toBe(203)
+  const reply = act === 'kill' ? await wide('kill') : await world.http('DELETE', '/api/kill/tenant')
+  expect(reply).toMatchObject({ status: 200, body: done })
+  await until('each has ended', async () => (await world.sql('select 1 from baton.runs where ended_at is null')).length === 0)
+  if (act === 'kill') await world.http('DELETE', '/api/kill/tenant')
+})
+
 test.each(['agent:held', 'tenant'])('the lift of a hold of %s', async (scope) => {
   await post('/api/kill', { scope, mode: 'hold', reason: 'a test' })
   const held = await world.send('held', 'hi', { prefer: 'respond-async' })

@@ -77,6 +77,8 @@ export function startExecutor(
     model?: Partial<ModelPort>
     price?: (model: string) => ModelPrice
     onEffect?: EngineServices['onEffect']
+    /** False: messages are for agents that exist, and leave their template to them. */
+    namesTemplate?: boolean
   } = {},
 ): Executor {
   const { clock = systemClock(), leaseMs = 30_000, price = samePrice } = over
@@ -148,7 +150,7 @@ export function startExecutor(
         {
           authority,
           agentName: agent,
-          template: definition.id,
+          template: over.namesTemplate === false ? null : definition.id,
           mustExist: false,
           content: 'hello',
           kind: 'message',

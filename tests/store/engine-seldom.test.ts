@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { handOverAll } from '#lib/engine/slices'
+import { poll } from '#local/poll'
+import { movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
+import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
+
+/* Ways through the engine that few runs take. As in engine.test.ts. */
+
+let kit: StoreKit
+beforeAll(async () => {
+  kit = await startStore()
+})
+afterAll(() => kit.close())
+
+const acts: Record<string, (context: ToolContext) => unknown> = {}
+const tool = (name: string, effect: 'pure' | 'once' = 'pure') =>
+  defineTool({ name, description: name, input: z.object({}), effect, run: (_input, context) => acts[name]?.(context) })
+const plain = defineAgent({
+  id: 'plain',
+  model: 'test/model',
+  instructions: 'Answer.',
+  tools: [tool('first'), tool('second'), tool('third'), tool('pay', 'once')],
+})
+const calls = (...names: string[]) => ({ tools: names.map((name) => ({ name })) })
+
+const runOf = async (agent: string) => {
+  const [run] = await kit.sql<{ agent_uid: string; run_id: string; state: string; wait: string | null; version: string }>(
+    `select a.agent_uid, r.run_id, r.state, r.wait_kind as wait, a.settings ->> 'templateVersion' as version
+      from baton.runs r join baton.agents a using (agent_uid) where a.id = $1 order by r.created_at desc limit 1`,
+    [agent],
+  )
+  if (run === undefined) throw new Error(`${agent} has no run`)
+  return run
+}
+const callsOf = async (agent: string): Promise<string[]> =>
+  (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null }))
+    .map(({ name, state }) => `${name} ${state}`)
+    .toSorted()
+const isAborted = async (signal: AbortSignal): Promise<void> => {
+  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
+}
+/** The hard limit of a slice is reached: SIGTERM comes after it, gives no time and is not what cuts. */
+function toHardLimit(clock: MovedClock): void {
+  clock.forward({ monotonic: 100_000 })
+  void handOverAll(60_000, clock)
+}
+
+test('a message that names no template, to an agent whose template has changed since: it is taken once, and the new settings are its own', async () => {
+  const before = startExecutor(kit, plain, [{ text: 'old' }])
+  expect(await before.send('deployed')).toMatchObject({ kind: 'ended', output: 'old' })
+  const dear = { inputMicrosPerMillion: 1_000_000_000, outputMicrosPerMillion: 1_000_000_000 }
+  const changed = defineAgent({ ...plain, instructions: 'Answer otherwise.', limits: { maxSteps: 3 } })
+  const after = startExecutor(kit, changed, [{ text: 'new' }], { namesTemplate: false, price: () => dear })
+  expect(await after.send('deployed')).toMatchObject({ kind: 'ended', output: 'new' })
+  const { run_id, version } = await runOf('deployed')
+  expect(version).toBe(after.services.templates.versions['plain'])
+  expect(version).not.toBe(before.services.templates.versions['plain'])
+  const [run] = await kit.sql<{ steps: number; reserved: string; before: string }>(
+    `select (limits ->> 'maxSteps')::integer as steps, max(v.micros) filter (where v.run_id = r.run_id) as reserved,
+        max(v.micros) filter (where v.run_id <> r.run_id) as before
+      from baton.runs r join baton.reservations v using (agent_uid) where r.run_id = $1 group by r.run_id`,
+    [run_id],
+  )
+  expect(run?.steps).toBe(3)
+  // By the new price, not by the thousandth that it was.
+  expect(Number(run?.reserved)).toBeGreaterThan(Number(run?.before) * 500)
+})
+
+test('a rate that is used up while a tool is at work: the others wait for the window, and what is at work is not let go', async () => {
+  const began: string[] = []
+  const may = Promise.withResolvers<void>()
+  for (const name of ['first', 'second', 'third']) acts[name] = () => void began.push(name)
+  acts['second'] = async () => {
+    began.push('second')
+    await may.promise
+  }
+  const twoAtOnce = defineAgent({ ...plain, toolConcurrency: 2 })
+  const executor = startExecutor(kit, twoAtOnce, [calls('first', 'second', 'third'), { text: 'bye' }])
+  const slice = executor.send('rated', { rate: { calls: 3, ms: 60_000 } })
+  await poll(async () => (await callsOf('rated').catch((): string[] => [])).includes('first completed'), { everyMs: 10, forMs: 60_000 })
+  expect(await callsOf('rated')).toEqual(['first completed', 'second executing', 'third pending'])
+  expect(await runOf('rated')).toMatchObject({ state: 'running' })
+  may.resolve()
+  expect(await slice).toMatchObject({ kind: 'waiting' })
+  expect(await callsOf('rated')).toEqual(['first completed', 'second completed', 'third pending'])
+  expect(await runOf('rated')).toMatchObject({ state: 'waiting', wait: 'retry' })
+  await kit.advance(75_000)
+  expect(await executor.goOn((await runOf('rated')).agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(began).toEqual(['first', 'second', 'third'])
+})
+
+test('invariant 6: a call that the hard limit cuts before it begins stays open where it may be repeated, and a once call is told as not done', async () => {
+  const clock = movedClock()
+  const began: string[] = []
+  for (const name of ['first', 'pay']) acts[name] = () => void began.push(name)
+  let cut = true
+  const hooks = [
+    {
+      name: 'slow',
+      timeoutMs: 30_000,
+      async preToolUse(_call: unknown, { signal }: { signal: AbortSignal }) {
+        if (!cut) return
+        toHardLimit(clock)
+        await isAborted(signal)
+      },
+    },
+  ]
+  const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [calls('first', 'pay'), { text: 'bye' }], {
+    clock,
+    hardMs: 100_000,
+    leaseMs: 600_000,
+  })
+  expect(await executor.send('cut-before')).toMatchObject({ kind: 'handed_over' })
+  expect(await callsOf('cut-before')).toEqual(['first executing', 'pay sealed'])
+  cut = false
+  expect(await executor.goOn((await runOf('cut-before')).agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(began).toEqual(['first'])
+})
+
+test("unknownOutcome 'pause': a once call that is cut at the limit of its slice is a person's to judge", async () => {
+  const clock = movedClock()
+  acts['pay'] = async ({ signal }) => {
+    toHardLimit(clock)
+    await isAborted(signal)
+    throw signal.reason
+  }
+  const asking = defineAgent({ ...plain, tools: [{ ...tool('pay', 'once'), timeoutMs: 20_000 }], unknownOutcome: 'pause' })
+  const executor = startExecutor(kit, asking, [calls('pay')], { clock, hardMs: 100_000, leaseMs: 600_000 })
+  expect(await executor.send('cut-paying')).toMatchObject({ kind: 'paused' })
+  const asked = ok(await kit.store.listApprovals(authority, { limit: 1, after: null, agent: 'cut-paying' })).data
+  expect(asked).toMatchObject([{ kind: 'unknown_outcome', tool: 'pay' }])
+  expect(JSON.stringify(asked)).toContain('cut at the limit of its slice')
+})
