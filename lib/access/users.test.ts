@@ -120,6 +120,9 @@ describe('tokens of asymmetric keys', () => {
     now += 6_000
     expect(await codeOf(check(token))).toBe('taken')
     expect(await codeOf(checkWith({ jwksUrl: 'http://127.0.0.1:1/' })(token))).toBe('sign_in_unavailable')
+    // A set that is none, such as a page of somebody between.
+    keys = ['no key' as JWK]
+    expect(await codeOf(checkWith()(token))).toBe('sign_in_unavailable')
     status = 0
     expect(await codeOf(checkWith()(token))).toBe('sign_in_unavailable')
   })

@@ -73,16 +73,6 @@ export const foundByMachineMutations: readonly Mutation[] = [
     ),
   },
   {
-    name: 'changed-template-is-reserved-at-nothing',
-    breaks: 'I9',
-    file: 'lib/engine/open.ts',
-    text: `      if (request.execute !== null) request.execute.reserve = firstReserve(changed)\n`,
-    replacement: ``,
-    test: seldom(
-      'a message that names no template, to an agent whose template has changed since: it is taken once, and the new settings are its own',
-    ),
-  },
-  {
     name: 'rate-lets-go-of-a-tool-at-work',
     breaks: 'A84',
     file: 'lib/engine/settle.ts',
@@ -178,5 +168,28 @@ export const foundByMachineMutations: readonly Mutation[] = [
       file: 'lib/limiter/settings.test.ts',
       name: 'so many tenants and keys are remembered: the one that was asked for longest ago is asked for again',
     },
+  },
+  {
+    name: 'keys-that-are-none-are-the-callers-fault',
+    breaks: 'A86',
+    file: 'lib/access/users.ts',
+    text: ` || code === 'ERR_JWKS_INVALID'`,
+    replacement: ``,
+    test: {
+      file: 'lib/access/users.test.ts',
+      name: 'keys that cannot be read are an outage and not the caller’s fault; they are asked for again later, not by every token',
+    },
+  },
+  {
+    name: 'corrupted-run-does-not-say-what-is-broken',
+    breaks: 'I11',
+    file: 'lib/engine/advance.ts',
+    text: `{ state: 'failed', stopReason: 'corrupted_data', output: null, error }`,
+    replacement: `{ state: 'failed', stopReason: 'corrupted_data', output: null, error: null }`,
+    test: {
+      file: 'tests/repair/operations.test.ts',
+      name: 'a message that cannot be read quarantines its agent alone, by name, until it is repaired; then the run can be retried',
+    },
+    build: true,
   },
 ]

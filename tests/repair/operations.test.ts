@@ -43,7 +43,13 @@ test('a message that cannot be read quarantines its agent alone, by name, until 
   const refused = await say(world, adminKey, 'ill', { message: 'still there?' })
   expect(refused).toMatchObject({
     status: 500,
-    body: { code: 'corrupted_data', stopReason: 'corrupted_data', state: 'failed', agentId: 'ill' },
+    body: {
+      code: 'corrupted_data',
+      stopReason: 'corrupted_data',
+      state: 'failed',
+      agentId: 'ill',
+      detail: expect.stringMatching(/^Message 2 of agent ill cannot be read; .*\/api\/agents\/ill\/consistency/) as string,
+    },
   })
   expect(refused.headers.get('x-should-retry')).toBe('false')
   expect(await world.effects({ runId: String(refused.body['runId']) }).catch(() => [])).toEqual([])

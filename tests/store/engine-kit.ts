@@ -75,10 +75,10 @@ export function startExecutor(
     ending?: () => boolean
     store?: Partial<EngineStore>
     model?: Partial<ModelPort>
-    price?: (model: string) => ModelPrice
+    price?: (model: string) => ModelPrice | null
     onEffect?: EngineServices['onEffect']
-    /** False: messages are for agents that exist, and leave their template to them. */
-    namesTemplate?: boolean
+    /** Deployed before it, so that it is not the one of messages that name none; and messages name none. */
+    before?: readonly AgentDefinition[]
   } = {},
 ): Executor {
   const { clock = systemClock(), leaseMs = 30_000, price = samePrice } = over
@@ -128,7 +128,7 @@ export function startExecutor(
       flush: () => Promise.resolve(),
     },
     redact,
-    templates: deployTemplates([definition], price),
+    templates: deployTemplates([...(over.before ?? []), definition], price),
     price,
     async onEffect(effect) {
       await over.onEffect?.(effect)
@@ -150,7 +150,7 @@ export function startExecutor(
         {
           authority,
           agentName: agent,
-          template: over.namesTemplate === false ? null : definition.id,
+          template: over.before === undefined ? definition.id : null,
           mustExist: false,
           content: 'hello',
           kind: 'message',

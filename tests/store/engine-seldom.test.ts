@@ -52,20 +52,20 @@ test('a message that names no template, to an agent whose template has changed s
   expect(await before.send('deployed')).toMatchObject({ kind: 'ended', output: 'old' })
   const dear = { inputMicrosPerMillion: 1_000_000_000, outputMicrosPerMillion: 1_000_000_000 }
   const changed = defineAgent({ ...plain, instructions: 'Answer otherwise.', limits: { maxSteps: 3 } })
-  const after = startExecutor(kit, changed, [{ text: 'new' }], { namesTemplate: false, price: () => dear })
+  const after = startExecutor(kit, changed, [{ text: 'new' }], {
+    before: [defineAgent({ ...plain, id: 'other', model: 'test/other' })],
+    price: (model) => (model === 'test/model' ? dear : null),
+  })
   expect(await after.send('deployed')).toMatchObject({ kind: 'ended', output: 'new' })
   const { run_id, version } = await runOf('deployed')
   expect(version).toBe(after.services.templates.versions['plain'])
   expect(version).not.toBe(before.services.templates.versions['plain'])
-  const [run] = await kit.sql<{ steps: number; reserved: string; before: string }>(
-    `select (limits ->> 'maxSteps')::integer as steps, max(v.micros) filter (where v.run_id = r.run_id) as reserved,
-        max(v.micros) filter (where v.run_id <> r.run_id) as before
-      from baton.runs r join baton.reservations v using (agent_uid) where r.run_id = $1 group by r.run_id`,
+  const reserved = await kit.sql(
+    `select (r.limits ->> 'maxSteps')::integer as steps, v.model, v.micros > 1000000 as dear from baton.runs r join baton.reservations v using (run_id) where run_id = $1`,
     [run_id],
   )
-  expect(run?.steps).toBe(3)
-  // By the new price, not by the thousandth that it was.
-  expect(Number(run?.reserved)).toBeGreaterThan(Number(run?.before) * 500)
+  // By the model and the price of its own template.
+  expect(reserved).toEqual([{ steps: 3, model: 'test/model', dear: true }])
 })
 
 test('a rate that is used up while a tool is at work: the others wait for the window, and what is at work is not let go', async () => {
