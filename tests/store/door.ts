@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
+import type { PartMessage } from '#local/parts/part'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
 import { startProxy } from '#tests/proxy'
@@ -34,6 +35,7 @@ async function startPart(databaseUrl: string): Promise<Door> {
     SUPABASE_JWT_SECRET: keys.jwtSecret,
     SUPABASE_SITE_URL: url,
   })
+  child.send({ kind: 'database-ready' } satisfies PartMessage)
   await answers(child, `${url}/health`)
   return {
     url,
@@ -87,7 +89,8 @@ function run(command: readonly string[], environment: Record<string, string>): C
   const [program = '', ...parameters] = command
   const child = spawn(program, parameters, {
     env: { NODE_ENV: 'production', PATH: process.env['PATH'], ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // By its channel the part sees that a test run was killed, and ends.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const lines: string[] = []
   printed.set(child, lines)
