@@ -192,4 +192,13 @@ export const foundByMachineMutations: readonly Mutation[] = [
     },
     build: true,
   },
+  {
+    name: 'events-of-a-run-are-those-of-its-agent',
+    breaks: 'A86',
+    file: 'lib/api/events.ts',
+    text: `    ...(runId === null ? {} : { runId }),\n`,
+    replacement: ``,
+    test: { file: 'tests/surface/runs.test.ts', name: 'the events of a run are its own; those of its agent are of all its runs' },
+    build: true,
+  },
 ]

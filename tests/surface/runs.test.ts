@@ -260,6 +260,16 @@ test('retry with an Idempotency-Key: a double click makes one run, another run u
   expect((await retry(open, 'later')).status).toBe(202)
 })
 
+test('the events of a run are its own; those of its agent are of all its runs', async () => {
+  const runs = [await world.send('r-events', 'one'), await world.send('r-events', 'two')].map(({ body }) => String(body['runId']))
+  const runsOf = async (path: string): Promise<string[]> => {
+    const { body } = await world.http('GET', path, undefined, { accept: 'application/json' })
+    return [...new Set((body['data'] as { runId: string }[]).map(({ runId }) => runId))]
+  }
+  for (const runId of runs) expect(await runsOf(`/api/runs/${runId}/events`)).toEqual([runId])
+  expect(await runsOf('/api/agents/r-events/events')).toEqual(runs)
+})
+
 test('retry: 202 with a new run from the history; 409 while the old one is open', async () => {
   const failed = await world.send('r-retry', script({ error: { status: 401 } }))
   const reply = await world.http('POST', `/api/runs/${String(failed.body['runId'])}/retry`)
