@@ -117,7 +117,7 @@ test.each([
   expect(await held()).toBe(203)
   const reply = act === 'kill' ? await wide('kill') : await world.http('DELETE', '/api/kill/tenant')
   expect(reply).toMatchObject({ status: 200, body: done })
-  await until('each has ended', async () => (await world.sql('select 1 from baton.runs where ended_at is null')).length === 0)
+  await until('each has ended', async () => (await world.sql('select 1 from baton.runs where ended_at is null')).length === 0, 110_000)
   if (act === 'kill') await world.http('DELETE', '/api/kill/tenant')
 })
 
