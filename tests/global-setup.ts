@@ -52,18 +52,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const claims = portClaims()
   const deadlocks = deadlockReports()
   const cluster = await startCluster({ dataDir, port: await claims.take(0), password: 'test', fsync: false, log: deadlocks.take })
-  // Ctrl-C lets the runner tear down; a SIGTERM, as of a time limit around it, would leave Postgres behind.
-  const cut = (): void => void cluster.stop().finally(() => process.exit(143))
-  process.once('SIGTERM', cut)
-  project.provide('clusterUrl', cluster.url)
-  project.provide('template', await ensureTemplate(cluster.url))
-  // Made once: half a second of CPU in each of a hundred processes otherwise.
-  project.provide('openapi', closed(openApiDocument()))
-  return async () => {
+  const end = async (): Promise<void> => {
     process.off('SIGTERM', cut)
     await cluster.stop()
     deadlocks.tell()
     claims.release()
     await rm(dataDir, { recursive: true, force: true })
   }
+  // Ctrl-C lets the runner tear down; a SIGTERM, as of a time limit around it, would leave Postgres behind.
+  const cut = (): void => void end().finally(() => process.exit(143))
+  process.once('SIGTERM', cut)
+  project.provide('clusterUrl', cluster.url)
+  project.provide('template', await ensureTemplate(cluster.url))
+  // Made once: half a second of CPU in each of a hundred processes otherwise.
+  project.provide('openapi', closed(openApiDocument()))
+  return end
 }

@@ -7,7 +7,7 @@ const atOnce = (name: string): Mutation['test'] => ({ file: 'tests/engine/at-onc
 
 /**
  * Faults that a program planted, and that no test had noticed: in the SQL line by line, in TypeScript wherever a condition, a statement, an operand or an
- * element can be left out or turned round. The last ones stand where it saw that no test came by at all.
+ * element can be left out or turned round, or where it saw that no test came by at all.
  */
 export const foundByMachineMutations: readonly Mutation[] = [
   {

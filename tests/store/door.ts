@@ -35,7 +35,8 @@ async function startPart(databaseUrl: string): Promise<Door> {
     SUPABASE_JWT_SECRET: keys.jwtSecret,
     SUPABASE_SITE_URL: url,
   })
-  child.send({ kind: 'database-ready' } satisfies PartMessage)
+  // One that is gone already does not take it: `answers` says what it has printed.
+  child.send({ kind: 'database-ready' } satisfies PartMessage, () => undefined)
   await answers(child, `${url}/health`)
   return {
     url,

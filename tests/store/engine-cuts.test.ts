@@ -5,8 +5,7 @@ import { BatonError, ProviderError } from '#lib/core/errors'
 import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
-import { poll } from '#local/poll'
-import { movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
+import { isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
 import { authority, claimRequest, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What cuts a slice short: SIGTERM, the hard limit, a stop; and functions of a template that never answer. As in engine.test.ts. */
@@ -32,9 +31,6 @@ const runOf = async (agent: string) => {
   )
   if (run === undefined) throw new Error(`${agent} has no run`)
   return run
-}
-const isAborted = async (signal: AbortSignal): Promise<void> => {
-  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
 }
 /** A model call in hand while `happens`, which goes on until it is aborted. */
 const inHand = (happens: () => unknown): Pick<ModelPort, 'call'> => ({

@@ -13,6 +13,7 @@ import { continueRun, startSlice } from '#lib/engine/slices'
 import { deployTemplates } from '#lib/engine/templates'
 import { systemClock } from '#lib/system/clock'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
+import { poll } from '#local/poll'
 import { authority, ids, type StoreKit } from '#tests/store/kit'
 
 /** The executor's own two clocks, which a test sets forward; they differ from each other as after a suspended machine. */
@@ -33,6 +34,11 @@ export function movedClock(): MovedClock {
       by.wall += wall
     },
   }
+}
+
+/** Resolves when the signal has been aborted: what a tool, a hook or a model does until somebody stops it. Throws after a minute. */
+export async function isAborted(signal: AbortSignal): Promise<void> {
+  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
 }
 
 /** The engine of one process on the real store, with a model that plays a script. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
-import { movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
+import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
 
 /* Ways through the engine that few runs take. As in engine.test.ts. */
@@ -38,9 +38,6 @@ const callsOf = async (agent: string): Promise<string[]> =>
   (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null }))
     .map(({ name, state }) => `${name} ${state}`)
     .toSorted()
-const isAborted = async (signal: AbortSignal): Promise<void> => {
-  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
-}
 /** The hard limit of a slice is reached: SIGTERM comes after it, gives no time and is not what cuts. */
 function toHardLimit(clock: MovedClock): void {
   clock.forward({ monotonic: 100_000 })
