@@ -17,7 +17,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // A bound against hanging: the usual second is too short for a machine that is busy.
-    expect: { poll: { timeout: 60_000 } },
+    expect: { poll: { interval: 100, timeout: 60_000 } },
     // Files share their processes, which saves each of hundreds a start and the loading of what they import; tests/leaves-nothing.ts sees that none changes one for the next.
     isolate: false,
     unstubGlobals: true,

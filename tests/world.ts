@@ -123,6 +123,10 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     if (reply.status !== 200) throw new Error(`GET ${path}: ${reply.status} ${JSON.stringify(reply.body)}`)
     return reply.body['data'] as Row[]
   }
+  const rowEnded = async (runId: string): Promise<boolean> => {
+    const asked = sql('select 1 from baton.runs where run_id = $1 and ended_at is not null', [runId])
+    return (await asked.catch(() => [])).length > 0 // a database that is stopped on purpose says nothing
+  }
   const run: World['run'] = async (runId) => (await http('GET', `/api/runs/${runId}`)).body as unknown as RunView & { explain: string }
 
   return {
@@ -161,8 +165,11 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     },
     async ended(runId, forMs = 60_000) {
       let last: RunView | undefined
+      let turn = 0
       const over = await poll(
         async () => {
+          // Between the seconds only where the row says so: a question of HTTP costs the server what fifty of SQL cost.
+          if (turn++ % 10 > 0 && !(await rowEnded(runId))) return false
           last = await run(runId).catch(() => undefined)
           return last?.endedAt != null
         },

@@ -14,7 +14,7 @@ export function runOf(reply: Reply): string {
 
 /** Polls until `holds`; throws with `what` otherwise. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>, forMs = 60_000): Promise<void> {
-  if (!(await poll(holds, { everyMs: 50, forMs }))) throw new Error(`not within ${forMs} ms: ${what}`)
+  if (!(await poll(holds, { everyMs: 100, forMs }))) throw new Error(`not within ${forMs} ms: ${what}`)
 }
 
 /** Begins a run in the background and waits until its first model call (or the tool `name`) has begun. */

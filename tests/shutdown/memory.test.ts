@@ -26,7 +26,7 @@ test('50 agents at a time, with streams and 20 KB answers, in 192 MB of heap: no
   const text = 'a line of an answer that is not short '.repeat(500)
   const turn = script({ tools: [{ name: 'echo', input: { value: text } }], delayMs: 100 }, { text, chunks: 20, chunkDelayMs: 20 })
   const agents = Array.from({ length: 50 }, (_, n) => `memory-${n}`)
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     await Promise.all(
       agents.map((agent, n) =>
         n % 5 === 0
@@ -43,7 +43,7 @@ test('50 agents at a time, with streams and 20 KB answers, in 192 MB of heap: no
     expect(await poll(async () => !(await open()), { everyMs: 100, forMs: 60_000 })).toBe(true)
   }
   expect(await world.sql('select state, count(*)::integer as runs from baton.runs group by state')).toEqual([
-    { state: 'completed', runs: 150 },
+    { state: 'completed', runs: 100 },
   ])
   expect(world.stack.info.pids.servers[0]).toBe(pid)
   const memory = memoryOf(pid)

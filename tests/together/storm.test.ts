@@ -108,7 +108,7 @@ test(
         const [held] = await world.sql<{ n: number }>(`select count(*)::int as n from baton.reservations where state = 'reserved'`)
         mostReserved = Math.max(mostReserved, held?.n ?? 0)
         samples++
-      }, 20),
+      }, 50),
       forever(decideAll, 150),
       forever(switches, 700, () => sending),
     ]
