@@ -201,4 +201,13 @@ export const foundByMachineMutations: readonly Mutation[] = [
     test: { file: 'tests/surface/runs.test.ts', name: 'the events of a run are its own; those of its agent are of all its runs' },
     build: true,
   },
+  {
+    name: 'erasure-that-stops-says-it-is-done',
+    breaks: 'A7',
+    file: 'lib/api/erase.ts',
+    text: `json(202, { scope, deleted: false, agents, more: true }, { 'retry-after': '0' })`,
+    replacement: `json(200, { scope, deleted: true, agents, more: false })`,
+    test: { file: 'tests/repair/operations.test.ts', name: 'a user is exported and deleted; others are not touched' },
+    build: true,
+  },
 ]
