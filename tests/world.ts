@@ -94,8 +94,6 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     quiet: true,
     ...(ownCluster ? { fsync: false } : { postgresUrl: inject('clusterUrl'), template: inject('template') }),
     ...options,
-    // Half as often as in local mode: four worlds that sweep at once cost a twentieth of the whole. Who waits for the sweeper says how often it shall come.
-    env: { BATON_SWEEP_EVERY: '4s', ...options.env },
     dataDir,
   })
   const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 2 })

@@ -6,8 +6,7 @@ import { noUsage } from '#lib/core/run'
 import { handOverAll } from '#lib/engine/slices'
 import { continueSlice } from '#lib/jobs/continue-slice'
 import { systemClock } from '#lib/system/clock'
-import { poll } from '#local/poll'
-import { movedClock, startExecutor } from '#tests/store/engine-kit'
+import { isAborted, movedClock, startExecutor } from '#tests/store/engine-kit'
 import {
   answered,
   authority,
@@ -261,7 +260,7 @@ test('a hook that has failed at once takes no process down when its slice is cut
       async call(request, onDelta, signal) {
         if (request.step === 1) return model.call(request, onDelta, signal)
         void handOverAll(0, clock)
-        await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
+        await isAborted(signal)
         throw signal.reason
       },
     },

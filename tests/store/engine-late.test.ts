@@ -4,7 +4,7 @@ import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
 import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
-import { movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
+import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What an executor learns too late, or from its heartbeat: the engine in this process on the real store, as in engine.test.ts. */
@@ -29,7 +29,7 @@ test('invariant 2: a heartbeat counts from before it was sent: one whose reply t
   const clock = movedClock()
   act = async ({ signal }) => {
     clock.forward({ monotonic: 2_000 })
-    await poll(() => signal.aborted, { everyMs: 20, forMs: 60_000 })
+    await isAborted(signal)
     return 'done'
   }
   const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'never' }], {
@@ -142,7 +142,7 @@ test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that 
       async call(_request, _onDelta, signal) {
         ok(await kit.store.stop(authority, { agent: 'cut-off' }, 'cancelled', null))
         clock.forward({ monotonic: 2_000 })
-        await poll(() => signal.aborted, { everyMs: 20, forMs: 60_000 })
+        await isAborted(signal)
         signal.throwIfAborted()
         throw new Error('nobody has told of the stop')
       },
@@ -219,7 +219,7 @@ test('invariant 6: each step may be cut once by the hard limit, whatever the ste
     clock.forward({ monotonic: 10_000 })
     // Looks at the limit again; more time than there was nobody gives.
     void handOverAll(60_000, clock)
-    await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
+    await isAborted(signal)
     throw signal.reason
   }
   const [one, two] = [movedClock(), movedClock()]
@@ -266,7 +266,7 @@ test('invariant 9: a stream that broke off costs what was set aside for it, and 
 
 test('nobody repeats by default what may have happened, also where the template allows what nobody decides', async () => {
   act = async ({ signal }) => {
-    await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 })
+    await isAborted(signal)
     throw signal.reason
   }
   const once = { ...first, effect: 'once' as const, timeoutMs: 20 }

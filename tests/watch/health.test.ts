@@ -26,7 +26,7 @@ beforeAll(async () => {
   alerts = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
   world = await startGuarded({
     ownCluster: true,
-    env: { BATON_METRICS_TOKEN: metricsToken, BATON_ALERT_WEBHOOK: alerts, BATON_STEP_CRASHES: '1', BATON_SWEEP_EVERY: '2s' },
+    env: { BATON_METRICS_TOKEN: metricsToken, BATON_ALERT_WEBHOOK: alerts, BATON_STEP_CRASHES: '1' },
   })
 })
 afterAll(async () => {

@@ -22,11 +22,7 @@ beforeAll(async () => {
   provider = await startFakeProvider()
   network = await startProxy(() => (isCut ? '' : provider.baseUrl))
   const model = { ANTHROPIC_API_KEY: 'a-key', ANTHROPIC_BASE_URL: `${network.url}/v1` }
-  world = await startGuarded({
-    ownCluster: true,
-    real: ['models'],
-    env: { BATON_METRICS_TOKEN: metricsToken, BATON_SWEEP_EVERY: '2s', ...model },
-  })
+  world = await startGuarded({ ownCluster: true, real: ['models'], env: { BATON_METRICS_TOKEN: metricsToken, ...model } })
   commands = await commandsFor(world, model)
 })
 afterAll(async () => {
