@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '#tests/engine/helpers'
 import { fake } from '#tests/fake-provider/script'
 import { startFakeProvider, type FakeProvider } from '#tests/fake-provider/server'
 import { script, startWorld, type Reply, type World } from '#tests/world'
@@ -100,7 +101,7 @@ test.concurrent('invariant 1: a twin whose first is still being accepted waits 3
 
 /** Polls until the agent works on something. */
 async function working(agent: string): Promise<void> {
-  await expect.poll(async () => (await world.agent(agent)).state, { timeout: 60_000, interval: 30 }).toBe('working')
+  await until(`${agent} works`, async () => (await world.agent(agent)).state === 'working')
 }
 
 test.concurrent('A13: ten twins at once make one agent, one run and one model call', async () => {

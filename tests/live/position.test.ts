@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '#lib/api/reader.fixture'
 import { localKeys } from '#local/keys'
 import { signStreamToken } from '#lib/http/token'
+import { until } from '#tests/engine/helpers'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
 import { script, startWorld, type Answer, type World } from '#tests/world'
 
@@ -48,7 +49,7 @@ test.concurrent('A15: types and channels show only what was asked for, and the p
   const whole = await world.events('a15')
   const only = await follow('/api/agents/a15/events?after=0&types=text_delta', 0, { check: false })
   await only.until(({ data }) => data['text'] === 'b')
-  await expect.poll(() => only.lastEventId).toBe(String(whole.at(-1)?.seq))
+  await until('the position is at the last event', () => only.lastEventId === String(whole.at(-1)?.seq))
   only.leave()
 })
 

@@ -45,6 +45,14 @@ describe('style', () => {
     expect(standing(/^(before|after)(Each|All)\(/, shared, ['tests/leaves-nothing.ts'])).toEqual([])
   })
 
+  test('tests that run beside each other do not ask by `expect.poll`: vitest forgets the test it belongs to when another one ends', () => {
+    const beside = sources('tests').filter(
+      (path) => !isTest(path) || /\b(test|it|describe)\.concurrent\b|\bconcurrent: true/.test(read(path)),
+    )
+    expect(beside.filter(isTest).length).toBeGreaterThan(10)
+    expect(standing(/\bexpect\.poll\(/, beside, itself)).toEqual([])
+  })
+
   test('only lib/env reads the environment of the process', () => {
     const production = sources('app', 'inngest', 'lib').filter((path) => !isTest(path))
     const allowed = ['lib/env.ts', 'lib/env/build.ts']
