@@ -96,7 +96,12 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
     ...options,
     dataDir,
   })
-  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 2 })
+  const pool = new pg.Pool({
+    connectionString: String(stack.info.databaseUrl),
+    max: 2,
+    query_timeout: 60_000,
+    connectionTimeoutMillis: 60_000,
+  })
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
   const sql = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
