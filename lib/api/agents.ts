@@ -8,6 +8,7 @@ import { narrowingOf, overridesOf } from '#lib/api/overrides'
 import { agentParams, createAgentBody, order, page, patchAgentBody, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { forgetAgents } from '#lib/api/forget'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
@@ -108,11 +109,8 @@ export const listAgents = endpoint({
       to,
       metadata: Object.keys(metadata).length === 0 ? undefined : metadata,
     })
-    const last = data.at(-1)
-    return json(200, {
-      data,
-      nextCursor: last !== undefined && data.length === limit ? encodeCursor('agents', last.agentUid, order) : null,
-    })
+    const shown = listing(data, limit, ({ agentUid }) => encodeCursor('agents', agentUid, order))
+    return json(200, shown)
   },
 })
 

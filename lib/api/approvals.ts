@@ -7,6 +7,7 @@ import type { Authority, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { agentParams, idParams, page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { unreadRun } from '#lib/api/unread'
@@ -48,12 +49,8 @@ export const listApprovals = endpoint({
     const after = cursor === undefined ? null : decodeCursor('approvals', cursor)
     const answer = await services.store.listApprovals(authorityOf(services, caller), { limit, after, runId, ...filters })
     if (!answer.ok) throw refusalError(answer)
-    const { data } = answer
-    const last = data.at(-1)
-    return json(200, {
-      data: data.map(approvalBody),
-      nextCursor: last !== undefined && data.length === limit ? encodeCursor('approvals', last.id) : null,
-    })
+    const { data, nextCursor } = listing(answer.data, limit, ({ id }) => encodeCursor('approvals', id))
+    return json(200, { data: data.map(approvalBody), nextCursor })
   },
 })
 

@@ -3,6 +3,7 @@ import type { AuditEntry, AuditQuery } from '#lib/core/audit'
 import { json } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { order, page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import type { Services } from '#lib/services'
@@ -39,8 +40,9 @@ export const listAudit = endpoint({
   async handler({ services, request, query: { run, cursor, ...rest }, caller }) {
     const query: AuditQuery = { ...rest, runId: run, after: afterOf(cursor, rest.order) }
     if (request.headers.get('accept')?.includes(lines)) return exported(services, caller, query, request.signal)
-    const data = await pageOf(services, caller, query)
-    return json(200, { data, nextCursor: data.length === query.limit ? cursorOf(data, query.order) : null })
+    const rows = await pageOf(services, caller, query)
+    const shown = listing(rows, query.limit, ({ at, id }) => encodeCursor('audit', `${at}|${id}`, query.order))
+    return json(200, shown)
   },
 })
 
@@ -55,11 +57,6 @@ function afterOf(cursor: string | undefined, direction: AuditQuery['order']): Au
   if (cursor === undefined) return null
   const [at = '', id = ''] = decodeCursor('audit', cursor, direction).split('|')
   return { at, id }
-}
-
-function cursorOf(data: readonly AuditEntry[], direction: AuditQuery['order']): string | null {
-  const last = data.at(-1)
-  return last === undefined ? null : encodeCursor('audit', `${last.at}|${last.id}`, direction)
 }
 
 /**

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { page } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { budgetPeriods } from '#lib/core/budget'
@@ -127,8 +128,7 @@ export const listBudgets = endpoint({
     const after = query.cursor === undefined ? null : decodeCursor('budgets', query.cursor)
     const answer = await services.store.listBudgets(authorityOf(services, caller), { limit: query.limit, after })
     if (!answer.ok) throw refusalError(answer)
-    const last = answer.data.at(-1)
-    const more = last !== undefined && answer.data.length === query.limit
-    return json(200, { data: answer.data, nextCursor: more ? encodeCursor('budgets', `${last.scope} ${last.period}`) : null })
+    const shown = listing(answer.data, query.limit, ({ scope, period }) => encodeCursor('budgets', `${scope} ${period}`))
+    return json(200, shown)
   },
 })

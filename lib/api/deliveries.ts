@@ -4,6 +4,7 @@ import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { idParams, page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import type { WebhookDelivery } from '#lib/core/webhooks'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
@@ -34,12 +35,8 @@ export const listDeliveries = endpoint({
     const after = cursor === undefined ? null : decodeCursor('deliveries', cursor, 'desc')
     const answer = await services.store.listDeliveries(authorityOf(services, caller), { webhook: id, after, ...filters })
     if (!answer.ok) throw refusalError(answer)
-    const last = answer.data.at(-1)
-    const more = last !== undefined && answer.data.length === query.limit
-    return json(200, {
-      data: answer.data.map(deliveryBody),
-      nextCursor: more ? encodeCursor('deliveries', String(last.number), 'desc') : null,
-    })
+    const { data, nextCursor } = listing(answer.data, query.limit, ({ number }) => encodeCursor('deliveries', String(number), 'desc'))
+    return json(200, { data: data.map(deliveryBody), nextCursor })
   },
 })
 

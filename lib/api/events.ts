@@ -6,6 +6,7 @@ import { json } from '#lib/api/answers'
 import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas'
 import { requireAgent, requireRun } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import type { Services } from '#lib/services'
 import { checkCursor, cursorProblem, ofAgent, streamEvents } from '#lib/api/stream'
 import type { Caller } from '#lib/http/caller'
@@ -59,15 +60,14 @@ async function readEvents(
     ...(to === undefined ? {} : { to }),
   })
   if (!answer.ok) throw cursorProblem(answer)
-  const last = answer.data.at(-1)
-  const data = answer.data.map(({ data: fields, ...event }) => ({
+  const { data: shown, nextCursor } = listing(answer.data, limit, (last) => String(last.seq))
+  const data = shown.map(({ data: fields, ...event }) => ({
     ...event,
     ...fields,
     seq: event.seq,
     type: event.type,
     channel: event.channel,
   }))
-  const nextCursor = last !== undefined && answer.data.length === limit ? String(last.seq) : null
   return json(200, { data, nextCursor, lastSeq: answer.lastSeq }, ofAgent(agentUid))
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { json } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { idParams, page } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { instant } from '#lib/core/instant'
@@ -47,8 +48,8 @@ export const listKeys = endpoint({
     const { limit, cursor } = query
     const after = cursor === undefined ? null : decodeCursor('keys', cursor)
     const data = await services.store.listKeys(authorityOf(services, caller), { limit, after })
-    const last = data.at(-1)
-    return json(200, { data, nextCursor: last !== undefined && data.length === limit ? encodeCursor('keys', last.id) : null })
+    const shown = listing(data, limit, ({ id }) => encodeCursor('keys', id))
+    return json(200, shown)
   },
 })
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { json } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { page } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { switchModes, switchScopePattern } from '#lib/core/switches'
@@ -79,8 +80,7 @@ export const listSwitches = endpoint({
     const after = cursor === undefined ? null : decodeCursor('switches', cursor)
     const answer = await services.store.listSwitches(authorityOf(services, caller), { limit, after })
     if (!answer.ok) throw refusalError(answer)
-    const last = answer.data.at(-1)
-    const nextCursor = last !== undefined && answer.data.length === limit ? encodeCursor('switches', last.scope) : null
-    return json(200, { data: answer.data, nextCursor })
+    const shown = listing(answer.data, limit, ({ scope }) => encodeCursor('switches', scope))
+    return json(200, shown)
   },
 })

@@ -6,6 +6,7 @@ import { agentParams, page, range } from '#lib/api/schemas'
 import { requireAgent } from '#lib/api/scope'
 import { callbackUrl } from '#lib/api/waits'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 
 /** GET /api/agents/{id}/tool-calls: the records with state, input, output, attempts and audit trail. */
 export const listToolCalls = endpoint({
@@ -24,17 +25,14 @@ export const listToolCalls = endpoint({
     const agent = await requireAgent(services, caller, params.id)
     const { limit, cursor, ...filters } = query
     const after = cursor === undefined ? null : decodeCursor('tool-calls', cursor)
-    const data = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })
-    const last = data.at(-1)
+    const rows = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })
+    const { data, nextCursor } = listing(rows, limit, ({ callId }) => encodeCursor('tool-calls', callId))
     const { agentUid, template } = agent
     const shown = data.map(async (call) =>
       call.state === 'waiting_external'
         ? { ...call, callbackUrl: await callbackUrl(services, { callId: call.callId, agentUid, template, tool: call.name }) }
         : call,
     )
-    return json(200, {
-      data: await Promise.all(shown),
-      nextCursor: last !== undefined && data.length === limit ? encodeCursor('tool-calls', last.callId) : null,
-    })
+    return json(200, { data: await Promise.all(shown), nextCursor })
   },
 })

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { json, usd } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { BatonError } from '#lib/core/errors'
@@ -31,10 +32,10 @@ export const getUsage = endpoint({
     const after = query.cursor === undefined ? null : decodeCursor(kind, query.cursor)
     const answer = await services.store.usage(authorityOf(services, caller), { groupBy, from, to, after, limit })
     if (!answer.ok) throw refusalError(answer)
-    const last = answer.data.at(-1)
+    const { data, nextCursor } = listing(answer.data, limit, ({ group }) => encodeCursor(kind, group))
     return json(200, {
-      data: answer.data.map(({ group, ...row }) => ({ [groupBy]: group === '' ? null : group, ...row, costUsd: usd(row.costMicros) })),
-      nextCursor: last !== undefined && answer.data.length === limit ? encodeCursor(kind, last.group) : null,
+      data: data.map(({ group, ...row }) => ({ [groupBy]: group === '' ? null : group, ...row, costUsd: usd(row.costMicros) })),
+      nextCursor,
     })
   },
 })

@@ -6,6 +6,7 @@ import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { idParams, page } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
+import { listing } from '#lib/api/listing'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
 import type { Services } from '#lib/services'
@@ -65,9 +66,8 @@ export const listWebhooks = endpoint({
     const after = cursor === undefined ? null : decodeCursor('webhooks', cursor)
     const answer = await services.store.listWebhooks(authorityOf(services, caller), { limit, after })
     if (!answer.ok) throw refusalError(answer)
-    const last = answer.data.at(-1)
-    const more = last !== undefined && answer.data.length === limit
-    return json(200, { data: answer.data, nextCursor: more ? encodeCursor('webhooks', last.id) : null })
+    const shown = listing(answer.data, limit, ({ id }) => encodeCursor('webhooks', id))
+    return json(200, shown)
   },
 })
 

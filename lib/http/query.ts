@@ -29,6 +29,8 @@ export function commaList<Item extends z.ZodType<unknown, string>>(item: Item) {
 
 /** The parameters of every list: at most 200 rows (default 50) and where to go on. */
 export const pageQuery = {
-  limit: wholeNumber({ min: 1, max: 200 }).default(50).meta({ description: 'Rows at most; 50 unless said' }),
+  limit: wholeNumber({ min: 1, max: 200 })
+    .default(50)
+    .meta({ description: 'Rows at most; 50 unless said. A page of large rows ends at about 4 MB: nextCursor tells whether there is more' }),
   cursor: z.string().min(1).max(1_000).optional(),
 }

@@ -136,4 +136,24 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
       name: 'functions and symbols are left out also where something else must be told in its place',
     },
   },
+  {
+    name: 'page-ends-at-its-rows-only',
+    breaks: 'A3',
+    file: 'lib/api/listing.ts',
+    text: `> mostBytes && index > 0)`,
+    replacement: `< 0 && index > 0)`,
+    build: true,
+    test: {
+      file: 'tests/surface/messages.test.ts',
+      name: 'GET 200: every list ends a page of large rows at 4 MB with a cursor: runs, tool calls, events',
+    },
+  },
+  {
+    name: 'row-larger-than-a-page-ends-the-list',
+    breaks: 'A3',
+    file: 'lib/api/listing.ts',
+    text: `> mostBytes && index > 0)`,
+    replacement: `> mostBytes)`,
+    test: { file: 'lib/api/listing.test.ts', name: 'a page ends at 4,000,000 bytes too, with one row at least' },
+  },
 ]

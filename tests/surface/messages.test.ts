@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { begun } from '#tests/engine/helpers'
+import { begun, runOf } from '#tests/engine/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
 let world: World
@@ -179,6 +179,39 @@ test('GET 200: a page of large messages ends at 4 MB with a cursor, and so does 
   expect(last.body).toMatchObject({ data: [{ seq: 41 }], nextCursor: expect.any(String) })
   const rest = await world.http('GET', `/api/agents/m-large/messages?limit=200&cursor=${String(last.body['nextCursor'])}`)
   expect(rest.body).toMatchObject({ data: [{ seq: 42 }], nextCursor: null })
+})
+
+test('GET 200: every list ends a page of large rows at 4 MB with a cursor: runs, tool calls, events', async () => {
+  const sent = await world.send('m-lists', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'zero' }))
+  const runId = runOf(sent)
+  const like = (table: string, from: string, changes: string): Promise<unknown> =>
+    world.sql(
+      `insert into baton.${table} select x.* from baton.${table} r, generate_series(1000, 1041) n, jsonb_populate_record(r, ${changes}) x where r.run_id = $1 ${from}`,
+      [runId],
+    )
+  const large = `repeat('x', 250000)`
+  await like(
+    'tool_calls',
+    '',
+    `jsonb_build_object('call_id', 'call_f' || n, 'output', jsonb_build_object('type', 'text', 'value', ${large}))`,
+  )
+  await like('events', `and r.type = 'text_end'`, `jsonb_build_object('seq', n, 'data', jsonb_build_object('part', 0, 'text', ${large}))`)
+  await world.sql(`update baton.agents set last_event_seq = 1041 where id = 'm-lists'`)
+  await like('runs', '', `jsonb_build_object('run_id', 'run_f' || n, 'output', ${large})`)
+  const paths = ['/api/agents/m-lists/tool-calls?', '/api/agents/m-lists/runs?order=asc&', '/api/agents/m-lists/events?']
+  for (const path of paths) {
+    const sizes: number[] = []
+    const ids = new Set<unknown>()
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const at: string = path.includes('/events') ? `&after=${cursor || 999}` : cursor === '' ? '' : `&cursor=${cursor}`
+      const page: Reply = await world.http('GET', `${path}limit=200${at}`, undefined, { accept: 'application/json' })
+      const data = page.body['data'] as Record<string, unknown>[]
+      for (const row of data) ids.add(row['callId'] ?? row['seq'] ?? row['id'])
+      sizes.push(data.length)
+      cursor = page.body['nextCursor'] as string | null
+    }
+    expect([sizes, ids.size], path).toEqual(path.includes('/events') ? [[15, 15, 12], 42] : [[16, 15, 12], 43])
+  }
 })
 
 test('GET 200: the conversation in order, then what waits, without seq and as queued', async () => {
