@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { localTemplates } from '#local/scripted/extra'
+import { toNextDay } from '#tests/day'
 import { booked, runOf } from '#tests/engine/helpers'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
@@ -16,6 +17,7 @@ beforeAll(async () => {
     }),
   })
   // Only what the tests set limits here.
+  await toNextDay(world, 300_000)
   await put('tenant', { limitMicros: null, period: 'day' })
 })
 afterAll(() => world.close())

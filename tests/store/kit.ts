@@ -13,6 +13,7 @@ import { systemClock } from '#lib/system/clock'
 import { systemIds } from '#lib/system/ids'
 import { createDatabase, dropDatabase } from '#local/database'
 import { poll } from '#local/poll'
+import { toNextDay } from '#tests/day'
 import { restWhereAsked } from '#tests/rests'
 import { startDoor, type Door } from '#tests/store/door'
 
@@ -55,11 +56,7 @@ export async function startStore(): Promise<StoreKit> {
       await dropDatabase(cluster, name)
     },
   }
-  // Budgets of a day are looked at within one: who starts in the last half hour of a day begins with the next.
-  const [left] = await kit.sql<{ ms: string }>(
-    `select 1000 * extract(epoch from date_trunc('day', baton.clock() at time zone 'UTC') + interval '1 day' - baton.clock() at time zone 'UTC') as ms`,
-  )
-  if (Number(left?.ms) < 1_800_000) await kit.advance(Math.ceil(Number(left?.ms)))
+  await toNextDay(kit, 1_800_000)
   await restWhereAsked(kit)
   return kit
 }

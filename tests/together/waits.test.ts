@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { localTemplates } from '#local/scripted/extra'
+import { toNextDay } from '#tests/day'
 import { acting, charging, pausedBody } from '#tests/approvals/acting'
 import { runOf, runsOf, until } from '#tests/engine/helpers'
 import { lift, setSwitch } from '#tests/kill/helpers'
@@ -15,6 +16,7 @@ beforeAll(async () => {
     ],
   })
   world = await startWorld({ servers: 2, env: { ...templates, BATON_SWEEP_EVERY: '1s' } })
+  await toNextDay(world, 300_000)
 })
 afterAll(() => world.close())
 vi.setConfig({ testTimeout: 120_000 })
