@@ -60,6 +60,7 @@ export function createScriptedModel(options: { clock: Clock }): ModelPort {
     for (const [index, text] of pieces.entries()) {
       if (index > 0) await pause(clock, answer.chunkDelayMs, signal)
       if (index === cutAt) break
+      if (index > 0) await passGate(answer.pieceGates?.[index - 1], signal)
       if (index === pieces.length - 1) await passGate(answer.gate, signal)
       onDelta({ kind: 'text', part: 0, text })
       // Lets the event loop turn, as a real stream does, so that aborts and readers get their chance.

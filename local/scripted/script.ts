@@ -26,6 +26,8 @@ const answerSchema = z.strictObject({
   cutAfterChunks: z.int().nonnegative().optional(),
   /** A file without which the last piece (or the error, or calls without text) does not come: tests write it when they have seen enough. */
   gate: z.string().min(1).max(4_096).optional(),
+  /** Files that hold the second, third, ... piece: what was shown before each does not depend on how fast anybody is. */
+  pieceGates: z.array(z.string().min(1).max(4_096)).max(100).optional(),
 })
 export type ScriptedAnswer = z.infer<typeof answerSchema>
 

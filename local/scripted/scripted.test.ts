@@ -216,6 +216,33 @@ test('a gate holds the last piece, an error and the tool wait until its file is 
   ])
 })
 
+test('each gate of the pieces holds one piece', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'baton-gate-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const pieceGates = ['second', 'third'].map((name) => join(folder, name))
+  const pieces: string[] = []
+  const request = requestFor(JSON.stringify({ script: [{ chunks: ['a', 'b', 'c', 'd'], pieceGates }] }))
+  const heldAfter = async (last: string): Promise<string> => {
+    const stop = new AbortController()
+    const call = model.call(
+      request,
+      ({ text }) => {
+        pieces.push(text)
+        if (text === last) setTimeout(() => stop.abort(), 50)
+      },
+      stop.signal,
+    )
+    await expect(call).rejects.toThrow()
+    return pieces.splice(0).join('')
+  }
+  expect(await heldAfter('a')).toBe('a')
+  await writeFile(String(pieceGates[0]), '')
+  expect(await heldAfter('b')).toBe('ab')
+  await writeFile(String(pieceGates[1]), '')
+  await model.call(request, ({ text }) => pieces.push(text), new AbortController().signal)
+  expect(pieces.join('')).toBe('abcd')
+})
+
 test('a template whose provider has no key is answered by the scripted model, with one warning', async () => {
   const asked: string[] = []
   const real: ModelPort = {
