@@ -11,9 +11,10 @@ import type { Caller } from '#lib/http/caller'
 import type { ShapeError } from '#lib/http/problem'
 
 const pageSize = 200
-/** The newest 5,000 messages are shown, and of them 4 MB: a page of a chat has no use for more. */
+/** The newest 5,000 messages are shown, of them 3 MB, and 1 MB of what waits: a page of a chat has no use for more. */
 const mostPages = 25
-const mostBytes = 4_000_000
+const mostBytes = 3_000_000
+const mostQueued = 1_000_000
 
 /**
  * The AI SDK shows the text of a refusal to the user: code and sentence. Who asks for JSON gets the problem document. A body that is not
@@ -36,7 +37,7 @@ export async function readHistory(services: Services, caller: Caller, { id, agen
   let before = Number.MAX_SAFE_INTEGER
   let bytes = mostBytes
   for (let page = 0; page < mostPages && bytes > 0; page++) {
-    const answer = await store.listMessages({ agentUid, before, limit: pageSize, bytes })
+    const answer = await store.listMessages({ agentUid, before, limit: pageSize, bytes, ...(page === 0 && { queue: mostQueued }) })
     if (page === 0) queued = answer.queued
     rows.unshift(...answer.data)
     calls.push(...(await readCalls(services, agentUid, answer.data)))

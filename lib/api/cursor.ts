@@ -9,7 +9,8 @@ const keys = {
   keys: /^key_[0-9a-f]{1,64}$/,
   switches: /^(?:global|tenant|(?:run|agent|user|key):.{1,160})$/,
   approvals: /^apr_[0-9a-f]{1,64}$/,
-  messages: /^\d{1,15}$/,
+  // The second number is a place in the queue.
+  messages: /^\d{1,15}(?:\|\d{1,16})?$/,
   audit: /^[0-9T:.+Z-]{19,35}\|\d{1,18}$/,
   webhooks: /^whe_[0-9a-f]{1,64}$/,
   deliveries: /^\d{1,15}$/,

@@ -2,7 +2,7 @@
  * Bytes of JSON that the rows of one answer may have, as of a page of messages: serverless hosts refuse answers above 4.5 MB, and what is shown of a
  * row may be a little more than what was read.
  */
-const mostBytes = 4_000_000
+export const mostBytes = 4_000_000
 
 /** One page of a list; `nextCursor` null on the last. */
 export interface Listing<Row> {

@@ -1,17 +1,16 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { BatonError, reasonOf } from '#lib/core/errors'
 import { isEnd } from '#lib/core/run'
 import type { RunId } from '#lib/core/ids'
 import type { Authority, OpenRequest } from '#lib/core/store'
-import { blockedFacts, endedAnswer, factsOf, json, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
+import { blockedFacts, endedAnswer, factsOf, openAnswer, pausedAnswer, type RunFacts } from '#lib/api/answers'
 import { deadlinesFrom } from '#lib/engine/deadlines'
-import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { linksOf } from '#lib/api/links'
 import { narrowingOf } from '#lib/api/overrides'
-import { agentParams, page, sendMessageBody, range, seq } from '#lib/api/schemas'
+import { agentParams, sendMessageBody } from '#lib/api/schemas'
 import { endpoint } from '#lib/api/endpoint'
 import type { Services } from '#lib/services'
-import { requireAgent, authorityOf } from '#lib/api/scope'
+import { authorityOf } from '#lib/api/scope'
 import { waitsOf } from '#lib/api/waits'
 import { streamRun } from '#lib/api/stream'
 import { steeredRun } from '#lib/api/unread'
@@ -251,41 +250,3 @@ export function ownAuthority(
 ): Authority {
   return { ...authorityOf(services, caller), credential: { stream: { tenant, agentUid } } }
 }
-
-/** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */
-export const listMessages = endpoint({
-  method: 'GET',
-  path: '/api/agents/{id}/messages',
-  summary: 'The conversation, oldest first; queued messages come last and have no seq',
-  params: agentParams,
-  query: z.object({
-    ...page,
-    ...range,
-    after: seq.optional(),
-    before: seq.optional(),
-    role: z.enum(['system', 'user', 'assistant', 'tool']).optional(),
-  }),
-  async handler({ services, params, query, caller }) {
-    const agent = await requireAgent(services, caller, params.id)
-    const after = query.cursor === undefined ? query.after : Number(decodeCursor('messages', query.cursor))
-    const { data, queued, cut } = await services.store.listMessages({
-      agentUid: agent.agentUid,
-      limit: query.limit,
-      ...(after === undefined ? {} : { after }),
-      ...(query.before === undefined ? {} : { before: query.before }),
-      ...(query.role === undefined ? {} : { role: query.role }),
-      ...(query.from === undefined ? {} : { from: query.from }),
-      ...(query.to === undefined ? {} : { to: query.to }),
-    })
-    const more = cut || data.length === query.limit
-    const last = data.at(-1)
-    const nextCursor = more && last !== undefined && query.before === undefined ? encodeCursor('messages', String(last.seq)) : null
-    return json(200, {
-      data: [
-        ...data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })),
-        ...(more || query.before !== undefined ? [] : queued),
-      ],
-      nextCursor,
-    })
-  },
-})

@@ -59,10 +59,15 @@ export interface QueuedMessage {
   at: string
 }
 
-/** A page of a conversation and what waits behind it. `cut`: it ended at its bytes, and there is more. */
+/**
+ * A page of a conversation and what waits behind it. `cut`: it ended at its bytes, and there is more. `queuedCut`: so did what waits, and `queuedAt` is
+ * the place of the last that is told.
+ */
 export interface MessagesPage {
   data: (StoredMessage & { at: string; kind: string })[]
   queued: QueuedMessage[]
+  queuedAt: number | null
+  queuedCut: boolean
   bytes: number
   cut: boolean
 }
@@ -188,6 +193,10 @@ export interface Store
     limit: number
     /** A page ends at so many bytes of messages, 4 MB unless it is said; it has one message at least. */
     bytes?: number
+    /** So many bytes of what waits are told behind the last page (with `before`, behind any), as far as the page has room; none unless it is said. */
+    queue?: number
+    /** Only what waits behind this place. */
+    queuedAfter?: number
   }): Promise<MessagesPage>
   listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<(ToolCall & Record<string, unknown>)[]>
   listEvents(query: EventsQuery): Promise<EventsPage | Refusal>

@@ -5,6 +5,10 @@ const hooks = {
   file: 'lib/engine/hooks.test.ts',
   name: 'what hooks and rules write into the outcome, the usage or the metadata changes nothing that is stored, charged or told to others',
 }
+const queue = {
+  file: 'tests/surface/lists.test.ts',
+  name: 'GET 200: messages that wait end a page at 4 MB, too: each is told once and whole, behind all that entered, in its turn',
+}
 
 /** Faults that a second reader found, planted again. */
 export const foundBySecondReadingMutations: readonly Mutation[] = [
@@ -144,7 +148,7 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
     replacement: `< 0 && index > 0)`,
     build: true,
     test: {
-      file: 'tests/surface/messages.test.ts',
+      file: 'tests/surface/lists.test.ts',
       name: 'GET 200: every list ends a page of large rows at 4 MB with a cursor: runs, tool calls, events',
     },
   },
@@ -155,5 +159,29 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
     text: `> mostBytes && index > 0)`,
     replacement: `> mostBytes)`,
     test: { file: 'lib/api/listing.test.ts', name: 'a page ends at 4,000,000 bytes too, with one row at least' },
+  },
+  {
+    name: 'queue-is-told-whole',
+    breaks: 'A3',
+    file: 'supabase/migrations/0008_agents_and_pages.sql',
+    text: `sum(i.bytes::bigint) over turn <= most or`,
+    replacement: `true or`,
+    test: queue,
+  },
+  {
+    name: 'queue-begins-again-on-each-page',
+    breaks: 'A3',
+    file: 'supabase/migrations/0008_agents_and_pages.sql',
+    text: `y.place > coalesce((p ->> 'queuedAfter')::bigint, 0)`,
+    replacement: `y.place > 0`,
+    test: queue,
+  },
+  {
+    name: 'queued-message-larger-than-a-page-ends-the-list',
+    breaks: 'A3',
+    file: 'supabase/migrations/0008_agents_and_pages.sql',
+    text: ` or (row_number() over turn = 1 and cardinality(page.seqs) = 0) as fits`,
+    replacement: ` as fits`,
+    test: queue,
   },
 ]

@@ -48,10 +48,10 @@ export const foundOverHttpMutations: readonly Mutation[] = [
     name: 'queue-is-of-every-time',
     breaks: 'I1',
     file: pages,
-    text: ` and baton.within(p, i.created_at)));`,
-    replacement: `));`,
+    text: ` and baton.within(p, i.created_at)`,
+    replacement: ``,
     test: {
-      file: 'tests/surface/messages.test.ts',
+      file: 'tests/surface/lists.test.ts',
       name: 'GET 200: the conversation in order, then what waits, without seq and as queued',
     },
   },

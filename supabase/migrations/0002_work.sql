@@ -73,6 +73,12 @@ begin
   return ms::double precision * interval '1 millisecond';
 end $$;
 
+-- from is inclusive, to is not; absent ones do not filter.
+create or replace function baton.within(p jsonb, at timestamptz) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
+end $$;
+
 -- events: [{channel, type, step?, data}], numbered from the agent's counter.
 create or replace function baton.append_events(w baton.work, events jsonb) returns baton.work language plpgsql set search_path = '' as $$
 declare

@@ -203,19 +203,16 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
--- from is inclusive, to is not; absent ones do not filter.
-create or replace function baton.within(p jsonb, at timestamptz) returns boolean language plpgsql stable set search_path = '' as $$
-begin
-  return (p ->> 'from' is null or at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or at < (p ->> 'to')::timestamptz);
-end $$;
-
--- {agentUid, after?, before?, role?, from?, to?, limit, bytes?} A page ends at its bytes as at its number, with one message at least: cut says so.
+-- {agentUid, after?, before?, role?, from?, to?, limit, bytes?, queue?, queuedAfter?} A page ends at its bytes as at its number, with one message at least: cut says so. queue: so many
+-- bytes of what waits are told, too, behind the last page (with before, behind any) and in what it leaves of its bytes; queuedAt is where they end, queuedCut that there are more.
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
   after bigint := coalesce((p ->> 'after')::bigint, 0);
+  most bigint := coalesce((p ->> 'bytes')::bigint, 4000000);
   asked bigint[];
   page record;
+  waiting record;
 begin
   if p ->> 'before' is null then
     asked := array(select m.seq from baton.messages m where m.agent_uid = uid and m.seq > after
@@ -227,13 +224,19 @@ begin
   select coalesce(array_agg(x.seq), '{}') as seqs, coalesce(sum(x.bytes), 0)::bigint as bytes into page from (
     select m.seq, m.bytes, row_number() over turn as place, sum(m.bytes::bigint) over turn as upto from baton.messages m where m.agent_uid = uid and m.seq = any (asked)
     window turn as (order by case when p ->> 'before' is null then m.seq else -m.seq end)) x
-  where x.place = 1 or x.upto <= coalesce((p ->> 'bytes')::bigint, 4000000);
+  where x.place = 1 or x.upto <= most;
+  most := case when p ->> 'before' is not null then (p ->> 'queue')::bigint
+    when cardinality(asked) < (p ->> 'limit')::integer and cardinality(page.seqs) = cardinality(asked) then least((p ->> 'queue')::bigint, most - page.bytes) end;
+  select coalesce(json_agg(json_build_object('runId', x.run_id, 'role', 'user', 'kind', x.kind, 'mode', x.mode, 'state', 'queued', 'content', x.content, 'at', x.created_at) order by x.place)
+    filter (where x.fits), '[]') as told, max(x.place) filter (where x.fits) as upto, coalesce(bool_or(not x.fits), false) as cut into waiting from (
+    select i.*, y.place, sum(i.bytes::bigint) over turn <= most or (row_number() over turn = 1 and cardinality(page.seqs) = 0) as fits
+    from baton.inbox i, lateral (select i.position + case when i.mode = 'enqueue' then 1000000000000000 else 0 end as place) y
+    -- They come after every number, so that `after` passes none over; of a time, as of all others, only those of that time are told.
+    where most is not null and i.agent_uid = uid and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user' and baton.within(p, i.created_at)
+      and y.place > coalesce((p ->> 'queuedAfter')::bigint, 0) window turn as (order by y.place)) x;
   return json_build_object('ok', true, 'bytes', page.bytes, 'cut', cardinality(page.seqs) < cardinality(asked),
     'data', (select coalesce(json_agg(baton.message_json(m) order by m.seq), '[]') from baton.messages m where m.agent_uid = uid and m.seq = any (page.seqs)),
-    'queued', (select coalesce(json_agg(json_build_object('runId', i.run_id, 'role', 'user', 'kind', i.kind, 'mode', i.mode, 'state', 'queued', 'content', i.content,
-      'at', i.created_at) order by i.mode = 'enqueue', i.position), '[]') from baton.inbox i where i.agent_uid = uid
-      -- They come after every number, so that `after` passes none over; of a time, as of all others, only those of that time are told.
-      and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user' and baton.within(p, i.created_at)));
+    'queued', waiting.told, 'queuedAt', waiting.upto, 'queuedCut', waiting.cut);
 end $$;
 
 create or replace function baton.list_tool_calls(p jsonb) returns json language sql stable set search_path = '' as $$

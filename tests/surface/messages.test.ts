@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { begun, runOf } from '#tests/engine/helpers'
-import { script, startWorld, type Reply, type World } from '#tests/world'
+import { begun } from '#tests/engine/helpers'
+import { script, startWorld, type World } from '#tests/world'
 
 let world: World
 beforeAll(async () => {
@@ -149,114 +149,6 @@ test.each(ends)('$status for a run that ended as $code', async ({ status, code, 
   const runId = String(reply.body['runId'])
   expect(reply.body['run']).toEqual({ id: runId, state: (await world.run(runId)).state })
   expect(String(reply.body['detail']).length).toBeGreaterThan(10)
-})
-
-test('GET 200: a page of large messages ends at 4 MB with a cursor, and so does a chat, with the newest', async () => {
-  await world.send('m-large', script({ text: 'zero' }))
-  await world.sql(
-    `insert into baton.messages (agent_uid, seq, tenant_id, run_id, role, content, bytes, est_tokens)
-    select a.agent_uid, n, a.tenant_id, 'run_large', 'user', to_json(repeat('x', 250000)), 250002, 1 from baton.agents a, generate_series(3, 42) n where a.id = 'm-large'`,
-  )
-  const sizes: number[] = []
-  const seqs: unknown[] = []
-  for (let cursor: string | null = ''; cursor !== null;) {
-    const page: Reply = await world.http('GET', `/api/agents/m-large/messages?limit=200${cursor === '' ? '' : `&cursor=${cursor}`}`)
-    expect(page.status).toBe(200)
-    const data = page.body['data'] as Record<string, unknown>[]
-    sizes.push(data.length)
-    seqs.push(...data.map(({ seq }) => seq))
-    cursor = page.body['nextCursor'] as string | null
-  }
-  expect(sizes).toEqual([17, 15, 10])
-  expect(seqs).toEqual(Array.from({ length: 42 }, (_, n) => n + 1))
-  const before = await world.http('GET', '/api/agents/m-large/messages?limit=200&before=42')
-  expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual(Array.from({ length: 15 }, (_, n) => n + 27))
-  const chat = await world.http('GET', '/api/chat/m-large')
-  expect(chat.body['messages']).toHaveLength(15)
-  // One message that is larger than a page is a page.
-  await world.sql(`update baton.messages set bytes = 5000000 where seq = 42 and run_id = 'run_large'`)
-  const last = await world.http('GET', '/api/agents/m-large/messages?limit=200&after=40')
-  expect(last.body).toMatchObject({ data: [{ seq: 41 }], nextCursor: expect.any(String) })
-  const rest = await world.http('GET', `/api/agents/m-large/messages?limit=200&cursor=${String(last.body['nextCursor'])}`)
-  expect(rest.body).toMatchObject({ data: [{ seq: 42 }], nextCursor: null })
-})
-
-test('GET 200: every list ends a page of large rows at 4 MB with a cursor: runs, tool calls, events', async () => {
-  const sent = await world.send('m-lists', script({ tools: [{ name: 'echo', input: { value: 1 } }] }, { text: 'zero' }))
-  const runId = runOf(sent)
-  const like = (table: string, from: string, changes: string): Promise<unknown> =>
-    world.sql(
-      `insert into baton.${table} select x.* from baton.${table} r, generate_series(1000, 1041) n, jsonb_populate_record(r, ${changes}) x where r.run_id = $1 ${from}`,
-      [runId],
-    )
-  const large = `repeat('x', 250000)`
-  await like(
-    'tool_calls',
-    '',
-    `jsonb_build_object('call_id', 'call_f' || n, 'output', jsonb_build_object('type', 'text', 'value', ${large}))`,
-  )
-  await like('events', `and r.type = 'text_end'`, `jsonb_build_object('seq', n, 'data', jsonb_build_object('part', 0, 'text', ${large}))`)
-  await world.sql(`update baton.agents set last_event_seq = 1041 where id = 'm-lists'`)
-  await like('runs', '', `jsonb_build_object('run_id', 'run_f' || n, 'output', ${large})`)
-  const paths = ['/api/agents/m-lists/tool-calls?', '/api/agents/m-lists/runs?order=asc&', '/api/agents/m-lists/events?']
-  for (const path of paths) {
-    const sizes: number[] = []
-    const ids = new Set<unknown>()
-    for (let cursor: string | null = ''; cursor !== null;) {
-      const at: string = path.includes('/events') ? `&after=${cursor || 999}` : cursor === '' ? '' : `&cursor=${cursor}`
-      const page: Reply = await world.http('GET', `${path}limit=200${at}`, undefined, { accept: 'application/json' })
-      const data = page.body['data'] as Record<string, unknown>[]
-      for (const row of data) ids.add(row['callId'] ?? row['seq'] ?? row['id'])
-      sizes.push(data.length)
-      cursor = page.body['nextCursor'] as string | null
-    }
-    expect([sizes, ids.size], path).toEqual(path.includes('/events') ? [[15, 15, 12], 42] : [[16, 15, 12], 43])
-  }
-})
-
-test('GET 200: the conversation in order, then what waits, without seq and as queued', async () => {
-  await world.send('m-list', script({ text: 'zero' }))
-  const gate = world.gate()
-  const open = await begun(world, 'm-list', [{ gate: gate.file, text: 'one' }])
-  const waiting = []
-  for (const text of ['two', 'three']) waiting.push(await world.send('m-list', script({ text }), { prefer: 'respond-async' }))
-  const page = await world.http('GET', '/api/agents/m-list/messages')
-  const data = page.body['data'] as Record<string, unknown>[]
-  expect(data.map(({ seq, role, state }) => [seq, role, state])).toEqual([
-    [1, 'user', 'entered'],
-    [2, 'assistant', 'entered'],
-    [3, 'user', 'entered'],
-    [undefined, 'user', 'queued'],
-    [undefined, 'user', 'queued'],
-  ])
-  for (const row of data.slice(3)) expect(Object.keys(row)).not.toContain('seq')
-  expect(data.slice(2).map(({ runId }) => runId)).toEqual([open, ...waiting.map(({ body }) => body['runId'])])
-  expect(data.slice(3).map(({ content }) => content)).toEqual([script({ text: 'two' }), script({ text: 'three' })])
-  expect(page.body['nextCursor']).toBeNull()
-
-  // By pages: the queue comes after the last page only.
-  const pages: Record<string, unknown>[][] = []
-  for (let cursor: string | null = ''; cursor !== null;) {
-    const next: Reply = await world.http('GET', `/api/agents/m-list/messages?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`)
-    pages.push(next.body['data'] as Record<string, unknown>[])
-    cursor = next.body['nextCursor'] as string | null
-  }
-  expect(pages.flat()).toEqual(data)
-  const before = await world.http('GET', '/api/agents/m-list/messages?before=3')
-  expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([1, 2])
-  // What waits comes after every number, and has a time as the others have.
-  const { at } = data[3] as { at: string }
-  const among = async (query: string): Promise<unknown[]> =>
-    ((await world.http('GET', `/api/agents/m-list/messages?${query}`)).body['data'] as { content: unknown }[]).map(({ content }) => content)
-  expect(await among('after=3')).toEqual([script({ text: 'two' }), script({ text: 'three' })])
-  expect(await among('from=2030-01-01T00:00:00Z')).toEqual([])
-  expect(await among(`from=${encodeURIComponent(at)}`)).toEqual([script({ text: 'two' }), script({ text: 'three' })])
-  expect(await among(`after=3&to=${encodeURIComponent(String(data[4]?.['at']))}`)).toEqual([script({ text: 'two' })])
-  const after = await world.http('GET', '/api/agents/m-list/messages?after=1&role=assistant')
-  expect((after.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([2])
-  await gate.open()
-  await world.ended(String(waiting[1]?.body['runId']))
-  expect((await world.messages('m-list')).map(({ state }) => state)).toEqual(Array(8).fill('entered'))
 })
 
 describe('the short address /api/agent/:id', () => {

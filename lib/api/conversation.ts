@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import type { MessagesPage } from '#lib/core/pages'
+import { json } from '#lib/api/answers'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor'
+import { endpoint } from '#lib/api/endpoint'
+import { mostBytes } from '#lib/api/listing'
+import { agentParams, page, range, seq } from '#lib/api/schemas'
+import { requireAgent } from '#lib/api/scope'
+
+/** Where a page begins: behind a message, and, when all of them have been shown, behind a place in the queue. */
+interface Place {
+  after: number
+  queuedAfter?: number
+}
+
+function placeOf(cursor: string): Place {
+  const [after, queuedAfter] = decodeCursor('messages', cursor).split('|').map(Number)
+  return { after: after ?? 0, ...(queuedAfter === undefined ? {} : { queuedAfter }) }
+}
+
+/** The cursor behind a page, null on the last. */
+function cursorBehind({ data, queuedAt, cut, queuedCut }: MessagesPage, limit: number, after: number): string | null {
+  const seen = String(data.at(-1)?.seq ?? after)
+  if (cut || data.length === limit) return encodeCursor('messages', seen)
+  if (!queuedCut) return null
+  return encodeCursor('messages', queuedAt === null ? seen : `${seen}|${queuedAt}`)
+}
+
+/** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */
+export const listMessages = endpoint({
+  method: 'GET',
+  path: '/api/agents/{id}/messages',
+  summary: 'The conversation, oldest first; queued messages come last and have no seq',
+  params: agentParams,
+  query: z.object({
+    ...page,
+    ...range,
+    after: seq.optional(),
+    before: seq.optional(),
+    role: z.enum(['system', 'user', 'assistant', 'tool']).optional(),
+  }),
+  async handler({ services, params, query, caller }) {
+    const agent = await requireAgent(services, caller, params.id)
+    const place = query.cursor === undefined ? { after: query.after ?? 0 } : placeOf(query.cursor)
+    const answer = await services.store.listMessages({
+      agentUid: agent.agentUid,
+      limit: query.limit,
+      bytes: mostBytes,
+      ...place,
+      ...(query.before === undefined ? { queue: mostBytes } : { before: query.before }),
+      ...(query.role === undefined ? {} : { role: query.role }),
+      ...(query.from === undefined ? {} : { from: query.from }),
+      ...(query.to === undefined ? {} : { to: query.to }),
+    })
+    return json(200, {
+      data: [...answer.data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...answer.queued],
+      nextCursor: query.before === undefined ? cursorBehind(answer, query.limit, place.after) : null,
+    })
+  },
+})
