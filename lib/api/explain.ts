@@ -11,7 +11,7 @@ export function explain({ run, now, queuePosition, openCalls, gateMs, waits, blo
   const calls = openCalls.map((call) => `${call.name} (${call.state})`).join(', ')
   if (isEnd(run.state)) {
     const why = run.error === null ? '' : `: ${run.error.message}`
-    return `The run ended as ${run.state} (${run.stopReason}) after ${run.step} steps in ${run.slices} slices${why}`
+    return `The run ended as ${run.state} (${run.stopReason}) after ${counted(run.step, 'step')} in ${counted(run.slices, 'slice')}${why}`
   }
   const turn = `number ${queuePosition} in the queue of its agent`
   if (covering !== null) return switched(covering, run.state === 'queued' ? ` It is ${turn}.` : '', run.lease?.live ?? false)
@@ -47,6 +47,10 @@ export function explain({ run, now, queuePosition, openCalls, gateMs, waits, blo
   }
   const doing = calls === '' ? `step ${run.step + 1}` : `tools: ${calls}`
   return `Slice ${run.slices} (epoch ${run.lease.epoch}) is at work on ${doing}; its lease ends ${inMs(run.lease.until)} unless renewed.${last}`
+}
+
+function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
 function switched({ scope, mode, reason, actor, createdAt }: SwitchView, more: string, live: boolean): string {

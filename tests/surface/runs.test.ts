@@ -50,7 +50,7 @@ test('GET 200 shows the whole run', async () => {
     costMicros: sent.body['costMicros'],
     links: { run: `/api/runs/${String(sent.body['runId'])}` },
   })
-  expect(reply.body['explain']).toMatch(/^The run ended as completed \(end_turn\) after \d+ steps in 1 slices?/)
+  expect(reply.body['explain']).toMatch(/^The run ended as completed \(end_turn\) after \d+ steps? in 1 slice$/)
   for (const field of ['createdAt', 'startedAt', 'endedAt', 'updatedAt']) expect(Date.parse(String(reply.body[field])), field).not.toBeNaN()
 })
 
@@ -133,7 +133,7 @@ test('GET 200 explains each state in one sentence', async () => {
   await world.ended(String(due.body['runId']))
 
   const failed = await world.send('r-explain-failed', script({ error: { status: 401 } }))
-  expect(await sentence(String(failed.body['runId']))).toMatch(/^The run ended as failed \(provider_auth\) after 0 steps in 1 slices?: ./)
+  expect(await sentence(String(failed.body['runId']))).toMatch(/^The run ended as failed \(provider_auth\) after 0 steps in 1 slice: ./)
 })
 
 test('GET 200 explains a run that waits because a provider limits the rate', async () => {

@@ -9,7 +9,7 @@ const { agentId, runId } = exampleIds
 const details = {
   ...exampleRun,
   lastError: null,
-  explain: 'The run ended as completed (end_turn) after 2 steps in 1 slices',
+  explain: 'The run ended as completed (end_turn) after 2 steps in 1 slice',
   openCalls: [],
   webhooks: [],
   links: exampleLinks,
