@@ -14,18 +14,22 @@ const limitValues = z.strictObject({
   tokensPerMinute: amount.exactOptional(),
   concurrentRuns: amount.exactOptional(),
   queuedMessages: amount.exactOptional(),
+  agents: amount.exactOptional(),
 })
 
 /** GET /api/limits: what has been set, and what holds where nothing has. */
 export const listLimits = endpoint({
   method: 'GET',
   path: '/api/limits',
-  summary: 'Limits of requests, messages, model calls and runs at a time',
+  summary: 'Limits of requests, messages, model calls, runs at a time and agents of a user',
   async handler({ services, caller }) {
     const answer = await services.store.listLimits(authorityOf(services, caller))
     if (!answer.ok) throw refusalError(answer)
     const { requestsPerMinute, userMessagesPerMinute: messagesPerMinute } = defaultRates
-    const defaults = { 'user:*': { requestsPerMinute, messagesPerMinute, concurrentRuns: 5 }, 'key:*': { requestsPerMinute } }
+    const defaults = {
+      'user:*': { requestsPerMinute, messagesPerMinute, concurrentRuns: 5, agents: 10_000 },
+      'key:*': { requestsPerMinute },
+    }
     return json(200, { data: answer.data, defaults })
   },
 })

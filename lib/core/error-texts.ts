@@ -62,7 +62,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   not_found: ['No endpoint stands at this path.', 'See the list in README.md.'],
   method_not_allowed: ['The path exists, the method does not.', 'Use a method of the `Allow` header.'],
   conflict: [
-    'The agent exists with another body, or the request contradicts a state; `reason` says which: `other_template`, `other_body`, `never_begun`, `not_active`, `already_rotated`, `expired_already`, `confirm`, `too_many_limits`.',
+    'The agent exists with another body, or the request contradicts a state; `reason` says which: `other_template`, `other_body`, `never_begun`, `not_active`, `already_rotated`, `expired_already`, `confirm`, `too_many_limits`, `too_many_agents`.',
     'Do what `detail` says.',
   ],
   too_many_keys: ['The tenant has 100 active keys.', 'Revoke keys that are no longer used.'],

@@ -8,6 +8,8 @@ export interface LimitValues {
   tokensPerMinute?: number
   concurrentRuns?: number
   queuedMessages?: number
+  /** Agents that a user may have. */
+  agents?: number
 }
 
 /** What has been set for a tenant: scope -> values. */
@@ -16,7 +18,7 @@ export type TenantLimits = Readonly<Record<string, LimitValues>>
 /** Which values each kind of scope takes; `user:*`, `key:*` and `agent:*` set the default of all. */
 export const limitFields: Readonly<Record<string, readonly (keyof LimitValues)[]>> = {
   tenant: ['requestsPerMinute', 'messagesPerMinute', 'concurrentRuns'],
-  user: ['requestsPerMinute', 'messagesPerMinute', 'concurrentRuns'],
+  user: ['requestsPerMinute', 'messagesPerMinute', 'concurrentRuns', 'agents'],
   key: ['requestsPerMinute', 'messagesPerMinute'],
   agent: ['messagesPerMinute', 'queuedMessages'],
   tool: ['requestsPerMinute'],

@@ -179,6 +179,8 @@ const causes: Record<string, Record<string, string>> = {
     already_rotated: 'The key was rotated already and its successor is active: rotate that one, or revoke it first.',
     expired_already: '`expiresAt` lies in the past; nothing was made. Name a later instant, or none.',
     confirm: 'The whole tenant is deleted only where `confirm` is its id; nothing was deleted.',
+    too_many_agents:
+      'You have as many agents as you may have: delete one first, or ask an administrator for more (PUT /api/limits/user:ID with `agents`). Nothing was kept.',
     too_many_limits: 'The tenant has as many limits as it may have: take some back first (PUT with {}). Nothing was set.',
   },
   forbidden: {

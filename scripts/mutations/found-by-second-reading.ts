@@ -184,4 +184,15 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
     replacement: ` as fits`,
     test: queue,
   },
+  {
+    name: 'user-makes-agents-without-end',
+    breaks: 'A86',
+    file: 'supabase/migrations/0004_open.sql',
+    text: `coalesce(baton.template_refusal(p, p -> 'settings'), baton.agents_refusal(p))`,
+    replacement: `baton.template_refusal(p, p -> 'settings')`,
+    test: {
+      file: 'tests/access/users.test.ts',
+      name: 'a user has no more agents than may be: the one more is refused by every road, what is there goes on, and a deletion makes room',
+    },
+  },
 ]

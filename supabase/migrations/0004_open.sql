@@ -105,7 +105,7 @@ begin
       return;
     end if;
     if p -> 'settings' is null or p -> 'settings' = 'null' then refusal := baton.refuse('template_required'); return; end if;
-    refusal := baton.template_refusal(p, p -> 'settings');
+    refusal := coalesce(baton.template_refusal(p, p -> 'settings'), baton.agents_refusal(p));
     if refusal is not null then return; end if;
     insert into baton.agents (agent_uid, tenant_id, environment, id, owner_id, created_by, template, settings, metadata, overrides, webhook)
     values ((p -> 'agent' ->> 'uid')::uuid, p ->> 'tenant', p ->> 'environment', p -> 'agent' ->> 'name', (p ->> 'ownerId')::uuid, p ->> 'caller',

@@ -119,6 +119,39 @@ test('a user may send, stop, retry, name and delete what is its own', async () =
   expect((await ask(alice, 'DELETE', '/api/agents/alice-3')).status).toBe(204)
 })
 
+test('a user has no more agents than may be: the one more is refused by every road, what is there goes on, and a deletion makes room', async () => {
+  const dora = await signUp(world, 'dora@example.com')
+  const set = (scope: string, values: object): Promise<Reply> => world.http('PUT', `/api/limits/${scope}`, values, bearer(adminKey))
+  const listed = await world.http('GET', '/api/limits', undefined, bearer(adminKey))
+  expect(listed.body['defaults']).toMatchObject({ 'user:*': { agents: 10_000 } })
+  expect((await set(`user:${dora.id}`, { agents: 2 })).body).toMatchObject({ agents: 2 })
+  for (const name of ['dora-1', 'dora-2']) expect((await say(world, dora.token, name)).status).toBe(200)
+  const roads: [string, unknown][] = [
+    ['/api/agents/dora-3/messages', { message: 'hello', template: 'scripted' }],
+    ['/api/agents', { id: 'dora-3', template: 'scripted' }],
+    ['/api/chat', { id: 'dora-3', messages: [{ id: 'm1', role: 'user', parts: [{ type: 'text', text: 'hi' }] }], template: 'scripted' }],
+  ]
+  for (const [path, body] of roads) {
+    const reply = await world.http('POST', path, body, { ...bearer(dora.token), accept: 'application/json' })
+    expect(reply.body, path).toMatchObject({ status: 409, code: 'conflict', reason: 'too_many_agents', most: 2 })
+    expect(reply.body['detail']).toContain('delete one first')
+  }
+  const response = await ask(dora, 'POST', '/v1/responses', { model: 'scripted', input: 'hello' })
+  expect([response.status, JSON.stringify(response.body)]).toEqual([409, expect.stringContaining('delete one first')])
+  expect((await say(world, dora.token, 'dora-2')).status).toBe(200)
+  expect((await say(world, adminKey, 'of-a-key')).status).toBe(200)
+  expect((await say(world, bob.token, 'bob-3')).status).toBe(200)
+  expect((await ask(dora, 'DELETE', '/api/agents/dora-1')).status).toBe(204)
+  expect((await say(world, dora.token, 'dora-3')).status).toBe(200)
+  expect(idsOf(await ask(dora, 'GET', '/api/agents'))).toEqual(expect.arrayContaining(['dora-2', 'dora-3']))
+  // Her own word counts before that of all users.
+  await set('user:*', { agents: 0 })
+  expect((await say(world, bob.token, 'bob-4')).body).toMatchObject({ reason: 'too_many_agents', most: 0 })
+  expect((await say(world, dora.token, 'dora-4')).body).toMatchObject({ reason: 'too_many_agents', most: 2 })
+  await set('user:*', {})
+  expect((await set('tenant', { agents: 1 })).status).toBe(400)
+})
+
 test('what is not for users is 403, with the field or the right named, and audited', async () => {
   const webhook = { url: 'https://example.com/hook' }
   const refused: [string, string, unknown, Record<string, unknown>][] = [

@@ -43,7 +43,7 @@ export const control: Resource = {
     listLimits: operation(listLimits, {
       200: json(limitList, 'What has been set, and what holds where nothing has', {
         data: [exampleLimit],
-        defaults: { 'user:*': { requestsPerMinute: 600, messagesPerMinute: 60, concurrentRuns: 5 } },
+        defaults: { 'user:*': { requestsPerMinute: 600, messagesPerMinute: 60, concurrentRuns: 5, agents: 10_000 } },
       }),
     }),
     putLimit: operation(

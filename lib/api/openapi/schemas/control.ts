@@ -23,6 +23,7 @@ const rates = {
   tokensPerMinute: z.int().optional(),
   concurrentRuns: z.int().optional(),
   queuedMessages: z.int().optional(),
+  agents: z.int().optional(),
 }
 /** Limits of a scope as they were set. */
 export const limit = z.object({ ...rates, scope: z.string(), updatedBy: z.string(), updatedAt: instant }).meta({ id: 'Limit' })
