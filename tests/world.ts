@@ -104,8 +104,16 @@ export async function startWorld({ ownCluster = false, ...options }: WorldOption
   })
   // A database that is stopped on purpose cuts idle connections; the next query opens a new one.
   pool.on('error', () => undefined)
-  const sql = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
-    (await pool.query<Row>(text, values)).rows
+  /** One statement, which is a transaction of its own: what Postgres ends for a deadlock with the servers' work is asked again, as the store does. */
+  const sql = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> => {
+    for (let more = 20; ; more--) {
+      try {
+        return (await pool.query<Row>(text, values)).rows
+      } catch (error) {
+        if (more === 0 || (error as { code?: unknown }).code !== '40P01') throw error
+      }
+    }
+  }
   await restWhereAsked({ sql })
   const base = (server = 0): string => stack.info.baseUrls[server] ?? ''
   let gates = 0

@@ -60,7 +60,7 @@ export async function storm(options: StormOptions): Promise<StormReport> {
   const dataDir = await mkdtemp(join(tmpdir(), 'baton-chaos-'))
   const env = { ...chaosTemplates, ...skewable(dataDir), ...options.stack?.env }
   const stack = await startStack({ built: true, port: 0, quiet: true, ...options.stack, env, servers, dataDir })
-  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 4, connectionTimeoutMillis: 2_000 })
+  const pool = new pg.Pool({ connectionString: String(stack.info.databaseUrl), max: 4, connectionTimeoutMillis: 10_000 })
   pool.on('error', () => undefined) // PostgreSQL is stopped on purpose; the next query opens a new connection
   const sql: Sql = async (text, values = []) => (await pool.query<Record<string, unknown>>(text, values)).rows
   const receiver = await startReceiver()

@@ -16,10 +16,10 @@ export interface Switching {
 }
 
 /**
- * Without Redis an executor learns of a kill at its next commit or heartbeat (a third of the lease: 2 s in local mode); this is that and a second for
- * the machine. The time begins with the answer to the kill.
+ * Without Redis an executor learns of a kill at its next commit or heartbeat (a third of the lease: 2 s in local mode), and one that stands still may
+ * begin until it gives its lease up, after 4.8 s. The time begins with the answer to the kill.
  */
-const graceMs = 3_000
+const graceMs = 5_000
 /** How long it is watched that nothing begins. */
 const watchedMs = 1_500
 

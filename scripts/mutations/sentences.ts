@@ -147,7 +147,7 @@ export const sentenceMutations: readonly Mutation[] = [
     text: `return early > 0 && early <= mostEarlyMs ? early : 0`,
     replacement: `return early > mostEarlyMs ? 0 : 0`,
     test: {
-      file: 'tests/engine/retries.test.ts',
+      file: 'tests/engine/at-once.test.ts',
       name: 'invariant 7: a continuation that comes a little early, for clocks differ, is not wasted: no sweep has to find the run',
     },
     build: true,

@@ -83,7 +83,7 @@ test('A7: deleting an agent leaves nothing of it but the ledger and the audit lo
   )
   const chunks = Array.from({ length: 1_000 }, () => 'never ')
   // In the route: no event would bring it to another executor.
-  void world.send('a7', script({ chunks, chunkDelayMs: 100 }), { prefer: 'wait=50', key: 'a7-second' })
+  void world.send('a7', script({ chunks, chunkDelayMs: 3_000 }), { prefer: 'wait=50', key: 'a7-second' })
   await until('it is at work', async () => (await runsOf(world, 'a7')).some((run) => run.state === 'running'))
   const open = (await runsOf(world, 'a7')).find((run) => run.state === 'running')?.id ?? ''
   const queued = await world.send('a7', script({ text: 'never' }), { prefer: 'respond-async' })

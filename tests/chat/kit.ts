@@ -118,14 +118,16 @@ export async function talk(world: World, id: string): Promise<string[]> {
 export async function inTurn(world: World, id: string, requests: readonly (() => Promise<Chatted>)[]): Promise<Chatted[]> {
   const holder = new pg.Client({ connectionString: String(world.stack.info.databaseUrl) })
   await holder.connect()
-  const locked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  // Sweeps wait for each other, too.
+  const locked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query !~ 'baton_sweep'`
   const answers: Promise<Chatted>[] = []
   try {
     await holder.query('begin')
     await holder.query('select from baton.agents where id = $1 for update', [id])
     for (const request of requests) {
       answers.push(request())
-      await poll(async () => (await world.sql(locked)).length >= answers.length, { everyMs: 10, forMs: 60_000 })
+      const waits = await poll(async () => (await world.sql(locked)).length >= answers.length, { everyMs: 10, forMs: 60_000 })
+      if (!waits) throw new Error(`request ${answers.length} does not wait for the agent`)
     }
     await holder.query('commit')
     return await Promise.all(answers)

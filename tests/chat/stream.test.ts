@@ -84,8 +84,13 @@ test('A16: a client that leaves in mid-answer and comes back by count gets exact
 
 test('a step that is repeated: what was shown of it is dropped, by the reader who saw it and by the one who comes back', async () => {
   const text = 'A text of which the beginning is shown twice.'
-  const cut = script({ text, chunks: 12, chunkDelayMs: 40, cutAfterChunks: 8 })
-  const whole = await send(world, 'cut', cut)
+  const gate = world.gate()
+  const cut = script({ text, chunks: 12, chunkDelayMs: 40, cutAfterChunks: 8, pieceGates: [gate.file] })
+  const shown = (chunk: { type: string }): boolean => {
+    if (chunk.type === 'text-start') void gate.open()
+    return false
+  }
+  const whole = await send(world, 'cut', cut, { until: shown })
   expect(types(whole.chunks)).toContain('reset-step')
   expect(textOf(whole.chunks)).toBe(text)
   const before = await send(world, 'cut-left', cut, { until: (chunk) => chunk.type === 'text-delta' })

@@ -41,7 +41,7 @@ test('the connection is cut again and again in mid-answer: each event comes once
 })
 
 test('the function ends in mid-answer: the rest comes from the background executor, without a seam', async () => {
-  const sent = say(world, 'deadline', [{ ...slow(12, 200), ...echo }, { ...slow(12, 200), ...echo }, slow(15, 200)])
+  const sent = say(world, 'deadline', [{ ...slow(12, 200), ...echo }, { ...slow(12, 200), ...echo }, slow(10, 200)])
   const [seen, said, { runId }] = await Promise.all([readAll(sent), readTexts(sent.text), sent.accepted])
   await expectWhole(world, 'deadline', runId, seen, said)
   expect(seen.events.map(({ type }) => type)).toContain('handed_off')
@@ -57,7 +57,7 @@ test('the server is killed and started again in mid-answer: what was shown of th
   let killed = false
   const late = readTexts(sent.text)
   const seen = await readAll(sent, async (event) => {
-    if (killed || event.type !== 'text_delta' || event.step === 1 || event.offset < 30) return
+    if (killed || event.type !== 'text_delta' || event.step === 1 || event.offset + event.text.length < 30) return
     killed = true
     await world.stack.kill('server-0')
     await gate.open()
@@ -143,7 +143,8 @@ test('an agent that is deleted and made anew is another one: who watched the old
     // Who gives no position is told what comes after its own look at the agent.
     if (!('after' in options)) await expect.poll(looks).toBe(2)
     await say(world, 'cleared', [{ text: 'watched' }])
-    await expect.poll(() => seen.at(-1)?.type).toBe('done')
+    const shown = (await world.agent('cleared')).lastSeq
+    await expect.poll(() => seen.at(-1)).toMatchObject({ type: 'done', seq: shown })
     const before = seen.length
     // Away until the new one is longer than the old one was.
     target = ''

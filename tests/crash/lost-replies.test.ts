@@ -9,7 +9,9 @@ let inngest: Proxy
 beforeAll(async () => {
   supabase = await startProxy()
   inngest = await startProxy()
-  const starting = startWorld({ env: { SUPABASE_URL: supabase.url, INNGEST_DEV: inngest.url, BATON_SWEEP_EVERY: '2s' } })
+  const starting = startWorld({
+    env: { SUPABASE_URL: supabase.url, INNGEST_DEV: inngest.url, BATON_SWEEP_EVERY: '2s', BATON_LEASE_MS: '30000' },
+  })
   world = await starting
   supabase.target = world.stack.info.supabaseUrl
   inngest.target = world.stack.info.inngestUrl

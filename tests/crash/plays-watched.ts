@@ -57,7 +57,7 @@ export const watched: readonly Scenario[] = [
   },
   {
     name: 'a slice longer than its lease',
-    env: { BATON_LEASE_MS: '2400' },
+    env: { BATON_LEASE_MS: '6000' },
     async play(play) {
       const open = play.gate('tool')
       const sent = play.send([tools(count), last])

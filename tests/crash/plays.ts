@@ -156,7 +156,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a hand-off',
     async play(play) {
       // Of the route's slice alone: how much fits into the next one must not depend on the machine.
-      await play.send([{ ...tools(count), delayMs: 1_050 }, tools(charge), last], { prefer: 'wait=1' })
+      await play.send([{ ...tools(count), delayMs: 2_050 }, tools(charge), last], { prefer: 'wait=2' })
       await play.allEnded()
     },
     points: [

@@ -27,5 +27,8 @@ export interface Stage {
 /** Thrown to whoever talks to a process that dies: the connection broke. */
 export class Broken extends Error {}
 
-/** Servers of every stage: no sweep but those that the scenario makes or the net, and short waits before something is sent again. */
-export const stageEnv = { BATON_SWEEP_EVERY: '1h', BATON_HASTE: '100' } as const
+/**
+ * Servers of every stage: no sweep but those that the scenario makes or the net, short waits before something is sent again, and leases that only a
+ * death loses, also on a machine that stands still for seconds.
+ */
+export const stageEnv = { BATON_SWEEP_EVERY: '1h', BATON_HASTE: '100', BATON_LEASE_MS: '15000' } as const

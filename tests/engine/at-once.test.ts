@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { runOf, until } from '#tests/engine/helpers'
+import { begun, runOf, until, waiting } from '#tests/engine/helpers'
 import { startReceiver, type Receiver } from '#tests/webhooks/receiver'
 import { script, startWorld, type Reply, type World } from '#tests/world'
 
@@ -24,7 +24,7 @@ const over = (runId: string): Promise<void> =>
     `${runId} has ended`,
     async () => (await world.sql('select 1 from baton.runs where run_id = $1 and ended_at is not null', [runId])).length > 0,
   )
-const waiting = `select 1 from baton.runs where run_id = $1 and wait_kind = 'budget'`
+const waitsForRoom = `select 1 from baton.runs where run_id = $1 and wait_kind = 'budget'`
 const arrived = (path: string, count: number): Promise<void> => until(`${path} was called`, () => receiver.of(path).length === count)
 
 async function failed(agent: string): Promise<string> {
@@ -43,7 +43,7 @@ test('room in a budget that runs wait for, by a higher limit and by none', async
     await world.http('PUT', '/api/budgets/tenant', { limitMicros: 0 })
     await gate.open()
     await over(runOf(first))
-    await until('the next waits for room', async () => (await world.sql(waiting, [runOf(next)])).length > 0)
+    await until('the next waits for room', async () => (await world.sql(waitsForRoom, [runOf(next)])).length > 0)
     if (act === 'raise') await world.http('PUT', '/api/budgets/tenant', { limitMicros: 1_000_000_000 })
     else await world.http('DELETE', '/api/budgets/tenant')
     await over(runOf(next))
@@ -151,4 +151,23 @@ test('what waited for a webhook that somebody had disabled', async () => {
   await until('the delivery waits', async () => (await world.sql(laidAside, [tested.body['deliveryId']])).length > 0)
   expect((await world.http('PATCH', path, { enabled: true })).status).toBe(200)
   await arrived('/away', 2)
+})
+
+test('invariant 7: a continuation that comes a little early, for clocks differ, is not wasted: no sweep has to find the run', async () => {
+  const runId = await begun(world, 'h-early', [{ error: { status: 503, times: 1, retryAfter: 600 }, text: 'at last' }])
+  await waiting(world, runId)
+  const { offsetMs, now } = (await world.http('GET', '/api/local/time')).body as { offsetMs: number; now: string }
+  const early = Date.parse(String((await world.run(runId)).dueAt)) - Date.parse(now) - 1_500
+  // The executor's clock goes ahead by a second: its event comes before the database thinks that the run is due.
+  await world.advance(early)
+  await fetch(`${world.stack.info.inngestUrl}/clock`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ offsetMs: offsetMs + early + 1_000 }),
+  })
+  await over(runId)
+  expect(await world.run(runId)).toMatchObject({ state: 'completed', output: 'at last' })
+  // Two continuations: the one that began it and the one of its wait.
+  expect(await world.sql(`select 1 from baton.outbox where kind = 'continue' and data ->> 'runId' = $1`, [runId])).toHaveLength(2)
+  await world.advance(1) // sets the executor's clock right again
 })

@@ -145,24 +145,6 @@ describe('a wait that does not fit', () => {
     expect((await booked(world, runId)).filter((row) => row.cost > 0)).toEqual([{ state: 'settled', micros: 18_000, cost: 18_000 }])
   })
 
-  test('invariant 7: a continuation that comes a little early, for clocks differ, is not wasted: no sweep has to find the run', async () => {
-    const runId = await begun(world, 'h-early', [{ error: { status: 503, times: 1, retryAfter: 600 }, text: 'at last' }])
-    await waiting(world, runId)
-    const { offsetMs, now } = (await world.http('GET', '/api/local/time')).body as { offsetMs: number; now: string }
-    const early = Date.parse(String((await world.run(runId)).dueAt)) - Date.parse(now) - 1_500
-    // The executor's clock goes ahead by a second: its event comes before the database thinks that the run is due.
-    await world.advance(early)
-    await fetch(`${world.stack.info.inngestUrl}/clock`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ offsetMs: offsetMs + early + 1_000 }),
-    })
-    expect(await world.ended(runId)).toMatchObject({ state: 'completed', output: 'at last' })
-    // Two continuations: the one that began it and the one of its wait. A sweep would have written a third.
-    expect(await world.sql(`select 1 from baton.outbox where kind = 'continue' and data ->> 'runId' = $1`, [runId])).toHaveLength(2)
-    await world.advance(1) // sets the executor's clock right again
-  })
-
   test('attempts survive a crash: no more than four tries count', async () => {
     const gate = world.gate()
     await gate.open()

@@ -84,9 +84,9 @@ describe.concurrent('interrupt', () => {
   test('invariant 10: is resolved to the run of the moment: it never hits a later one', async () => {
     const first = await begun(world, 'i1', [{ delayMs: 60_000, text: 'never' }])
     const second = runOf(await world.send('i1', script({ delayMs: 1_500, text: 'second' }), { prefer: 'respond-async' }))
+    const interrupt = (body?: object) => world.http('POST', '/api/agents/i1/interrupt', body)
     // The others may come when the second run has begun: they say which one they mean.
-    const bodies = [undefined, { runId: first }, { runId: first }]
-    const replies = await Promise.all(bodies.map((body) => world.http('POST', '/api/agents/i1/interrupt', body)))
+    const replies = [await interrupt(), ...(await Promise.all([interrupt({ runId: first }), interrupt({ runId: first })]))]
     expect(replies.every((reply) => [200, 202].includes(reply.status))).toBe(true)
     expect(await world.ended(first)).toMatchObject({ state: 'cancelled', stopReason: 'interrupted' })
     const again = await world.http('POST', '/api/agents/i1/interrupt', { runId: first })

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '#lib/api/reader.fixture'
 import { redis, until } from '#tests/engine/helpers'
 import { followUrl, is, type Follower, type FollowOptions } from '#tests/live/follower'
+import { letters, runOf } from '#tests/live/reading'
 import { script, startWorld, type Answer, type Gate, type World } from '#tests/world'
 
 let world: World
@@ -21,8 +22,6 @@ function post(agent: string, answers: Answer[], server = 0, options: FollowOptio
   })
 }
 const follow = (path: string, server = 0, options: FollowOptions = {}): Promise<Follower> => followUrl(world.base(server) + path, options)
-const runOf = async (follower: Follower): Promise<string> =>
-  String((await follower.until(({ data }) => typeof data['runId'] === 'string')).data['runId'])
 /** Comes piece by piece; the last piece when the gate is open. */
 const slow = (chunks: string[], chunkDelayMs = 150, gate?: Gate): Answer => ({
   text: chunks.join(''),
@@ -30,7 +29,6 @@ const slow = (chunks: string[], chunkDelayMs = 150, gate?: Gate): Answer => ({
   chunkDelayMs,
   ...(gate && { gate: gate.file }),
 })
-const letters = (count: number): string[] => Array.from({ length: count }, (_, index) => `part${index} `)
 
 test.concurrent('A14: a POST that accepts an event stream gets start, deltas, end and done in order, and the agent working, then ready', async () => {
   const reader = await post('a14', [{ text: 'one two three', chunks: ['one ', 'two ', 'three'] }])
@@ -131,11 +129,14 @@ test.concurrent('a zombie is not shown: frames of a lower epoch, of a call that 
 })
 
 test.concurrent('a step that is repeated says step_reset, and the text of the new attempt takes the place of the old one', async () => {
+  const gate = world.gate()
   const near = await post('again', [
-    { text: 'abcdef', chunks: ['ab', 'cd', 'ef'], chunkDelayMs: 100, cutAfterChunks: 2 },
+    { text: 'abcdef', chunks: ['ab', 'cd', 'ef'], chunkDelayMs: 100, cutAfterChunks: 2, pieceGates: [gate.file] },
     { text: 'unused' },
   ])
   const far = await follow(`/api/runs/${await runOf(near)}/events`, 1)
+  await near.untilText('ab')
+  await gate.open()
   for (const reader of [near, far]) {
     expect(await reader.end).toBe('clean')
     expect(reader.frames.filter(is('text_end')).map(({ data }) => data['text'])).toEqual(['abcdef'])
@@ -250,4 +251,28 @@ test.concurrent('a queued message streams its own run, from its own beginning; o
   expect(second.frames.filter(is('text_end')).map(({ data }) => data['text'])).toEqual(['second'])
   const afterwards = await follow(`/api/runs/${String(dropped.body['runId'])}/events`)
   expect(await afterwards.end).toBe('clean')
+})
+
+test('without Redis a reader in the same process still gets pieces, and one in another process gets each step', async () => {
+  await world.send('alone', script({ text: 'warm' }), { prefer: 'wait=25' })
+  await world.stack.halt('redis')
+  const gate = world.gate()
+  const first = { ...slow(letters(6), 50), pieceGates: [gate.file], tools: [{ name: 'echo', input: { value: 1 } }] }
+  const near = await post('alone', [first, slow(letters(6), 50)])
+  const far = await follow(`/api/runs/${await runOf(near)}/events`, 1)
+  await near.untilText('part0 ')
+  expect(near.frames.filter(is('text_delta')).map(({ data }) => data['text'])).toEqual(['part0 '])
+  await gate.open()
+  expect(await near.end).toBe('clean')
+  expect(
+    near.frames
+      .filter(is('text_delta'))
+      .map(({ data }) => data['text'])
+      .join(''),
+  ).toBe(letters(6).join('').repeat(2))
+  await far.until(is('done'))
+  expect(far.frames.filter(is('text_delta')).map(({ data }) => data['text'])).toEqual([letters(6).join(''), letters(6).join('')])
+  far.leave()
+  world.stack.resume('redis')
+  await world.stack.waitReady('redis')
 })

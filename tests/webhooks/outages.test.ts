@@ -43,11 +43,12 @@ test('receivers of one tenant that never answer hold up none of another tenant, 
   const quick = await inLane(1, '/quick')
   for (let n = 0; n < 12; n++) await ping(hanging[n % 3] ?? '')
   await receiver.waitFor('/hangs', 2)
+  const since = performance.now()
   for (let n = 0; n < 3; n++) await world.http('POST', `/api/webhooks/${String(other.body['id'])}/test`, undefined, by)
   for (let n = 0; n < 6; n++) await ping(quick)
   await Promise.all([receiver.waitFor('/other', 3), receiver.waitFor('/quick', 6)])
-  // The first of them hang still.
-  expect(receiver.of('/hangs')).toHaveLength(2)
+  // The first of them hang still, unless it took the 10 s after which one is given up.
+  if (performance.now() - since < 8_000) expect(receiver.of('/hangs')).toHaveLength(2)
   await Promise.all(made.map(gone))
 })
 
