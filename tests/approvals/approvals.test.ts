@@ -22,7 +22,8 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => hooks.listen(0, '127.0.0.1', resolve))
   const address = hooks.address()
   hookUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/hook`
-  world = await startWorld({ servers: 2, env: templates })
+  // Nobody dies here: a lease that a slow machine does not keep would make a second slice.
+  world = await startWorld({ servers: 2, env: { ...templates, BATON_LEASE_MS: '30000' } })
 })
 afterAll(async () => {
   await world.close()
