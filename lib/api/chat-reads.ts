@@ -37,7 +37,7 @@ export async function readHistory(services: Services, caller: Caller, { id, agen
   let before = Number.MAX_SAFE_INTEGER
   let bytes = mostBytes
   for (let page = 0; page < mostPages && bytes > 0; page++) {
-    const answer = await store.listMessages({ agentUid, before, limit: pageSize, bytes, ...(page === 0 && { queue: mostQueued }) })
+    const answer = await store.listMessages({ agentUid, before, limit: pageSize, bytes, queue: page === 0 ? mostQueued : 0 })
     if (page === 0) queued = answer.queued
     rows.unshift(...answer.data)
     calls.push(...(await readCalls(services, agentUid, answer.data)))

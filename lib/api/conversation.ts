@@ -18,12 +18,11 @@ function placeOf(cursor: string): Place {
   return { after: after ?? 0, ...(queuedAfter === undefined ? {} : { queuedAfter }) }
 }
 
-/** The cursor behind a page, null on the last. */
-function cursorBehind({ data, queuedAt, cut, queuedCut }: MessagesPage, limit: number, after: number): string | null {
-  const seen = String(data.at(-1)?.seq ?? after)
-  if (cut || data.length === limit) return encodeCursor('messages', seen)
-  if (!queuedCut) return null
-  return encodeCursor('messages', queuedAt === null ? seen : `${seen}|${queuedAt}`)
+/** The cursor behind a page, null on the last. What has been told of the queue stays told when messages enter between two pages. */
+function cursorBehind({ data, queuedAt, cut, queuedCut }: MessagesPage, limit: number, { after, queuedAfter }: Place): string | null {
+  if (!cut && data.length < limit && !queuedCut) return null
+  const place = queuedAt ?? queuedAfter
+  return encodeCursor('messages', `${data.at(-1)?.seq ?? after}${place === undefined ? '' : `|${place}`}`)
 }
 
 /** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */
@@ -41,20 +40,20 @@ export const listMessages = endpoint({
   }),
   async handler({ services, params, query, caller }) {
     const agent = await requireAgent(services, caller, params.id)
-    const place = query.cursor === undefined ? { after: query.after ?? 0 } : placeOf(query.cursor)
+    const place: Place = query.cursor === undefined ? { after: query.after ?? 0 } : placeOf(query.cursor)
     const answer = await services.store.listMessages({
       agentUid: agent.agentUid,
       limit: query.limit,
       bytes: mostBytes,
       ...place,
-      ...(query.before === undefined ? { queue: mostBytes } : { before: query.before }),
+      ...(query.before === undefined ? { queue: mostBytes } : { before: query.before, queue: 0 }),
       ...(query.role === undefined ? {} : { role: query.role }),
       ...(query.from === undefined ? {} : { from: query.from }),
       ...(query.to === undefined ? {} : { to: query.to }),
     })
     return json(200, {
       data: [...answer.data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...answer.queued],
-      nextCursor: query.before === undefined ? cursorBehind(answer, query.limit, place.after) : null,
+      nextCursor: query.before === undefined ? cursorBehind(answer, query.limit, place) : null,
     })
   },
 })

@@ -14,7 +14,8 @@ const limitValues = z.strictObject({
   tokensPerMinute: amount.exactOptional(),
   concurrentRuns: amount.exactOptional(),
   queuedMessages: amount.exactOptional(),
-  agents: amount.exactOptional(),
+  // They are counted when one more is made.
+  agents: z.int().nonnegative().max(100_000).exactOptional(),
 })
 
 /** GET /api/limits: what has been set, and what holds where nothing has. */

@@ -193,7 +193,7 @@ export interface Store
     limit: number
     /** A page ends at so many bytes of messages, 4 MB unless it is said; it has one message at least. */
     bytes?: number
-    /** So many bytes of what waits are told behind the last page (with `before`, behind any), as far as the page has room; none unless it is said. */
+    /** So many bytes of what waits are told behind the last page as far as it has room, with `before` behind any; 0 none, and all unless it is said. */
     queue?: number
     /** Only what waits behind this place. */
     queuedAfter?: number

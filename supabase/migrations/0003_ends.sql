@@ -226,3 +226,21 @@ begin
   delete from baton.idempotency i where i.tenant_id = p ->> 'tenant' and i.caller = baton.line_of(p) and i.key = given_key;
   return baton.refuse('agent_not_found', '{"reason": "deleted"}');
 end $$;
+
+-- A user who makes one more agent than may be; here, before the file that asks it, for between two files of an upgrade work goes on. Two at the same time may both take the last place: what is bounded is the table, and no lock is worth that.
+create or replace function baton.agents_refusal(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  owner uuid := (p ->> 'ownerId')::uuid;
+  given jsonb;
+  most bigint;
+begin
+  if owner is null then return null; end if;
+  select coalesce(jsonb_object_agg(l.scope, l.settings), '{}') into given from baton.limits l
+  where l.tenant_id = p ->> 'tenant' and l.scope = any (array['user:*', 'user:' || owner]);
+  most := coalesce(given -> ('user:' || owner) ->> 'agents', given -> 'user:*' ->> 'agents', '10000')::bigint;
+  -- By the index of the owner: while the planner knows little of the table, it may take that of the tenant and read all agents there are.
+  if (select count(*) from (select from baton.agents a where a.owner_id = owner and a.tenant_id || '' = p ->> 'tenant' limit most) n) < most then return null; end if;
+  -- A twin may have made it, and taken the last place, since it was looked for.
+  if exists (select from baton.agents a where a.tenant_id = p ->> 'tenant' and a.id = p -> 'agent' ->> 'name') then return null; end if;
+  return baton.refuse('conflict', jsonb_build_object('reason', 'too_many_agents', 'most', most));
+end $$;

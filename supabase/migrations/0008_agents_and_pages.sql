@@ -204,12 +204,14 @@ begin
 end $$;
 
 -- {agentUid, after?, before?, role?, from?, to?, limit, bytes?, queue?, queuedAfter?} A page ends at its bytes as at its number, with one message at least: cut says so. queue: so many
--- bytes of what waits are told, too, behind the last page (with before, behind any) and in what it leaves of its bytes; queuedAt is where they end, queuedCut that there are more.
+-- bytes of what waits are told, too (0: nothing), behind the last page in what it leaves of its bytes, with before behind any; queuedAt is where they end, queuedCut that there are more.
+-- Code that runs on from before an upgrade names none: it gets all that waits and knows itself where to show it.
 create or replace function baton.list_messages(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   uid uuid := (p ->> 'agentUid')::uuid;
   after bigint := coalesce((p ->> 'after')::bigint, 0);
   most bigint := coalesce((p ->> 'bytes')::bigint, 4000000);
+  room bigint := coalesce((p ->> 'queue')::bigint, 9000000000000000000);
   asked bigint[];
   page record;
   waiting record;
@@ -225,11 +227,11 @@ begin
     select m.seq, m.bytes, row_number() over turn as place, sum(m.bytes::bigint) over turn as upto from baton.messages m where m.agent_uid = uid and m.seq = any (asked)
     window turn as (order by case when p ->> 'before' is null then m.seq else -m.seq end)) x
   where x.place = 1 or x.upto <= most;
-  most := case when p ->> 'before' is not null then (p ->> 'queue')::bigint
-    when cardinality(asked) < (p ->> 'limit')::integer and cardinality(page.seqs) = cardinality(asked) then least((p ->> 'queue')::bigint, most - page.bytes) end;
+  most := case when room = 0 then null when p ->> 'before' is not null or p ->> 'queue' is null then room
+    when cardinality(asked) < (p ->> 'limit')::integer and cardinality(page.seqs) = cardinality(asked) then least(room, most - page.bytes) end;
   select coalesce(json_agg(json_build_object('runId', x.run_id, 'role', 'user', 'kind', x.kind, 'mode', x.mode, 'state', 'queued', 'content', x.content, 'at', x.created_at) order by x.place)
     filter (where x.fits), '[]') as told, max(x.place) filter (where x.fits) as upto, coalesce(bool_or(not x.fits), false) as cut into waiting from (
-    select i.*, y.place, sum(i.bytes::bigint) over turn <= most or (row_number() over turn = 1 and cardinality(page.seqs) = 0) as fits
+    select i.*, y.place, sum(i.bytes::bigint) over turn <= most or (row_number() over turn = 1 and (cardinality(page.seqs) = 0 or p ->> 'before' is not null)) as fits
     from baton.inbox i, lateral (select i.position + case when i.mode = 'enqueue' then 1000000000000000 else 0 end as place) y
     -- They come after every number, so that `after` passes none over; of a time, as of all others, only those of that time are told.
     where most is not null and i.agent_uid = uid and i.kind <> 'retry' and coalesce(p ->> 'role', 'user') = 'user' and baton.within(p, i.created_at)

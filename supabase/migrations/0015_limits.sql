@@ -1,4 +1,4 @@
--- Limits that administrators set (rates, runs at a time, queued messages) and limits of runs at a time.
+-- Limits that administrators set (rates, runs at a time, queued messages, agents of a user) and limits of runs at a time. That of agents is kept in 0003.
 -- Rates are counted outside the database (lib/limiter); here stand only their settings and the audit of refusals.
 create table if not exists baton.limits (
   tenant_id text not null references baton.tenants (id) on delete cascade,
@@ -75,22 +75,6 @@ create or replace function baton.runs_refusal(scope text, most bigint, working b
 begin
   if working < most then return null; end if;
   return baton.refuse('queue_full', jsonb_build_object('scope', scope, 'limit', most, 'running', working, 'retryAfterMs', 5000));
-end $$;
-
--- A user who makes one more agent than may be. Two at the same time may both take the last place: what is bounded is the table, and no lock is worth that.
-create or replace function baton.agents_refusal(p jsonb) returns json language plpgsql stable set search_path = '' as $$
-declare
-  owner uuid := (p ->> 'ownerId')::uuid;
-  given jsonb;
-  most bigint;
-begin
-  if owner is null then return null; end if;
-  select coalesce(jsonb_object_agg(l.scope, l.settings), '{}') into given from baton.limits l
-  where l.tenant_id = p ->> 'tenant' and l.scope = any (array['user:*', 'user:' || owner]);
-  most := coalesce(given -> ('user:' || owner) ->> 'agents', given -> 'user:*' ->> 'agents', '10000')::bigint;
-  -- By the index of the owner: while the planner knows little of the table, it may take that of the tenant and read all agents there are.
-  if (select count(*) from (select from baton.agents a where a.owner_id = owner and a.tenant_id || '' = p ->> 'tenant' limit most) n) < most then return null; end if;
-  return baton.refuse('conflict', jsonb_build_object('reason', 'too_many_agents', 'most', most));
 end $$;
 
 -- Of a busy agent whose template takes no more messages behind the one at work, whoever asks: a message, a retry.

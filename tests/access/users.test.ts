@@ -136,6 +136,16 @@ test('a user has no more agents than may be: the one more is refused by every ro
     expect(reply.body, path).toMatchObject({ status: 409, code: 'conflict', reason: 'too_many_agents', most: 2 })
     expect(reply.body['detail']).toContain('delete one first')
   }
+  // Not where a twin has made it since it was looked for.
+  for (const [name, refused] of [
+    ['dora-2', false],
+    ['dora-3', true],
+  ])
+    expect(
+      await world.sql('select baton.agents_refusal($1) is not null as refused', [
+        { tenant: 'ten_local', ownerId: dora.id, agent: { name } },
+      ]),
+    ).toEqual([{ refused }])
   const response = await ask(dora, 'POST', '/v1/responses', { model: 'scripted', input: 'hello' })
   expect([response.status, JSON.stringify(response.body)]).toEqual([409, expect.stringContaining('delete one first')])
   expect((await say(world, dora.token, 'dora-2')).status).toBe(200)

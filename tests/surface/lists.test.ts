@@ -148,10 +148,39 @@ test('GET 200: messages that wait end a page at 4 MB, too: each is told once and
     { runId: open },
     ...[41, 42, 1].map((n) => ({ runId: `run_f${n}`, state: 'queued' })),
   ])
+  // The code of before these pages, which runs on during an upgrade, names no bytes and is told all.
+  const { agentUid } = await world.agent('m-waits')
+  for (const asked of [{ before: 9_999 }, {}]) {
+    const [former] = await world.sql<{ rows: number }>(`select json_array_length(baton.list_messages($1) -> 'queued') as rows`, [
+      { agentUid, limit: 1, ...asked },
+    ])
+    expect(former).toEqual({ rows: 42 })
+  }
+  // A message enters between two pages, and fills one: what was told of the queue is not told again.
+  const next = async (cursor: unknown): Promise<{ data: Record<string, unknown>[]; nextCursor: string | null }> =>
+    (await world.http('GET', `/api/agents/m-waits/messages?limit=1&cursor=${String(cursor)}`)).body as never
+  const first = await world.http('GET', '/api/agents/m-waits/messages?limit=1')
+  let page = await next(first.body['nextCursor'])
+  const told = [...page.data]
+  await world.sql(
+    `insert into baton.messages (agent_uid, seq, tenant_id, run_id, role, content, bytes, est_tokens) select agent_uid, 99, tenant_id, 'run_between', 'user', '"x"', 3, 1 from baton.agents where id = 'm-waits'`,
+  )
+  while (page.nextCursor !== null) told.push(...(page = await next(page.nextCursor)).data)
+  await world.sql(`delete from baton.messages where run_id = 'run_between'`)
+  expect(told.map(({ runId }) => runId)).toEqual([
+    ...turns.slice(0, 15).map((n) => `run_f${n}`),
+    'run_between',
+    ...turns.slice(15).map((n) => `run_f${n}`),
+  ])
   // What entered leaves no room: what waits begins a page of its own, also one that is larger than a page.
   await world.sql(`update baton.messages set bytes = 3900000 where run_id = $1`, [open])
   await world.sql(`update baton.inbox set bytes = 5000000 where run_id = 'run_f41'`)
   expect((await pagesOf(path)).map((rows) => rows.length)).toEqual([1, 1, 15, 15, 11])
+  const large = await world.http('GET', '/api/chat/m-waits')
+  expect((large.body['messages'] as { metadata: object }[]).map(({ metadata }) => metadata)).toMatchObject([
+    { runId: open },
+    { runId: 'run_f41', state: 'queued' },
+  ])
   expect((await pagesOf(path, '&role=assistant')).map((rows) => rows.length)).toEqual([0])
   expect((await world.http('GET', `${path}&before=2`)).body).toMatchObject({ data: [{ seq: 1 }], nextCursor: null })
   await world.sql(`delete from baton.inbox where run_id like 'run_f%'`)

@@ -6,8 +6,8 @@ afterEach(() => vi.unstubAllGlobals())
 /** An agent's conversation as GET /api/agents/{id}/messages hands it out, oldest first; queued ones only with the last page. */
 function conversation(count: number) {
   const entered = Array.from({ length: count }, (_, index) => ({ seq: index + 1, content: `m${index + 1}` }))
-  // `fits`: so many of the messages are as large as a page may be.
-  const at = { entered, queued: [] as { content: string }[], asked: [] as string[], fits: 1_000 }
+  // `fits`: so many of the messages are as large as a page may be; `queueFits`: so many of those that wait.
+  const at = { entered, queued: [] as { content: string }[], asked: [] as string[], fits: 1_000, queueFits: 1_000 }
   vi.stubGlobal('fetch', (path: string) => {
     const { search, searchParams } = new URL(path, 'http://console.test')
     at.asked.push(search)
@@ -20,7 +20,10 @@ function conversation(count: number) {
     const most = Math.min(limit, at.fits)
     const data = before === 0 ? fit.slice(0, most) : fit.slice(-most)
     const more = data.length === most && before === 0
-    return Promise.resolve(Response.json({ data: more || before !== 0 ? data : [...data, ...at.queued], nextCursor: more ? 'more' : null }))
+    // Behind what entered only what it leaves room for.
+    const queued = more || before !== 0 ? [] : at.queued.slice(0, data.length > 0 ? Math.max(0, at.queueFits - 1) : at.queueFits)
+    const isCut = more || (before === 0 && queued.length < at.queued.length)
+    return Promise.resolve(Response.json({ data: [...data, ...queued], nextCursor: isCut ? 'more' : null }))
   })
   return at
 }
@@ -90,6 +93,22 @@ test('what waits in the queue comes last, and is there once when it has entered'
   say(1)
   await newer()
   expect(shown().queued).toEqual([])
+})
+
+test('of a queue that is larger than a page the first page is shown, and nothing is asked for again', async () => {
+  const { at, newer, shown } = opened(3)
+  at.queued.push({ content: 'first' }, { content: 'second' }, { content: 'third' })
+  for (const [queueFits, asked, queued] of [
+    [3, 1, ['first', 'second']],
+    [1, 2, ['first']],
+  ] as const) {
+    at.queueFits = queueFits
+    at.asked.length = 0
+    await newer()
+    expect(at.asked).toHaveLength(asked)
+    expect(shown().queued.map(({ content }) => content)).toEqual(queued)
+    expect(shown().entered).toHaveLength(3)
+  }
 })
 
 test('the beginning is the end of going back, also where the oldest are no longer kept', async () => {

@@ -45,11 +45,11 @@ export function createMessageReader(path: string, count: number, show: (messages
         const { data, nextCursor } = await read({ limit: pageSize, after: start }, left)
         if (left.aborted) return
         const kept = held.entered.filter((row) => seqOf(row) <= start)
-        keep({
-          entered: [...kept, ...data.filter(({ seq }) => seq !== undefined)],
-          ...(nextCursor === null ? { queued: data.filter(({ seq }) => seq === undefined) } : {}),
-        })
-        after = nextCursor === null ? null : newest()
+        const queued = data.filter(({ seq }) => seq === undefined)
+        // What waits comes when all that entered has been told. The first page of it is shown: more than its 4 MB is nothing to read.
+        const isLast = nextCursor === null || queued.length > 0
+        keep({ entered: [...kept, ...data.filter(({ seq }) => seq !== undefined)], ...(isLast ? { queued } : {}) })
+        after = isLast ? null : newest()
       }
     },
     async earlier() {
