@@ -227,7 +227,8 @@ begin
   return baton.refuse('agent_not_found', '{"reason": "deleted"}');
 end $$;
 
--- A user who makes one more agent than may be; here, before the file that asks it, for between two files of an upgrade work goes on. Two at the same time may both take the last place: what is bounded is the table, and no lock is worth that.
+-- A user who makes one more agent than may be (a limit of 0015; here, before the file that asks it, for between two files of an upgrade work goes on).
+-- Two at the same time may both take the last place: what is bounded is the table, and no lock is worth that.
 create or replace function baton.agents_refusal(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   owner uuid := (p ->> 'ownerId')::uuid;
