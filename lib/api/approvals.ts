@@ -7,7 +7,7 @@ import type { Authority, Refusal, RunView } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { endpoint } from '#lib/api/endpoint'
-import { listing } from '#lib/api/listing'
+import { listing, mostBytes } from '#lib/api/listing'
 import { agentParams, idParams, page, range } from '#lib/api/schemas'
 import { authorityOf } from '#lib/api/scope'
 import { unreadRun } from '#lib/api/unread'
@@ -47,9 +47,9 @@ export const listApprovals = endpoint({
   async handler({ services, query, caller }) {
     const { limit, cursor, run: runId, ...filters } = query
     const after = cursor === undefined ? null : decodeCursor('approvals', cursor)
-    const answer = await services.store.listApprovals(authorityOf(services, caller), { limit, after, runId, ...filters })
+    const answer = await services.store.listApprovals(authorityOf(services, caller), { limit, bytes: mostBytes, after, runId, ...filters })
     if (!answer.ok) throw refusalError(answer)
-    const { data, nextCursor } = listing(answer.data, limit, ({ id }) => encodeCursor('approvals', id))
+    const { data, nextCursor } = listing(answer.data, limit, ({ id }) => encodeCursor('approvals', id), answer.more)
     return json(200, { data: data.map(approvalBody), nextCursor })
   },
 })

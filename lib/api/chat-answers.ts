@@ -1,17 +1,20 @@
 import { BatonError } from '#lib/core/errors'
 import type { ApprovalView } from '#lib/core/approvals'
-import type { AgentView } from '#lib/core/pages'
+import type { AgentView, StoredEvent } from '#lib/core/pages'
 import type { RunId } from '#lib/core/ids'
 import type { ToolCall } from '#lib/core/run'
 import type { RunView } from '#lib/core/store'
 import { decideOne } from '#lib/api/approvals'
 import { keptOutput, storeResult, type Result } from '#lib/api/call-result'
 import type { Answers } from '#lib/api/chat-body'
+import { mostBytes } from '#lib/api/listing'
 import { authorityOf, requireAgent, requireRun } from '#lib/api/scope'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
 import { canonicalJson } from '#lib/http/json'
+
+const pageSize = 200
 
 /** A run that goes on after an answer, and the number of the last event before what the answer has changed. */
 export interface Continued {
@@ -29,7 +32,7 @@ export async function answerPause(services: Services, caller: Caller, chatId: st
   const agent = await requireAgent(services, caller, chatId)
   const approvals = await askedFor(services, caller, agent, answers)
   const callIds = [...answers.outputs.keys()]
-  const named = await services.store.listToolCalls({ agentUid: agent.agentUid, callIds, limit: callIds.length, after: null })
+  const { data: named } = await services.store.listToolCalls({ agentUid: agent.agentUid, callIds, limit: callIds.length, after: null })
   const outside = named.filter(({ state }) => state === 'waiting_external')
   const runIds = new Set([...approvals.map(({ approval }) => approval.runId), ...outside.map((call) => call.runId)])
   const [runId] = runIds
@@ -117,19 +120,20 @@ async function beganAt(
   runId: RunId,
   { approvalId, callId }: { approvalId?: string | undefined; callId?: string },
 ): Promise<number> {
-  const answer = await services.store.listEvents({
-    agentUid: agent.agentUid,
-    runId,
-    after: null,
-    types: ['state_changed', callId === undefined ? 'approval_decided' : 'tool_end'],
-    limit: 1_000,
-  })
-  if (!answer.ok) throw refusalError(answer)
-  const decided = answer.data.find(({ type, data }) =>
+  const types = ['state_changed', callId === undefined ? 'approval_decided' : 'tool_end']
+  const isAnswer = ({ type, data }: StoredEvent): boolean =>
     callId === undefined
       ? type === 'approval_decided' && data['approvalId'] === approvalId
-      : type === 'tool_end' && (data['call'] as ToolCall | undefined)?.callId === callId,
-  )
-  const pauses = answer.data.filter((event) => event.data['state'] === 'paused' && event.seq < (decided?.seq ?? Number.POSITIVE_INFINITY))
-  return pauses.at(-1)?.seq ?? answer.lastSeq
+      : type === 'tool_end' && (data['call'] as ToolCall | undefined)?.callId === callId
+  let pausedAt: number | null = null
+  for (let after: number | null = null; ;) {
+    const page = await services.store.listEvents({ agentUid: agent.agentUid, runId, after, types, limit: pageSize, bytes: mostBytes })
+    if (!page.ok) throw refusalError(page)
+    for (const event of page.data) {
+      if (isAnswer(event)) return pausedAt ?? page.lastSeq
+      if (event.data['state'] === 'paused') pausedAt = event.seq
+    }
+    if (!page.more) return pausedAt ?? page.lastSeq
+    after = page.data.at(-1)?.seq ?? after
+  }
 }

@@ -104,7 +104,7 @@ describe('where a client stands, from the rows', () => {
     stored('text_end', number, { text: 'sixteen letters.' }),
     stored('step_complete', number, { kind: 'model' }),
   ]
-  const count = (events: Omit<StoredEvent, 'seq'>[], doubtful = false): Counted =>
+  const count = (events: Omit<StoredEvent, 'seq'>[], doubtful = false): Promise<Counted> =>
     countChunks(
       { runId: 'run_1', after: 0, goesOn: false },
       events.map((event, at) => ({ ...event, seq: at + 1 })),
@@ -113,9 +113,9 @@ describe('where a client stands, from the rows', () => {
   const crash = stored('resumed', 1, { strategy: 'crash' })
   const end = stored('done', 2, { state: 'completed', stopReason: 'end_turn' })
 
-  test('each step has its place', () => {
+  test('each step has its place', async () => {
     // start, then start-step text-start 2 deltas text-end; finish-step stands before the next one.
-    expect(count([...step(1), ...step(2), end])).toEqual({
+    expect(await count([...step(1), ...step(2), end])).toEqual({
       total: 14,
       ended: true,
       open: null,
@@ -126,23 +126,24 @@ describe('where a client stands, from the rows', () => {
     })
   })
 
-  test('without doubt a count is exact; at the end there is nothing more, and beyond it a refusal', () => {
-    const counted = count([...step(1), ...step(2), end])
+  test('without doubt a count is exact; at the end there is nothing more, and beyond it a refusal', async () => {
+    const counted = await count([...step(1), ...step(2), end])
     expect(positionOf(9, counted)).toEqual({ chunks: 9 })
     expect(positionOf(14, counted)).toBe(null)
     expect(() => positionOf(15, counted)).toThrow('beyond the end')
-    expect(positionOf(40, count(step(1)))).toEqual({ chunks: 40 })
+    expect(positionOf(40, await count(step(1)))).toEqual({ chunks: 40 })
   })
 
-  test('a repeated step is told by its place as long as it can be; after that nothing is guessed', () => {
-    const counted = count([...step(1), crash, ...step(2), ...step(3), end])
+  test('a repeated step is told by its place as long as it can be; after that nothing is guessed', async () => {
+    const counted = await count([...step(1), crash, ...step(2), ...step(3), end])
     expect(positionOf(7, counted)).toEqual({ chunks: 7 })
     expect(positionOf(8, counted)).toEqual({ steps: 2 })
     expect(positionOf(13, counted)).toEqual({ steps: 2 })
     expect(() => positionOf(14, counted)).toThrow('cannot be told')
-    expect(positionOf(500, count([...step(1), crash]))).toEqual({ steps: 2 })
-    expect(positionOf(500, count([...step(1), crash, ...step(2)]))).toEqual({ steps: 2 })
-    expect(positionOf(9, count([...step(1), stored('done', 1, { state: 'killed', stopReason: 'killed' })]))).toEqual({ steps: 2 })
-    expect(() => positionOf(8, count([...step(1), ...step(2), ...step(3)], true))).toThrow('cannot be told')
+    expect(positionOf(500, await count([...step(1), crash]))).toEqual({ steps: 2 })
+    expect(positionOf(500, await count([...step(1), crash, ...step(2)]))).toEqual({ steps: 2 })
+    expect(positionOf(9, await count([...step(1), stored('done', 1, { state: 'killed', stopReason: 'killed' })]))).toEqual({ steps: 2 })
+    const doubtful = await count([...step(1), ...step(2), ...step(3)], true)
+    expect(() => positionOf(8, doubtful)).toThrow('cannot be told')
   })
 })

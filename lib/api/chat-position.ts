@@ -21,15 +21,15 @@ export interface Counted {
 }
 
 /** Counts the chunks of stored events as every stream of them sends them. `doubtful`: texts may be shown that are not stored. */
-export function countChunks(
+export async function countChunks(
   { runId, after, goesOn }: { runId: string; after: number; goesOn: boolean },
-  events: readonly StoredEvent[],
+  events: AsyncIterable<StoredEvent> | Iterable<StoredEvent>,
   doubtful: boolean,
-): Counted {
+): Promise<Counted> {
   const chat = new ChatChunks(runId, goesOn)
   const merger = new Merger(after)
   const counted: Counted = { total: chat.start().length, ended: false, steps: [], open: null }
-  for (const event of events) {
+  for await (const event of events) {
     const isEnd = event.type === 'done'
     // What was shown of a step in which the run was stopped is not stored either.
     if (tellsOfGivenUp(event) || (isEnd && event.data['state'] !== 'completed')) counted.open ??= counted.total + nextStep(chat)

@@ -3,6 +3,7 @@ import type { AgentUid, RunId } from '#lib/core/ids'
 import type { AgentView, StoredEvent } from '#lib/core/pages'
 import type { ToolCall } from '#lib/core/run'
 import type { Rows } from '#lib/api/chat-history'
+import { mostBytes as mostPageBytes } from '#lib/api/listing'
 import { cursorProblem } from '#lib/api/stream'
 import { authorityOf } from '#lib/api/scope'
 import type { Services } from '#lib/services'
@@ -15,6 +16,8 @@ const pageSize = 200
 const mostPages = 25
 const mostBytes = 3_000_000
 const mostQueued = 1_000_000
+/** So many events of a run are counted, 4 MB at a time. */
+const mostEvents = 5_000
 
 /**
  * The AI SDK shows the text of a refusal to the user: code and sentence. Who asks for JSON gets the problem document. A body that is not
@@ -55,24 +58,24 @@ async function readCalls({ store }: Services, agentUid: AgentUid, messages: Rows
   const callIds = messages.flatMap(({ content }) =>
     Array.isArray(content) ? content.flatMap((part) => (part.type === 'tool-call' ? [part.toolCallId] : [])) : [],
   )
-  return callIds.length === 0 ? [] : store.listToolCalls({ agentUid, callIds, limit: callIds.length, after: null })
+  return callIds.length === 0 ? [] : (await store.listToolCalls({ agentUid, callIds, limit: callIds.length, after: null })).data
 }
 
-/** The stored events of a run after `after`, for positions to be counted. Throws BatonError cursor_expired. */
-export async function readEvents(
+/** The stored events of a run after `after`, one after the other, for positions to be counted. Throws BatonError cursor_expired. */
+export async function* storedEvents(
   { store }: Pick<Services, 'store'>,
   agentUid: AgentUid,
   runId: RunId,
   after: number,
-): Promise<StoredEvent[]> {
-  const events: StoredEvent[] = []
+): AsyncGenerator<StoredEvent, void> {
   let from = after
-  for (let page = 0; page < mostPages; page++) {
-    const answer = await store.listEvents({ agentUid, runId, after: from, limit: pageSize })
-    if (!answer.ok) throw cursorProblem(answer)
-    events.push(...answer.data)
-    from = answer.data.at(-1)?.seq ?? from
-    if (answer.data.length < pageSize) return events
+  for (let told = 0; told < mostEvents;) {
+    const page = await store.listEvents({ agentUid, runId, after: from, limit: pageSize, bytes: mostPageBytes })
+    if (!page.ok) throw cursorProblem(page)
+    yield* page.data
+    if (!page.more) return
+    told += page.data.length
+    from = page.data.at(-1)?.seq ?? from
   }
   throw new BatonError('cursor_expired', 'The stream is too long to be counted: load the messages again and follow from startIndex 0.')
 }

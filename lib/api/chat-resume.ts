@@ -3,7 +3,7 @@ import { BatonError } from '#lib/core/errors'
 import { agentNamePattern } from '#lib/core/ids'
 import type { RunView } from '#lib/core/store'
 import { countChunks, positionOf, type Position } from '#lib/api/chat-position'
-import { chatErrors, readEvents } from '#lib/api/chat-reads'
+import { chatErrors, storedEvents } from '#lib/api/chat-reads'
 import { streamChat, streamId } from '#lib/api/chat-stream'
 import { endpoint } from '#lib/api/endpoint'
 import { authorityOf, requireAgent, requireRun } from '#lib/api/scope'
@@ -83,7 +83,7 @@ async function streamOf(
   }
   const agent = await requireAgent(services, caller, id)
   const query = { limit: 1, after: null, agentUid: agent.agentUid, order: 'desc' }
-  const runId = agent.activeRunId ?? (await services.store.listRuns(authorityOf(services, caller), query))[0]?.id
+  const runId = agent.activeRunId ?? (await services.store.listRuns(authorityOf(services, caller), query)).data[0]?.id
   if (runId === undefined) return null
   const { run, now } = await requireRun(services, caller, runId)
   const isOver = run.endedAt !== null && Date.parse(now) - Date.parse(run.endedAt) > recentMs
@@ -96,8 +96,8 @@ async function counted(
   begin: { after: number; goesOn: boolean },
   startIndex: number,
 ): Promise<Position | null> {
-  const events = await readEvents(services, run.agentUid, run.id, begin.after)
+  const events = storedEvents(services, run.agentUid, run.id, begin.after)
   // A hook may replace a text that was shown while it came: such a text is stored nowhere.
   const replaces = services.templates.get(run.template)?.hooks?.some((hook) => hook.postModel !== undefined) ?? false
-  return positionOf(startIndex, countChunks({ runId: run.id, ...begin }, events, replaces))
+  return positionOf(startIndex, await countChunks({ runId: run.id, ...begin }, events, replaces))
 }

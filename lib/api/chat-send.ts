@@ -69,7 +69,12 @@ const newestRuns = 20
 async function shown({ services, caller, body }: ChatContext, id: string): Promise<Shown> {
   const { agentUid } = await requireAgent(services, caller, id)
   // In this order: a run that comes after the first read is found under the lock, and one before it has ended when the agent is ready.
-  const runs = await services.store.listRuns(authorityOf(services, caller), { limit: newestRuns, after: null, agentUid, order: 'desc' })
+  const { data: runs } = await services.store.listRuns(authorityOf(services, caller), {
+    limit: newestRuns,
+    after: null,
+    agentUid,
+    order: 'desc',
+  })
   const { state } = await requireAgent(services, caller, id)
   const { data } = await services.store.listMessages({ agentUid, role: 'user', before: Number.MAX_SAFE_INTEGER, limit: 1, queue: 0 })
   const [newest, message] = [runs[0], data[0]]

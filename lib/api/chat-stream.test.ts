@@ -7,7 +7,17 @@ afterEach(() => void vi.useRealTimers())
 test('a chat stream breaks before its function ends, so that no client takes half an answer for a whole one', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const { config, log, clock } = testServices({ maxDurationMs: 30_000, hardMarginMs: 5_000 })
-  const page = { ok: true as const, data: [], lastSeq: 0, epoch: 1, committedSeq: 0, activeRunId: null, runOpen: true, blockedBy: null }
+  const page = {
+    ok: true as const,
+    data: [],
+    more: false,
+    lastSeq: 0,
+    epoch: 1,
+    committedSeq: 0,
+    activeRunId: null,
+    runOpen: true,
+    blockedBy: null,
+  }
   const services = {
     config,
     log,

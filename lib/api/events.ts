@@ -6,7 +6,7 @@ import { json } from '#lib/api/answers'
 import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas'
 import { requireAgent, requireRun } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
-import { listing } from '#lib/api/listing'
+import { listing, mostBytes } from '#lib/api/listing'
 import type { Services } from '#lib/services'
 import { checkCursor, cursorProblem, ofAgent, streamEvents } from '#lib/api/stream'
 import type { Caller } from '#lib/http/caller'
@@ -53,6 +53,7 @@ async function readEvents(
     agentUid,
     after,
     limit,
+    bytes: mostBytes,
     ...(runId === null ? {} : { runId }),
     ...(channels === undefined ? {} : { channels }),
     ...(types === undefined ? {} : { types }),
@@ -60,7 +61,7 @@ async function readEvents(
     ...(to === undefined ? {} : { to }),
   })
   if (!answer.ok) throw cursorProblem(answer)
-  const { data: shown, nextCursor } = listing(answer.data, limit, (last) => String(last.seq))
+  const { data: shown, nextCursor } = listing(answer.data, limit, (last) => String(last.seq), answer.more)
   const data = shown.map(({ data: fields, ...event }) => ({
     ...event,
     ...fields,

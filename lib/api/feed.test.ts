@@ -33,7 +33,7 @@ function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) 
   const closed = new AbortController()
   const state = { reads: 0, watching: 0, closedCleanly: false, positions: [] as number[] }
   let onFrame: (frame: LiveFrame) => void = () => undefined
-  const page = async ({ after }: EventsQuery): Promise<EventsPage> => ({
+  const page = async ({ after, limit }: EventsQuery): Promise<EventsPage> => ({
     ok: true,
     lastSeq: events.length,
     epoch: 1,
@@ -42,6 +42,7 @@ function start(options: { follow?: Partial<Follow>; read?: (query: EventsQuery) 
     runOpen: null,
     blockedBy: null,
     data: events.filter(({ seq }) => seq > (after ?? 0)),
+    more: events.length - (after ?? 0) >= limit,
   })
   const services: FeedServices = {
     clock: systemClock(),
@@ -101,6 +102,23 @@ test('a frame that claims events which do not exist costs one look, not an endle
   expect(reader.state.reads).toBeGreaterThan(1)
   expect(reader.state.reads).toBeLessThan(4)
   expect(reader.sent).toEqual([])
+  reader.leave()
+  await reader.done
+})
+
+test('a page that ended at its bytes is followed by the next one at once, and nothing live is shown before that one', async () => {
+  vi.useFakeTimers()
+  const reader = start({
+    read: async (query) => {
+      const page = await reader.page(query)
+      return { ...page, data: page.data.slice(0, 1), more: page.data.length > 1 }
+    },
+  })
+  reader.events.push(event(1), event(2), event(3))
+  // A look for news would come later.
+  await vi.advanceTimersByTimeAsync(5)
+  expect(reader.sent.map(({ id }) => id)).toEqual([1, 2, 3])
+  expect(reader.state.reads).toBe(3)
   reader.leave()
   await reader.done
 })

@@ -3,6 +3,7 @@ import type { EventsPage, EventsQuery, Store } from '#lib/core/pages'
 import type { Clock, Live, LiveFrame, Log } from '#lib/core/ports'
 import { BatonError } from '#lib/core/errors'
 import { blockedFacts } from '#lib/api/answers'
+import { mostBytes } from '#lib/api/listing'
 import { Merger, passes, type Filter, type OutFrame } from '#lib/api/reader'
 import { shareReads } from '#lib/api/shared-reads'
 import { refusalError } from '#lib/engine/open'
@@ -85,7 +86,7 @@ export async function feed(services: FeedServices, wanted: Follow, stream: Out):
         follow = { ...follow, runId: next, goesOnWith: () => Promise.resolve(null) }
         continue
       }
-      if (page.data.length === pageSize) continue
+      if (page.more) continue
       if (follow.endsPaused === true && seen.paused) return stream.close()
       show(merger.caughtUp(page), follow, stream)
       if (follow.endsPaused === true && page.blockedBy !== null) {
@@ -166,6 +167,7 @@ async function readPage(services: FeedServices, follow: Follow, after: number, c
     agentUid,
     after,
     limit: pageSize,
+    bytes: mostBytes,
     ...(runId === null ? {} : { runId: runId as RunId }),
     ...(reader === null ? {} : { reader }),
   }

@@ -11,13 +11,13 @@ export interface Listing<Row> {
 }
 
 /**
- * What one answer shows of the rows that were read: as many as fit, the first in any case. A page that ends early, or has all the rows that were asked
- * for, has the cursor of its last row.
+ * What one answer shows of the rows that were read: as many as fit, the first in any case. A page that ends early, has all the rows that were asked
+ * for, or was read with `more` behind it, has the cursor of its last row.
  */
-export function listing<Row>(rows: readonly Row[], limit: number, cursorOf: (last: Row) => string): Listing<Row> {
+export function listing<Row>(rows: readonly Row[], limit: number, cursorOf: (last: Row) => string, more = false): Listing<Row> {
   let bytes = 0
   const over = rows.findIndex((row, index) => (bytes += Buffer.byteLength(JSON.stringify(row))) > mostBytes && index > 0)
   const data = over < 0 ? [...rows] : rows.slice(0, over)
   const last = data.at(-1)
-  return { data, nextCursor: last !== undefined && (over > 0 || rows.length === limit) ? cursorOf(last) : null }
+  return { data, nextCursor: last !== undefined && (over > 0 || more || rows.length === limit) ? cursorOf(last) : null }
 }

@@ -1,4 +1,5 @@
 import { feed } from '#lib/api/feed'
+import { mostBytes } from '#lib/api/listing'
 import type { OutFrame } from '#lib/api/reader'
 import { ResponseLog, type ResponseEvent } from '#lib/api/responses-log'
 import { responseObject, statusOf, type Ending, type ResponseHead } from '#lib/api/responses-object'
@@ -32,10 +33,10 @@ export async function readResponse(services: Services, run: RunView, head: Respo
   const events = log.begin()
   let after = Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
   for (;;) {
-    const page = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after, limit: pageSize })
+    const page = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after, limit: pageSize, bytes: mostBytes })
     if (!page.ok) throw cursorProblem(page)
     for (const event of page.data) events.push(...log.frame(frameOf(event)))
-    if (page.data.length < pageSize) {
+    if (!page.more) {
       log.caughtUp()
       return { log, events, after: Math.max(after, page.lastSeq) }
     }

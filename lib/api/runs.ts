@@ -10,7 +10,7 @@ import { linksOf } from '#lib/api/links'
 import { agentParams, idParams, order, page, range } from '#lib/api/schemas'
 import { requireAgent, requireRun, authorityOf } from '#lib/api/scope'
 import { endpoint } from '#lib/api/endpoint'
-import { listing } from '#lib/api/listing'
+import { listing, mostBytes } from '#lib/api/listing'
 import { unreadRun } from '#lib/api/unread'
 import type { Services } from '#lib/services'
 import { waitsBody } from '#lib/api/waits'
@@ -37,8 +37,9 @@ async function listed(
 ): Promise<Response> {
   const { limit, cursor, ...rest } = query
   const after = cursor === undefined ? null : decodeCursor('runs', cursor, rest.order)
-  const rows = await services.store.listRuns(authorityOf(services, caller), { limit, after, agentUid: agentUid ?? undefined, ...rest })
-  const { data, nextCursor } = listing(rows, limit, ({ id }) => encodeCursor('runs', id, rest.order))
+  const asked = { limit, bytes: mostBytes, after, agentUid: agentUid ?? undefined, ...rest }
+  const rows = await services.store.listRuns(authorityOf(services, caller), asked)
+  const { data, nextCursor } = listing(rows.data, limit, ({ id }) => encodeCursor('runs', id, rest.order), rows.more)
   return json(200, { data: data.map(runBody), nextCursor })
 }
 

@@ -6,7 +6,7 @@ import { agentParams, page, range } from '#lib/api/schemas'
 import { requireAgent } from '#lib/api/scope'
 import { callbackUrl } from '#lib/api/waits'
 import { endpoint } from '#lib/api/endpoint'
-import { listing } from '#lib/api/listing'
+import { listing, mostBytes } from '#lib/api/listing'
 
 /** GET /api/agents/{id}/tool-calls: the records with state, input, output, attempts and audit trail. */
 export const listToolCalls = endpoint({
@@ -25,8 +25,8 @@ export const listToolCalls = endpoint({
     const agent = await requireAgent(services, caller, params.id)
     const { limit, cursor, ...filters } = query
     const after = cursor === undefined ? null : decodeCursor('tool-calls', cursor)
-    const rows = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, after, ...filters })
-    const { data, nextCursor } = listing(rows, limit, ({ callId }) => encodeCursor('tool-calls', callId))
+    const rows = await services.store.listToolCalls({ agentUid: agent.agentUid, limit, bytes: mostBytes, after, ...filters })
+    const { data, nextCursor } = listing(rows.data, limit, ({ callId }) => encodeCursor('tool-calls', callId), rows.more)
     const { agentUid, template } = agent
     const shown = data.map(async (call) =>
       call.state === 'waiting_external'

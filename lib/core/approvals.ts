@@ -122,7 +122,7 @@ export interface ApprovalStore {
   getApproval(authority: Authority, approvalId: string, toDecide?: boolean): Promise<{ ok: true; approval: ApprovalView } | Refusal>
   listApprovals(
     authority: Authority,
-    query: { limit: number; after: string | null; [filter: string]: unknown },
-  ): Promise<{ ok: true; data: ApprovalView[] } | Refusal>
+    query: { limit: number; bytes?: number; after: string | null; [filter: string]: unknown },
+  ): Promise<{ ok: true; data: ApprovalView[]; more: boolean } | Refusal>
   callResult(request: CallResultRequest): Promise<{ ok: true; call: ToolCall; run: RunView; epoch: number; outbox: OutboxRow[] } | Refusal>
 }

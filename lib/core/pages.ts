@@ -84,6 +84,8 @@ export interface EventsQuery {
   /** Who reads may be told only of runs of its own, by this name: of the run that `blockedBy` names no more than which tools wait. */
   reader?: string
   limit: number
+  /** The page ends at so many bytes of events, too, with one at least; unless it is said it does not. */
+  bytes?: number
 }
 
 /** Events with the watermark up to which there is nothing else: `lastSeq`, and the highest epoch known. */
@@ -98,6 +100,8 @@ export interface EventsPage {
   /** The run that is asked for waits in the queue, and the agent is paused before it: what the run at its head waits for. With `reader` also its own pause. */
   blockedBy: (Waits & { runId: RunId }) | null
   data: StoredEvent[]
+  /** It ended at its number or its bytes: there may be more behind it. */
+  more: boolean
 }
 
 /** What became of a wish to stop; without a run where nothing ran. */
@@ -143,9 +147,17 @@ export interface RunDetails {
   }[]
 }
 
-/** A page of a list; filters that are undefined do not filter. */
+/** Rows of a list, in its order. `more`: it ended at its number or its bytes, and there may be more behind it. */
+export interface Page<Row> {
+  data: Row[]
+  more: boolean
+}
+
+/** Which page of a list; filters that are undefined do not filter. */
 export interface ListQuery {
   limit: number
+  /** It ends at so many bytes of rows, too, with one at least; unless it is said it does not. */
+  bytes?: number
   after: string | null
   [filter: string]: unknown
 }
@@ -182,7 +194,7 @@ export interface Store
   deleteAgent(authority: Authority, agent: string): Promise<{ ok: true; agentUid: AgentUid } | Refusal>
   listAgents(authority: Authority, query: ListQuery): Promise<AgentView[]>
   getRun(authority: Authority, runId: string): Promise<RunDetails | Refusal>
-  listRuns(authority: Authority, query: ListQuery): Promise<RunView[]>
+  listRuns(authority: Authority, query: ListQuery): Promise<Page<RunView>>
   listMessages(query: {
     agentUid: AgentUid
     after?: number
@@ -198,7 +210,7 @@ export interface Store
     /** Only what waits behind this place. */
     queuedAfter?: number
   }): Promise<MessagesPage>
-  listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<(ToolCall & Record<string, unknown>)[]>
+  listToolCalls(query: { agentUid: AgentUid } & ListQuery): Promise<Page<ToolCall & Record<string, unknown>>>
   listEvents(query: EventsQuery): Promise<EventsPage | Refusal>
   stop(
     authority: Authority,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { BatonError, isErrorCode } from '#lib/core/errors'
 import type { KeyAnswer, KeyView, RotatedKey } from '#lib/core/keys'
-import type { AgentView, EventsPage, MessagesPage, RunDetails, Store } from '#lib/core/pages'
+import type { AgentView, EventsPage, MessagesPage, Page, RunDetails, Store } from '#lib/core/pages'
 import type { OutboxRow } from '#lib/core/ports'
 import type { Opened, StoredMessage, ToolCall } from '#lib/core/run'
 import type { CommitAnswer, Gates } from '#lib/core/commit'
@@ -31,13 +31,14 @@ export function createStore(rpc: Rpc): Store {
   async function call<Answer>(name: string, argument: object): Promise<Answer> {
     return answer.parse(await rpc(`baton_${name}`, argument)) as Answer
   }
-  async function page<Row>(name: string, argument: object): Promise<Row[]> {
-    const page = await call<{ ok: true; data: Row[] } | Refusal>(name, argument)
-    if (page.ok) return page.data
+  async function page<Row>(name: string, argument: object): Promise<Page<Row>> {
+    const page = await call<({ ok: true } & Page<Row>) | Refusal>(name, argument)
+    if (page.ok) return page
     const { ok: _ok, code, ...details } = page
     const text = code === 'unauthorized' ? 'The credential is unknown, expired or revoked.' : 'The credential may not read this list.'
     throw new BatonError(isErrorCode(code) ? code : 'internal_error', text, details)
   }
+  const rows = async <Row>(name: string, argument: object): Promise<Row[]> => (await page<Row>(name, argument)).data
   const lists = { limit: 200 }
 
   return {
@@ -69,7 +70,7 @@ export function createStore(rpc: Rpc): Store {
     getAgent: (authority, agent, cost = false) => call('get_agent', { ...authority, agent, cost }),
     patchAgent: (authority, agent, patch) => call('patch_agent', { ...authority, agent, ...patch }),
     deleteAgent: (authority, agent) => call('delete_agent', { ...authority, agent }),
-    listAgents: (authority, query) => page<AgentView>('list_agents', { ...lists, ...query, ...authority }),
+    listAgents: (authority, query) => rows<AgentView>('list_agents', { ...lists, ...query, ...authority }),
     getRun: (authority, runId) => call<RunDetails | Refusal>('get_run', { ...authority, runId }),
     listRuns: (authority, query) => page<RunView>('list_runs', { ...lists, ...query, ...authority }),
     listAudit: (authority, query) => call('list_audit', { ...query, ...authority }),
@@ -84,7 +85,7 @@ export function createStore(rpc: Rpc): Store {
     retry: (authority, request) => again(() => call<OpenAnswer | Refusal>('retry', { ...request, ...authority })),
     createKey: (authority, key) => again(() => call<KeyAnswer | Refusal>('create_key', { ...key, ...authority })),
     getKey: (authority, key) => call('get_key', { key, ...authority }),
-    listKeys: (authority, query) => page<KeyView>('list_keys', { ...lists, ...query, ...authority }),
+    listKeys: (authority, query) => rows<KeyView>('list_keys', { ...lists, ...query, ...authority }),
     patchKey: (authority, key, patch) => call('patch_key', { ...patch, key, ...authority }),
     revokeKey: (authority, key) => call('revoke_key', { key, ...authority }),
     rotateKey: (authority, key, made) => again(() => call<RotatedKey | Refusal>('rotate_key', { ...made, key, ...authority })),

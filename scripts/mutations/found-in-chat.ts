@@ -16,7 +16,7 @@ export const foundInChatMutations: readonly Mutation[] = [
   {
     name: 'retry-of-a-chat-is-not-held-against-its-last-run',
     breaks: 'I1',
-    file: migration('0008_agents_and_pages'),
+    file: migration('0005_claim'),
     text: `refusal := baton.gone_on(w, p);`,
     replacement: `refusal := null;`,
     test: { file: streams, name: 'regenerate beside a message: whoever comes second is told, and no answer is hidden' },

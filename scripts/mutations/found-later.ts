@@ -121,7 +121,7 @@ export const foundLaterMutations: readonly Mutation[] = [
   {
     name: 'retry-forgets-the-webhook',
     breaks: 'I11',
-    file: migration('0008_agents_and_pages'),
+    file: migration('0005_claim'),
     text: `    old.metadata, old.webhook,`,
     replacement: `    old.metadata, null,`,
     test: {
@@ -132,7 +132,7 @@ export const foundLaterMutations: readonly Mutation[] = [
   {
     name: 'retry-leaves-its-trace',
     breaks: 'I11',
-    file: migration('0008_agents_and_pages'),
+    file: migration('0005_claim'),
     text: `old.opening_seq, old.traceparent);`,
     replacement: `old.opening_seq, null);`,
     test: {
@@ -143,7 +143,7 @@ export const foundLaterMutations: readonly Mutation[] = [
   {
     name: 'retry-forgets-lowered-limits',
     breaks: 'I9 A77',
-    file: migration('0008_agents_and_pages'),
+    file: migration('0005_claim'),
     text: `least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)`,
     replacement: `((w.a).settings -> 'limits' ->> l.key)::numeric`,
     test: {

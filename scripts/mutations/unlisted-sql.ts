@@ -115,7 +115,7 @@ export const unlistedSqlMutations: readonly Mutation[] = [
   {
     name: 'retry-past-a-used-up-budget',
     breaks: 'I9',
-    file: migration('0008_agents_and_pages'),
+    file: migration('0005_claim'),
     text: `refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));`,
     replacement: `refusal := baton.check_template(w, p);`,
     test: { file: budgets, name: 'a run cannot be retried while its budget is used up' },

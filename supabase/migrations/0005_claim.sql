@@ -1,4 +1,4 @@
--- claim: an executor takes over a due agent. renew: the heartbeat, whose answer carries the halt flags.
+-- claim: an executor takes over a due agent. renew: the heartbeat, whose answer carries the halt flags. retry: an ended run is gone on with.
 
 -- Takes an agent whose lease ran out: counts the crash, books what the dead epoch had reserved, and spaces repeated take-overs.
 -- Take-over 1 is immediate, 2 waits 5 to 15 s, 3 waits 30 to 90 s, so that runs which only shared a process part from the culprit.
@@ -130,4 +130,61 @@ begin
   verdict := coalesce(x.verdict, verdict);
   return json_build_object('ok', true, 'flags', baton.flags(w.a, w.r), 'reserved', verdict -> 'reserved', 'granted', verdict -> 'granted',
     'refusal', verdict -> 'refusal', 'alwaysAllowed', (w.a).always_allowed);
+end $$;
+
+-- A new run from the committed history of an ended one, refused while the cause stands.
+create or replace function baton.retry_ended(p jsonb) returns json language plpgsql set search_path = '' as $$
+declare
+  w baton.work;
+  old baton.runs;
+  refusal json;
+begin
+  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
+    and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') and baton.may_see(p, a.agent_uid, a.owner_id) for update;
+  if not found then return baton.refuse('run_not_found'); end if;
+  -- A repeat after a lost reply, also when the new run has ended by now.
+  if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
+    return baton.open_answer(w, p, p ->> 'newRunId', replayed => true);
+  end if;
+  refusal := baton.gone_on(w, p);
+  if refusal is not null then return refusal; end if;
+  select * into old from baton.runs r where r.run_id = p ->> 'runId';
+  if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
+  refusal := baton.retry_refusal(w, old, p);
+  if refusal is not null then return refusal; end if;
+  if baton.expires_in(w.a, old) <= 0 then return baton.refuse('authority_expired', jsonb_build_object('expiresAt', least((w.a).expires_at, old.expires_at))); end if;
+  -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
+  if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
+  if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
+    -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
+    return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
+  end if;
+  refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));
+  if refusal is not null then return refusal; end if;
+  if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
+  refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p), baton.queue_refusal(w));
+  if refusal is not null then return refusal; end if;
+  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq, traceparent)
+  values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
+    (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
+    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq, old.traceparent);
+  perform baton.narrow_retry(p ->> 'newRunId', old);
+  if (w.a).active_run is null then
+    select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
+    w := baton.begin_run(w, null);
+  else
+    select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
+    w.a.last_inbox := (w.a).last_inbox + 1;
+    w.a.queued := (w.a).queued + 1;
+    insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits)
+    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', p ->> 'newRunId', 'enqueue', 'retry', '""', 0, 0, '{}');
+  end if;
+  w := baton.finish(w);
+  return baton.open_answer(w, p, p ->> 'newRunId');
+end $$;
+
+create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+begin
+  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.retry_ended(p); end if;
+  return coalesce(baton.take_key(p), baton.keep_key(p, baton.retry_ended(p)));
 end $$;

@@ -76,63 +76,6 @@ begin
   return json_build_object('ok', true, 'agentUid', a.agent_uid);
 end $$;
 
--- A new run from the committed history of an ended one, refused while the cause stands.
-create or replace function baton.retry_ended(p jsonb) returns json language plpgsql set search_path = '' as $$
-declare
-  w baton.work;
-  old baton.runs;
-  refusal json;
-begin
-  select a into w.a from baton.agents a where a.tenant_id = p ->> 'tenant' and a.environment = p ->> 'environment'
-    and a.agent_uid = (select r.agent_uid from baton.runs r where r.run_id = p ->> 'runId') and baton.may_see(p, a.agent_uid, a.owner_id) for update;
-  if not found then return baton.refuse('run_not_found'); end if;
-  -- A repeat after a lost reply, also when the new run has ended by now.
-  if exists (select from baton.runs r where r.run_id = p ->> 'newRunId' and r.agent_uid = (w.a).agent_uid) then
-    return baton.open_answer(w, p, p ->> 'newRunId', replayed => true);
-  end if;
-  refusal := baton.gone_on(w, p);
-  if refusal is not null then return refusal; end if;
-  select * into old from baton.runs r where r.run_id = p ->> 'runId';
-  if baton.is_open(old.state) then return baton.refuse('run_open', jsonb_build_object('state', old.state)); end if;
-  refusal := baton.retry_refusal(w, old, p);
-  if refusal is not null then return refusal; end if;
-  if baton.expires_in(w.a, old) <= 0 then return baton.refuse('authority_expired', jsonb_build_object('expiresAt', least((w.a).expires_at, old.expires_at))); end if;
-  -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
-  if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
-  if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
-    -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
-    return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
-  end if;
-  refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));
-  if refusal is not null then return refusal; end if;
-  if p -> 'settings' ->> 'template' = (w.a).template then w.a.settings := p -> 'settings'; end if;
-  refusal := coalesce(baton.template_refusal(p, (w.a).settings), baton.concurrency_refusal(w, p), baton.queue_refusal(w));
-  if refusal is not null then return refusal; end if;
-  insert into baton.runs (run_id, agent_uid, tenant_id, environment, owner_id, created_by, state, cause, cause_id, retry_of, limits, metadata, webhook, template_opened, opening_seq, traceparent)
-  values (p ->> 'newRunId', (w.a).agent_uid, (w.a).tenant_id, (w.a).environment, (w.a).owner_id, p ->> 'caller', 'queued', 'retry', old.run_id, old.run_id,
-    (w.a).settings -> 'limits' || (select coalesce(jsonb_object_agg(l.key, least(l.value::numeric, ((w.a).settings -> 'limits' ->> l.key)::numeric)), '{}') from jsonb_each(old.limits) l),
-    old.metadata, old.webhook, (w.a).settings ->> 'templateVersion', old.opening_seq, old.traceparent);
-  perform baton.narrow_retry(p ->> 'newRunId', old);
-  if (w.a).active_run is null then
-    select r into w.r from baton.runs r where r.run_id = p ->> 'newRunId';
-    w := baton.begin_run(w, null);
-  else
-    select r into w.r from baton.runs r where r.run_id = (w.a).active_run;
-    w.a.last_inbox := (w.a).last_inbox + 1;
-    w.a.queued := (w.a).queued + 1;
-    insert into baton.inbox (agent_uid, position, tenant_id, owner_id, created_by, run_id, mode, kind, content, bytes, est_tokens, limits)
-    values ((w.a).agent_uid, (w.a).last_inbox, (w.a).tenant_id, (w.a).owner_id, p ->> 'caller', p ->> 'newRunId', 'enqueue', 'retry', '""', 0, 0, '{}');
-  end if;
-  w := baton.finish(w);
-  return baton.open_answer(w, p, p ->> 'newRunId');
-end $$;
-
-create or replace function baton.retry_run(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '3s' as $$
-begin
-  if p -> 'idempotency' is null or p -> 'idempotency' = 'null' then return baton.retry_ended(p); end if;
-  return coalesce(baton.take_key(p), baton.keep_key(p, baton.retry_ended(p)));
-end $$;
-
 -- {runId} Also by the id that a steered message would have given its own run: then the run that it has come to.
 create or replace function baton.get_run(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
@@ -185,22 +128,34 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
+-- {..., limit, bytes?} A page ends at its number, or before the row that would make it larger than its bytes, with one row at least: more says that it did. What comes behind is not
+-- even read: 200 rows may be 100 MB. Code of before an upgrade names no bytes and gets all rows. So do tool calls, events and approvals.
 create or replace function baton.list_runs(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   falling boolean := coalesce(p ->> 'order', 'desc') = 'desc';
-  page json;
+  rows json[] := '{}';
+  room bigint := (p ->> 'bytes')::bigint;
+  told json;
+  cut boolean;
+  x record;
 begin
-  execute format($q$
-    select json_agg(baton.run_json(x.r, x.a) order by (x.r).run_id %2$s) from (
+  for x in execute format($q$
       select r, a from baton.runs r join baton.agents a using (agent_uid) where r.tenant_id = $1 ->> 'tenant' and r.environment = $1 ->> 'environment'
         and (not $1 ? 'ownOnly' or r.owner_id = ($1 ->> 'ownerId')::uuid) and not $1 ? 'onlyAgent'
         and ($1 ->> 'agentUid' is null or r.agent_uid = ($1 ->> 'agentUid')::uuid) and ($1 ->> 'after' is null or r.run_id %1$s $1 ->> 'after')
         and ($1 ->> 'state' is null or r.state = $1 ->> 'state') and ($1 ->> 'stopReason' is null or r.stop_reason = $1 ->> 'stopReason')
         and ($1 ->> 'template' is null or a.template = $1 ->> 'template') and ($1 ->> 'user' is null or r.owner_id = ($1 ->> 'user')::uuid)
         and ($1 ->> 'from' is null or r.created_at >= ($1 ->> 'from')::timestamptz) and ($1 ->> 'to' is null or r.created_at < ($1 ->> 'to')::timestamptz)
-      order by r.run_id %2$s limit ($1 ->> 'limit')::integer) x
-    $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) into page using p;
-  return json_build_object('ok', true, 'data', coalesce(page, '[]'));
+      order by r.run_id %2$s limit ($1 ->> 'limit')::integer
+    $q$, case when falling then '<' else '>' end, case when falling then 'desc' else 'asc' end) using p
+  loop
+    told := baton.run_json(x.r, x.a);
+    room := room - octet_length(told::text);
+    cut := room < 0 and cardinality(rows) > 0;
+    exit when cut;
+    rows := rows || told;
+  end loop;
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
 end $$;
 
 -- {agentUid, after?, before?, role?, from?, to?, limit, bytes?, queue?, queuedAfter?} A page ends at its bytes as at its number, with one message at least: cut says so. queue: so many
@@ -241,40 +196,65 @@ begin
     'queued', waiting.told, 'queuedAt', waiting.upto, 'queuedCut', waiting.cut);
 end $$;
 
-create or replace function baton.list_tool_calls(p jsonb) returns json language sql stable set search_path = '' as $$
-  select json_build_object('ok', true, 'data', coalesce(json_agg(baton.call_json(x) order by x.call_id), '[]')) from (
-    select c.* from baton.tool_calls c where c.agent_uid = (p ->> 'agentUid')::uuid and c.call_id > coalesce(p ->> 'after', '')
-      and (p ->> 'state' is null or c.state = p ->> 'state') and (p ->> 'name' is null or c.name = p ->> 'name')
-      and (p ->> 'runId' is null or c.run_id = p ->> 'runId') and (not p ? 'callIds' or p -> 'callIds' ? c.call_id) and baton.within(p, c.created_at)
-    order by c.call_id limit (p ->> 'limit')::integer) x
-$$;
+create or replace function baton.list_tool_calls(p jsonb) returns json language plpgsql stable set search_path = '' as $$
+declare
+  rows json[] := '{}';
+  room bigint := (p ->> 'bytes')::bigint;
+  told json;
+  cut boolean;
+  c baton.tool_calls;
+begin
+  for c in select x.* from baton.tool_calls x where x.agent_uid = (p ->> 'agentUid')::uuid and x.call_id > coalesce(p ->> 'after', '')
+      and (p ->> 'state' is null or x.state = p ->> 'state') and (p ->> 'name' is null or x.name = p ->> 'name')
+      and (p ->> 'runId' is null or x.run_id = p ->> 'runId') and (not p ? 'callIds' or p -> 'callIds' ? x.call_id) and baton.within(p, x.created_at)
+    order by x.call_id limit (p ->> 'limit')::integer
+  loop
+    told := baton.call_json(c);
+    room := room - octet_length(told::text);
+    cut := room < 0 and cardinality(rows) > 0;
+    exit when cut;
+    rows := rows || told;
+  end loop;
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
+end $$;
 
--- {agentUid, after, runId?, channels?, types?, from?, to?, reader?, limit} reader: as reader_of tells it. A cursor older than the oldest kept event is refused with that number, and so is one
+-- {agentUid, after, runId?, channels?, types?, from?, to?, reader?, limit, bytes?} reader: as reader_of tells it. A cursor older than the oldest kept event is refused with that number, and so is one
 -- beyond the last: an agent that was made anew, or restored from a backup, would be silent to its reader until it has told as much again.
 create or replace function baton.list_events(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   a baton.agents;
   after bigint := (p ->> 'after')::bigint;
+  rows json[] := '{}';
+  room bigint := (p ->> 'bytes')::bigint;
+  told json;
+  cut boolean;
+  one baton.events;
 begin
   select * into a from baton.agents x where x.agent_uid = (p ->> 'agentUid')::uuid;
   if not found then return baton.refuse('agent_not_found'); end if;
   if after is not null and after + 1 < a.first_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq)); end if;
   if after > a.last_event_seq then return baton.refuse('cursor_expired', jsonb_build_object('oldestSeq', a.first_event_seq, 'lastSeq', a.last_event_seq)); end if;
-  return (
-    select json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
+  for one in select e.* from baton.events e where e.agent_uid = a.agent_uid and e.seq > coalesce(after, a.first_event_seq - 1)
+      and (p ->> 'runId' is null or e.run_id = p ->> 'runId')
+      and (p ->> 'channels' is null or e.channel in (select jsonb_array_elements_text(p -> 'channels')))
+      and (p ->> 'types' is null or e.type in (select jsonb_array_elements_text(p -> 'types')))
+      and (p ->> 'from' is null or e.at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or e.at < (p ->> 'to')::timestamptz)
+    order by e.seq limit (p ->> 'limit')::integer
+  loop
+    told := json_build_object('seq', one.seq, 'at', one.at, 'channel', one.channel, 'type', one.type, 'runId', one.run_id, 'step', one.step, 'data', one.data);
+    room := room - octet_length(told::text);
+    cut := room < 0 and cardinality(rows) > 0;
+    exit when cut;
+    rows := rows || told;
+  end loop;
+  return json_build_object('ok', true, 'lastSeq', a.last_event_seq, 'epoch', a.lease_epoch,
     'committedSeq', coalesce((a.last_answer ->> 'lastSeq')::bigint, 0), 'activeRunId', a.active_run,
     -- A reader may stand behind the event that told of its run's own pause.
     'blockedBy', case when a.state = 'paused' and (a.active_run = p ->> 'runId' and p ? 'reader'
         or a.active_run <> p ->> 'runId' and exists (select from baton.runs r where r.run_id = p ->> 'runId' and r.state = 'queued'))
       then baton.head_waits(a, p ->> 'reader') || jsonb_build_object('runId', a.active_run) end,
     'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
-    'data', coalesce(json_agg(json_build_object('seq', x.seq, 'at', x.at, 'channel', x.channel, 'type', x.type, 'runId', x.run_id, 'step', x.step, 'data', x.data) order by x.seq), '[]'))
-  from (select e.* from baton.events e where e.agent_uid = a.agent_uid and e.seq > coalesce(after, a.first_event_seq - 1)
-    and (p ->> 'runId' is null or e.run_id = p ->> 'runId')
-    and (p ->> 'channels' is null or e.channel in (select jsonb_array_elements_text(p -> 'channels')))
-    and (p ->> 'types' is null or e.type in (select jsonb_array_elements_text(p -> 'types')))
-    and (p ->> 'from' is null or e.at >= (p ->> 'from')::timestamptz) and (p ->> 'to' is null or e.at < (p ->> 'to')::timestamptz)
-    order by e.seq limit (p ->> 'limit')::integer) x);
+    'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
 end $$;
 
 -- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits

@@ -114,20 +114,30 @@ end $$;
 -- {after, limit, state?, agent?, runId?, tool?, from?, to?} oldest first; the cursor is the last row's id.
 create or replace function baton.list_approvals(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
-  page json;
+  rows json[] := '{}';
+  room bigint := (p ->> 'bytes')::bigint;
+  told json;
+  cut boolean;
+  x record;
 begin
   p := baton.authorize(p, 'agents:read|approvals:decide');
   if p ->> 'ok' = 'false' then return p::json; end if;
   -- In text, so that the plan is made for the filters that were given: what is pending has an index of its own.
-  execute format($q$
-    select json_agg(baton.approval_json(x.v, x.a) order by (x.v).id) from (
+  for x in execute format($q$
       select v, a from baton.approvals v join baton.agents a using (agent_uid) where v.tenant_id = $1 ->> 'tenant' and v.environment = $1 ->> 'environment'
         and ($1 ->> 'after' is null or v.id > $1 ->> 'after') %s
         and ($1 ->> 'ownOnly' is distinct from 'true' or v.owner_id = ($1 ->> 'ownerId')::uuid)
         and ($1 ->> 'agent' is null or a.id = $1 ->> 'agent') and ($1 ->> 'runId' is null or v.run_id = $1 ->> 'runId')
         and ($1 ->> 'tool' is null or v.tool = $1 ->> 'tool') and ($1 ->> 'from' is null or v.created_at >= ($1 ->> 'from')::timestamptz)
         and ($1 ->> 'to' is null or v.created_at < ($1 ->> 'to')::timestamptz)
-      order by v.id limit ($1 ->> 'limit')::integer) x
-    $q$, case when p ->> 'state' is not null then format('and v.state = %L', p ->> 'state') else '' end) into page using p;
-  return json_build_object('ok', true, 'data', coalesce(page, '[]'));
+      order by v.id limit ($1 ->> 'limit')::integer
+    $q$, case when p ->> 'state' is not null then format('and v.state = %L', p ->> 'state') else '' end) using p
+  loop
+    told := baton.approval_json(x.v, x.a);
+    room := room - octet_length(told::text);
+    cut := room < 0 and cardinality(rows) > 0;
+    exit when cut;
+    rows := rows || told;
+  end loop;
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
 end $$;

@@ -52,7 +52,7 @@ export async function paused(kit: StoreKit, agent: string, calls: CallWrite[], o
 /** Everything about a run that these tests look at. */
 export async function facts(kit: StoreKit, held: Held) {
   const { run } = ok(await kit.store.getRun(authority, held.runId))
-  const calls = await kit.store.listToolCalls({ agentUid: held.agentUid, limit: 100, after: null })
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: held.agentUid, limit: 100, after: null })
   const approvals = ok(await kit.store.listApprovals(authority, { limit: 100, after: null, runId: held.runId })).data
   const events = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 200 })).data
   const messages = (await kit.store.listMessages({ agentUid: held.agentUid, limit: 100 })).data

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { UIMessage } from 'ai'
 import { ask, history, send, textOf } from '#tests/chat/kit'
 import { runOf, until } from '#tests/engine/helpers'
+import { retrieve } from '#tests/responses/kit'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -59,4 +60,28 @@ test('one result of two that come from outside: the stream ends at once, for the
   expect([partly.status, partly.clean, partly.chunks.at(-1)]).toMatchObject([200, true, { type: 'finish', finishReason: 'tool-calls' }])
   expect(await ask(world, '/api/chat/two-outside/stream')).toMatchObject({ status: 200, clean: true })
   expect(textOf((await give(1)).chunks)).toBe('thanks')
+})
+
+test('events of which each fills a page by its bytes are read to their end: by streams, by counts, in answers to a pause, as a response', async () => {
+  await send(world, 'heavy', script({ tools: [{ name: 'outside', input: {} }] }, { text: 'thanks' }))
+  const messages = await history(world, 'heavy')
+  const last = messages.at(-1)
+  const parts = (last?.parts ?? []).map((part) => ('toolCallId' in part ? { ...part, state: 'output-available', output: 1 } : part))
+  const body = { id: 'heavy', messages: [...messages.slice(0, -1), { ...last, parts }] }
+  const run = (await ask(world, '/api/chat', { method: 'POST', body })).headers.get('x-workflow-run-id')?.split('~')[0] ?? ''
+  await world.ended(run)
+  const addresses = ['?startIndex=0', '?startIndex=3', '?startIndex=8'].map((from) => `/api/chat/${run}/stream${from}`)
+  const seen = async (): Promise<unknown[]> => [
+    ...(await Promise.all(addresses.map(async (address) => (await ask(world, address)).chunks))),
+    (await ask(world, '/api/chat', { method: 'POST', body })).chunks,
+    await retrieve(world, run.replace('run_', 'resp_')),
+  ]
+  const light = await seen()
+  expect(light.slice(0, 4).map((chunks) => (chunks as unknown[]).length > 0)).toEqual([true, true, true, true])
+  const events = await world.sql(
+    `update baton.events e set data = (e.data::jsonb || jsonb_build_object('pad', repeat('x', 4000000)))::json from baton.agents a
+    where a.agent_uid = e.agent_uid and a.id = 'heavy' returning e.seq`,
+  )
+  expect(events.length).toBeGreaterThan(8)
+  expect(await seen()).toEqual(light)
 })

@@ -50,7 +50,7 @@ test('a call that never began is sealed as not executed when its run has ended w
     held.agentUid,
   ])
   await repaired(kit, 'unbegun')
-  const calls = await kit.store.listToolCalls({ agentUid: held.agentUid, limit: 10, after: null })
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: held.agentUid, limit: 10, after: null })
   expect(Object.fromEntries(calls.map(({ callId, output }) => [callId, JSON.stringify(output)]))).toMatchObject({
     [begun.callId]: expect.stringContaining('may have happened'),
     [unbegun.callId]: expect.stringContaining('was not executed'),

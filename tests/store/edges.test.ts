@@ -119,7 +119,7 @@ test('the next model is tried as often as the first, and costs its own price', a
   const executor = startExecutor(kit, falling, [...away, { text: 'bye' }], { clock: hasty, price })
   expect(await executor.send('falls')).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(executor.effects).toHaveLength(8)
-  const [run] = await kit.store.listRuns(authority, { agent: 'falls', limit: 1, after: null })
+  const run = (await kit.store.listRuns(authority, { agent: 'falls', limit: 1, after: null })).data[0]
   const { inputTokens = 0, outputTokens = 0 } = run?.usage ?? {}
   expect(run?.costMicros).toBe(3 * (inputTokens + outputTokens))
 })

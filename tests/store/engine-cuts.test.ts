@@ -94,7 +94,7 @@ test('invariant 6: a call that the hard limit cuts counts, also where another on
   expect(await executor.send('cut-beside')).toMatchObject({ kind: 'handed_over' })
   const { agent_uid, ...run } = await runOf('cut-beside')
   expect(run).toMatchObject({ cuts: 1, why: 'hard_limit' })
-  const calls = await kit.store.listToolCalls({ agentUid: agent_uid, limit: 10, after: null })
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: agent_uid, limit: 10, after: null })
   expect(calls.map(({ name, state }) => `${name} ${state}`).toSorted()).toEqual(['first executing', 'second completed'])
 })
 
@@ -265,7 +265,7 @@ test('invariant 4: what a tool has done is stored, also where the instructions o
   acts['first'] = () => 'paid'
   const executor = startExecutor(kit, template, [{ tools: [{ name: 'first' }] }, { text: 'never' }])
   expect(await executor.send('throws')).toMatchObject({ kind: 'ended', stopReason: 'hook_failed' })
-  const calls = await kit.store.listToolCalls({ agentUid: (await runOf('throws')).agent_uid, limit: 10, after: null })
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: (await runOf('throws')).agent_uid, limit: 10, after: null })
   expect(calls).toMatchObject([{ name: 'first', state: 'completed', output: { value: 'paid' } }])
 })
 

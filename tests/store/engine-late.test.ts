@@ -109,7 +109,7 @@ test('invariant 6: a tool that was given up has no context any more: what it kee
     [agentUid],
   )
   expect(told).toEqual([{ type: 'early' }])
-  const [call] = await kit.store.listToolCalls({ agentUid, limit: 1, after: null })
+  const call = (await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).data[0]
   expect(JSON.stringify(call?.output)).toContain('may still be running')
 })
 
@@ -149,7 +149,7 @@ test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that 
     },
   })
   expect(await executor.send('cut-off')).toMatchObject({ kind: 'ended', state: 'cancelled', stopReason: 'cancelled' })
-  const [run] = await kit.store.listRuns(authority, { agent: 'cut-off', limit: 1, after: null })
+  const run = (await kit.store.listRuns(authority, { agent: 'cut-off', limit: 1, after: null })).data[0]
   const costMicros = run?.costMicros ?? 0
   const booked = await kit.sql<{ state: string; full: boolean; cost: number }>(
     'select state, cost_micros = micros as full, cost_micros::integer as cost from baton.reservations where run_id = $1',
@@ -210,7 +210,7 @@ test('a tool that failed has failed, whatever a hook after it makes of its words
   const executor = startExecutor(kit, defineAgent({ ...plain, hooks }), [{ tools: [{ name: 'first' }] }, { text: 'bye' }])
   expect(await executor.send('failed')).toMatchObject({ kind: 'ended', output: 'bye' })
   const { agentUid } = ok(await kit.store.getAgent(authority, 'failed')).agent
-  const [call] = await kit.store.listToolCalls({ agentUid, limit: 1, after: null })
+  const call = (await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).data[0]
   expect(call).toMatchObject({ state: 'failed', output: { type: 'error-text', value: 'all is well' } })
 })
 
@@ -231,7 +231,7 @@ test('invariant 6: each step may be cut once by the hard limit, whatever the ste
   const late = startExecutor(kit, plain, [], { model: cutModel, clock: two, hardMs: 10_000 })
   expect(await late.goOn(agentUid)).toMatchObject({ kind: 'handed_over' })
   expect(await startExecutor(kit, plain, [{ text: 'bye' }]).goOn(agentUid)).toMatchObject({ kind: 'ended', output: 'bye' })
-  expect(await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).toMatchObject([{ state: 'completed', attempts: 2 }])
+  expect(await kit.store.listToolCalls({ agentUid, limit: 1, after: null })).toMatchObject({ data: [{ state: 'completed', attempts: 2 }] })
 })
 
 test('who begins to watch while a tool works is not told the text of the call before it again', async () => {

@@ -35,7 +35,7 @@ const runOf = async (agent: string) => {
   return run
 }
 const callsOf = async (agent: string): Promise<string[]> =>
-  (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null }))
+  (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null })).data
     .map(({ name, state }) => `${name} ${state}`)
     .toSorted()
 /** The hard limit of a slice is reached: SIGTERM comes after it, gives no time and is not what cuts. */

@@ -28,7 +28,7 @@ const oneCall = [{ tools: [{ name: 'pay' }] }, { text: 'bye' }]
 
 const agentUid = async (agent: string): Promise<string> => ok(await kit.store.getAgent(authority, agent)).agent.agentUid
 const runOf = async (agent: string) => {
-  const [run] = await kit.store.listRuns(authority, { agent, limit: 1, after: null })
+  const run = (await kit.store.listRuns(authority, { agent, limit: 1, after: null })).data[0]
   if (run === undefined) throw new Error(`${agent} has no run`)
   return run
 }

@@ -163,7 +163,7 @@ test('from is inclusive and to is not', async () => {
   const messages = async (range: object) => (await kit.store.listMessages({ agentUid: held.agentUid, limit: 1, ...range })).data.length
   expect([await messages({ from: at, role: 'user' }), await messages({ to: at, role: 'user' })]).toEqual([1, 0])
   const runs = async (range: object) =>
-    (await kit.store.listRuns(authority, { agentUid: held.agentUid, limit: 5, after: null, ...range })).length
+    (await kit.store.listRuns(authority, { agentUid: held.agentUid, limit: 5, after: null, ...range })).data.length
   expect([await runs({ from: createdAt }), await runs({ to: createdAt })]).toEqual([1, 0])
 })
 

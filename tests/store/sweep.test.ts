@@ -143,7 +143,7 @@ test('two environments on one database: nothing is claimed, swept, pruned, deliv
     expect(await kit.store.deleteAgent(where, 'theirs')).toMatchObject({ ok: false })
     const query = { limit: 10, after: null }
     expect((await kit.store.listAgents(where, query)).filter((agent) => agent.id === 'theirs')).toHaveLength(0)
-    expect((await kit.store.listRuns(where, query)).filter((run) => run.id === other.run.id)).toHaveLength(0)
+    expect((await kit.store.listRuns(where, query)).data.filter((run) => run.id === other.run.id)).toHaveLength(0)
   }
   const before = await kit.sql<{ n: number }>('select count(*)::integer as n from baton.events where agent_uid = $1', [other.agentUid])
   await kit.advance(8 * 24 * 3_600_000)
@@ -231,11 +231,11 @@ test('pages: messages forwards and backwards, runs of one agent and of all, agen
   expect(await seqs({ limit: 3, role: 'user' })).toEqual([1])
   const second = await hold(kit, 'paged')
   const list = { limit: 1, after: null, agentUid: held.agentUid }
-  const [newest] = await kit.store.listRuns(authority, list)
+  const newest = (await kit.store.listRuns(authority, list)).data[0]
   expect(newest?.id).toBe(second.runId)
-  expect((await kit.store.listRuns(authority, { ...list, after: newest?.id ?? '' })).map((run) => run.id)).toEqual([held.runId])
-  expect((await kit.store.listRuns(authority, { limit: 100, after: null })).map((run) => run.id)).toContain(held.runId)
-  expect(await kit.store.listRuns(authority, { limit: 100, after: null, template: 'absent' })).toEqual([])
+  expect((await kit.store.listRuns(authority, { ...list, after: newest?.id ?? '' })).data.map((run) => run.id)).toEqual([held.runId])
+  expect((await kit.store.listRuns(authority, { limit: 100, after: null })).data.map((run) => run.id)).toContain(held.runId)
+  expect(await kit.store.listRuns(authority, { limit: 100, after: null, template: 'absent' })).toMatchObject({ data: [], more: false })
   const agents = await kit.store.listAgents(authority, { limit: 100, after: null })
   const after = await kit.store.listAgents(authority, { limit: 100, after: agents[0]?.agentUid ?? null })
   expect(after.map((agent) => agent.id)).toEqual(agents.slice(1).map((agent) => agent.id))

@@ -32,7 +32,7 @@ const stateOf = (name: string) =>
   )
 const callsOf = async (name: string) => {
   const { agentUid } = ok(await kit.store.getAgent(authority, name)).agent
-  return kit.store.listToolCalls({ agentUid, limit: 10, after: null })
+  return (await kit.store.listToolCalls({ agentUid, limit: 10, after: null })).data
 }
 
 test('a value that is taken away is gone in the next run too, and comes back when it is set again', async () => {
@@ -112,7 +112,7 @@ test('a call for which the provider was never asked is free, and is not made aga
   const executor = startExecutor(kit, agent, [], { model: { call } })
   expect(await executor.send('unsent')).toMatchObject({ kind: 'ended', stopReason: 'bad_request' })
   expect(asked).toBe(1)
-  expect(await kit.store.listRuns(authority, { agent: 'unsent', limit: 1, after: null })).toMatchObject([
-    { agentId: 'unsent', state: 'failed', costMicros: 0 },
-  ])
+  expect(await kit.store.listRuns(authority, { agent: 'unsent', limit: 1, after: null })).toMatchObject({
+    data: [{ agentId: 'unsent', state: 'failed', costMicros: 0 }],
+  })
 })
