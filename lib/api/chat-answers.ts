@@ -9,6 +9,7 @@ import { keptOutput, storeResult, type Result } from '#lib/api/call-result'
 import type { Answers } from '#lib/api/chat-body'
 import { mostBytes } from '#lib/api/listing'
 import { authorityOf, requireAgent, requireRun } from '#lib/api/scope'
+import { cursorProblem } from '#lib/api/stream'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
@@ -31,12 +32,10 @@ export async function answerPause(services: Services, caller: Caller, chatId: st
   const authority = authorityOf(services, caller)
   const agent = await requireAgent(services, caller, chatId)
   const approvals = await askedFor(services, caller, agent, answers)
-  const callIds = [...answers.outputs.keys()]
-  const { data: named } = await services.store.listToolCalls({ agentUid: agent.agentUid, callIds, limit: callIds.length, after: null })
-  const outside = named.filter(({ state }) => state === 'waiting_external')
+  const { waiting: outside, ended } = await outsideOf(services, agent, [...answers.outputs.keys()])
   const runIds = new Set([...approvals.map(({ approval }) => approval.runId), ...outside.map((call) => call.runId)])
   const [runId] = runIds
-  const repeated = runId === undefined ? await repeatedOf(services, caller, agent, named, answers) : null
+  const repeated = runId === undefined ? await repeatedOf(services, caller, agent, ended, answers) : null
   if (repeated !== null) return repeated
   if (runId === undefined || runIds.size > 1) {
     throw new BatonError(
@@ -76,17 +75,38 @@ async function askedFor(
   )
 }
 
-/** What came of results that were given before, for a caller who lost the reply: the newest of them stands as it is told now. Else null. */
+type CallRow = ToolCall & Record<string, unknown>
+
+/** Of the calls that are named those that the outside answers: all that wait, and the newest that has its result. A client may name thousands. */
+async function outsideOf(
+  { store }: Services,
+  { agentUid }: AgentView,
+  callIds: readonly string[],
+): Promise<{ waiting: CallRow[]; ended: CallRow | null }> {
+  const waiting: CallRow[] = []
+  let ended: CallRow | null = null
+  for (let after: string | null = null; callIds.length > 0;) {
+    const page = await store.listToolCalls({ agentUid, callIds, limit: pageSize, bytes: mostBytes, after })
+    for (const call of page.data) {
+      if (call.state === 'waiting_external') waiting.push(call)
+      const isEnded = call.effect === 'external' && (call.state === 'completed' || call.state === 'failed')
+      if (isEnded && (ended === null || String(call['endedAt']) >= String(ended['endedAt']))) ended = call
+    }
+    if (!page.more) break
+    after = page.data.at(-1)?.callId ?? after
+  }
+  return { waiting, ended }
+}
+
+/** What came of the result `last`, where it is what was given before, for a caller who lost the reply: it stands as it is told now. Else null. */
 async function repeatedOf(
   services: Services,
   caller: Caller,
   agent: AgentView,
-  named: readonly (ToolCall & Record<string, unknown>)[],
+  last: CallRow | null,
   answers: Answers,
 ): Promise<Continued | null> {
-  const ended = named.filter(({ effect, state }) => effect === 'external' && (state === 'completed' || state === 'failed'))
-  const last = ended.toSorted((left, right) => (String(left['endedAt']) < String(right['endedAt']) ? -1 : 1)).at(-1)
-  if (last === undefined) return null
+  if (last === null) return null
   try {
     // By the same right as the first time, and checked alike.
     await resultOf(services, caller, agent, last, answers)
@@ -128,7 +148,7 @@ async function beganAt(
   let pausedAt: number | null = null
   for (let after: number | null = null; ;) {
     const page = await services.store.listEvents({ agentUid: agent.agentUid, runId, after, types, limit: pageSize, bytes: mostBytes })
-    if (!page.ok) throw refusalError(page)
+    if (!page.ok) throw cursorProblem(page)
     for (const event of page.data) {
       if (isAnswer(event)) return pausedAt ?? page.lastSeq
       if (event.data['state'] === 'paused') pausedAt = event.seq

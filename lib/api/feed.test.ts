@@ -111,13 +111,14 @@ test('a page that ended at its bytes is followed by the next one at once, and no
   const reader = start({
     read: async (query) => {
       const page = await reader.page(query)
+      if (page.data.length === 3) reader.frame(delta(3))
       return { ...page, data: page.data.slice(0, 1), more: page.data.length > 1 }
     },
   })
   reader.events.push(event(1), event(2), event(3))
   // A look for news would come later.
   await vi.advanceTimersByTimeAsync(5)
-  expect(reader.sent.map(({ id }) => id)).toEqual([1, 2, 3])
+  expect(reader.sent.map(({ id, event: type }) => id ?? type)).toEqual([1, 2, 3, 'text_start', 'text_delta'])
   expect(reader.state.reads).toBe(3)
   reader.leave()
   await reader.done

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { BatonError } from '#lib/core/errors'
+import type { AgentUid } from '#lib/core/ids'
 import type { Store } from '#lib/core/pages'
 import type { Rpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
@@ -50,6 +51,19 @@ test('A86: who asks is the credential, whatever a filter is called, and a page w
     await to[list](authority, without as typeof filters)
     expect(to.asked[1]?.[1]).toMatchObject({ ...authority, limit: 200 })
   }
+})
+
+test('on a schema of before an upgrade, whose pages do not say whether there is more, a full one has more behind it', async () => {
+  const agentUid = 'a' as AgentUid
+  for (const [rows, more] of [[[1, 2], true] as const, [[1], false] as const]) {
+    const to = store({ ok: true, data: rows }, null)
+    const query = { limit: 2, after: null }
+    expect(await to.listEvents({ agentUid, ...query })).toMatchObject({ data: rows, more })
+    expect(await to.listToolCalls({ agentUid, ...query })).toMatchObject({ data: rows, more })
+    expect(await to.listApprovals(authority, query)).toMatchObject({ data: rows, more })
+  }
+  const told = store({ ok: true, data: [1], more: true }, null)
+  expect(await told.listEvents({ agentUid, limit: 2, after: null })).toMatchObject({ more: true })
 })
 
 test('a list that is refused is an error with the code of the refusal; nothing is asked for nothing', async () => {

@@ -31,14 +31,22 @@ export function createStore(rpc: Rpc): Store {
   async function call<Answer>(name: string, argument: object): Promise<Answer> {
     return answer.parse(await rpc(`baton_${name}`, argument)) as Answer
   }
-  async function page<Row>(name: string, argument: object): Promise<Page<Row>> {
-    const page = await call<({ ok: true } & Page<Row>) | Refusal>(name, argument)
+  /** On a schema of before an upgrade a page ends at its number alone, and does not say so. */
+  async function pageOf<Answer extends { ok: true } & Page<unknown>>(
+    name: string,
+    argument: { limit?: number },
+  ): Promise<Answer | Refusal> {
+    const page = await call<Answer | Refusal>(name, argument)
+    return page.ok ? { ...page, more: (page.more as boolean | undefined) ?? page.data.length >= (argument.limit ?? lists.limit) } : page
+  }
+  async function page<Row>(name: string, argument: { limit?: number }): Promise<Page<Row>> {
+    const page = await pageOf<{ ok: true } & Page<Row>>(name, argument)
     if (page.ok) return page
     const { ok: _ok, code, ...details } = page
     const text = code === 'unauthorized' ? 'The credential is unknown, expired or revoked.' : 'The credential may not read this list.'
     throw new BatonError(isErrorCode(code) ? code : 'internal_error', text, details)
   }
-  const rows = async <Row>(name: string, argument: object): Promise<Row[]> => (await page<Row>(name, argument)).data
+  const rows = async <Row>(name: string, argument: { limit?: number }): Promise<Row[]> => (await page<Row>(name, argument)).data
   const lists = { limit: 200 }
 
   return {
@@ -76,10 +84,10 @@ export function createStore(rpc: Rpc): Store {
     listAudit: (authority, query) => call('list_audit', { ...query, ...authority }),
     listMessages: (query) => call<MessagesPage>('list_messages', query),
     listToolCalls: (query) => page<ToolCall & Record<string, unknown>>('list_tool_calls', query),
-    listEvents: (query) => call<EventsPage | Refusal>('list_events', query),
+    listEvents: (query) => pageOf<EventsPage>('list_events', query),
     decide: (authority, request) => again(() => call('decide', { ...authority, ...request })),
     getApproval: (authority, approvalId, toDecide = false) => call('get_approval', { approvalId, toDecide, ...authority }),
-    listApprovals: (authority, query) => call('list_approvals', { ...lists, ...authority, ...query }),
+    listApprovals: (authority, query) => pageOf('list_approvals', { ...lists, ...authority, ...query }),
     callResult: (request) => call('call_result', request),
     stop: (authority, target, kind, note) => call('stop', { ...authority, ...target, kind, note }),
     retry: (authority, request) => again(() => call<OpenAnswer | Refusal>('retry', { ...request, ...authority })),

@@ -146,11 +146,7 @@ export const foundBySecondReadingMutations: readonly Mutation[] = [
     file: 'lib/api/listing.ts',
     text: `> mostBytes && index > 0)`,
     replacement: `< 0 && index > 0)`,
-    build: true,
-    test: {
-      file: 'tests/surface/lists.test.ts',
-      name: 'GET 200: every list ends a page of large rows at 4 MB with a cursor: runs, tool calls, events',
-    },
+    test: { file: 'lib/api/listing.test.ts', name: 'a page ends at 4,000,000 bytes too, with one row at least' },
   },
   {
     name: 'row-larger-than-a-page-ends-the-list',

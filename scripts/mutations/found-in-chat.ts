@@ -88,7 +88,7 @@ export const foundInChatMutations: readonly Mutation[] = [
     name: 'repeated-result-is-a-conflict',
     breaks: 'A35',
     file: 'lib/api/chat-answers.ts',
-    text: `runId === undefined ? await repeatedOf(services, caller, agent, named, answers) : null`,
+    text: `runId === undefined ? await repeatedOf(services, caller, agent, ended, answers) : null`,
     replacement: `null as Continued | null`,
     test: {
       file: 'tests/chat/refusals.test.ts',

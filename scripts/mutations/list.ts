@@ -13,6 +13,7 @@ import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundBySecondReadingMutations } from '#scripts/mutations/found-by-second-reading'
 import { foundInModelsMutations } from '#scripts/mutations/found-in-models'
 import { foundInMoneyMutations } from '#scripts/mutations/found-in-money'
+import { foundInPagesMutations } from '#scripts/mutations/found-in-pages'
 import { foundInRacesMutations } from '#scripts/mutations/found-in-races'
 import { foundInReportsMutations } from '#scripts/mutations/found-in-reports'
 import { foundInRunsMutations } from '#scripts/mutations/found-in-runs'
@@ -50,6 +51,7 @@ export const mutations: readonly Mutation[] = [
   ...foundBySecondReadingMutations,
   ...foundInModelsMutations,
   ...foundInMoneyMutations,
+  ...foundInPagesMutations,
   ...foundInRacesMutations,
   ...foundInReportsMutations,
   ...foundInRunsMutations,

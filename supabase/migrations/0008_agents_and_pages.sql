@@ -128,8 +128,8 @@ begin
   return json_build_object('ok', true, 'data', coalesce(page, '[]'));
 end $$;
 
--- {..., limit, bytes?} A page ends at its number, or before the row that would make it larger than its bytes, with one row at least: more says that it did. What comes behind is not
--- even read: 200 rows may be 100 MB. Code of before an upgrade names no bytes and gets all rows. So do tool calls, events and approvals.
+-- {..., limit, bytes?} A page ends at its number, or before the row that would make it larger than its bytes, with one row at least: more says that it did. What comes behind does
+-- not leave the database, and of calls and events is not even read: 200 rows may be 100 MB. Code of before an upgrade names no bytes and gets all. So do calls, events and approvals.
 create or replace function baton.list_runs(p jsonb) returns json language plpgsql stable set search_path = '' as $$
 declare
   falling boolean := coalesce(p ->> 'order', 'desc') = 'desc';
@@ -155,7 +155,7 @@ begin
     exit when cut;
     rows := rows || told;
   end loop;
-  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut or cardinality(rows) >= (p ->> 'limit')::integer, false) and cardinality(rows) > 0);
 end $$;
 
 -- {agentUid, after?, before?, role?, from?, to?, limit, bytes?, queue?, queuedAfter?} A page ends at its bytes as at its number, with one message at least: cut says so. queue: so many
@@ -215,7 +215,7 @@ begin
     exit when cut;
     rows := rows || told;
   end loop;
-  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut or cardinality(rows) >= (p ->> 'limit')::integer, false) and cardinality(rows) > 0);
 end $$;
 
 -- {agentUid, after, runId?, channels?, types?, from?, to?, reader?, limit, bytes?} reader: as reader_of tells it. A cursor older than the oldest kept event is refused with that number, and so is one
@@ -254,7 +254,7 @@ begin
         or a.active_run <> p ->> 'runId' and exists (select from baton.runs r where r.run_id = p ->> 'runId' and r.state = 'queued'))
       then baton.head_waits(a, p ->> 'reader') || jsonb_build_object('runId', a.active_run) end,
     'runOpen', (select baton.is_open(r.state) from baton.runs r where r.run_id = p ->> 'runId'),
-    'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
+    'data', array_to_json(rows), 'more', coalesce(cut or cardinality(rows) >= (p ->> 'limit')::integer, false) and cardinality(rows) > 0);
 end $$;
 
 -- The events of one agent that are past their time or their number go, the oldest first: at most so many. The agent is locked; who is busy waits

@@ -111,7 +111,7 @@ begin
   return json_build_object('ok', true, 'approval', baton.approval_json(v, a));
 end $$;
 
--- {after, limit, state?, agent?, runId?, tool?, from?, to?} oldest first; the cursor is the last row's id.
+-- {after, limit, bytes?, state?, agent?, runId?, tool?, from?, to?} oldest first; the cursor is the last row's id.
 create or replace function baton.list_approvals(p jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   rows json[] := '{}';
@@ -139,5 +139,5 @@ begin
     exit when cut;
     rows := rows || told;
   end loop;
-  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut, false) or cardinality(rows) >= (p ->> 'limit')::integer);
+  return json_build_object('ok', true, 'data', array_to_json(rows), 'more', coalesce(cut or cardinality(rows) >= (p ->> 'limit')::integer, false) and cardinality(rows) > 0);
 end $$;
