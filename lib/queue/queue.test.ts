@@ -67,7 +67,7 @@ test('after its time is over a request is asked for no more, though the SDK trie
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const { queue, lines } = setUp('http://127.0.0.1:1')
   const sent = queue.send([row('out_1')]).catch(String)
-  await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
+  await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1), { timeout: 60_000, interval: 20 })
   await vi.advanceTimersByTimeAsync(10_000)
   expect(await sent).toMatch(/no answer within 3000 ms/)
   expect([asked.mock.calls.length, lines.length]).toEqual([1, 1])

@@ -37,7 +37,9 @@ export function createStore(rpc: Rpc): Store {
     argument: { limit?: number },
   ): Promise<Answer | Refusal> {
     const page = await call<Answer | Refusal>(name, argument)
-    return page.ok ? { ...page, more: (page.more as boolean | undefined) ?? page.data.length >= (argument.limit ?? lists.limit) } : page
+    if (!page.ok) return page
+    const told: { more?: boolean } = page
+    return { ...page, more: told.more ?? page.data.length >= (argument.limit ?? lists.limit) }
   }
   async function page<Row>(name: string, argument: { limit?: number }): Promise<Page<Row>> {
     const page = await pageOf<{ ok: true } & Page<Row>>(name, argument)

@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Inngest } from 'inngest'
 import { poll } from '#local/poll'
+import { portClaims } from '#local/ports'
 
 /** A real Inngest server to run the contract against, instead of the executor. */
 export const REAL_INNGEST = process.env['INNGEST_CONTRACT_URL']
@@ -33,15 +33,8 @@ export interface WorldOptions {
   readonly devMode?: boolean
 }
 
-/** A port on which nobody listens now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
+/** A port on which nobody listens, and which no stack and no other test takes before it is bound, or while its part is started again. */
+export const freePort = (): Promise<number> => portClaims().take(0)
 
 /** App servers and an executor (or a real Inngest) as processes, with what the functions noted. */
 export class World {

@@ -25,7 +25,7 @@ it('keeps a job whose server does not listen, and sends it as the same attempt w
   const queue = createQueue({
     registry,
     concurrency,
-    send: (server) => call({ url: server.baseUrl, method: 'POST', headers: {}, body: '{}', timeoutMs: 1000 }),
+    send: (server) => call({ url: server.baseUrl, method: 'POST', headers: {}, body: '{}', timeoutMs: 60_000 }),
     settle: (_job, result) => settled.push(result),
     log: () => undefined,
   })

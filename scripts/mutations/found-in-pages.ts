@@ -62,8 +62,8 @@ export const foundInPagesMutations: readonly Mutation[] = [
     name: 'older-schema-has-no-second-page',
     breaks: 'I8',
     file: 'lib/store/store.ts',
-    text: `(page.more as boolean | undefined) ?? page.data.length >= (argument.limit ?? lists.limit)`,
-    replacement: `(page.more as boolean | undefined) ?? false`,
+    text: `told.more ?? page.data.length >= (argument.limit ?? lists.limit)`,
+    replacement: `told.more`,
     test: {
       file: 'lib/store/store.test.ts',
       name: 'on a schema of before an upgrade, whose pages do not say whether there is more, a full one has more behind it',

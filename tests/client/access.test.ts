@@ -76,16 +76,23 @@ describe('with access control on', () => {
     const { key } = await makeKey(world, ['agents:run'])
     const proxy = await startProxy(() => world.base())
     const baton = createBaton({ url: proxy.url, key })
-    const sent = baton.agents.send('sender', script({ text: 'Let me see.', tools: [echo] }, slow(15, 100)), scripted)
-    let deltas = 0
+    const gate = world.gate()
+    const answers = [
+      { text: 'Let me see.', tools: [echo] },
+      { ...slow(15, 20), gate: gate.file },
+    ]
+    const sent = baton.agents.send('sender', script(...answers), scripted)
+    let cuts = 0
     const [seen, said, outcome] = await Promise.all([
-      readAll(sent, ({ type, step }) => {
-        if (type === 'text_delta' && step === 2 && ++deltas === 4) proxy.cut()
+      readAll(sent, async ({ type, step }) => {
+        if (type !== 'text_delta' || step !== 2 || cuts++ > 0) return
+        proxy.cut()
+        await gate.open()
       }),
       readTexts(sent.text),
       sent,
     ])
-    expect(said.at(-1)).toBe(slow(15, 0).text)
+    expect([cuts > 0, said.at(-1)]).toEqual([true, slow(15, 0).text])
     // The stream is told from its beginning again: what has been shown is not.
     expect(said.filter((text) => text === 'Let me see.')).toHaveLength(1)
     expect(seen.events.map(({ type }) => type)).not.toContain('step_reset')

@@ -21,6 +21,7 @@ afterAll(async () => {
 describe.skipIf(chromiumPath === null)('working in the console', () => {
   test('a run is started, watched over a hand-off, and ends; what is shown is what is stored', async () => {
     const { page } = at
+    const gate = world.gate()
     const answer = 'Order **1042** is on its way and arrives tomorrow.'
     await page.goto('/console')
     await page.getByRole('button', { name: 'Start a run' }).click()
@@ -30,13 +31,14 @@ describe.skipIf(chromiumPath === null)('working in the console', () => {
     const step = { text: 'I look it up.', tools: [{ name: 'wait', input: { ms: 700 } }], usage: { input: 1_000, output: 100 } }
     await dialog
       .getByLabel('Message')
-      .fill(script(step, { text: answer, chunks: 30, chunkDelayMs: 60, usage: { input: 1_000, output: 100 } }))
+      .fill(script(step, { text: answer, chunks: 30, chunkDelayMs: 60, gate: gate.file, usage: { input: 1_000, output: 100 } }))
     await dialog.getByText('More', { exact: true }).click()
     await dialog.getByLabel('Slice, in milliseconds').fill('400')
     await dialog.getByRole('button', { name: 'Start' }).click()
 
     await page.getByRole('heading', { name: 'watched' }).waitFor()
     await page.getByText('writing…').waitFor()
+    await gate.open()
     await page.getByText('Executor 2 took over').waitFor()
     await page.getByText('Ended completed (end turn)').waitFor()
     expect(await page.getByText('Handed on by executor 1').count()).toBe(1)

@@ -105,12 +105,17 @@ test('the function ends in mid-answer: it comes back by itself, and misses and d
 })
 
 test('the server is killed in mid-answer: what was shown of the step gives way, the text is the stored one', async () => {
-  const { runId, events } = await begin(world, 'es-kill', [{ ...slow(4, 50), ...echo }, slow(20, 150)], admin)
+  const gate = world.gate()
+  const answers = [
+    { ...slow(4, 50), ...echo },
+    { ...slow(20, 50), gate: gate.file },
+  ]
+  const { runId, events } = await begin(world, 'es-kill', answers, admin)
   let killed = false
   const page = await read(events, ({ type, step, offset }) => {
     if (killed || type !== 'text_delta' || step === 1 || (offset ?? 0) < 30) return
     killed = true
-    void world.stack.kill('server-0')
+    void world.stack.kill('server-0').then(gate.open)
   })
   expect(killed).toBe(true)
   await expectWhole(page, 'es-kill', runId)

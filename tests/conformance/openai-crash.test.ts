@@ -78,9 +78,10 @@ test('a plain request that outlasts its function is in progress, and is polled t
 })
 
 test('killed in the middle of an answer, and started again: the client goes on after its last number', async () => {
+  const gate = world.gate()
   const input = script(
     { text: 'First I look.', tools: [{ name: 'echo', input: { value: 1 } }] },
-    { text: long, chunks: 20, chunkDelayMs: 150 },
+    { text: long, chunks: 20, chunkDelayMs: 50, gate: gate.file },
   )
   let deltas = 0
   const { events, breaks } = await follow(await openai.responses.create({ model, input, stream: true }), async (event) => {
@@ -88,6 +89,7 @@ test('killed in the middle of an answer, and started again: the client goes on a
     if (deltas === 6) {
       deltas += 1
       process.kill(world.stack.info.pids.servers[0] ?? 0, 'SIGKILL')
+      await gate.open()
     }
   })
   const final = finalOf(events)

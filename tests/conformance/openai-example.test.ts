@@ -96,11 +96,13 @@ test('what is refused is told with its status and code, before anything is strea
 
 test('the server is killed in the middle of an answer: whoever asked gets the stored text', async () => {
   const long = Array.from({ length: 20 }, (_, index) => `line ${index} — `).join('')
+  const gate = world.gate()
   let killed = false
-  const asked = await ask(script({ text: long, chunks: 20, chunkDelayMs: 150 }), undefined, (line) => {
+  const asked = await ask(script({ text: long, chunks: 20, chunkDelayMs: 50, gate: gate.file }), undefined, (line) => {
     if (killed || line.text === undefined) return
     killed = true
     process.kill(world.stack.info.pids.servers[0] ?? 0, 'SIGKILL')
+    void gate.open()
   })
   const [row] = await world.sql<{ output: string }>('select output from baton.runs where run_id = $1', [runOf(asked.id)])
   expect(asked.text).toBe(row?.output)

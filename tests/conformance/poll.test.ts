@@ -74,11 +74,12 @@ test('the main job answers 202 at the deadline; the poller finishes with what it
 })
 
 test('the server is killed in mid-answer: the poller finds it again, and the text is whole', async () => {
-  const { runId } = await begin(world, 'poll-kill', [slow(20, 150)], admin)
+  const gate = world.gate()
+  const { runId } = await begin(world, 'poll-kill', [{ ...slow(20, 50), gate: gate.file }], admin)
   const over = ended(runId)
   while ((await get<Run>(`/api/runs/${runId}`))?.state !== 'running') await new Promise((resolve) => setTimeout(resolve, 50))
-  await new Promise((resolve) => setTimeout(resolve, 1_000))
   await world.stack.kill('server-0')
+  await gate.open()
   const { run } = await over
   await expectSame('poll-kill', run, letters(20).join(''))
   expect(run.slices).toBeGreaterThan(1)

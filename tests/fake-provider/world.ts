@@ -37,7 +37,7 @@ export function requestFor(model: string, messages: ModelMessage[], change: Part
     opening: messages[0] ?? null,
     tools: [weather],
     maxOutputTokens: 500,
-    timeouts: { firstChunkMs: 5_000, chunkMs: 5_000 },
+    timeouts: { firstChunkMs: 60_000, chunkMs: 60_000 },
     ...change,
   }
 }

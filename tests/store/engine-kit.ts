@@ -13,7 +13,6 @@ import { continueRun, startSlice } from '#lib/engine/slices'
 import { deployTemplates } from '#lib/engine/templates'
 import { systemClock } from '#lib/system/clock'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
-import { poll } from '#local/poll'
 import { authority, ids, type StoreKit } from '#tests/store/kit'
 
 /** The executor's own two clocks, which a test sets forward; they differ from each other as after a suspended machine. */
@@ -38,7 +37,12 @@ export function movedClock(): MovedClock {
 
 /** Resolves when the signal has been aborted: what a tool, a hook or a model does until somebody stops it. Throws after a minute. */
 export async function isAborted(signal: AbortSignal): Promise<void> {
-  if (!(await poll(() => signal.aborted, { everyMs: 5, forMs: 60_000 }))) throw new Error('nobody has aborted it')
+  const aborted = Promise.withResolvers<void>()
+  // In the turn in which it is told: who is given up a second later has ended long before, however busy the machine is.
+  if (signal.aborted) aborted.resolve()
+  else signal.addEventListener('abort', () => aborted.resolve(), { once: true })
+  const late = setTimeout(() => aborted.reject(new Error('nobody has aborted it')), 60_000)
+  await aborted.promise.finally(() => clearTimeout(late))
 }
 
 /** The engine of one process on the real store, with a model that plays a script. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
@@ -14,6 +14,7 @@ beforeAll(async () => {
   kit = await startStore()
 })
 afterAll(() => kit.close())
+afterEach(() => void vi.useRealTimers())
 
 let act: (context: ToolContext) => unknown = () => 'done'
 const first = defineTool({
@@ -26,19 +27,21 @@ const first = defineTool({
 const plain = defineAgent({ id: 'plain', model: 'test/model', instructions: 'Answer.', tools: [first] })
 
 test('invariant 2: a heartbeat counts from before it was sent: one whose reply took too long gives no lease', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const clock = movedClock()
   act = async ({ signal }) => {
-    clock.forward({ monotonic: 2_000 })
+    clock.forward({ monotonic: 200_000 })
+    vi.advanceTimersByTime(200_000)
     await isAborted(signal)
     return 'done'
   }
   const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'never' }], {
     clock,
-    leaseMs: 6_000,
+    leaseMs: 600_000,
     store: {
       async renew(request) {
         const answer = await kit.store.renew(request)
-        clock.forward({ monotonic: 5_000 })
+        clock.forward({ monotonic: 500_000 })
         return answer
       },
     },
@@ -134,14 +137,16 @@ test('invariant 2: who begins to watch an executor whose lease is over is told n
 })
 
 test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that it cuts off is booked in full', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const clock = movedClock()
   const executor = startExecutor(kit, plain, [], {
     clock,
-    leaseMs: 6_000,
+    leaseMs: 600_000,
     model: {
       async call(_request, _onDelta, signal) {
         ok(await kit.store.stop(authority, { agent: 'cut-off' }, 'cancelled', null))
-        clock.forward({ monotonic: 2_000 })
+        clock.forward({ monotonic: 200_000 })
+        vi.advanceTimersByTime(200_000)
         await isAborted(signal)
         signal.throwIfAborted()
         throw new Error('nobody has told of the stop')

@@ -98,7 +98,7 @@ test('a fault in this process is no reply that was lost: it is not asked again',
     throw new TypeError('Do not know how to serialize a BigInt')
   }
   act = () => 'done'
-  const executor = startExecutor(kit, agent, calling('first'), { leaseMs: 3_000, store: { commit } })
+  const executor = startExecutor(kit, agent, calling('first'), { store: { commit } })
   expect(await executor.send('fault')).toEqual({ kind: 'lease_lost' })
   expect(commits).toBe(1)
 })
