@@ -28,6 +28,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
 import { unlistedSqlMutations } from '#scripts/mutations/unlisted-sql'
 
@@ -62,6 +63,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInTheDialectsMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
+  ...unheardSqlMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

@@ -192,3 +192,24 @@ test('stats count calls by what became of them, and what a user is told is of th
   expect(own.agents).toEqual({ ready: 1 })
   expect(own.tools).toMatchObject([{ name: 'counted_tool', calls: 6, failed: 2, denied: 3, sealed: 0 }])
 })
+
+test('stats: of 21 runs and calls the one in the middle is p50, and one is longer than p95', async () => {
+  await kit.store.ensureTenant({ id: 'timed', environment: 'test', secret: 'sealed' })
+  const timed: Authority = { ...authority, credential: { operator: { tenant: 'timed', name: 'tester' } } }
+  const { agentUid } = await hold(kit, 'timed', timed)
+  await kit.sql(
+    `insert into baton.runs (run_id, agent_uid, tenant_id, environment, state, limits, started_at, ended_at)
+      select 'run_timed' || n, $1, 'timed', 'test', 'completed', '{}', baton.clock() - n * interval '1 second', baton.clock() from generate_series(0, 20) n`,
+    [agentUid],
+  )
+  await kit.sql(
+    `update baton.runs set ended_at = started_at + substr(run_id, 10)::integer * interval '1 second' where run_id like 'run_timed%'`,
+  )
+  await kit.sql(
+    `insert into baton.tool_calls (agent_uid, call_id, tenant_id, run_id, step, index, name, effect, state, idempotency_key, started_at, ended_at)
+      select agent_uid, 'call_' || run_id, tenant_id, run_id, 1, 0, 'timed_tool', 'pure', 'completed', run_id, started_at, ended_at from baton.runs where run_id like 'run_timed%'`,
+  )
+  const { runs, tools } = ok(await kit.store.stats(timed, { from: '2020-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' }))
+  expect(runs).toMatchObject({ p50Ms: 10_000, p95Ms: 19_000, maxMs: 20_000 })
+  expect(tools).toMatchObject([{ name: 'timed_tool', p50Ms: 10_000, p95Ms: 19_000 }])
+})
