@@ -6,7 +6,7 @@ import type { Clock } from '#lib/core/ports'
 export type Rpc = (name: string, argument: object) => Promise<unknown>
 
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
-const timeoutMs = 8_000
+export const rpcTimeoutMs = 8_000
 const lockTimeout = '55P03'
 /** PostgREST knows no function of that name: the code is newer than the schema. */
 const noFunction = 'PGRST202'
@@ -27,7 +27,7 @@ export function supabaseRpc(options: { url: string; secretKey: string; clock: Cl
   return async (name, argument) => {
     for (let attempt = 0; ; attempt++) {
       options.onTrip?.(name)
-      const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(timeoutMs))
+      const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(rpcTimeoutMs))
       if (error === null) return data
       if (error.code === lockTimeout)
         throw new BatonError('idempotency_busy', 'The same request is being worked on; ask again in a moment.', { retryAfterMs: 1_000 })

@@ -39,6 +39,12 @@ test('"always" goes with an allowed permission alone: neither a denial nor a rep
   expect([await of('never-always'), await of('always')]).toEqual([[], ['charge']])
 })
 
+test('of a long reason the inbox keeps the first 500 characters', async () => {
+  const call = askedCall(0, {}, { reason: 'r'.repeat(501) })
+  const held = await paused(kit, 'long-reason', [call])
+  expect((await facts(kit, held)).approvals).toMatchObject([{ id: call.approval.id, reason: 'r'.repeat(500) }])
+})
+
 test('a user answers the outside calls of their own agents alone, and a tenant those of its own', async () => {
   const [owner, other] = [ids.uuid(), ids.uuid()]
   const call = toolCall(0, { effect: 'external', name: 'outside' })

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AuditEntry, AuditQuery } from '#lib/core/audit'
 import type { Authority } from '#lib/core/store'
-import { asUser, authority, hold, ids, ok, openRequest, settings, startStore, type StoreKit } from '#tests/store/kit'
+import { asUser, authority, commit, hold, ids, ok, openRequest, settings, startStore, toolCall, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -72,6 +72,24 @@ test('a steered message is an entry of the run that it found', async () => {
   expect(entries.map((entry) => [entry.runId, entry.data?.['mode'] ?? null])).toEqual([
     [held.runId, null],
     [held.runId, 'steer'],
+  ])
+})
+
+test('A81: each start of a call that may happen once or happens outside is an entry, and a denial tells its reason as far as there is room', async () => {
+  const held = await hold(kit, 'starts')
+  const [once, external, pure] = [
+    toolCall(0, { effect: 'once', name: 'pay' }),
+    toolCall(1, { effect: 'external', name: 'ask_outside' }),
+    toolCall(2),
+  ]
+  const denied = toolCall(3, { name: 'wipe', state: 'denied', output: { type: 'text', value: 'no' }, note: 'n'.repeat(501) })
+  const start = [once, external, pure].map(({ callId }) => callId)
+  await commit(kit, held, { calls: [once, external, pure, denied], count: { step: 1 } }, { start })
+  const calls = (await audit({ runId: held.runId })).filter(({ action }) => action === 'tool.call')
+  expect(calls).toMatchObject([
+    { decision: 'refused', code: 'denied', scope: 'tool:wipe', reason: 'n'.repeat(500) },
+    { decision: 'allowed', scope: 'tool:pay', data: { attempt: 1, effect: 'once' } },
+    { decision: 'allowed', scope: 'tool:ask_outside', data: { attempt: 1, effect: 'external' } },
   ])
 })
 

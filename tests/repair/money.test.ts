@@ -63,13 +63,36 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_totals order by key`)).toEqual(before)
   const key = await kit.sql<{ key: string }>(`select baton.counter_key('test', 'one', 'user:x', 'day') as key`)
   await kit.sql(
-    `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5)`,
+    `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros, reserved_tokens) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5, 9)`,
     [key[0]?.key],
   )
   expect((await fsck()).budgets).toMatchObject([{ details: { scope: 'user:x' } }])
   await fsck(true)
   expect((await fsck()).budgets).toEqual([])
+  expect(await kit.sql(`select reserved_tokens::integer as left from baton.budget_counters where scope = 'user:x'`)).toEqual([{ left: 0 }])
   expect(await kit.sql(`select code from baton.audit where action = 'budget.repair'`)).toHaveLength(3)
+})
+
+test('budget_drift: a lifetime has spent what its ledger no longer shows, and what all tenants share is looked at where all are', async () => {
+  const spent = async (scope: string) => ok(await kit.store.getBudget(authority, { scope, period: 'lifetime' })).budgets[0]?.spentMicros
+  for (const scope of ['agent:old', 'global'])
+    ok(await kit.store.putBudget(authority, { scope, period: 'lifetime' }, { limitMicros: 1_000_000_000 }))
+  const { agentUid } = await worked(kit, 'old')
+  const once = await spent('agent:old')
+  expect(once).toBeGreaterThan(0)
+  await kit.sql('delete from baton.reservations where agent_uid = $1', [agentUid])
+  const lifetimes = async (repair: boolean) => (await fsck(repair)).budgets.filter(({ details }) => details['period'] === 'lifetime')
+  expect(await lifetimes(false)).toEqual([])
+  await kit.sql(
+    `update baton.budget_counters set reserved_micros = reserved_micros + 5 where scope in ('agent:old', 'global') and period = 'lifetime'`,
+  )
+  const scopes = (found: Awaited<ReturnType<typeof lifetimes>>) => found.map(({ details }) => details['scope'])
+  const ofOne = await kit.store.fsck({ environment: 'test', tenant: 'one', after: null, repair: false })
+  expect(scopes(ofOne.budgets.filter(({ details }) => details['period'] === 'lifetime'))).toEqual(['agent:old'])
+  expect(scopes(await lifetimes(true))).toEqual(['agent:old', 'global'])
+  expect(await lifetimes(false)).toEqual([])
+  expect(await spent('agent:old')).toBe(once)
+  ok(await kit.store.deleteBudget(authority, { scope: 'global' }))
 })
 
 test('a limit that was lifted is not counted and no drift; what was spent meanwhile counts when a limit applies again', async () => {
@@ -118,4 +141,17 @@ test('fsck walks all agents of its environment, repairs what is free and leaves 
   await commit(kit, busy, answered(), completed)
   expect((await fsck()).data).toEqual([])
   expect(ok(await kit.store.consistency(authority, 'many-3')).findings).toEqual([])
+})
+
+test('run_money_differs: of a run that goes on, too, and while the ledger is kept', async () => {
+  const held = await hold(kit, 'goes-on')
+  await commit(kit, held, { progress: false }, { release: 'slice_deadline' })
+  await kit.sql('update baton.runs set cost_micros = 7 where run_id = $1', [held.runId])
+  const before = (days: number) =>
+    kit.sql(`update baton.runs set created_at = baton.clock() - $2::integer * interval '1 day' where run_id = $1`, [held.runId, days])
+  await before(391)
+  expect(await findings(kit, 'goes-on')).toEqual([])
+  await before(389)
+  expect(await findings(kit, 'goes-on')).toMatchObject([{ code: 'run_money_differs', details: { is: 7, shouldBe: 0 } }])
+  await repaired(kit, 'goes-on')
 })

@@ -238,6 +238,26 @@ test('a key that was revoked long before its end is as old as its revocation', a
   expect(left).toEqual([{ id: 'key_of_late' }])
 })
 
+test('what was set for a key goes with it, and what was set for another stays', async () => {
+  for (const [id, revokedDays] of [
+    ['key_gone', 401],
+    ['key_there', 399],
+  ] as const) {
+    await kit.sql(
+      `insert into baton.api_keys (id, tenant_id, environment, hash, prefix, name, scopes, created_by, revoked_at)
+        values ($1::text, 'two', 'test', encode(sha256($1::text::bytea), 'hex'), 'bt_', 'x', '{admin}', 'test', baton.clock() - $2::integer * interval '1 day')`,
+      [id, revokedDays],
+    )
+    ok(await kit.store.setLimit(two, { scope: `key:${id}`, values: { requestsPerMinute: 7 } }))
+    ok(await kit.store.putBudget(two, { scope: `key:${id}`, period: 'day' }, noLimits))
+  }
+  await kit.store.prune({ environment: 'test', part: 'rows', limit: 1_000 })
+  for (const table of ['limits', 'budgets'])
+    expect(await kit.sql(`select scope from baton.${table} where scope ~ '^key:key_(gone|there)'`), table).toEqual([
+      { scope: 'key:key_there' },
+    ])
+})
+
 test('a run that has completed is retried by no bulk, whatever reason for its stop is asked for', async () => {
   const held = await hold(kit, 'cut-short', two)
   await commit(kit, held, answered(), { end: { state: 'completed', stopReason: 'max_tokens', output: 'so', error: null } })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { ToolCall } from '#lib/core/run'
+import { noUsage, type ToolCall } from '#lib/core/run'
 import {
   answered,
   authority,
@@ -7,6 +7,7 @@ import {
   commit,
   commitOf,
   completed,
+  execution,
   hold,
   ids,
   message,
@@ -77,6 +78,16 @@ test('invariant 4: the intent to call is a row before the call: who takes over s
   expect(next.epoch).not.toBe(held.epoch)
 })
 
+test('invariant 4: who takes over tells which calls may have happened: those at work that may happen once, and no others', async () => {
+  const held = await hold(kit, 'told-of')
+  const [once, pure, unbegun] = [toolCall(0, { effect: 'once' }), toolCall(1), toolCall(2, { effect: 'once' })]
+  await commit(kit, held, { calls: [once, pure, unbegun], count: { step: 1 } }, { start: [once.callId, pure.callId] })
+  await kit.advance(31_000)
+  await take(kit, held.agentUid)
+  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['resumed'] }))
+  expect(data).toMatchObject([{ data: { strategy: 'crash', sealed: [once.callId] } }])
+})
+
 test('invariant 5: a run that ends leaves one result for each of its calls, whatever state they were in', async () => {
   const held = await hold(kit, 'sealed')
   const calls = [toolCall(0), toolCall(1), toolCall(2)]
@@ -130,6 +141,38 @@ test('invariant 8: who has seen up to a number is given what follows it, and tha
     if (page.length < 2) break
   }
   expect(paged).toEqual(all)
+})
+
+/** A run whose first call has cost more than was reserved for it, which `settleLate` tells without a lease. */
+async function overrun(agent: string): Promise<{ held: Held; settleLate: () => Promise<void>; told: () => Promise<string[]> }> {
+  const { reserve, ...execute } = execution(4_000)
+  const id = reserve?.id ?? ids.make('res')
+  const held = await hold(kit, agent, { execute: { ...execute, reserve } })
+  return {
+    held,
+    settleLate: () => kit.store.settle({ ...held, settle: [{ id, costMicros: 6_000, usage: noUsage, estimated: false }] }),
+    told: async () => ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50 })).data.map(({ type }) => type),
+  }
+}
+
+test('invariant 8: what a late settlement tells has a number, and what the run tells next has another', async () => {
+  const { held, settleLate, told } = await overrun('late-overrun')
+  await settleLate()
+  await commit(kit, held, answered(), completed)
+  expect((await told()).filter((type) => type === 'budget' || type === 'done')).toEqual(['budget', 'done'])
+})
+
+test('invariant 11: after its end a run tells nothing: what is settled late is booked alone, also when the agent is gone', async () => {
+  const [ended, gone] = [await overrun('ended-overrun'), await overrun('gone-overrun')]
+  await commit(kit, ended.held, answered(), completed)
+  ok(await kit.store.deleteAgent(authority, 'gone-overrun'))
+  for (const { held, settleLate } of [ended, gone]) {
+    await settleLate()
+    const booked = await kit.sql('select state, cost_micros::integer as cost from baton.reservations where run_id = $1', [held.runId])
+    expect(booked).toEqual([{ state: 'settled', cost: 6_000 }])
+  }
+  expect((await ended.told()).at(-1)).toBe('done')
+  expect(await runOf(ended.held)).toMatchObject({ costMicros: 6_000 })
 })
 
 test('invariant 11: every end has one terminal event and one webhook event, and none can be ended again', async () => {

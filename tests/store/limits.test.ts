@@ -60,6 +60,14 @@ test('A12: a start waits for one that is not over yet before it counts the place
   expect(await beside(kit, 'open', first, () => open(who, 'a12-second'))).toMatchObject({ code: 'queue_full', scope: 'tenant', running: 1 })
 })
 
+test('A12: a start of a user waits for one of theirs that is not over yet before it counts their places', async () => {
+  const operator = await tenant({ 'user:*': { concurrentRuns: 1 } })
+  const of = 'operator' in operator.credential ? operator.credential.operator.tenant : ''
+  const user: Authority = { ...operator, credential: { user: { id: ids.uuid(), tenant: of } } }
+  const first = openRequest('a12-of-user', { ...user, execute: execution() })
+  expect(await beside(kit, 'open', first, () => open(user, 'a12-of-user-too'))).toMatchObject({ code: 'queue_full', limit: 1, running: 1 })
+})
+
 test.concurrent('A12: the fourth queued message is refused, and the run that replaces an ended one is no new one', async () => {
   const who = await tenant({ tenant: { concurrentRuns: 1 }, 'agent:*': { queuedMessages: 3 } })
   const held = await hold(kit, 'queue', who)

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { rpcTimeoutMs } from '#lib/store/rpc'
 import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
 import { migrate, readMigrations } from '#supabase/migrate'
 import { asUser, hold, ids, startStore, type StoreKit } from '#tests/store/kit'
@@ -115,6 +116,19 @@ test('every function has an empty search_path of its own', async () => {
   }>(`select p.oid::regprocedure::text as f from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where (n.nspname = 'baton' or (n.nspname = 'public' and p.proname like 'baton\\_%')) and not coalesce(p.proconfig @> array['search_path=""'], false)`)
   expect(loose.map((row) => row.f).filter((name) => !inlined.includes(name))).toEqual([])
+})
+
+// What waits for rows that others hold: the verbs of a turn, decisions, and what an administrator sets for many.
+const waiting =
+  'open retry_run claim renew commit_step decide call_result retry_candidates set_switch lift_switch put_budget delete_budget wake_budgets repair_agent fsck'
+
+test('who waits for a lock gives up before its caller does, who would not know whether it was done', async () => {
+  const rows = await kit.sql<{ name: string; ms: number }>(
+    `select p.proname as name, (extract(epoch from split_part(c, '=', 2)::interval) * 1000)::integer as ms
+      from pg_proc p cross join unnest(p.proconfig) c where p.pronamespace = 'baton'::regnamespace and c like 'lock_timeout=%'`,
+  )
+  const given = Object.fromEntries(rows.map(({ name, ms }) => [name, ms]))
+  expect(waiting.split(' ').filter((name) => !((given[name] ?? 0) > 0 && (given[name] ?? 0) < rpcTimeoutMs))).toEqual([])
 })
 
 test('after a dump was restored where everybody is granted what is new in public, a migration with nothing to apply takes it away again', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noUsage } from '#lib/core/run'
 import {
   answered,
+  asUser,
   authority,
   beside,
   claimRequest,
@@ -38,9 +39,11 @@ const renew = async ({ agentUid, sliceId, epoch }: Held) => {
 }
 
 test('the gate of another environment closes nothing here', async () => {
-  await kit.sql(`insert into baton.gates (environment, model, until) values ('elsewhere', 'far/model', baton.clock() + interval '1 hour')`)
+  await kit.sql(`insert into baton.gates (environment, model, until)
+    select 'elsewhere', m, baton.clock() + interval '1 hour' from unnest('{far/model,test/model}'::text[]) m`)
   const held = await hold(kit, 'gate-apart')
-  expect((await commit(kit, held, answered(), completed)).gates).not.toHaveProperty('far/model')
+  expect(ok(await kit.store.getRun(authority, held.runId)).gateMs).toBeNull()
+  expect((await commit(kit, held, answered(), completed)).gates).toEqual({})
 })
 
 test('invariant 1: an open with a key whose reply was lost gets its lease again', async () => {
@@ -182,13 +185,19 @@ test('a run that fails takes in nothing: the steered message becomes the next ru
 })
 
 test('a message that came too late to steer becomes a run with what it brought', async () => {
-  const held = await hold(kit, 'steered-too-late')
-  const run = { ...openRequest('x').run, metadata: { of: 'the message' } }
+  const owner = ids.uuid()
+  const webhook = { url: 'https://example.com/both', secret: 'of the message' }
+  const first = { ...openRequest('x').run, webhook: { ...webhook, secret: null }, limits: { maxSteps: 3 } }
+  const held = await hold(kit, 'steered-too-late', { credential: asUser(owner), run: first })
+  const run = { ...openRequest('x').run, metadata: { of: 'the message' }, webhook, limits: { maxSteps: 4 } }
   ok(await kit.store.open(openRequest('steered-too-late', { onBusy: 'steer', run })))
   expect(await kit.sql('select 1 from baton.runs where run_id = $1', [run.id])).toEqual([])
   const end = { state: 'failed', stopReason: 'max_steps', output: null, error: null } as const
   expect(await commit(kit, held, answered(), { end })).toMatchObject({ state: 'failed', steered: false })
-  expect(await take(kit, held.agentUid)).toMatchObject({ runId: run.id, answer: { opened: { run: { metadata: run.metadata } } } })
+  const { metadata, limits } = run
+  expect(await take(kit, held.agentUid)).toMatchObject({ runId: run.id, answer: { opened: { run: { metadata, limits } } } })
+  const whose = 'select owner_id, created_by, webhook from baton.runs where run_id = $1'
+  expect(await kit.sql(whose, [run.id])).toEqual([{ owner_id: owner, created_by: 'tester', webhook }])
 })
 
 test('a run that was interrupted can still be cancelled, and its commits add up the time of its work', async () => {
@@ -253,7 +262,7 @@ test('a run that ends before it began, or without an executor, tells its readers
   ok(await kit.store.stop(authority, { runId: queued.run.id }, 'cancelled', null))
   const ended = await stateOf(queued.run.id)
   const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, runId: queued.run.id }))
-  expect(ended.firstSeq).toBe(data[0]?.seq)
+  expect(ended).toMatchObject({ firstSeq: data[0]?.seq, endedAt: expect.any(String) })
   await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 60_000 } })
   ok(await kit.store.stop(authority, { runId: held.runId }, 'cancelled', null))
   expect(await stateOf(held.runId)).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' } })

@@ -185,6 +185,17 @@ test('stop and retry repeat: nothing ends twice, one new run, none from a messag
   expect(await kit.sql('select 1 from baton.runs where retry_of = $1', [held.runId])).toHaveLength(1)
 })
 
+test('a run names the one before it, whatever came after', async () => {
+  const runs: string[] = []
+  for (let n = 0; n < 3; n++) {
+    const held = await hold(kit, 'one-by-one')
+    runs.push(held.runId)
+    await commit(kit, held, answered(), completed)
+  }
+  const before = await Promise.all(runs.map(async (run) => ok(await kit.store.getRun(authority, run as Held['runId'])).previousRunId))
+  expect(before).toEqual([null, runs[0], runs[1]])
+})
+
 test('interrupt against commit: whichever is first, the run ends once and nothing dangles', async () => {
   for (let round = 0; round < 12; round++) {
     const name = `race-${round}`

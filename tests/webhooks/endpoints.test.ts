@@ -81,6 +81,22 @@ test('the address of the message goes before that of the agent, and that before 
   await kit.sql(`update baton.tenants set webhook = null where id = 'one'`)
 })
 
+test('a user reads of their run, and not where the tenant is told of it', async () => {
+  const as = { ...authority, credential: asUser(ids.uuid()) }
+  const { runId } = await endedRun(kit, 'of-a-user', { as, webhook: { url: 'https://example.com/own', secret: null } })
+  const told = async (by: typeof authority) => ok(await kit.store.getRun(by, runId)).webhooks.map(({ url }) => url)
+  expect([await told(authority), await told(as)]).toEqual([['https://example.com/own'], []])
+})
+
+test('an event carries the first 2,000 characters of the answer', async () => {
+  const held = await hold(kit, 'long-answer', {
+    run: { ...openRequest('x').run, webhook: { url: 'https://example.com/own', secret: null } },
+  })
+  const output = 'x'.repeat(2_001)
+  await commit(kit, held, answered(output), { end: { state: 'completed', stopReason: 'end_turn', output, error: null } })
+  expect(await rowsOf(held.runId)).toMatchObject([{ payload: { data: { output: output.slice(1) } } }])
+})
+
 test('run.handed_off is written only for endpoints that name it', async () => {
   const [plain, asking] = [await register(kit), await register(kit, { events: ['run.handed_off'] })]
   const held = await hold(kit, 'handed')
