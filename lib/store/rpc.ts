@@ -6,7 +6,7 @@ import type { Clock } from '#lib/core/ports'
 export type Rpc = (name: string, argument: object) => Promise<unknown>
 
 /** Each call is given up after so long; a lost reply is then asked for again under the same ids. */
-const timeoutMs = 8_000
+const usualTimeoutMs = 8_000
 const lockTimeout = '55P03'
 /** PostgREST knows no function of that name: the code is newer than the schema. */
 const noFunction = 'PGRST202'
@@ -20,7 +20,14 @@ const gatewayBusy = new Set([402, 429])
 const repeatable = new Set(['40P01', '40001'])
 
 /** The door to Postgres through PostgREST with the service key. Counts round trips where the caller wants it. */
-export function supabaseRpc(options: { url: string; secretKey: string; clock: Clock; onTrip?: (name: string) => void }): Rpc {
+export function supabaseRpc(options: {
+  url: string
+  secretKey: string
+  clock: Clock
+  onTrip?: (name: string) => void
+  timeoutMs?: number
+}): Rpc {
+  const { timeoutMs = usualTimeoutMs } = options
   const client = createClient(options.url, options.secretKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   })
