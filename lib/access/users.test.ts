@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type JWK } from 'jose'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createUserCheck } from '#lib/access/users'
 import type { AccessConfig } from '#lib/core/config'
 import { BatonError } from '#lib/core/errors'
@@ -107,6 +107,22 @@ describe('tokens of asymmetric keys', () => {
     for (let n = 0; n < 20; n++)
       expect(await codeOf(check(await signed(es.privateKey, { alg: 'ES256', kid: `forged-${n}` })))).toBe('unauthorized')
     expect(fetches).toBeLessThanOrEqual(2)
+  })
+
+  test('a key that the project has withdrawn opens nothing ten minutes later', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    try {
+      const check = checkWith({}, () => Date.now())
+      const token = await signed(es.privateKey, { alg: 'ES256', kid: 'es' })
+      expect(await codeOf(check(token))).toBe('taken')
+      keys = keys.filter(({ kid }) => kid !== 'es')
+      vi.advanceTimersByTime(599_000)
+      expect([await codeOf(check(token)), fetches]).toEqual(['taken', 1])
+      vi.advanceTimersByTime(2_000)
+      expect([await codeOf(check(token)), fetches]).toEqual(['unauthorized', 2])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('keys that cannot be read are an outage and not the caller’s fault; they are asked for again later, not by every token', async () => {

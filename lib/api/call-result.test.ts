@@ -4,7 +4,9 @@ import { decideOne } from '#lib/api/approvals'
 import { storeResult } from '#lib/api/call-result'
 import type { ApprovalView, CallResultRequest, DecideRequest } from '#lib/core/approvals'
 import { defineAgent, defineTool } from '#lib/core/define'
-import type { Authority } from '#lib/core/store'
+import type { LiveFrame } from '#lib/core/ports'
+import { call } from '#lib/core/state.fixture'
+import type { Authority, RunView } from '#lib/core/store'
 import { deployTemplates } from '#lib/engine/templates'
 import { testServices } from '#lib/http/services.fixture'
 import { createLive } from '#lib/live/live'
@@ -58,6 +60,21 @@ test('a result from outside must fit what its tool says of it; nothing is stored
   expect(await give({ output: { answer: 'yes' } })).toMatchObject({ code: 'too_late', stored: { state: 'completed' } })
   expect(await give({ output: { answer: 7 } })).toEqual({ code: 'validation', stored: undefined })
   expect(await give({ error: 'nobody is in' })).toMatchObject({ stored: { state: 'failed', output: { type: 'error-text' } } })
+})
+
+test('who watches the agent hears at once that a result has been stored, and nothing of one that was refused', async () => {
+  const agentUid = '01a1ff0b-d44e-75fe-bb57-f35014d5ac60'
+  const { services } = setUp()
+  const heard: LiveFrame[] = []
+  services.live.watch(agentUid, (frame) => heard.push(frame))
+  const asked = { agentUid, callId: 'call_1', template: 't', tool: 'ask' }
+  const body = { output: { answer: 'yes' } }
+  await expect(storeResult(services, asked, body, 'req_1')).rejects.toThrow()
+  expect(heard).toEqual([])
+  const run = { id: 'run_1', agentUid, step: 2, attempt: 0, lastSeq: 7 } as unknown as RunView
+  const taken = { ok: true as const, call: call('ask'), run, epoch: 3, outbox: [] }
+  await storeResult({ ...services, store: { callResult: () => Promise.resolve(taken) } }, asked, body, 'req_2')
+  expect(heard).toMatchObject([{ runId: 'run_1', epoch: 3, body: { type: 'committed', seq: 7 } }])
 })
 
 test('a result from outside is cut as that of a tool is, and what is shown of it shows no secret', async () => {

@@ -1,13 +1,21 @@
 import { BatonError } from '#lib/core/errors'
-import type { RunDetails } from '#lib/core/pages'
+import type { RunDetails, Store } from '#lib/core/pages'
+import type { Clock, Live } from '#lib/core/ports'
 import { isEnd } from '#lib/core/run'
 import type { Authority, RunView } from '#lib/core/store'
-import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 
 /** Between two looks at the row when no frame of this process has told of a commit. */
 const shortestLookMs = 100
 const longestLookMs = 1_000
+
+/** What waiting needs of the services. */
+export interface WaitServices {
+  store: Pick<Store, 'getRun'>
+  live: Pick<Live, 'watch'>
+  clock: Clock
+  ending(): boolean
+}
 
 /** True where nothing runs and somebody else must act: waiting longer is of no use. */
 function paused({ run, switch: covering }: RunDetails): boolean {
@@ -16,7 +24,7 @@ function paused({ run, switch: covering }: RunDetails): boolean {
 
 /** The run's row as soon as `until` holds of it, at the latest after `waitMs`. Throws BatonError run_not_found. */
 export async function waitForRun(
-  services: Services,
+  services: WaitServices,
   authority: Authority,
   runId: string,
   waitMs: number,

@@ -98,6 +98,17 @@ test('an event holds what its data was when it was emitted, whatever it was', as
   ])
 })
 
+test('of all its events a call keeps the first hundred', async () => {
+  const run = await playing([
+    ({ emit }) => {
+      for (let n = 1; n <= 102; n += 1) emit('count', n)
+    },
+    ({ emit }) => emit('count', 'of the next call'),
+  ])
+  expect(run.calls.map(({ state }) => state)).toEqual(['completed', 'completed'])
+  expect(run.emitted.map(({ data }) => data)).toEqual([...Array.from({ length: 100 }, (_, index) => index + 1), 'of the next call'])
+})
+
 test('an event is at most 64 KB, and the call is told', async () => {
   const run = await playing([({ emit }) => emit('page', 'x'.repeat(65_535))])
   expect(run).toMatchObject({ calls: [{ state: 'failed' }], emitted: [] })

@@ -147,6 +147,15 @@ describe('sseResponse', () => {
     for (let n = 0; n < 200; n++) open({ caller: operator })
   })
 
+  test('a process serves 5,000 streams, whoever they are for; what is closed makes room', () => {
+    const [first] = Array.from({ length: 5_000 }, () => open())
+    for (const kind of ['operator', 'user', 'key', 'stream'] as const)
+      expect(() => checkStreams({ kind, rateKey: `${kind}:new` })).toThrow('serves as many streams as it can')
+    expect(() => open()).toThrow('serves as many streams as it can')
+    first?.stream.close()
+    open()
+  })
+
   test('a caller that leaves ends the stream, by signal or by cancelling', async () => {
     const leaving = new AbortController()
     const first = open({ request: new Request('http://localhost/', { signal: leaving.signal }) })

@@ -8,6 +8,7 @@ import type { Store } from '#lib/core/pages'
 import type { DeliveryRecord, TakenDelivery } from '#lib/core/webhooks'
 import { testServices } from '#lib/http/services.fixture'
 import { deliverWebhook } from '#lib/jobs/deliver-webhook'
+import { attemptTimeoutMs } from '#lib/webhooks/deliver'
 import { mostAttempts } from '#lib/webhooks/schedule'
 import { sealSecret } from '#lib/webhooks/seal'
 import { makeWebhookSecret } from '#lib/webhooks/secret'
@@ -36,6 +37,7 @@ function worker(over: Partial<TakenDelivery> = {}) {
   const { lines, config, log } = testServices()
   const records: DeliveryRecord[] = []
   const sent: string[] = []
+  const holds: number[] = []
   const next = { id: 'out_next', kind: 'webhook', dueInMs: 5_000, data: {} }
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`
   const taken = {
@@ -51,7 +53,7 @@ function worker(over: Partial<TakenDelivery> = {}) {
     ...over,
   }
   const store = {
-    takeDelivery: () => Promise.resolve(taken),
+    takeDelivery: ({ holdMs }: { holdMs: number }) => (holds.push(holdMs), Promise.resolve(taken)),
     recordDelivery(record: DeliveryRecord) {
       records.push(record)
       return Promise.resolve({
@@ -75,7 +77,7 @@ function worker(over: Partial<TakenDelivery> = {}) {
     redact: createRedactor([]),
     settled: () => Promise.resolve(),
   }
-  return { lines, config, records, sent, run: () => deliverWebhook(services, 'dlv_1') }
+  return { lines, config, records, sent, holds, run: () => deliverWebhook(services, 'dlv_1') }
 }
 
 test('signs with every secret that opens; one that does not is told in the log and does not stop the delivery', async () => {
@@ -119,6 +121,14 @@ test('410 ends the delivery at once, 429 waits as long as it asks, a redelivery 
   expect(await limited.run()).toEqual({ outcome: 'retry', status: 429 })
   expect(limited.records).toMatchObject([{ gone: false, retryInMs: 7_000 }])
   expect([gone.sent, limited.sent], 'the next attempt is sent on at once').toEqual([[], ['out_next']])
+})
+
+test('a delivery is held for longer than its attempt may take, so that no other worker sends it meanwhile', async () => {
+  status = 204
+  const { run, holds } = worker()
+  await run()
+  expect(holds).toHaveLength(1)
+  expect(holds[0]).toBeGreaterThanOrEqual(2 * attemptTimeoutMs)
 })
 
 test('an address of the inside is refused, and the record says so', async () => {

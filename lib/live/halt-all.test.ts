@@ -32,3 +32,19 @@ test('who begins to listen just after a halt is told it, once the caller has its
   await Promise.resolve()
   expect(halts).toHaveLength(3)
 })
+
+test('a halt that is old is kept no longer: whoever begins to listen finds nothing whose age it would have to look at', async () => {
+  const ahead = clockAhead()
+  let looks = 0
+  const live = startProcess(null, { clock: { ...ahead, monotonic: () => ((looks += 1), ahead.monotonic()) } })
+  const looksOf = (agent: string): number => {
+    const before = looks
+    live.onHalt(agent, () => undefined)()
+    return looks - before
+  }
+  await live.halt({ agentUid, runId })
+  expect(looksOf(agentUid)).toBe(1)
+  ahead.forward(5_000)
+  await live.halt({ agentUid: 'agent-2', runId })
+  expect([looksOf('agent-2'), looksOf(agentUid)]).toEqual([1, 0])
+})

@@ -56,6 +56,22 @@ test.each<[string, number, object, string, RegExp, RegExp]>([
   expect(await told(status, body)).toEqual({ code, detail: expect.stringMatching(detail), reason: expect.stringMatching(reason) })
 })
 
+test('a gateway that takes the call and never answers is given up', async () => {
+  const silent = createServer(() => undefined)
+  await new Promise<void>((done) => silent.listen(0, '127.0.0.1', done))
+  onTestFinished(() => {
+    silent.closeAllConnections()
+    silent.close()
+  })
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  const rpc = supabaseRpc({ url, secretKey: 'any', clock: systemClock(), timeoutMs: 50 })
+  const enough = new AbortController()
+  const waited = systemClock().sleep(30_000, enough.signal)
+  const told = await Promise.race([rpc('baton_health', {}).catch((thrown: unknown) => thrown), waited])
+  enough.abort()
+  expect(told).toMatchObject({ code: 'database_unavailable', cause: { message: expect.stringMatching(/^baton_health: TimeoutError/) } })
+})
+
 test('a key of another project is named as what is wrong, and how it was refused', async () => {
   expect(await told(401, { message: 'Invalid API key' })).toEqual({
     code: 'not_configured',

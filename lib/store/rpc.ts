@@ -20,7 +20,14 @@ const gatewayBusy = new Set([402, 429])
 const repeatable = new Set(['40P01', '40001'])
 
 /** The door to Postgres through PostgREST with the service key. Counts round trips where the caller wants it. */
-export function supabaseRpc(options: { url: string; secretKey: string; clock: Clock; onTrip?: (name: string) => void }): Rpc {
+export function supabaseRpc(options: {
+  url: string
+  secretKey: string
+  clock: Clock
+  onTrip?: (name: string) => void
+  timeoutMs?: number
+}): Rpc {
+  const { timeoutMs = rpcTimeoutMs } = options
   const client = createClient(options.url, options.secretKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   })

@@ -70,6 +70,11 @@ test('state and custom events come out', async () => {
   ])
 })
 
+test('a model may be silent for a minute, before its answer and within it', async () => {
+  const { requests } = await testAgent(support, { script: [{ text: 'hello' }] })
+  expect(requests.map(({ timeouts }) => timeouts)).toEqual([{ firstChunkMs: 60_000, chunkMs: 60_000 }])
+})
+
 test('limits, retries and fallbacks are the real ones', async () => {
   const many = await testAgent(support, { script: Array.from({ length: 6 }, () => ({ tools: [{ name: 'count' }] })) })
   expect(many).toMatchObject({ state: 'failed', stopReason: 'max_steps' })

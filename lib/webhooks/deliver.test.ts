@@ -8,7 +8,7 @@ import {
   setDefaultAutoSelectFamily,
 } from 'node:net'
 import { Webhook } from 'standardwebhooks'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { deliver } from '#lib/webhooks/deliver'
 import { makeWebhookSecret } from '#lib/webhooks/secret'
 
@@ -109,6 +109,14 @@ test('silence, also after the head, ends at the time-out', async () => {
   let some = await to(dawdling)
   for (let more = 5; some.status === null && more > 0; more--) some = await to(dawdling)
   expect(some).toMatchObject({ ok: true, status: 200, responseSnippet: 'begun' })
+})
+
+test('a receiver has ten seconds, where nothing else is said', async () => {
+  const over = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => AbortSignal.abort(new DOMException('over', 'TimeoutError')))
+  const silent = await serve(() => undefined)
+  expect(await deliver({ ...message(), url: `http://127.0.0.1:${silent}/` })).toMatchObject({ error: 'No answer within 10000 ms' })
+  expect(over.mock.calls).toEqual([[10_000]])
+  over.mockRestore()
 })
 
 test('a receiver that is away, one that hangs up and one that changes the protocol are failures', async () => {

@@ -8,6 +8,8 @@ import { isPublicAddress } from '#lib/webhooks/ranges'
 import { parseRetryAfter } from '#lib/webhooks/schedule'
 import { webhookKey } from '#lib/webhooks/secret'
 
+/** How long a receiver has for its whole answer (docs/webhooks.md). */
+export const attemptTimeoutMs = 10_000
 const mostRead = 64 * 1024
 const mostKept = 1_024
 const userAgent = 'Baton-Webhooks/1'
@@ -55,7 +57,7 @@ export async function deliver({
   body,
   traceparent = null,
   local,
-  timeoutMs = 10_000,
+  timeoutMs = attemptTimeoutMs,
   lookup = dns.lookup,
 }: Delivery): Promise<DeliveryOutcome> {
   const startedAt = performance.now()

@@ -23,8 +23,10 @@ import { foundInTheCoreMutations } from '#scripts/mutations/found-in-the-core'
 import { foundInTheStoreMutations } from '#scripts/mutations/found-in-the-store'
 import { foundInTheApiMutations } from '#scripts/mutations/found-in-the-api'
 import { foundInTheDialectsMutations } from '#scripts/mutations/found-in-the-dialects'
+import { foundInValuesMutations } from '#scripts/mutations/found-in-values'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
+import { leftBehindMutations } from '#scripts/mutations/left-behind'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
@@ -65,6 +67,8 @@ export const mutations: readonly Mutation[] = [
   ...foundAtRequestsMutations,
   ...foundInTheApiMutations,
   ...foundInTheDialectsMutations,
+  ...foundInValuesMutations,
+  ...leftBehindMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...unheardSqlMutations,

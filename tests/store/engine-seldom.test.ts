@@ -88,6 +88,22 @@ test('a rate that is used up while a tool is at work: the others wait for the wi
   expect(began).toEqual(['first', 'second', 'third'])
 })
 
+test('A84: calls to the outside count into the rate of the agent, beside those that are made here', async () => {
+  const began: string[] = []
+  for (const name of ['first', 'second']) acts[name] = () => void began.push(name)
+  const asking = (name: string) => defineTool({ name, description: '', input: z.object({}), effect: 'external' })
+  const outside = defineAgent({ ...plain, tools: [...(plain.tools ?? []), asking('ask'), asking('wire'), asking('mail')] })
+  // The model's call is the first of the three.
+  const rate = { calls: 3, ms: 60_000 }
+  const threeOutside = startExecutor(kit, outside, [calls('ask', 'wire', 'mail')])
+  expect(await threeOutside.send('rated-outside', { rate })).toMatchObject({ kind: 'waiting' })
+  expect(await callsOf('rated-outside')).toEqual(['ask waiting_external', 'mail pending', 'wire waiting_external'])
+  const oneOutside = startExecutor(kit, outside, [calls('ask', 'first', 'second')])
+  expect(await oneOutside.send('rated-both', { rate })).toMatchObject({ kind: 'waiting' })
+  expect(await callsOf('rated-both')).toEqual(['ask waiting_external', 'first completed', 'second pending'])
+  expect(began).toEqual(['first'])
+})
+
 test('invariant 6: a call that the hard limit cuts before it begins stays open where it may be repeated, and a once call is told as not done', async () => {
   const clock = movedClock()
   const began: string[] = []
@@ -114,6 +130,17 @@ test('invariant 6: a call that the hard limit cuts before it begins stays open w
   cut = false
   expect(await executor.goOn((await runOf('cut-before')).agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(began).toEqual(['first'])
+})
+
+test('a person who is asked has seven days, where the template says nothing else', async () => {
+  const asked: (number | undefined)[] = []
+  const commit: StoreKit['store']['commit'] = (request) => {
+    asked.push(...(request.happened.calls ?? []).map(({ approval }) => approval?.expiresMs))
+    return kit.store.commit(request)
+  }
+  const asking = defineAgent({ ...plain, permission: { ask: ['pay'] } })
+  expect(await startExecutor(kit, asking, [calls('pay')], { store: { commit } }).send('asked')).toMatchObject({ kind: 'paused' })
+  expect(asked).toEqual([7 * 24 * 3_600_000])
 })
 
 test("unknownOutcome 'pause': a once call that is cut at the limit of its slice is a person's to judge", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { backoffMs, linked, sleep } from '#client/backoff'
 
@@ -20,6 +21,12 @@ test('a sleep ends with the reason of its signal, also of one that has aborted',
   await expect(asleep).rejects.toThrow('enough')
   await expect(sleep(1, stop.signal)).rejects.toThrow('enough')
   stop.abort()
+})
+
+test('a sleep that is over listens to its signal no longer, so that a long stream gathers none', async () => {
+  const { signal } = new AbortController()
+  await sleep(1, signal)
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
 test('a linked signal follows any of its signals until it is released', () => {

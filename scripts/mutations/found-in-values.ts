@@ -1,0 +1,136 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const outside = {
+  file: 'tests/store/engine-seldom.test.ts',
+  name: 'A84: calls to the outside count into the rate of the agent, beside those that are made here',
+}
+
+/** Faults in what is counted, copied, hidden or waited for, and in how long: those that need no build went unnoticed when a machine planted them everywhere. */
+export const foundInValuesMutations: readonly Mutation[] = [
+  {
+    name: 'any-number-of-calls-goes-outside',
+    breaks: 'A84',
+    file: 'lib/engine/settle.ts',
+    text: `.filter((call) => call.effect === 'external').slice(0, rate.left)`,
+    replacement: `.filter((call) => call.effect === 'external')`,
+    test: outside,
+  },
+  {
+    name: 'calls-outside-take-no-part-of-the-rate',
+    breaks: 'A84',
+    file: 'lib/engine/settle.ts',
+    text: `Math.min(room, rate.left - outside.length)`,
+    replacement: `Math.min(room, rate.left)`,
+    test: outside,
+  },
+  {
+    name: 'silent-model-is-waited-for-ten-minutes',
+    breaks: 'A54',
+    file: 'lib/engine/settle.ts',
+    text: `firstChunkMs: 60_000, chunkMs: 60_000`,
+    replacement: `firstChunkMs: 600_000, chunkMs: 600_000`,
+    test: { file: 'lib/testing/test-agent.test.ts', name: 'a model may be silent for a minute, before its answer and within it' },
+  },
+  {
+    name: 'delivery-is-given-to-another-worker-while-it-is-made',
+    breaks: 'A34',
+    file: 'lib/jobs/deliver-webhook.ts',
+    text: `holdMs = 60_000`,
+    replacement: `holdMs = 5_000`,
+    test: {
+      file: 'lib/jobs/deliver-webhook.test.ts',
+      name: 'a delivery is held for longer than its attempt may take, so that no other worker sends it meanwhile',
+    },
+  },
+  {
+    name: 'slow-receiver-holds-its-lane-for-a-minute',
+    breaks: 'A34',
+    file: 'lib/webhooks/deliver.ts',
+    text: `attemptTimeoutMs = 10_000`,
+    replacement: `attemptTimeoutMs = 55_000`,
+    test: { file: 'lib/webhooks/deliver.test.ts', name: 'a receiver has ten seconds, where nothing else is said' },
+  },
+  {
+    name: 'silent-database-is-waited-for',
+    breaks: 'A51',
+    file: 'lib/store/rpc.ts',
+    text: `.abortSignal(AbortSignal.timeout(timeoutMs))`,
+    replacement: ``,
+    test: { file: 'lib/store/rpc.test.ts', name: 'a gateway that takes the call and never answers is given up' },
+  },
+  {
+    name: 'withdrawn-key-of-the-project-opens-for-days',
+    breaks: 'A86',
+    file: 'lib/access/users.ts',
+    text: `cacheMaxAge: 600_000,`,
+    replacement: `cacheMaxAge: 600_000_000,`,
+    test: { file: 'lib/access/users.test.ts', name: 'a key that the project has withdrawn opens nothing ten minutes later' },
+  },
+  {
+    name: 'pages-of-other-origins-cannot-read-whether-to-retry',
+    breaks: 'A54',
+    file: 'lib/http/headers.ts',
+    text: `  'x-should-retry',\n`,
+    replacement: ``,
+    test: { file: 'lib/http/handle.test.ts', name: 'an allowed origin may read the answer and its headers' },
+  },
+  {
+    name: 'pages-of-other-origins-cannot-read-the-tail-of-a-chat',
+    breaks: 'A16',
+    file: 'lib/http/headers.ts',
+    text: `  'x-workflow-stream-tail-index',\n`,
+    replacement: ``,
+    test: { file: 'lib/http/handle.test.ts', name: 'an allowed origin may read the answer and its headers' },
+  },
+  {
+    name: 'pages-of-other-origins-cannot-read-how-to-sign-in',
+    breaks: 'A86',
+    file: 'lib/http/headers.ts',
+    text: `  'www-authenticate',\n`,
+    replacement: ``,
+    test: { file: 'lib/http/handle.test.ts', name: 'an allowed origin may read the answer and its headers' },
+  },
+  {
+    name: 'result-from-outside-is-seen-by-chance',
+    breaks: 'A14',
+    file: 'lib/api/call-result.ts',
+    text: `  tellWatchers(services, answer.run, answer.epoch)\n`,
+    replacement: ``,
+    test: {
+      file: 'lib/api/call-result.test.ts',
+      name: 'who watches the agent hears at once that a result has been stored, and nothing of one that was refused',
+    },
+  },
+  {
+    name: 'approvals-wait-for-seventy-days',
+    breaks: 'A37',
+    file: 'lib/core/approvals.ts',
+    text: `defaultApprovalMs = 7 * 86_400_000`,
+    replacement: `defaultApprovalMs = 70 * 86_400_000`,
+    test: { file: 'tests/store/engine-seldom.test.ts', name: 'a person who is asked has seven days, where the template says nothing else' },
+  },
+  {
+    name: 'reason-of-a-lift-shows-its-secrets',
+    breaks: 'A81',
+    file: 'lib/api/kill.ts',
+    text: `services.redact(query.reason ?? null)`,
+    replacement: `query.reason ?? null`,
+    build: true,
+    test: {
+      file: 'tests/together/secrets.test.ts',
+      name: 'secrets that are planted everywhere at once stay where the conversation is, and are in no event, audit, webhook or log',
+    },
+  },
+  {
+    name: 'link-of-what-comes-after-tells-all-as-json',
+    breaks: 'A86',
+    file: 'lib/api/events.ts',
+    text: `within(caller, after), given)`,
+    replacement: `after, given)`,
+    build: true,
+    test: {
+      file: 'tests/access/rights.test.ts',
+      name: "steered into another's run it is told what comes from then on, also by its link, when it is sent again, and in every dialect",
+    },
+  },
+]
