@@ -34,7 +34,7 @@ export function supabaseRpc(options: {
   return async (name, argument) => {
     for (let attempt = 0; ; attempt++) {
       options.onTrip?.(name)
-      const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(rpcTimeoutMs))
+      const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(timeoutMs))
       if (error === null) return data
       if (error.code === lockTimeout)
         throw new BatonError('idempotency_busy', 'The same request is being worked on; ask again in a moment.', { retryAfterMs: 1_000 })

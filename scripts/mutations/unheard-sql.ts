@@ -150,7 +150,7 @@ export const unheardSqlMutations: readonly Mutation[] = [
   waitsFor('claim', '0005_claim', 5),
   waitsFor('renew', '0005_claim', 5),
   waitsFor('commit_step', '0006_commit', 5),
-  waitsFor('retry_run', '0008_agents_and_pages', 3),
+  waitsFor('retry_run', '0005_claim', 3),
   waitsFor('put_budget', '0022_budget_pages', 5),
   waitsFor('set_switch', '0027_switching', 5),
   {

@@ -1,4 +1,4 @@
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import type { AgentDefinition } from '#lib/core/define'
 import type { Narrowing } from '#lib/core/overrides'
 import type { Clock, LiveFrame, ModelPort } from '#lib/core/ports'
@@ -32,6 +32,19 @@ export function movedClock(): MovedClock {
       by.monotonic += monotonic
       by.wall += wall
     },
+  }
+}
+
+/**
+ * From here to the end of the test heartbeats wake only in the milliseconds that the answer lets pass on the executor's clocks: beside a lease of
+ * minutes nothing counts that holds a machine up for seconds.
+ */
+export function heartbeatsByHand(clock: MovedClock): (ms: number) => void {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  return (ms) => {
+    clock.forward({ monotonic: ms, wall: ms })
+    vi.advanceTimersByTime(ms)
   }
 }
 

@@ -1,10 +1,10 @@
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
 import { handOverAll } from '#lib/engine/slices'
 import { poll } from '#local/poll'
-import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
+import { heartbeatsByHand, isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What an executor learns too late, or from its heartbeat: the engine in this process on the real store, as in engine.test.ts. */
@@ -14,7 +14,6 @@ beforeAll(async () => {
   kit = await startStore()
 })
 afterAll(() => kit.close())
-afterEach(() => void vi.useRealTimers())
 
 let act: (context: ToolContext) => unknown = () => 'done'
 const first = defineTool({
@@ -27,11 +26,10 @@ const first = defineTool({
 const plain = defineAgent({ id: 'plain', model: 'test/model', instructions: 'Answer.', tools: [first] })
 
 test('invariant 2: a heartbeat counts from before it was sent: one whose reply took too long gives no lease', async () => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const clock = movedClock()
+  const pass = heartbeatsByHand(clock)
   act = async ({ signal }) => {
-    clock.forward({ monotonic: 200_000 })
-    vi.advanceTimersByTime(200_000)
+    pass(200_000)
     await isAborted(signal)
     return 'done'
   }
@@ -137,16 +135,15 @@ test('invariant 2: who begins to watch an executor whose lease is over is told n
 })
 
 test('invariants 9 and 10: a heartbeat tells of a stop, and the model call that it cuts off is booked in full', async () => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const clock = movedClock()
+  const pass = heartbeatsByHand(clock)
   const executor = startExecutor(kit, plain, [], {
     clock,
     leaseMs: 600_000,
     model: {
       async call(_request, _onDelta, signal) {
         ok(await kit.store.stop(authority, { agent: 'cut-off' }, 'cancelled', null))
-        clock.forward({ monotonic: 200_000 })
-        vi.advanceTimersByTime(200_000)
+        pass(200_000)
         await isAborted(signal)
         signal.throwIfAborted()
         throw new Error('nobody has told of the stop')
@@ -171,11 +168,8 @@ test('what a tool has kept before it failed is not kept', async () => {
   }
   const executor = startExecutor(kit, plain, [{ tools: [{ name: 'first' }] }, { text: 'bye' }])
   expect(await executor.send('half')).toMatchObject({ kind: 'ended', output: 'bye' })
-  expect(
-    await kit.sql('select key from baton.agent_state where agent_uid = $1', [
-      ok(await kit.store.getAgent(authority, 'half')).agent.agentUid,
-    ]),
-  ).toEqual([])
+  const { agentUid } = ok(await kit.store.getAgent(authority, 'half')).agent
+  expect(await kit.sql('select key from baton.agent_state where agent_uid = $1', [agentUid])).toEqual([])
 })
 
 test('a tool is told until when it may work: never past the hard limit of its slice', async () => {

@@ -1,9 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
 import { BatonError } from '#lib/core/errors'
 import { poll } from '#local/poll'
-import { movedClock, startExecutor } from '#tests/store/engine-kit'
+import { heartbeatsByHand, movedClock, startExecutor } from '#tests/store/engine-kit'
 import { authority, claimRequest, ok, startStore, type StoreKit } from '#tests/store/kit'
 
 /* The engine in this process on the real store: rules that need an executor whose clocks, replies and effects the test can reach. */
@@ -13,7 +13,6 @@ beforeAll(async () => {
   kit = await startStore()
 })
 afterAll(() => kit.close())
-afterEach(() => void vi.useRealTimers())
 
 /** What tools do in the test at hand. */
 let act: (context: ToolContext) => unknown = () => 'done'
@@ -190,19 +189,17 @@ test('invariant 2: the lease is looked at immediately before a tool begins', asy
 })
 
 test('invariant 2: a tool that works longer than the lease keeps it by its heartbeats', async () => {
-  // Only heartbeats wake by this clock, and the lease is long beside anything that holds a machine up.
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   const leaseMs = 600_000
   const clock = movedClock()
+  const pass = heartbeatsByHand(clock)
   let renewals = 0
   const refused: unknown[] = []
   act = async () => {
     for (let third = 0; third < 4; third++) {
       const before = renewals
       // Time passes for both.
-      clock.forward({ monotonic: leaseMs / 3, wall: leaseMs / 3 })
       await kit.advance(leaseMs / 3)
-      vi.advanceTimersByTime(leaseMs / 3)
+      pass(leaseMs / 3)
       expect(await poll(() => renewals > before, { everyMs: 20, forMs: 60_000 })).toBe(true)
     }
     const rival = await kit.store.claim(claimRequest(await agentUid('long'), { versions: executor.services.templates.versions }))
