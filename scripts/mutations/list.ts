@@ -28,6 +28,8 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
+import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
 import { unlistedSqlMutations } from '#scripts/mutations/unlisted-sql'
@@ -64,6 +66,8 @@ export const mutations: readonly Mutation[] = [
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...unheardSqlMutations,
+  ...unheardChecksMutations,
+  ...unheardRepairsMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

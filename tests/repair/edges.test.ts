@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ExportLine, ExportPlace } from '#lib/core/operations'
 import type { Authority } from '#lib/core/store'
-import { asked, findings, repaired, worked } from '#tests/repair/kit'
-import { askedCall, paused } from '#tests/approvals/kit'
+import { asked, codes, findings, history, repaired, worked } from '#tests/repair/kit'
+import { askedCall, facts, paused } from '#tests/approvals/kit'
 import {
   answered,
   authority,
@@ -14,6 +14,7 @@ import {
   ok,
   openRequest,
   startStore,
+  take,
   toolCall,
   type StoreKit,
 } from '#tests/store/kit'
@@ -28,11 +29,16 @@ afterAll(() => kit.close())
 
 test('a message that is put back moves the window with those behind it', async () => {
   const { agent, agentUid, runId, secondRun } = await worked(kit, 'window')
+  const third = await hold(kit, agent)
+  await commit(kit, third, { progress: false }, { release: 'slice_deadline' })
   await kit.sql('delete from baton.messages where agent_uid = $1 and seq = 3', [agentUid])
-  for (const seq of [4, 5, 6]) await kit.sql('update baton.messages set seq = seq - 1 where agent_uid = $1 and seq = $2', [agentUid, seq])
-  await kit.sql('update baton.agents set last_message_seq = 5, window_from = 4 where agent_uid = $1', [agentUid])
-  await kit.sql('update baton.runs set opening_seq = 4 where run_id = $1', [secondRun])
+  for (const seq of [4, 5, 6, 7])
+    await kit.sql('update baton.messages set seq = seq - 1 where agent_uid = $1 and seq = $2', [agentUid, seq])
+  await kit.sql('update baton.agents set last_message_seq = 6, window_from = 4 where agent_uid = $1', [agentUid])
+  await kit.sql('update baton.runs set opening_seq = opening_seq - 1 where run_id in ($1, $2)', [secondRun, third.runId])
   await repaired(kit, agent)
+  const openings = await kit.sql('select opening_seq::integer as seq from baton.runs where agent_uid = $1 order by 1', [agentUid])
+  expect(openings).toEqual([{ seq: 1 }, { seq: 5 }, { seq: 7 }])
   expect(ok(await kit.store.getAgent(authority, agent)).agent.windowFrom).toBe(5)
   expect(ok(await kit.store.getRun(authority, runId)).run.state).toBe('completed')
 })
@@ -71,6 +77,67 @@ test('run_unreachable: one that somebody must decide about waits for them again'
   expect(await findings(kit, 'undecided')).toMatchObject([{ code: 'run_unreachable' }])
   await repaired(kit, 'undecided')
   expect(ok(await kit.store.getRun(authority, held.runId)).run).toMatchObject({ state: 'awaiting_approval', dueAt: null })
+})
+
+test('a call that waits for nobody holds no run, and nobody is asked for it', async () => {
+  const decided = await paused(kit, 'decided', [askedCall(0)])
+  await kit.sql(`update baton.tool_calls set state = 'approved' where run_id = $1`, [decided.runId])
+  expect(codes(await findings(kit, 'decided'))).toEqual(['approval_orphan', 'run_stuck'])
+  await repaired(kit, 'decided')
+  expect((await facts(kit, decided)).decided).toMatchObject([{ data: { state: 'cancelled', decidedBy: null } }])
+
+  const answer = await paused(kit, 'answered', [toolCall(0, { effect: 'external' })])
+  await kit.sql(`update baton.tool_calls set state = 'completed', output = '{"type":"text","value":"paid"}' where run_id = $1`, [
+    answer.runId,
+  ])
+  expect(codes(await findings(kit, 'answered'))).toEqual(['run_stuck', 'wait_orphan'])
+  await repaired(kit, 'answered')
+  for (const { agentUid, runId } of [decided, answer]) expect((await take(kit, agentUid)).runId).toBe(runId)
+  expect(JSON.stringify((await history(kit, answer.agentUid)).at(-1))).toContain('paid')
+})
+
+test('approval_missing: an approval that somebody has decided asks nobody any more, and the end of the call is told', async () => {
+  const held = await paused(kit, 'asks-nobody', [askedCall(0)])
+  await kit.sql(`update baton.approvals set state = 'denied' where run_id = $1`, [held.runId])
+  expect(codes(await findings(kit, 'asks-nobody'))).toEqual(['approval_missing'])
+  await repaired(kit, 'asks-nobody')
+  expect((await facts(kit, held)).events.map(({ type }) => type)).toContain('tool_end')
+})
+
+test('a repair tells the audit who asked for it, and by which request', async () => {
+  const { agent, agentUid } = await worked(kit, 'whose')
+  await kit.sql('update baton.agents set last_inbox = -1 where agent_uid = $1', [agentUid])
+  expect(await findings(kit, agent)).toMatchObject([{ code: 'counter_differs', details: { counter: 'last_inbox', is: -1, shouldBe: 0 } }])
+  const mender: Authority = { ...authority, credential: { operator: { tenant: 'one', name: 'mender' } }, requestId: 'req_7' }
+  expect(ok(await kit.store.repairAgent(mender, agent)).left).toEqual([])
+  const entries = `select actor, request_id from baton.audit where action = 'agent.repair' and agent_id = $1`
+  expect(await kit.sql(entries, [agent])).toEqual([{ actor: 'mender', request_id: 'req_7' }])
+})
+
+test('inbox_of_ended_run: a retry that has ended is taken from the queue, for it has no message of its own', async () => {
+  const held = await hold(kit, 'retried')
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  const next = await hold(kit, 'retried')
+  const retry = { runId: held.runId, newRunId: ids.make('run'), versions: { plain: 'v1' }, settings: null }
+  ok(await kit.store.retry(authority, retry))
+  await commit(kit, next, { progress: false }, { release: 'slice_deadline' })
+  await kit.sql(`update baton.runs set state = 'failed', ended_at = now() where run_id = $1`, [retry.newRunId])
+  expect(codes(await findings(kit, 'retried'))).toEqual(['inbox_of_ended_run'])
+  await repaired(kit, 'retried')
+  expect(ok(await kit.store.getAgent(authority, 'retried')).agent.queued).toBe(0)
+})
+
+test('open_call_without_run: what a call has come to stays', async () => {
+  const held = await hold(kit, 'came-to')
+  await asked(kit, held, toolCall(0))
+  await kit.sql(`update baton.tool_calls set state = 'completed', output = '{"type":"text","value":"paid"}' where run_id = $1`, [
+    held.runId,
+  ])
+  await kit.sql(`update baton.runs set state = 'failed', ended_at = now(), due_at = null where run_id = $1`, [held.runId])
+  await kit.sql(`update baton.agents set active_run = null, state = 'ready', lease_owner = null where agent_uid = $1`, [held.agentUid])
+  await repaired(kit, 'came-to')
+  expect((await facts(kit, held)).calls).toMatchObject([{ state: 'completed', output: { value: 'paid' } }])
+  expect(JSON.stringify((await history(kit, held.agentUid)).at(-1))).toContain('paid')
 })
 
 test('fsck of one tenant looks at no other, and a counter that says too much is a drift', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { answered, authority, commit, completed, hold, ok, startStore, type StoreKit } from '#tests/store/kit'
+import { answered, authority, commit, completed, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
 import { codes, findings, history, repaired, worked } from '#tests/repair/kit'
 
 let kit: StoreKit
@@ -127,6 +127,31 @@ test.each<[number, string, string[]]>([
   expect(await findings(kit, agent)).toEqual([])
 })
 
+test('message_corrupted and doubled_result: results of which nothing is left give way to a note, for a tool message without one is none', async () => {
+  const { agent, agentUid, callIds } = await worked(kit, 'nothing-left')
+  await kit.sql(`update baton.messages set content = '{"broken": "precious"}' where agent_uid = $1 and seq in (2, 3)`, [agentUid])
+  await kit.sql(
+    `insert into baton.messages (agent_uid, seq, tenant_id, role, content, bytes, est_tokens) select $1, n, 'one', 'tool',
+      json_build_array(json_build_object('type', 'tool-result', 'toolCallId', $2::text, 'toolName', 'echo', 'output', json_build_object('type', 'text', 'value', 'x'))), 1, 1
+      from generate_series(7, 8) n`,
+    [agentUid, callIds[0]],
+  )
+  await kit.sql('update baton.agents set last_message_seq = 8, window_tokens = 100000 where agent_uid = $1', [agentUid])
+  expect(codes(await findings(kit, agent))).toEqual(['doubled_result', 'message_corrupted', 'orphan_result'])
+  await repaired(kit, agent)
+  expect((await history(kit, agentUid)).map(({ role, kind }) => `${role} ${kind}`)).toEqual([
+    'user message',
+    'assistant message',
+    'user gap',
+    'assistant message',
+    'user message',
+    'assistant message',
+    'assistant message',
+    'tool message',
+    'user gap',
+  ])
+})
+
 test('event_gap: readers get every number again', async () => {
   const { agent, agentUid } = await worked(kit, 'events')
   const [last] = await kit.sql<{ seq: number }>('select last_event_seq::integer as seq from baton.agents where agent_uid = $1', [agentUid])
@@ -162,4 +187,77 @@ test('counter_differs: each counter of the agent is counted again', async () => 
       agentUid,
     ]),
   ).toEqual(before)
+})
+
+const call = { type: 'tool-call', toolCallId: 'call_1', toolName: 'echo', input: {} }
+const result = { type: 'tool-result', toolCallId: 'call_1', toolName: 'echo', output: { type: 'text', value: 'x' } }
+test.each<[string, unknown, boolean]>([
+  ['user', 'text', true],
+  ['tool', 'text', false],
+  ['user', [{ type: 'file', data: 'x', mediaType: 'image/png' }], true],
+  ['tool', [{ type: 'file', data: 'x', mediaType: 'image/png' }], false],
+  ['assistant', [{ type: 'text', text: 'x' }, call], true],
+  ['assistant', [{ type: 'text' }], false],
+  ['assistant', [{ ...call, toolName: undefined }], false],
+  ['assistant', [{ ...call, toolCallId: 7 }], false],
+  ['tool', [result], true],
+  ['tool', [{ ...result, output: 'x' }], false],
+  ['user', ['x'], false],
+  ['user', { type: 'text', text: 'x' }, false],
+])('a message of the %s that is %j is one that can be read: %s', async (role, content, readable) => {
+  expect(await kit.sql('select baton.readable($1, $2::json) as readable', [role, JSON.stringify(content)])).toEqual([{ readable }])
+})
+
+test('a result answers a call that stands before it, and no other', async () => {
+  const { agent, agentUid, callIds } = await worked(kit, 'turned')
+  await kit.sql('update baton.messages set seq = case seq when 2 then -3 else -2 end where agent_uid = $1 and seq in (2, 3)', [agentUid])
+  await kit.sql('update baton.messages set seq = -seq where agent_uid = $1 and seq < 0', [agentUid])
+  expect(await findings(kit, agent)).toMatchObject([
+    { code: 'dangling_call', details: { seq: 3, callIds } },
+    { code: 'orphan_result', details: { seq: 2, callIds } },
+  ])
+})
+
+test('the window holds what is kept of its beginning, too', async () => {
+  const { agent, agentUid } = await worked(kit, 'kept')
+  await kit.sql(
+    `update baton.agents a set window_from = 5, settings = jsonb_set(settings, '{window,keepFirst}', '4'),
+      window_tokens = (select sum(m.est_tokens) from baton.messages m where m.agent_uid = a.agent_uid and m.seq >= 5) where agent_uid = $1`,
+    [agentUid],
+  )
+  expect(await findings(kit, agent)).toMatchObject([{ code: 'counter_differs', details: { counter: 'window_tokens' } }])
+  await repaired(kit, agent)
+})
+
+test('events that retention has taken are no gap, none of them or all; where they begin must be told as it is', async () => {
+  const { agent, agentUid } = await worked(kit, 'pruned')
+  const pruned = (upto: string) =>
+    kit.sql(
+      `with gone as (delete from baton.events e where e.agent_uid = $1 and e.seq <= ${upto})
+        update baton.agents a set first_event_seq = ${upto} + 1 where agent_uid = $1`,
+      [agentUid],
+    )
+  await pruned('2')
+  expect(await findings(kit, agent)).toEqual([])
+  await kit.sql('update baton.agents set first_event_seq = 1 where agent_uid = $1', [agentUid])
+  expect(await findings(kit, agent)).toMatchObject([
+    { code: 'counter_differs', details: { counter: 'first_event_seq', is: 1, shouldBe: 3 } },
+  ])
+  await repaired(kit, agent)
+  await pruned('(select x.last_event_seq from baton.agents x where x.agent_uid = $1)')
+  expect(await findings(kit, agent)).toEqual([])
+})
+
+test('what is made anew for an agent of a user is the user’s to see, and an event stands at the time of the one before it', async () => {
+  const { agent, agentUid } = await worked(kit, 'of-a-user')
+  const owner = ids.uuid()
+  await kit.sql('update baton.agents set owner_id = $2 where agent_uid = $1', [agentUid, owner])
+  await kit.sql('delete from baton.messages where agent_uid = $1 and seq = 4', [agentUid])
+  await kit.sql('delete from baton.events where agent_uid = $1 and seq = 2', [agentUid])
+  await kit.sql(`update baton.events set at = '2020-02-02T00:00:00Z' where agent_uid = $1 and seq = 1`, [agentUid])
+  await repaired(kit, agent)
+  expect(await kit.sql('select owner_id from baton.messages where agent_uid = $1 and seq = 4', [agentUid])).toEqual([{ owner_id: owner }])
+  expect(await kit.sql('select owner_id, type, at from baton.events where agent_uid = $1 and seq = 2', [agentUid])).toEqual([
+    { owner_id: owner, type: 'repaired', at: new Date('2020-02-02T00:00:00Z') },
+  ])
 })

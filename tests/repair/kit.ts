@@ -57,6 +57,11 @@ export async function repaired(kit: StoreKit, agent: string): Promise<Finding[]>
 }
 
 /** The conversation as rows. */
-export async function history(kit: StoreKit, agentUid: string): Promise<{ seq: number; role: string; kind: string; content: unknown }[]> {
-  return kit.sql('select seq::integer, role, kind, content from baton.messages where agent_uid = $1 order by seq', [agentUid])
+export async function history(
+  kit: StoreKit,
+  agentUid: string,
+): Promise<{ seq: number; runId: string | null; role: string; kind: string; content: unknown }[]> {
+  return kit.sql('select seq::integer, run_id as "runId", role, kind, content from baton.messages where agent_uid = $1 order by seq', [
+    agentUid,
+  ])
 }

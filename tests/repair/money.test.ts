@@ -1,4 +1,6 @@
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
 import { answered, authority, commit, completed, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
 import { codes, findings, repaired, worked } from '#tests/repair/kit'
 
@@ -72,6 +74,30 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   expect(await kit.sql(`select code from baton.audit where action = 'budget.repair'`)).toHaveLength(3)
 })
 
+test('budget_drift: a lifetime has spent what its ledger no longer shows, and what all tenants share is looked at where all are', async () => {
+  const spent = async (scope: string) => ok(await kit.store.getBudget(authority, { scope, period: 'lifetime' })).budgets[0]?.spentMicros
+  for (const scope of ['agent:old', 'global'])
+    ok(await kit.store.putBudget(authority, { scope, period: 'lifetime' }, { limitMicros: 1_000_000_000 }))
+  const { agentUid } = await worked(kit, 'old')
+  const once = await spent('agent:old')
+  expect(once).toBeGreaterThan(0)
+  await kit.sql('delete from baton.reservations where agent_uid = $1', [agentUid])
+  const lifetimes = async (repair: boolean) => (await fsck(repair)).budgets.filter(({ details }) => details['period'] === 'lifetime')
+  expect(await lifetimes(false)).toEqual([])
+  await kit.sql(
+    `update baton.budget_counters set reserved_micros = reserved_micros + 5, reserved_tokens = 9 where scope in ('agent:old', 'global') and period = 'lifetime'`,
+  )
+  const scopes = (found: Awaited<ReturnType<typeof lifetimes>>) => found.map(({ details }) => details['scope'])
+  const ofOne = await kit.store.fsck({ environment: 'test', tenant: 'one', after: null, repair: false })
+  expect(scopes(ofOne.budgets.filter(({ details }) => details['period'] === 'lifetime'))).toEqual(['agent:old'])
+  expect(scopes(await lifetimes(true))).toEqual(['agent:old', 'global'])
+  expect(await lifetimes(false)).toEqual([])
+  expect(await spent('agent:old')).toBe(once)
+  const left = `select reserved_tokens::integer as left from baton.budget_counters where scope = 'agent:old' and period = 'lifetime'`
+  expect(await kit.sql(left)).toEqual([{ left: 0 }])
+  ok(await kit.store.deleteBudget(authority, { scope: 'global' }))
+})
+
 test('a limit that was lifted is not counted and no drift; what was spent meanwhile counts when a limit applies again', async () => {
   const month = { scope: 'agent:lifted', period: 'month' } as const
   const spent = async (): Promise<number | null | undefined> => ok(await kit.store.getBudget(authority, month)).budgets[0]?.spentMicros
@@ -118,4 +144,48 @@ test('fsck walks all agents of its environment, repairs what is free and leaves 
   await commit(kit, busy, answered(), completed)
   expect((await fsck()).data).toEqual([])
   expect(ok(await kit.store.consistency(authority, 'many-3')).findings).toEqual([])
+})
+
+test('run_money_differs: of a run that goes on, too, and while the ledger is kept', async () => {
+  const held = await hold(kit, 'goes-on')
+  await commit(kit, held, { progress: false }, { release: 'slice_deadline' })
+  await kit.sql('update baton.runs set cost_micros = 7 where run_id = $1', [held.runId])
+  const before = (days: number) =>
+    kit.sql(`update baton.runs set created_at = baton.clock() - $2::integer * interval '1 day' where run_id = $1`, [held.runId, days])
+  await before(391)
+  expect(await findings(kit, 'goes-on')).toEqual([])
+  await before(389)
+  expect(await findings(kit, 'goes-on')).toMatchObject([{ code: 'run_money_differs', details: { is: 7, shouldBe: 0 } }])
+  await repaired(kit, 'goes-on')
+})
+
+test('fsck repairs one agent a call, hands out what it has woken, and waits for nobody who holds another', async () => {
+  await kit.store.ensureTenant({ id: 'mended', environment: 'test', secret: 'sealed' })
+  const of: Authority = { ...authority, credential: { operator: { tenant: 'mended', name: 'tester' } } }
+  const stuck = async (agent: string) => {
+    const held = await hold(kit, agent, of)
+    await commit(kit, held, { progress: false }, { release: 'slice_deadline' })
+    await kit.sql('update baton.runs set due_at = null where run_id = $1', [held.runId])
+    return held
+  }
+  const [locked, first, second] = [await stuck('locked'), await stuck('first'), await stuck('second')]
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  const pages: Awaited<ReturnType<typeof kit.store.fsck>>[] = []
+  try {
+    await client.query('begin')
+    await client.query('select 1 from baton.agents where agent_uid = $1 for update', [locked.agentUid])
+    for (let after: string | null = null; pages.length === 0 || after !== null; after = pages.at(-1)?.next ?? null)
+      pages.push(await kit.store.fsck({ environment: 'test', tenant: 'mended', after, repair: true }))
+  } finally {
+    await client.end()
+  }
+  expect(pages.flatMap(({ data }) => data)).toMatchObject([
+    { agentId: 'locked', busy: true },
+    { agentId: 'first', repaired: [{ code: 'run_stuck' }], left: [] },
+    { agentId: 'second', repaired: [{ code: 'run_stuck' }], left: [] },
+  ])
+  for (const { data } of pages) expect(data.filter(({ repaired: mended }) => mended !== undefined).length).toBeLessThan(2)
+  const woken = pages.flatMap(({ outbox }) => outbox.map(({ data }) => data.runId))
+  expect(woken).toEqual([first.runId, second.runId])
 })

@@ -71,6 +71,8 @@ async function finishes(held: Held): Promise<void> {
 test('an agent at work, a released one, a paused one and a queued message have no findings; one at work is not repaired', async () => {
   const held = await hold(kit, 'busy')
   ok(await kit.store.open(openRequest('busy')))
+  // For longer than anybody waits for a run that nobody has.
+  await kit.sql(`update baton.runs set due_at = baton.clock() - interval '16 minutes' where run_id = $1`, [held.runId])
   expect(await findings(kit, 'busy')).toEqual([])
   expect(await kit.store.repairAgent(authority, 'busy')).toMatchObject({ ok: false, code: 'agent_busy', runId: held.runId })
   await released('free')
@@ -101,6 +103,20 @@ test('idle_agent_marked: a queue that stands still goes on', async () => {
   await repaired(kit, 'marked')
   const next = await take(kit, held.agentUid)
   expect(next.runId).toBe(queued.run.id)
+})
+
+test('idle_agent_marked: an agent without a run has no lease, and no queue that nobody takes', async () => {
+  const { agent, agentUid } = await worked(kit, 'leased')
+  await kit.sql(`update baton.agents set lease_owner = 'slice_0', lease_until = baton.clock() where agent_uid = $1`, [agentUid])
+  expect(await findings(kit, agent)).toMatchObject([{ code: 'idle_agent_marked', details: { state: 'ready', leaseOwner: 'slice_0' } }])
+  await repaired(kit, agent)
+  const held = await released('forgotten')
+  const queued = ok(await kit.store.open(openRequest('forgotten')))
+  await kit.sql(`update baton.runs set state = 'cancelled', ended_at = now(), due_at = null where run_id = $1`, [held.runId])
+  await kit.sql(`update baton.agents set active_run = null, state = 'ready' where agent_uid = $1`, [held.agentUid])
+  expect(codes(await findings(kit, 'forgotten'))).toEqual(['idle_agent_marked', 'reservation_open'])
+  await repaired(kit, 'forgotten')
+  expect((await take(kit, held.agentUid)).runId).toBe(queued.run.id)
 })
 
 test('run_unreachable: one that had begun goes on, one that is behind another is queued, one without a message ends', async () => {
@@ -153,6 +169,16 @@ test('run_stuck: a run that nobody holds and that is never due is due at once', 
   expect(await findings(kit, 'stuck')).toMatchObject([{ code: 'run_stuck', runId: held.runId, details: { state: 'running' } }])
   await repaired(kit, 'stuck')
   await finishes(held)
+})
+
+test('run_stuck: neither a lease that is over nor a wait without an end holds a run', async () => {
+  const held = await hold(kit, 'lapsed')
+  await commit(kit, held, { progress: false }, { wait: { kind: 'retry', ms: 60_000 } })
+  await kit.sql(`update baton.agents set lease_owner = 'slice_0', lease_until = baton.clock() where agent_uid = $1`, [held.agentUid])
+  await kit.sql('update baton.runs set due_at = null where run_id = $1', [held.runId])
+  expect(await findings(kit, 'lapsed')).toMatchObject([{ code: 'run_stuck', details: { state: 'waiting', waitKind: 'retry' } }])
+  await repaired(kit, 'lapsed')
+  expect(ok(await kit.store.getRun(authority, held.runId)).run).toMatchObject({ state: 'running', wait: null })
 })
 
 test('run_overdue: a run that nobody took in 15 minutes gets a new continuation, also where the last one lies in the future', async () => {
@@ -239,14 +265,22 @@ test('outbox_stuck: a row that was not sent for 15 minutes is handed out again',
   const { agent, agentUid } = await worked(kit, 'unsent')
   await kit.sql('update baton.outbox set sent_at = now() where agent_uid = $1', [agentUid])
   await kit.sql(
-    `insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at, created_at) select v.id, 'one', 'test', v.kind, $1::uuid,
-      jsonb_build_object('tenantId', 'one', 'agentUid', $1::uuid, 'runId', 'run_x', 'epoch', 1, 'deliveryId', 'dlv_gone'), baton.clock() - interval '1 hour', baton.clock() - interval '1 hour'
-      from (values ('out_stuck1', 'continue'), ('out_stuck2', 'webhook')) v(id, kind)`,
+    `insert into baton.webhook_deliveries (id, event_id, tenant_id, environment, agent_uid, url, type, payload)
+      values ('dlv_there', 'evt_0', 'one', 'test', $1, 'https://example.com', 'run.completed', '{}')`,
     [agentUid],
   )
-  expect((await findings(kit, agent)).map(({ details }) => String(details['outboxId'])).toSorted()).toEqual(['out_stuck1', 'out_stuck2'])
+  await kit.sql(
+    `insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at, created_at) select v.id, 'one', 'test', v.kind, $1::uuid,
+      jsonb_build_object('tenantId', 'one', 'agentUid', $1::uuid, 'runId', 'run_x', 'epoch', 1, 'deliveryId', v.delivery), baton.clock() + v.hours * interval '1 hour', baton.clock() - interval '1 hour'
+      from (values ('out_stuck1', 'continue', '', -1), ('out_stuck2', 'webhook', 'dlv_gone', -1), ('out_stuck3', 'webhook', 'dlv_there', -1), ('out_later', 'continue', '', 1), ('out_sent', 'continue', '', -1)) v(id, kind, delivery, hours)`,
+    [agentUid],
+  )
+  await kit.sql(`update baton.outbox set sent_at = created_at where id = 'out_sent'`)
+  const stuck = ['out_stuck1', 'out_stuck2', 'out_stuck3']
+  expect((await findings(kit, agent)).map(({ details }) => String(details['outboxId'])).toSorted()).toEqual(stuck)
   const answer = ok(await kit.store.repairAgent(authority, agent))
-  expect(answer.outbox.map(({ id }) => id)).toEqual(['out_stuck1'])
+  expect(answer.outbox.map(({ id }) => id).toSorted()).toEqual(['out_stuck1', 'out_stuck3'])
   expect(await findings(kit, agent)).toEqual([])
-  expect(await kit.sql(`select id from baton.outbox where agent_uid = $1 and sent_at is null`, [agentUid])).toEqual([{ id: 'out_stuck1' }])
+  const unsent = await kit.sql(`select id from baton.outbox where agent_uid = $1 and sent_at is null order by id`, [agentUid])
+  expect(unsent).toEqual([{ id: 'out_later' }, { id: 'out_stuck1' }, { id: 'out_stuck3' }])
 })

@@ -129,4 +129,8 @@ test('invariant 9: a rotated key goes on with what is spent of its budgets, also
   expect((await budgets('a')).map(({ spentMicros }) => spentMicros)).toEqual([2 * amount, 2 * amount])
   ok(await kit.store.rotateKey(other, 'key_b', { ...made('c'), overlapMs: 0 }))
   expect(await budgets('c')).toMatchObject([all, all])
+  // It has spent nothing itself: all that it counts is from before.
+  await kit.sql(`update baton.budget_counters set spent_micros = 1 where scope = 'key:key_c' and period = 'day'`)
+  expect(await drift()).toHaveLength(1)
+  expect(await budgets('c')).toMatchObject([all, all])
 })
