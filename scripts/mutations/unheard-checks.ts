@@ -7,10 +7,12 @@ const turned = repair('history', 'a result answers a call that stands before it,
 const pruned = repair('history', 'events that retention has taken are no gap, none of them or all; where they begin must be told as it is')
 const marked = repair('work', 'idle_agent_marked: an agent without a run has no lease, and no queue that nobody takes')
 const nobody = repair('edges', 'a call that waits for nobody holds no run, and nobody is asked for it')
+const outbox = repair('work', 'outbox_stuck: a row that was not sent for 15 minutes is handed out again')
 const lifetime = repair(
   'money',
   'budget_drift: a lifetime has spent what its ledger no longer shows, and what all tenants share is looked at where all are',
 )
+const fsck = repair('money', 'fsck repairs one agent a call, hands out what it has woken, and waits for nobody who holds another')
 
 /** Faults of the checks of consistency that no test of repairs noticed when somebody read them for it; each has its test since. No build is needed. */
 export const unheardChecksMutations: readonly Mutation[] = [
@@ -180,7 +182,7 @@ export const unheardChecksMutations: readonly Mutation[] = [
     file,
     text: `greatest(o.due_at, o.created_at) < late`,
     replacement: `o.created_at < late`,
-    test: repair('work', 'outbox_stuck: a row that was not sent for 15 minutes is handed out again'),
+    test: outbox,
   },
   {
     name: 'older-than-its-ledger',
@@ -220,7 +222,7 @@ export const unheardChecksMutations: readonly Mutation[] = [
     file,
     text: `reserved_micros = 0, reserved_tokens = 0`,
     replacement: `reserved_micros = 0`,
-    test: repair('money', 'budget_drift: counters are counted again from the ledger, also one that the ledger knows nothing of'),
+    test: lifetime,
   },
   {
     name: 'repaired-heir-begins-at-nothing',
@@ -232,5 +234,48 @@ export const unheardChecksMutations: readonly Mutation[] = [
       file: 'tests/store/shared-counters.test.ts',
       name: 'invariant 9: a rotated key goes on with what is spent of its budgets, also when they are counted anew',
     },
+  },
+  {
+    name: 'several-repairs-in-one-transaction',
+    breaks: 'I3',
+    file,
+    text: `exit when clock_timestamp() > until or f ? 'repaired';`,
+    replacement: `exit when clock_timestamp() > until;`,
+    test: fsck,
+  },
+  {
+    name: 'woken-runs-are-kept-back',
+    breaks: 'I7',
+    file,
+    text: `      rows := rows || coalesce(f -> 'outbox', '[]');\n`,
+    replacement: ``,
+    test: fsck,
+  },
+  {
+    name: 'repair-waits-for-who-holds-an-agent',
+    breaks: 'A51',
+    file,
+    text: `where g.agent_uid = a.agent_uid for update skip locked;`,
+    replacement: `where g.agent_uid = a.agent_uid for update;`,
+    test: fsck,
+  },
+  {
+    name: 'run-at-work-is-overdue',
+    breaks: 'I7',
+    file,
+    text: `where baton.is_open(r.state) and idle and r.due_at < late`,
+    replacement: `where baton.is_open(r.state) and r.due_at < late`,
+    test: repair(
+      'work',
+      'an agent at work, a released one, a paused one and a queued message have no findings; one at work is not repaired',
+    ),
+  },
+  {
+    name: 'sent-rows-are-stuck',
+    breaks: 'I7',
+    file,
+    text: `o.agent_uid = a.agent_uid and o.sent_at is null and greatest`,
+    replacement: `o.agent_uid = a.agent_uid and greatest`,
+    test: outbox,
   },
 ]

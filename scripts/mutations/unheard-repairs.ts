@@ -120,14 +120,6 @@ export const unheardRepairsMutations: readonly Mutation[] = [
     test: nothingLeft,
   },
   {
-    name: 'doubled-note-as-a-tool-message',
-    breaks: 'I5',
-    file,
-    text: `case when parts is null then 'user' else 'tool' end,\n      coalesce(parts, to_json('[A doubled`,
-    replacement: `'tool',\n      coalesce(parts, to_json('[A doubled`,
-    test: nothingLeft,
-  },
-  {
     name: 'ended-retry-stays-in-the-queue',
     breaks: 'I7',
     file,

@@ -108,9 +108,10 @@ test('a repair tells the audit who asked for it, and by which request', async ()
   const { agent, agentUid } = await worked(kit, 'whose')
   await kit.sql('update baton.agents set last_inbox = -1 where agent_uid = $1', [agentUid])
   expect(await findings(kit, agent)).toMatchObject([{ code: 'counter_differs', details: { counter: 'last_inbox', is: -1, shouldBe: 0 } }])
-  expect(ok(await kit.store.repairAgent({ ...authority, requestId: 'req_7' }, agent)).left).toEqual([])
+  const mender: Authority = { ...authority, credential: { operator: { tenant: 'one', name: 'mender' } }, requestId: 'req_7' }
+  expect(ok(await kit.store.repairAgent(mender, agent)).left).toEqual([])
   const entries = `select actor, request_id from baton.audit where action = 'agent.repair' and agent_id = $1`
-  expect(await kit.sql(entries, [agent])).toEqual([{ actor: 'tester', request_id: 'req_7' }])
+  expect(await kit.sql(entries, [agent])).toEqual([{ actor: 'mender', request_id: 'req_7' }])
 })
 
 test('inbox_of_ended_run: a retry that has ended is taken from the queue, for it has no message of its own', async () => {

@@ -1,4 +1,6 @@
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Authority } from '#lib/core/store'
 import { answered, authority, commit, completed, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
 import { codes, findings, repaired, worked } from '#tests/repair/kit'
 
@@ -63,13 +65,12 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_totals order by key`)).toEqual(before)
   const key = await kit.sql<{ key: string }>(`select baton.counter_key('test', 'one', 'user:x', 'day') as key`)
   await kit.sql(
-    `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros, reserved_tokens) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5, 9)`,
+    `insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, reserved_micros) values ($1, 'test', 'one', 'user:x', 'day', baton.period_start('day'), 5)`,
     [key[0]?.key],
   )
   expect((await fsck()).budgets).toMatchObject([{ details: { scope: 'user:x' } }])
   await fsck(true)
   expect((await fsck()).budgets).toEqual([])
-  expect(await kit.sql(`select reserved_tokens::integer as left from baton.budget_counters where scope = 'user:x'`)).toEqual([{ left: 0 }])
   expect(await kit.sql(`select code from baton.audit where action = 'budget.repair'`)).toHaveLength(3)
 })
 
@@ -84,7 +85,7 @@ test('budget_drift: a lifetime has spent what its ledger no longer shows, and wh
   const lifetimes = async (repair: boolean) => (await fsck(repair)).budgets.filter(({ details }) => details['period'] === 'lifetime')
   expect(await lifetimes(false)).toEqual([])
   await kit.sql(
-    `update baton.budget_counters set reserved_micros = reserved_micros + 5 where scope in ('agent:old', 'global') and period = 'lifetime'`,
+    `update baton.budget_counters set reserved_micros = reserved_micros + 5, reserved_tokens = 9 where scope in ('agent:old', 'global') and period = 'lifetime'`,
   )
   const scopes = (found: Awaited<ReturnType<typeof lifetimes>>) => found.map(({ details }) => details['scope'])
   const ofOne = await kit.store.fsck({ environment: 'test', tenant: 'one', after: null, repair: false })
@@ -92,6 +93,8 @@ test('budget_drift: a lifetime has spent what its ledger no longer shows, and wh
   expect(scopes(await lifetimes(true))).toEqual(['agent:old', 'global'])
   expect(await lifetimes(false)).toEqual([])
   expect(await spent('agent:old')).toBe(once)
+  const left = `select reserved_tokens::integer as left from baton.budget_counters where scope = 'agent:old' and period = 'lifetime'`
+  expect(await kit.sql(left)).toEqual([{ left: 0 }])
   ok(await kit.store.deleteBudget(authority, { scope: 'global' }))
 })
 
@@ -154,4 +157,35 @@ test('run_money_differs: of a run that goes on, too, and while the ledger is kep
   await before(389)
   expect(await findings(kit, 'goes-on')).toMatchObject([{ code: 'run_money_differs', details: { is: 7, shouldBe: 0 } }])
   await repaired(kit, 'goes-on')
+})
+
+test('fsck repairs one agent a call, hands out what it has woken, and waits for nobody who holds another', async () => {
+  await kit.store.ensureTenant({ id: 'mended', environment: 'test', secret: 'sealed' })
+  const of: Authority = { ...authority, credential: { operator: { tenant: 'mended', name: 'tester' } } }
+  const stuck = async (agent: string) => {
+    const held = await hold(kit, agent, of)
+    await commit(kit, held, { progress: false }, { release: 'slice_deadline' })
+    await kit.sql('update baton.runs set due_at = null where run_id = $1', [held.runId])
+    return held
+  }
+  const [locked, first, second] = [await stuck('locked'), await stuck('first'), await stuck('second')]
+  const client = new pg.Client({ connectionString: kit.databaseUrl })
+  await client.connect()
+  const pages: Awaited<ReturnType<typeof kit.store.fsck>>[] = []
+  try {
+    await client.query('begin')
+    await client.query('select 1 from baton.agents where agent_uid = $1 for update', [locked.agentUid])
+    for (let after: string | null = null; pages.length === 0 || after !== null; after = pages.at(-1)?.next ?? null)
+      pages.push(await kit.store.fsck({ environment: 'test', tenant: 'mended', after, repair: true }))
+  } finally {
+    await client.end()
+  }
+  expect(pages.flatMap(({ data }) => data)).toMatchObject([
+    { agentId: 'locked', busy: true },
+    { agentId: 'first', repaired: [{ code: 'run_stuck' }], left: [] },
+    { agentId: 'second', repaired: [{ code: 'run_stuck' }], left: [] },
+  ])
+  for (const { data } of pages) expect(data.filter(({ repaired: mended }) => mended !== undefined).length).toBeLessThan(2)
+  const woken = pages.flatMap(({ outbox }) => outbox.map(({ data }) => data.runId))
+  expect(woken).toEqual([first.runId, second.runId])
 })

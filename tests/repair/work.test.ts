@@ -71,6 +71,8 @@ async function finishes(held: Held): Promise<void> {
 test('an agent at work, a released one, a paused one and a queued message have no findings; one at work is not repaired', async () => {
   const held = await hold(kit, 'busy')
   ok(await kit.store.open(openRequest('busy')))
+  // For longer than anybody waits for a run that nobody has.
+  await kit.sql(`update baton.runs set due_at = baton.clock() - interval '16 minutes' where run_id = $1`, [held.runId])
   expect(await findings(kit, 'busy')).toEqual([])
   expect(await kit.store.repairAgent(authority, 'busy')).toMatchObject({ ok: false, code: 'agent_busy', runId: held.runId })
   await released('free')
@@ -270,9 +272,10 @@ test('outbox_stuck: a row that was not sent for 15 minutes is handed out again',
   await kit.sql(
     `insert into baton.outbox (id, tenant_id, environment, kind, agent_uid, data, due_at, created_at) select v.id, 'one', 'test', v.kind, $1::uuid,
       jsonb_build_object('tenantId', 'one', 'agentUid', $1::uuid, 'runId', 'run_x', 'epoch', 1, 'deliveryId', v.delivery), baton.clock() + v.hours * interval '1 hour', baton.clock() - interval '1 hour'
-      from (values ('out_stuck1', 'continue', '', -1), ('out_stuck2', 'webhook', 'dlv_gone', -1), ('out_stuck3', 'webhook', 'dlv_there', -1), ('out_later', 'continue', '', 1)) v(id, kind, delivery, hours)`,
+      from (values ('out_stuck1', 'continue', '', -1), ('out_stuck2', 'webhook', 'dlv_gone', -1), ('out_stuck3', 'webhook', 'dlv_there', -1), ('out_later', 'continue', '', 1), ('out_sent', 'continue', '', -1)) v(id, kind, delivery, hours)`,
     [agentUid],
   )
+  await kit.sql(`update baton.outbox set sent_at = created_at where id = 'out_sent'`)
   const stuck = ['out_stuck1', 'out_stuck2', 'out_stuck3']
   expect((await findings(kit, agent)).map(({ details }) => String(details['outboxId'])).toSorted()).toEqual(stuck)
   const answer = ok(await kit.store.repairAgent(authority, agent))
