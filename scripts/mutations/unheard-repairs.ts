@@ -159,4 +159,15 @@ export const unheardRepairsMutations: readonly Mutation[] = [
     replacement: `'requestId', request));`,
     test: whose,
   },
+  {
+    name: 'fsck-of-one-tenant-counts-those-of-all',
+    breaks: 'A86',
+    file: 'supabase/migrations/0028_consistency.sql',
+    text: `and t.id = coalesce(p ->> 'tenant', t.id) union all`,
+    replacement: `union all`,
+    test: {
+      file: 'tests/repair/money.test.ts',
+      name: 'budget_drift: counters are counted again from the ledger, also one that the ledger knows nothing of',
+    },
+  },
 ]
