@@ -24,7 +24,7 @@ test('a port somebody listens on is passed over, and given back ports are free a
   const server = createServer()
   const wish = await claims().take(0)
   made.at(-1)?.release()
-  await new Promise<void>((done) => server.listen(wish, '127.0.0.1', done))
+  await new Promise<void>((done, failed) => server.once('error', failed).listen(wish, '127.0.0.1', done))
   expect(await isFree(wish)).toBe(false)
   expect(await claims().take(wish)).not.toBe(wish)
   await new Promise((done) => server.close(done))

@@ -38,6 +38,8 @@ beforeEach(async () => {
   ]
   status = 200
   fetches = 0
+  // A machine that is held up for three seconds is no project that says nothing.
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => new AbortController().signal)
 })
 
 type Users = AccessConfig['users']
@@ -139,6 +141,7 @@ describe('tokens of asymmetric keys', () => {
     // A set that is none, such as a page of somebody between.
     keys = ['no key' as JWK]
     expect(await codeOf(checkWith()(token))).toBe('sign_in_unavailable')
+    vi.mocked(AbortSignal.timeout).mockRestore()
     status = 0
     expect(await codeOf(checkWith()(token))).toBe('sign_in_unavailable')
   })

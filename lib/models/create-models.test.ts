@@ -57,9 +57,9 @@ test("Anthropic: the marks stand on the instructions and on the last two message
 })
 
 test('Anthropic: pings tell silent thinking from a dead connection', async () => {
-  // Whoever stops this process for two seconds stops guard and pings alike, and the guard would wake first.
-  const timeouts = { firstChunkMs: 2_600, chunkMs: 2_600 }
-  const { answer } = await world.play('anthropic/claude-haiku-5-5', { text: 'at last', pings: { count: 8, everyMs: 400 } }, { timeouts })
+  // Whoever stops this process stops guard and pings alike, and the guard would wake first: hence seconds.
+  const timeouts = { firstChunkMs: 6_000, chunkMs: 6_000 }
+  const { answer } = await world.play('anthropic/claude-haiku-5-5', { text: 'at last', pings: { count: 8, everyMs: 900 } }, { timeouts })
   expect(answer.text).toBe('at last')
 })
 

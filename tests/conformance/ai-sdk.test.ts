@@ -68,12 +68,13 @@ describe.each(['default', 'workflow'] as const)('the %s transport, as a signed-i
     expect(spoken(chat.messages)).toEqual(await stored(world, id('deadline')))
     expect(partsOf(chat.messages[1]).filter((type) => type === 'tool-echo')).toHaveLength(3)
     const told = partsOf(chat.messages[1]).filter((type) => type === 'data-handoff').length
-    const handed = await world.sql(
-      `select from baton.events e join baton.agents a using (agent_uid) where a.id = $1 and e.type = 'handed_off'`,
+    const handed = await world.sql<{ reason: string }>(
+      `select e.data ->> 'reason' as reason from baton.events e join baton.agents a using (agent_uid) where a.id = $1 and e.type = 'handed_off'`,
       [id('deadline')],
     )
-    // Two where the machine was slow.
-    expect([told > 0, told]).toEqual([true, handed.length])
+    // They have one id, so that the newest stands for all where the machine was slow; one in a step that is repeated goes with it.
+    expect([handed.length > 0, told <= 1]).toEqual([true, true])
+    if (handed.some(({ reason }) => reason === 'slice_deadline')) expect(told).toBe(1)
   })
 
   test('a page is loaded again in mid-answer: nothing is doubled', async () => {

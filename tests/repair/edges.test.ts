@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ExportLine, ExportPlace } from '#lib/core/operations'
 import type { Authority } from '#lib/core/store'
-import { asked, codes, findings, history, repaired, worked } from '#tests/repair/kit'
+import { asked, codes, findings, history, repaired, walked, worked } from '#tests/repair/kit'
 import { askedCall, facts, paused } from '#tests/approvals/kit'
 import {
   answered,
@@ -144,7 +144,7 @@ test('fsck of one tenant looks at no other, and a counter that says too much is 
   await kit.store.ensureTenant({ id: 'beside', environment: 'test', secret: 'sealed' })
   const beside: Authority = { ...authority, credential: { operator: { tenant: 'beside', name: 'tester' } } }
   ok(await kit.store.open(openRequest('x', beside)))
-  const fsck = (repair: boolean) => kit.store.fsck({ environment: 'test', tenant: 'beside', after: null, repair })
+  const fsck = (repair: boolean) => walked(kit, { tenant: 'beside', repair })
   expect((await fsck(false)).checked).toBe(1)
   ok(await kit.store.putBudget(beside, { scope: 'agent:x', period: 'day' }, { limitMicros: 10 }))
   await kit.sql(`insert into baton.budget_counters (key, environment, tenant_id, scope, period, period_start, spent_micros)

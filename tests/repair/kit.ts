@@ -36,6 +36,24 @@ export async function worked(kit: StoreKit, agent: string): Promise<Worked> {
   return { agent, agentUid: held.agentUid, runId: held.runId, secondRun: second.runId, callIds: [calls[0].callId, calls[1].callId] }
 }
 
+type Fsck = StoreKit['store']['fsck']
+
+/** The whole walk of fsck: a call ends after two seconds, wherever it stands then. */
+export async function walked(kit: StoreKit, over: Partial<Parameters<Fsck>[0]> = {}) {
+  const all: Awaited<ReturnType<Fsck>>[] = []
+  let after: string | null = null
+  do {
+    const page: Awaited<ReturnType<Fsck>> = await kit.store.fsck({ environment: 'test', repair: false, ...over, after })
+    all.push(page)
+    after = page.next
+  } while (after !== null)
+  return {
+    data: all.flatMap(({ data }) => data),
+    budgets: all.flatMap(({ budgets }) => budgets),
+    checked: all.reduce((sum, page) => sum + page.checked, 0),
+  }
+}
+
 /** What the check finds, without the words that explain it. */
 export async function findings(kit: StoreKit, agent: string): Promise<Finding[]> {
   return ok(await kit.store.consistency(authority, agent)).findings

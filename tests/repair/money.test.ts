@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { answered, authority, commit, completed, hold, ids, ok, startStore, type StoreKit } from '#tests/store/kit'
-import { codes, findings, repaired, worked } from '#tests/repair/kit'
+import { codes, findings, repaired, walked, worked } from '#tests/repair/kit'
 
 let kit: StoreKit
 beforeAll(async () => {
@@ -10,20 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => kit.close())
 
-const fsck = async (repair = false) => {
-  const all: Awaited<ReturnType<typeof kit.store.fsck>>[] = []
-  let after: string | null = null
-  do {
-    const page = await kit.store.fsck({ environment: 'test', after, repair })
-    all.push(page)
-    after = page.next
-  } while (after !== null)
-  return {
-    data: all.flatMap(({ data }) => data),
-    budgets: all.flatMap(({ budgets }) => budgets),
-    checked: all.reduce((sum, page) => sum + page.checked, 0),
-  }
-}
+const fsck = (repair = false, tenant?: string) => walked(kit, { repair, ...(tenant === undefined ? {} : { tenant }) })
 
 test('run_money_differs and reservation_open: the ledger is right, and money of an ended run is booked', async () => {
   const { agent, runId, secondRun } = await worked(kit, 'money')
@@ -61,7 +48,7 @@ test('budget_drift: counters are counted again from the ledger, also one that th
   expect(drift).toMatchObject([
     { code: 'budget_drift', details: { scope: 'tenant', period: 'day', reservedMicros: 77, shouldBeReserved: 0 } },
   ])
-  expect((await kit.store.fsck({ environment: 'test', tenant: 'another', after: null, repair: false })).budgets).toEqual([])
+  expect((await fsck(false, 'another')).budgets).toEqual([])
   await fsck(true)
   expect((await fsck()).budgets).toEqual([])
   expect(await kit.sql(`select scope, spent_micros, reserved_micros, tokens from baton.budget_totals order by key`)).toEqual(before)
@@ -90,7 +77,7 @@ test('budget_drift: a lifetime has spent what its ledger no longer shows, and wh
     `update baton.budget_counters set reserved_micros = reserved_micros + 5, reserved_tokens = 9 where scope in ('agent:old', 'global') and period = 'lifetime'`,
   )
   const scopes = (found: Awaited<ReturnType<typeof lifetimes>>) => found.map(({ details }) => details['scope'])
-  const ofOne = await kit.store.fsck({ environment: 'test', tenant: 'one', after: null, repair: false })
+  const ofOne = await fsck(false, 'one')
   expect(scopes(ofOne.budgets.filter(({ details }) => details['period'] === 'lifetime'))).toEqual(['agent:old'])
   expect(scopes(await lifetimes(true))).toEqual(['agent:old', 'global'])
   expect(await lifetimes(false)).toEqual([])
@@ -134,8 +121,7 @@ test('fsck walks all agents of its environment, repairs what is free and leaves 
   }
   const busy = await hold(kit, 'many-busy')
   await kit.sql(`update baton.agents set queued = 3 where id in ('many-3', 'many-busy')`)
-  const other = await kit.store.fsck({ environment: 'elsewhere', after: null, repair: true })
-  expect(other).toMatchObject({ checked: 0, data: [], next: null })
+  expect(await walked(kit, { environment: 'elsewhere', repair: true })).toMatchObject({ checked: 0, data: [] })
   const looked = await fsck()
   expect(looked.checked).toBeGreaterThan(30)
   expect(looked.data.map(({ agentId }) => agentId).toSorted()).toEqual(['many-3', 'many-busy'])

@@ -28,8 +28,15 @@ async function connected(): Promise<pg.Client> {
 async function reserveBy(client: pg.Client, run: Held | undefined, micros: number): Promise<unknown> {
   const reserve = { id: ids.make('res'), step: 2, attempt: 0, model: 'test/model', micros, tokens: 10 }
   const argument = JSON.stringify({ ...run, answer: null, leaseMs: 30_000, reserve })
-  const { rows } = await client.query<{ answer: Verdict }>('select public.baton_renew($1::jsonb) as answer', [argument])
-  return rows[0]?.answer.reserved
+  for (let more = 10; ; more--) {
+    try {
+      const { rows } = await client.query<{ answer: Verdict }>('select public.baton_renew($1::jsonb) as answer', [argument])
+      return rows[0]?.answer.reserved
+    } catch (error) {
+      // The time-out of a lock that was held by a machine at a halt.
+      if (more === 0 || (error as { code?: unknown }).code !== '55P03') throw error
+    }
+  }
 }
 
 const blocked = async (): Promise<boolean> =>

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noUsage } from '#lib/core/run'
 import type { Settlement } from '#lib/core/commit'
 import type { AgentUid, RunId } from '#lib/core/ids'
+import { walked } from '#tests/repair/kit'
 import { authority, execution, hold, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 let kit: StoreKit
@@ -102,7 +103,7 @@ test('invariant 9: a rotated key goes on with what is spent of its budgets, also
     ok(await kit.store.getBudget(other, { scope: `key:key_${letter}` })).budgets.toSorted((one, two) =>
       one.period.localeCompare(two.period),
     )
-  const drift = async () => ok(await kit.store.fsck({ environment: 'test', tenant: 'rotated', after: null, repair: true })).budgets
+  const drift = async () => (await walked(kit, { tenant: 'rotated', repair: true })).budgets
   ok(await kit.store.createKey(other, { ...made('a'), name: 'x', scopes: ['agents:run'], expiresAt: null }))
   await put('key:key_a', 'lifetime')
   await put('key:*', 'day')

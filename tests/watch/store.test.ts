@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authority } from '#lib/core/store'
 import { poll } from '#local/poll'
+import { walked } from '#tests/repair/kit'
 import { authority, commit, hold, ok, startStore, take, type Held, type StoreKit } from '#tests/store/kit'
 
 /* What watching and mending must never do to the work itself, seen in the database. */
@@ -106,7 +107,7 @@ test('fsck beside somebody who holds an agent says whose it is, and leaves it', 
   try {
     await holder.query('begin')
     await holder.query(`select from baton.agents where id = 'g1' for update`)
-    const { data } = await kit.store.fsck({ environment: 'test', after: null, repair: true })
+    const { data } = await walked(kit, { repair: true })
     expect(data).toMatchObject([{ tenant: 'one', agentId: 'g1', busy: true, findings: [{ code: 'counter_differs' }] }])
   } finally {
     await holder.end()
