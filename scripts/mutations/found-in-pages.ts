@@ -7,7 +7,7 @@ const byBytes = {
 }
 const heavy = {
   file: 'tests/chat/rows.test.ts',
-  name: 'events of which each fills a page by its bytes are read to their end: by streams, by counts, in answers to a pause, as a response',
+  name: 'events of which two fill more than a page by their bytes are read to their end: by streams, by counts, in answers to a pause, as a response',
 }
 
 /** Pages that end at their bytes: in the database, and for those who read on. */
