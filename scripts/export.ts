@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { open, rename, rm } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { parseScope, scopeText } from '#lib/core/scope'
-import type { ExportPlace } from '#lib/core/operations'
+import type { ExportLine, ExportPlace } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { openOperator } from '#scripts/operator/store'
 
@@ -21,11 +21,14 @@ async function main(): Promise<void> {
   if (scope === null || scope.id === '*' || !['agent', 'user', 'tenant'].includes(scope.kind))
     throw new TypeError('Name agent:ID, user:ID or tenant.')
   const { out, tenant, local } = values
-  const { store, authority } = await openOperator('export', {
+  const { store, authority, redact } = await openOperator('export', {
     ...(tenant === undefined ? {} : { tenant }),
     ...(local === undefined ? {} : { local }),
   })
-  const pages = (write: Write) => exportTo(write, (at) => store.exportPage(authority, { scope: scopeText(scope), at }), scopeText(scope))
+  const page = (at: ExportPlace) => store.exportPage(authority, { scope: scopeText(scope), at })
+  // As GET /api/export writes them: entries of the audit hold what callers wrote as reasons.
+  const lineOf = (line: ExportLine): string => JSON.stringify(line.type === 'audit' ? redact(line) : line)
+  const pages = (write: Write) => exportTo(write, page, lineOf, scopeText(scope))
   if (out === undefined) return void (await pages(toStandardOutput))
   const lines = await toFile(out, pages)
   console.error(`${lines} lines written to ${out}`)
@@ -56,13 +59,18 @@ async function toFile<Result>(out: string, work: (write: Write) => Promise<Resul
 }
 
 /** Writes all pages and the last line; the number of lines before that. */
-async function exportTo(write: Write, page: (at: ExportPlace) => ReturnType<Store['exportPage']>, scope: string): Promise<number> {
+async function exportTo(
+  write: Write,
+  page: (at: ExportPlace) => ReturnType<Store['exportPage']>,
+  lineOf: (line: ExportLine) => string,
+  scope: string,
+): Promise<number> {
   let at: ExportPlace = null
   let lines = 0
   do {
     const answer = await page(at)
     if (!answer.ok) throw new Error(`The export was refused: ${answer.code}`)
-    if (answer.lines.length > 0) await write(`${answer.lines.map((line) => JSON.stringify(line)).join('\n')}\n`)
+    if (answer.lines.length > 0) await write(`${answer.lines.map(lineOf).join('\n')}\n`)
     lines += answer.lines.length
     at = answer.next
   } while (at !== null)

@@ -193,4 +193,26 @@ export const foundByOperatorsMutations: readonly Mutation[] = [
       name: 'what is sent and not taken is sent at least once a sweep period, also where the next tick comes a little early',
     },
   },
+  {
+    name: 'export-command-writes-secrets',
+    breaks: 'A81',
+    file: 'scripts/export.ts',
+    text: `line.type === 'audit' ? redact(line) : line`,
+    replacement: `line`,
+    test: {
+      file: 'tests/repair/operations.test.ts',
+      name: 'an export holds everything of an agent, line by line, and nothing of a secret; then it is deleted completely',
+    },
+  },
+  {
+    name: 'page-that-is-shown-again-asks-twice',
+    breaks: 'A14',
+    file: 'app/console/_parts/rounds.ts',
+    text: `everyMs === undefined || asking) return`,
+    replacement: `everyMs === undefined) return`,
+    test: {
+      file: 'app/console/_parts/rounds.test.ts',
+      name: 'a page that is hidden and shown while it asks does not ask twice as often from then on',
+    },
+  },
 ]

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { adminKey, bearer, makeKey, makeTenant, say, startGuarded, tokenOf } from '#tests/access/kit'
 import { redis } from '#tests/engine/helpers'
@@ -96,7 +99,14 @@ test('an export holds everything of an agent, line by line, and nothing of a sec
   const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
   await say(world, adminKey, 'leaving', { message: tools, webhook: { url: 'http://127.0.0.1:9/hook', secret } })
   await say(world, adminKey, 'staying')
+  await world.sql(`insert into baton.audit (tenant_id, environment, actor, action, decision, agent_uid, agent_id, reason)
+    select tenant_id, environment, 'x', 'a.test', 'recorded', agent_uid, id, 'password=letmein' from baton.agents where id = 'leaving'`)
   const lines = await exported('agent:leaving')
+  // The operator's command writes the same, and each export is an entry of its own.
+  const command = [join(import.meta.dirname, '../../scripts/export.ts'), 'agent:leaving', '--local', world.dataDir]
+  const written = (await promisify(execFile)(process.execPath, command, { timeout: 60_000 })).stdout.trimEnd().split('\n')
+  const kept = ({ type, data }: (typeof lines)[number]): boolean => type !== 'end' && data['action'] !== 'export'
+  expect(written.map((line) => JSON.parse(line) as (typeof lines)[number]).filter(kept)).toEqual(lines.filter(kept))
   expect(new Set(lines.map(({ type }) => type))).toEqual(
     new Set(['agent', 'run', 'message', 'tool_call', 'event', 'delivery', 'ledger', 'audit', 'end']),
   )
@@ -105,6 +115,7 @@ test('an export holds everything of an agent, line by line, and nothing of a sec
   expect(lines.filter(({ type }) => type === 'message')).toHaveLength((await get('/api/agents/leaving/messages')).body['data'] ? 4 : 0)
   const text = JSON.stringify(lines)
   expect(text).toContain('after the tool')
+  expect(text).toContain('password=[redacted]')
   expect(text).not.toContain(secret)
   expect(text).not.toMatch(/"secret"|sealed"/)
   const { agentUid } = (await get('/api/agents/leaving')).body

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { call } from '#app/console/_parts/api'
+import { startRounds } from '#app/console/_parts/rounds'
 
 /** What a page knows of an address: the last good answer stays while a newer one is asked for, or could not be had. */
 export interface Resource<Answer> {
@@ -31,38 +32,17 @@ export function useResource<Answer>(path: string | null, everyMs?: number): Reso
 
   useEffect(() => {
     if (path === null) return
-    const ended = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    let failures = 0
-    const ask = async (): Promise<void> => {
+    return startRounds(async (ended) => {
       try {
-        const data = await call<Answer>('GET', path, { signal: AbortSignal.any([ended.signal, AbortSignal.timeout(30_000)]) })
-        failures = 0
-        if (!ended.signal.aborted) setHeld({ path, data, error: null })
+        const data = await call<Answer>('GET', path, { signal: AbortSignal.any([ended, AbortSignal.timeout(30_000)]) })
+        if (!ended.aborted) setHeld({ path, data, error: null })
+        return true
       } catch (cause) {
-        if (ended.signal.aborted) return
-        failures += 1
         const error = cause instanceof Error ? cause : new Error(String(cause))
-        setHeld((before) => ({ path, data: before.path === path ? before.data : null, error }))
+        if (!ended.aborted) setHeld((before) => ({ path, data: before.path === path ? before.data : null, error }))
+        return false
       }
-      if (everyMs !== undefined && !ended.signal.aborted) timer = setTimeout(again, everyMs * 2 ** Math.min(failures, 4))
-    }
-    const again = (): void => {
-      if (document.hidden) return
-      void ask()
-    }
-    const shown = (): void => {
-      if (document.hidden || everyMs === undefined) return
-      clearTimeout(timer)
-      again()
-    }
-    document.addEventListener('visibilitychange', shown)
-    void ask()
-    return () => {
-      ended.abort()
-      clearTimeout(timer)
-      document.removeEventListener('visibilitychange', shown)
-    }
+    }, everyMs)
   }, [path, everyMs, wanted])
 
   const current = held.path === path
