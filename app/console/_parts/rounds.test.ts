@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { startRounds, type Looked } from '#app/console/_parts/rounds'
+import { startRounds } from '#app/console/_parts/rounds'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
@@ -15,7 +15,7 @@ function start(everyMs?: number) {
       return new Promise((answer) => open.push(answer))
     },
     everyMs,
-    page as unknown as Looked,
+    page,
   )
   return {
     asked: () => asked,
