@@ -4,7 +4,7 @@ import { decideOne } from '#lib/api/approvals'
 import { storeResult } from '#lib/api/call-result'
 import type { ApprovalView, CallResultRequest, DecideRequest } from '#lib/core/approvals'
 import { defineAgent, defineTool } from '#lib/core/define'
-import type { LiveFrame } from '#lib/core/ports'
+import type { LiveFrame, OutboxRow } from '#lib/core/ports'
 import { call } from '#lib/core/state.fixture'
 import type { Authority, RunView } from '#lib/core/store'
 import { deployTemplates } from '#lib/engine/templates'
@@ -104,6 +104,26 @@ test('a decision: no secret in its note, no "always" about what may have happene
   })
   expect(await decide({}, { decision: 'allow', always: true })).toMatchObject({ taken: { always: true } })
   expect(await decide({ kind: 'unknown_outcome' }, { decision: 'allow', always: true })).toEqual({ code: 'validation', taken: undefined })
+})
+
+test('a decision that comes too late applies the default, and the request sends on what that wrote', async () => {
+  const outbox: OutboxRow[] = [{ id: 'out_1', kind: 'continue', data: { tenantId: 't' }, dueInMs: 0 }]
+  const sent: OutboxRow[] = []
+  const services = {
+    ...setUp().services,
+    dispatch: (rows: readonly OutboxRow[]) => void sent.push(...rows),
+    store: { decide: () => Promise.resolve({ ...refusal, outbox }) },
+  }
+  const late = decideOne(services, authority, { ...approval } as unknown as ApprovalView, { decision: 'allow' })
+  await expect(late).rejects.toMatchObject({ code: 'too_late' })
+  expect(sent).toEqual(outbox)
+})
+
+test('an edited input is checked: it may be as large as a message, and fits a tool that is deployed', async () => {
+  const large = { cents: 1, note: 'x'.repeat(2_048) }
+  expect(await decide({}, { decision: 'allow', input: large })).toEqual({ code: 'body_too_large', taken: undefined })
+  expect(await decide({ tool: 'gone' }, { decision: 'allow', input: { cents: 2 } })).toEqual({ code: 'conflict', taken: undefined })
+  expect(await decide({ tool: 'gone' }, { decision: 'allow' })).toMatchObject({ code: 'too_late', taken: { decision: 'allow' } })
 })
 
 test('what a schema throws is told as what does not fit it', async () => {

@@ -22,6 +22,7 @@ const fresh = () => opened({ lease: { sliceId: 'slice_7', epoch: 4, leaseMs } })
 async function sendIt() {
   const state = fresh()
   const sent: OutboxRow[] = []
+  const swept: string[] = []
   const answers = Promise.withResolvers<void>()
   const memory = memoryStore(state)
   const { model } = scriptedAnswers([{ text: 'hello' }])
@@ -43,7 +44,7 @@ async function sendIt() {
     onEffect: () => undefined,
     dispatch: () => undefined,
     settled: () => Promise.resolve(),
-    sweep: () => Promise.resolve(),
+    sweep: (when: string) => Promise.resolve(void swept.push(when)),
   }
   const context = {
     services,
@@ -61,7 +62,7 @@ async function sendIt() {
     answers.resolve()
     return (await slice?.done)?.kind
   }
-  return { sent, end }
+  return { sent, swept, end }
 }
 
 beforeEach(() => void vi.useFakeTimers())
@@ -88,4 +89,13 @@ test('a request that has ended before arms nothing, and leaves no timer', async 
   expect(vi.getTimerCount()).toBe(0)
   await vi.advanceTimersByTimeAsync(60_000)
   expect(sent).toEqual([])
+})
+
+test('behind what a request has run it looks for runs that were lost: the clock of a deployment may stand still', async () => {
+  const { swept, end } = await sendIt()
+  await vi.advanceTimersByTimeAsync(1)
+  expect(swept).toEqual([])
+  expect(await end()).toBe('ended')
+  await vi.advanceTimersByTimeAsync(0)
+  expect(swept).toEqual(['beside'])
 })

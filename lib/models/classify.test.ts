@@ -39,6 +39,22 @@ test('the code in the document beats the status, the coarse type does not', () =
   expect(codeOf({ type: 'invalid_request_error' })).toBe('bad_request')
 })
 
+test.each([
+  ['insufficient_funds', 'provider_quota'],
+  ['context_window_exceeded', 'context_too_long'],
+  ['invalid_prompt', 'content_filtered'],
+])('the code %s of a bad request means %s', (word, code) => {
+  expect(codeOf({ statusCode: 400, responseBody: JSON.stringify({ error: { code: word } }) })).toBe(code)
+})
+
+test.each([
+  ['AI_LoadAPIKeyError', 'provider_auth'],
+  ['AI_NoSuchModelError', 'model_not_found'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'provider_timeout'],
+])('an error that never came to a provider is told by its name: %s is %s', (name, code) => {
+  expect(codeOf(Object.assign(new Error('x'), { name }))).toBe(code)
+})
+
 test('Azure tells its filter one level deeper', () => {
   const body = { error: { code: 'bad_request', innererror: { code: 'ResponsibleAIPolicyViolation' } } }
   expect(codeOf({ statusCode: 400, responseBody: JSON.stringify(body) })).toBe('content_filtered')
@@ -46,14 +62,26 @@ test('Azure tells its filter one level deeper', () => {
 
 test.each([
   [400, 'bad_request'],
+  [403, 'provider_auth'],
   [408, 'provider_timeout'],
   [409, 'provider_unavailable'],
   [422, 'bad_request'],
+  [424, 'provider_unavailable'],
+  [425, 'provider_unavailable'],
   [504, 'provider_unavailable'],
   [529, 'provider_unavailable'],
   [301, 'provider_unavailable'],
 ])('status %i alone is %s', (status, code) => {
   expect(codeOfStatus(status)).toBe(code)
+})
+
+test.each([
+  ['authentication_error', 'provider_auth'],
+  ['permission_error', 'provider_auth'],
+  ['timeout_error', 'provider_timeout'],
+  ['not_found_error', 'model_not_found'],
+])('within a stream, where no status is, the type %s alone is %s', (type, code) => {
+  expect(codeOf({ type: 'error', error: { type } })).toBe(code)
 })
 
 test('headers are read in any case, and the message is cut', () => {

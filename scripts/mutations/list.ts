@@ -31,6 +31,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
@@ -72,6 +73,7 @@ export const mutations: readonly Mutation[] = [
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...unheardSqlMutations,
+  ...unheardApiMutations,
   ...unheardChecksMutations,
   ...unheardRepairsMutations,
   ...sentenceMutations,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '#tests/engine/helpers'
 import { create, errorOf, model, outputText, retrieve, runOf } from '#tests/responses/kit'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -124,6 +125,17 @@ test('Prefer: wait is how long the caller waits: then the response is in progres
   await gate.open()
   await world.ended(runOf(body['id']))
   expect(outputText(await retrieve(world, body['id']))).toBe('At last')
+})
+
+test('a caller that waits is answered when the response is whole, also where another request has made the rest of it', async () => {
+  const input = script({ error: { status: 503, times: 1, retryAfter: 600 }, text: 'The rest' })
+  const asked = create(world, { input, conversation: 'handed-over' })
+  const waits = `select 1 from baton.runs r join baton.agents a using (agent_uid) where a.id = 'handed-over' and r.state = 'waiting'`
+  await until('the run waits for another request', async () => (await world.sql(waits)).length > 0)
+  // A wait is spread by a fifth of its length at most.
+  await world.advance(720_000)
+  const { status, body } = await asked
+  expect([status, body['status'], outputText(body)]).toEqual([200, 'completed', 'The rest'])
 })
 
 const wrong: [string, object, string, string][] = [
