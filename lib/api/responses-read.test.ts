@@ -40,8 +40,8 @@ test('the stream of a response breaks before its function ends, so that no clien
     () => (state = 'ended'),
     () => (state = 'broken'),
   )
-  await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
+  await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0), { timeout: 60_000, interval: 1 })
   vi.advanceTimersByTime(26_000)
   vi.useRealTimers()
-  await vi.waitFor(() => expect(state).toBe('broken'), 5_000)
+  await vi.waitFor(() => expect(state).toBe('broken'), 10_000)
 })
