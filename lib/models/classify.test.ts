@@ -49,6 +49,7 @@ test.each([
   [408, 'provider_timeout'],
   [409, 'provider_unavailable'],
   [422, 'bad_request'],
+  [425, 'provider_unavailable'],
   [504, 'provider_unavailable'],
   [529, 'provider_unavailable'],
   [301, 'provider_unavailable'],

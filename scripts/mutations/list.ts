@@ -32,6 +32,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
+import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
@@ -74,6 +75,7 @@ export const mutations: readonly Mutation[] = [
   ...unheardSqlMutations,
   ...unheardChecksMutations,
   ...unheardRepairsMutations,
+  ...unheardEdgesMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))
