@@ -200,3 +200,15 @@ test('prices: exact, dated, unknown', () => {
   expect(priceOf(providers, 'anthropic/claude-9')).toBeNull()
   expect(priceOf(providers, 'toString/valueOf')).toBeNull()
 })
+
+test('no price has lost a digit: reading a cache costs less than a token that comes anew, writing one not less, an answer most', () => {
+  for (const { prices } of Object.values(providers))
+    for (const [model, { longPrompt, ...usual }] of Object.entries(prices))
+      for (const price of [usual, ...(longPrompt === undefined ? [] : [longPrompt])]) {
+        const { inputMicrosPerMillion: input, outputMicrosPerMillion: output } = price
+        const { cacheReadMicrosPerMillion: read = input, cacheWriteMicrosPerMillion: write = input } = price
+        expect([read, input, write, output], model).toEqual([read, input, write, output].toSorted((one, other) => one - other))
+        // Nobody asks less for a long prompt.
+        expect(input, model).toBeGreaterThanOrEqual(usual.inputMicrosPerMillion)
+      }
+})

@@ -113,6 +113,8 @@ test('each page of the console has scripts under a word of its own, and stands i
     words.push(word)
   }
   expect(words[0]).not.toBe(words[1])
+  const secure = await fetch(`${base}/console`, { headers: { 'x-forwarded-proto': 'https' } })
+  expect(secure.headers.get('strict-transport-security')).toMatch(/max-age=/)
 })
 
 test('npm run bootstrap makes tenant, key and webhook secret once; a second run says what exists', async () => {

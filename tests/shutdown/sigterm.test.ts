@@ -216,16 +216,19 @@ test('what a process has counted and traced is told before it ends', async () =>
   const read = stream.text().catch(() => 'broken')
   const asked = async (): Promise<boolean> => (await world.effects()).some(({ agentId }) => agentId === 'traced')
   expect(await poll(asked, { everyMs: 50, forMs: 60_000 })).toBe(true)
-  // The first of these may send the counts so far beside it; the other is told with the end.
-  for (const path of ['/api/agents', '/api/retention']) await fetch(server.base + path)
+  const told = async (route: string): Promise<boolean> => {
+    const counted = `select counts::text as of from baton.metric_deltas union all select labels::text from baton.metric_totals`
+    return (await world.sql(`select 1 from (${counted}) told where of like $1`, [`%"${route}"%`])).length > 0
+  }
+  // The other follows what was told just now, so that it would be told by itself a second later: with the end it is told before.
+  await fetch(`${server.base}/api/budgets`)
+  expect(await poll(() => told('/api/budgets'), { everyMs: 20, forMs: 60_000 })).toBe(true)
+  await fetch(`${server.base}/api/retention`)
   server.child.kill('SIGTERM')
   await expect.poll(() => server.log(), { interval: 20 }).toContain('SIGTERM')
   await gate.open()
   expect((await server.end).code).toBe(0)
-  const counted = await world.sql(
-    `select 1 from (select counts::text as of from baton.metric_deltas union all select labels::text from baton.metric_totals) told where of like '%"/api/retention"%'`,
-  )
-  expect(counted).not.toEqual([])
+  expect(await told('/api/retention')).toBe(true)
   expect(receiver.spans.filter(({ name }) => name === 'invoke_agent scripted')).toHaveLength(1)
   await read
 })
