@@ -182,6 +182,7 @@ describe('readConfig', () => {
     ['a star for origins', { BATON_CORS_ORIGINS: 'https://a.example,*' }, ['BATON_CORS_ORIGINS']],
     ['an origin with a path', { BATON_CORS_ORIGINS: 'https://a.example/x' }, ['BATON_CORS_ORIGINS']],
     ['a margin that eats the function', { BATON_MAX_DURATION_MS: '10000', BATON_HARD_MARGIN_MS: '6000' }, ['BATON_HARD_MARGIN_MS']],
+    ['a message that no body has room for', { BATON_MAX_MESSAGE_BYTES: '2000', BATON_MAX_BODY_BYTES: '1999' }, ['BATON_MAX_MESSAGE_BYTES']],
     ['a malformed name', { BATON_ENV: 'Prod!' }, ['BATON_ENV']],
     ['an impossible sweep', { BATON_SWEEP_EVERY: '1ms' }, ['BATON_SWEEP_EVERY']],
     ['a flag that is neither', { BATON_CRON: 'yes' }, ['BATON_CRON']],

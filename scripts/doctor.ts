@@ -3,9 +3,10 @@ import { databaseUrl } from '#lib/env'
 import { supabaseRpc } from '#lib/store/rpc'
 import { createStore } from '#lib/store/store'
 import { systemClock } from '#lib/system/clock'
+import { clockSkew } from '#scripts/doctor/clock'
 import { checkConfiguration, checkVersions } from '#scripts/doctor/configuration'
 import { checkDeployment } from '#scripts/doctor/deployment'
-import { lineOf, teller, type Finding } from '#scripts/doctor/finding'
+import { lineOf, type Finding } from '#scripts/doctor/finding'
 import { checkInngest } from '#scripts/doctor/inngest'
 import { checkModels } from '#scripts/doctor/models'
 import { checkDirect, checkPostgres } from '#scripts/doctor/postgres'
@@ -27,17 +28,6 @@ function tell(findings: readonly Finding[]): boolean {
   for (const { area, level, says, cure } of findings)
     console.log(`${marks[level]} ${area.padEnd(13)} ${says}${cure === undefined ? '' : `  ->  ${cure}`}`)
   return findings.every(({ level }) => level !== 'fail')
-}
-
-/** Receivers of webhooks refuse what is more than five minutes off; the database's clock stands in events and signatures. */
-function clockSkew(now: string, local: boolean): Finding {
-  const { ok, fail } = teller('webhooks')
-  const seconds = Math.round(Math.abs(Date.parse(now) - Date.now()) / 1_000)
-  if (local || seconds <= 60) return ok(`the clocks of this machine and of the database differ by ${seconds} s`)
-  return fail(
-    `the clocks of this machine and of the database differ by ${seconds} s: receivers refuse signatures`,
-    'Set the clock of the machine by NTP.',
-  )
 }
 
 async function here(local: string | undefined, waitMs: number): Promise<boolean> {

@@ -25,5 +25,8 @@ test('the database of .env.local is found, also of that of an app around Baton, 
   // Its own goes first.
   await writeFile(join(folder, '.env.local'), 'DATABASE_URL=nonsense\n')
   await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('DATABASE_URL') })
+  // Warned of before it is asked: through the transaction pooler a migration may hang or end half way.
+  await writeFile(join(folder, '.env.local'), 'DATABASE_URL=postgresql://nobody@127.0.0.1:6543/none\n')
+  await expect(migrate()).rejects.toMatchObject({ stderr: expect.stringContaining('port 6543 is the transaction pooler') })
   await rm(app, { recursive: true })
 })

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createAccess } from '#lib/access/access'
 import { makeKey } from '#lib/access/keys'
 import { createSignIn } from '#lib/access/sign-in'
@@ -111,4 +111,11 @@ test('a password goes to the project alone: a redirect is not followed, and what
   }
   answer = { status: 200, headers: {}, body: JSON.stringify({ access_token: 'jwt', expires_in: 60 }) }
   expect(await signIn('a@example.com', 'hunter2 hunter2')).toEqual({ token: 'jwt', forMs: 60_000 })
+})
+
+test('a project that takes the question and says nothing is given up after five seconds', async () => {
+  const timeout = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => AbortSignal.abort(new DOMException('x', 'TimeoutError')))
+  const signIn = createSignIn({ url: 'http://127.0.0.1:9', secretKey: 'sb_secret_x' })
+  await expect(signIn('a@example.com', 'hunter2 hunter2')).rejects.toMatchObject({ code: 'sign_in_unavailable' })
+  expect(timeout).toHaveBeenCalledExactlyOnceWith(5_000)
 })

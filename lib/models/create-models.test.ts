@@ -68,6 +68,18 @@ test('OpenAI stores nothing, so that a conversation may outlive what it keeps', 
   expect(world.lastRequest()).toMatchObject({ path: '/v1/responses', body: { store: false } })
 })
 
+test('through the gateway prompts are marked for the cache of Anthropic, and OpenAI stores nothing', async () => {
+  await world.play('gateway/anthropic/claude-haiku-5.5', { text: 'x' })
+  const body = z.object({ prompt: z.array(z.unknown()), providerOptions: z.unknown() }).parse(world.lastRequest()?.body)
+  expect(JSON.stringify(body.prompt).match(/"cacheControl":\{"type":"ephemeral"\}/g)).toHaveLength(2)
+  expect(body.providerOptions).toMatchObject({ openai: { store: false } })
+})
+
+test('a compatible provider is asked for its usage, which it tells in a stream only then', async () => {
+  await world.play('compatible/llama', { text: 'x' })
+  expect(world.lastRequest()).toMatchObject({ body: { stream: true, stream_options: { include_usage: true } } })
+})
+
 test('a template says more than its provider: its options go before those of lib/providers.ts, and beside them', async () => {
   const model = 'openai/gpt-5.4-mini'
   const providerOptions = { openai: { store: true, user: 'a' } }
@@ -187,4 +199,16 @@ test('prices: exact, dated, unknown', () => {
   expect(priceOf(providers, 'gateway/anthropic/claude-haiku-5.5')).toEqual(priceOf(providers, 'anthropic/claude-haiku-5-5'))
   expect(priceOf(providers, 'anthropic/claude-9')).toBeNull()
   expect(priceOf(providers, 'toString/valueOf')).toBeNull()
+})
+
+test('no price has lost a digit: reading a cache costs less than a token that comes anew, writing one not less, an answer most', () => {
+  for (const { prices } of Object.values(providers))
+    for (const [model, { longPrompt, ...usual }] of Object.entries(prices))
+      for (const price of [usual, ...(longPrompt === undefined ? [] : [longPrompt])]) {
+        const { inputMicrosPerMillion: input, outputMicrosPerMillion: output } = price
+        const { cacheReadMicrosPerMillion: read = input, cacheWriteMicrosPerMillion: write = input } = price
+        expect([read, input, write, output], model).toEqual([read, input, write, output].toSorted((one, other) => one - other))
+        // Nobody asks less for a long prompt.
+        expect(input, model).toBeGreaterThanOrEqual(usual.inputMicrosPerMillion)
+      }
 })

@@ -33,6 +33,7 @@ import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
+import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
@@ -76,6 +77,7 @@ export const mutations: readonly Mutation[] = [
   ...unheardApiMutations,
   ...unheardChecksMutations,
   ...unheardRepairsMutations,
+  ...unheardEdgesMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

@@ -103,9 +103,18 @@ test('each page of the console has scripts under a word of its own, and stands i
     const word = /script-src 'self' 'nonce-([A-Za-z0-9+/=]{24,})' 'strict-dynamic'(?:;|$)/.exec(policy)?.[1]
     expect(await page.text()).toContain(`nonce="${word}"`)
     expect([page.headers.get('x-frame-options'), policy.includes("frame-ancestors 'none'")]).toEqual(['DENY', true])
+    expect(Object.fromEntries(page.headers)).toMatchObject({
+      'cache-control': expect.stringContaining('no-store') as string,
+      'cross-origin-opener-policy': 'same-origin',
+      'permissions-policy': expect.stringContaining('camera=()') as string,
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+    })
     words.push(word)
   }
   expect(words[0]).not.toBe(words[1])
+  const secure = await fetch(`${base}/console`, { headers: { 'x-forwarded-proto': 'https' } })
+  expect(secure.headers.get('strict-transport-security')).toMatch(/max-age=/)
 })
 
 test('npm run bootstrap makes tenant, key and webhook secret once; a second run says what exists', async () => {

@@ -147,6 +147,13 @@ test('fsck and export as commands: findings with their meaning, a repair, exit c
   await world.http('POST', '/api/agents/checked/messages', { message: 'hello', template: 'scripted' }, bearer)
   expect(await run('fsck.ts', ['checked'])).toMatchObject({ code: 0, out: expect.stringContaining('checked: all is well') })
   await world.sql(`update baton.agents set queued = 5 where id = 'checked'`)
+  // Of another tenant nothing is mended, and nobody's agents are looked at for its own.
+  const elsewhere = ['--tenant', 'ten_elsewhere']
+  expect(await run('fsck.ts', ['--all', '--repair', ...elsewhere])).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^0 agents .* 0 findings/),
+  })
+  expect((await run('fsck.ts', ['checked', ...elsewhere])).code).toBe(2)
   const found = await run('fsck.ts', ['--all'])
   expect(found).toMatchObject({
     code: 1,

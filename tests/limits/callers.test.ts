@@ -76,6 +76,10 @@ test('a user has 100 streams in a process; links and others are not shut out, an
     expect(message).toMatchObject({ status: 429, body: { limit: { name: 'streams' } } })
     const chat = { id: 'streamed', messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'unseen' }] }] }
     expect((await world.http('POST', '/api/chat', chat, own)).status).toBe(429)
+    // Nor is an answer taken that a chat sends of itself: nobody would see what comes of it.
+    const answered = { type: 'dynamic-tool', toolCallId: 'c', toolName: 't', state: 'output-available', input: {}, output: 'x' }
+    const sentOn = { id: 'streamed', trigger: 'submit-message', messages: [{ id: 'a', role: 'assistant', parts: [answered] }] }
+    expect((await world.http('POST', '/api/chat', sentOn, own)).status).toBe(429)
     const kept = await world.sql('select content from baton.messages union all select content from baton.inbox')
     expect(JSON.stringify(kept)).not.toContain('unseen')
     const link = await read(links.events)

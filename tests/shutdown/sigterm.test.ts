@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
+import { startReceiver } from '#tests/watch/receiver'
 import { script, startWorld, type World } from '#tests/world'
 
 let world: World
@@ -199,4 +200,35 @@ test('a server that nobody has asked anything, and one whose requests wait for o
   expect(await server.end).toEqual({ code: 0, inTime: true })
   const answer = await waiting
   expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close'])
+})
+
+test('what a process has counted and traced is told before it ends', async () => {
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.close())
+  const server = await startServer({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url })
+  const gate = world.gate()
+  // Its slice goes on beside the stream, whose request has sent what it had to tell when it was answered.
+  const stream = await fetch(`${server.base}/api/agents/traced/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+    body: JSON.stringify({ message: script({ text: 'x', gate: gate.file }), template: 'scripted' }),
+  })
+  const read = stream.text().catch(() => 'broken')
+  const asked = async (): Promise<boolean> => (await world.effects()).some(({ agentId }) => agentId === 'traced')
+  expect(await poll(asked, { everyMs: 50, forMs: 60_000 })).toBe(true)
+  const told = async (route: string): Promise<boolean> => {
+    const counted = `select counts::text as of from baton.metric_deltas union all select labels::text from baton.metric_totals`
+    return (await world.sql(`select 1 from (${counted}) told where of like $1`, [`%"${route}"%`])).length > 0
+  }
+  // The other follows what was told just now, so that it would be told by itself a second later: with the end it is told before.
+  await fetch(`${server.base}/api/budgets`)
+  expect(await poll(() => told('/api/budgets'), { everyMs: 20, forMs: 60_000 })).toBe(true)
+  await fetch(`${server.base}/api/retention`)
+  server.child.kill('SIGTERM')
+  await expect.poll(() => server.log(), { interval: 20 }).toContain('SIGTERM')
+  await gate.open()
+  expect((await server.end).code).toBe(0)
+  expect(await told('/api/retention')).toBe(true)
+  expect(receiver.spans.filter(({ name }) => name === 'invoke_agent scripted')).toHaveLength(1)
+  await read
 })

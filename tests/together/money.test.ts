@@ -144,7 +144,7 @@ test('the lifetime budget of a preset is a row: it holds over runs and over dele
   for (const _ of [1, 2]) expect((await send('preset', big)).status).toBe(200)
   expect((await world.http('DELETE', '/api/agents/preset')).status).toBe(204)
   expect((await create()).status).toBe(201)
-  expect(await budget()).toMatchObject({ spentMicros: 90_000, remainingMicros: 410_000 })
+  expect(await budget()).toMatchObject({ spentMicros: 90_000, remainingMicros: 410_000, limitUsd: 0.5, spentUsd: 0.09 })
   // A call above what one may cost is refused, in the middle of all that is left.
   expect(await send('preset', script({ text: 'x', usage: { input: 20_000, output: 0 } }))).toMatchObject({
     status: 402,
