@@ -3,6 +3,7 @@ import { ask } from '#lib/api/ask.fixture'
 import { resumeChat } from '#lib/api/chat-resume'
 import { defineAgent } from '#lib/core/define'
 import { defineHook } from '#lib/core/hooks'
+import { testServices } from '#lib/http/services.fixture'
 import { deployTemplates } from '#lib/engine/templates'
 
 /** Three steps of a run, as they are stored: of each a text and its end. */
@@ -19,6 +20,11 @@ async function resumed(template: string, startIndex: number): Promise<number> {
   const run = { id: 'run_1', agentUid: 'uid', state: 'running', wait: null, template, firstSeq: 1, lastSeq: 6 }
   const data = events.map((event) => ({ ...event, at: 'now', channel: 'progress', runId: 'run_1' }))
   const parts = {
+    // Nothing happens in this run until the reader leaves.
+    clock: {
+      ...testServices().clock,
+      sleep: (_ms: number, signal?: AbortSignal) => new Promise<void>((done) => signal?.addEventListener('abort', () => done())),
+    },
     templates: deployTemplates(definitions, () => null),
     store: {
       getRun: () => Promise.resolve({ ok: true, run }),

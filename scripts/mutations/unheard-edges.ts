@@ -147,14 +147,6 @@ export const unheardEdgesMutations: readonly Mutation[] = [
     build: true,
   },
   {
-    name: 'too-early-is-a-bad-request',
-    breaks: 'A54',
-    file: 'lib/models/classify.ts',
-    text: `  425: 'provider_unavailable',\n`,
-    replacement: ``,
-    test: at('lib/models/classify.test.ts', 'status %i alone is %s'),
-  },
-  {
     name: 'doctor-overlooks-the-dead-sweeper',
     breaks: 'I7',
     file: 'scripts/doctor/inngest.ts',
