@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { open, rename, rm } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { parseScope, scopeText } from '#lib/core/scope'
-import type { ExportLine, ExportPlace } from '#lib/core/operations'
+import { exportText, type ExportLine, type ExportPlace } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { openOperator } from '#scripts/operator/store'
 
@@ -26,8 +26,7 @@ async function main(): Promise<void> {
     ...(local === undefined ? {} : { local }),
   })
   const page = (at: ExportPlace) => store.exportPage(authority, { scope: scopeText(scope), at })
-  // As GET /api/export writes them: entries of the audit hold what callers wrote as reasons.
-  const lineOf = (line: ExportLine): string => JSON.stringify(line.type === 'audit' ? redact(line) : line)
+  const lineOf = (line: ExportLine): string => exportText(line, redact)
   const pages = (write: Write) => exportTo(write, page, lineOf, scopeText(scope))
   if (out === undefined) return void (await pages(toStandardOutput))
   const lines = await toFile(out, pages)
@@ -70,7 +69,7 @@ async function exportTo(
   do {
     const answer = await page(at)
     if (!answer.ok) throw new Error(`The export was refused: ${answer.code}`)
-    if (answer.lines.length > 0) await write(`${answer.lines.map(lineOf).join('\n')}\n`)
+    if (answer.lines.length > 0) await write(answer.lines.map(lineOf).join(''))
     lines += answer.lines.length
     at = answer.next
   } while (at !== null)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
-import type { ExportLine, ExportPlace } from '#lib/core/operations'
+import { exportText, type ExportLine, type ExportPlace } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { parseScope, scopeText } from '#lib/core/scope'
 import type { Authority } from '#lib/core/store'
@@ -45,8 +45,7 @@ export async function exported(
   let next: Awaited<ReturnType<typeof page>> | null = await page(null)
   let lines = 0
   const text = new TextEncoder()
-  // Entries of the audit hold what callers wrote as reasons: they leave without secrets, as everywhere.
-  const lineOf = (line: ExportLine): string => `${JSON.stringify(line.type === 'audit' ? redact(line) : line)}\n`
+  const lineOf = (line: ExportLine): string => exportText(line, redact)
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       if (next === null) return controller.close()

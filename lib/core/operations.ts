@@ -1,6 +1,7 @@
 import type { ProviderFault } from '#lib/core/health'
 import type { AgentUid } from '#lib/core/ids'
 import type { OutboxRow } from '#lib/core/ports'
+import type { Redact } from '#lib/core/redact'
 import type { Authority, Refusal } from '#lib/core/store'
 
 /** What a tenant keeps for another time than the defaults (5-data, Retention). */
@@ -99,6 +100,11 @@ export interface ExportLine {
   type: string
   agentId: string | null
   data: unknown
+}
+
+/** A line as it leaves: entries of the audit hold what callers wrote as reasons, and leave without secrets, as everywhere. */
+export function exportText(line: ExportLine, redact: Redact): string {
+  return `${JSON.stringify(line.type === 'audit' ? redact(line) : line)}\n`
 }
 
 /** Where an export goes on; made by the database, handed back as it is. */

@@ -55,7 +55,7 @@ export const foundAtRequestsMutations: readonly Mutation[] = [
   {
     name: 'export-tells-secrets-of-reasons',
     breaks: 'A81',
-    file: 'lib/api/export.ts',
+    file: 'lib/core/operations.ts',
     text: `line.type === 'audit' ? redact(line) : line`,
     replacement: `line`,
     test: { file: 'lib/api/export.test.ts', name: 'what somebody wrote as a reason leaves without its secrets, as in the audit log' },

@@ -197,8 +197,8 @@ export const foundByOperatorsMutations: readonly Mutation[] = [
     name: 'export-command-writes-secrets',
     breaks: 'A81',
     file: 'scripts/export.ts',
-    text: `line.type === 'audit' ? redact(line) : line`,
-    replacement: `line`,
+    text: `exportText(line, redact)`,
+    replacement: `exportText(line, (kept) => kept)`,
     test: {
       file: 'tests/repair/operations.test.ts',
       name: 'an export holds everything of an agent, line by line, and nothing of a secret; then it is deleted completely',
