@@ -194,7 +194,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Postgres or the Supabase API did not answer.',
     'Try again as Retry-After says; what was accepted before is kept.',
   ],
-  idempotency_busy: ['A twin of this request holds its key for longer than 3 s.', 'Try again as Retry-After says.'],
+  idempotency_busy: [
+    'A twin of this request, or other work on the same agent, holds what it needs for longer than 3 to 5 s; nothing was done.',
+    'Try again as Retry-After says.',
+  ],
   lease_lost: ['Another executor has taken the run over; nothing was written by this one.', 'Read the run: it goes on.'],
   not_configured: [
     'Variables are missing or wrong; `problems` names each. Or Supabase refuses the key, or the build is newer than the database: `detail` says which.',

@@ -37,7 +37,11 @@ export function supabaseRpc(options: {
       const { data, error, status } = await client.rpc(name, { p: wellFormed(argument) }).abortSignal(AbortSignal.timeout(timeoutMs))
       if (error === null) return data
       if (error.code === lockTimeout)
-        throw new BatonError('idempotency_busy', 'The same request is being worked on; ask again in a moment.', { retryAfterMs: 1_000 })
+        throw new BatonError(
+          'idempotency_busy',
+          'The same request, or other work on the same agent, is being worked on: nothing was done, ask again in a moment.',
+          { retryAfterMs: 1_000 },
+        )
       if (repeatable.has(error.code) && attempt < 3) {
         await options.clock.sleep(20 * 2 ** attempt)
         continue

@@ -176,7 +176,7 @@ begin
 end $$;
 
 -- {tenant, environment, agent?, runId?, kind: interrupted|cancelled, note?} -> {ok, run?, mayRead?, halt, tenant}
-create or replace function baton.stop(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.stop(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
   target baton.runs;

@@ -9,7 +9,7 @@ begin
     'createdAt', a.created_at, 'updatedAt', a.updated_at);
 end $$;
 
-create or replace function baton.create_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.create_agent(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   x record;
   w baton.work;
@@ -48,7 +48,7 @@ begin
 end $$;
 
 -- {metadata?, webhook?, alwaysAllowed?} Metadata replaces what was there; webhook null removes it.
-create or replace function baton.patch_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.patch_agent(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   a baton.agents;
 begin
@@ -65,7 +65,7 @@ begin
 end $$;
 
 -- At once and complete, see remove_agent (0020).
-create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.delete_agent(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   a baton.agents;
 begin

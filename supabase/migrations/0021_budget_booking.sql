@@ -59,7 +59,7 @@ begin
 end $$;
 
 -- {agentUid, runId, settle: [{id, costMicros, usage, estimated}]} from an executor that lost its lease. The ledger outlives agent and run.
-create or replace function baton.settle(p jsonb) returns json language plpgsql set search_path = '' as $$
+create or replace function baton.settle(p jsonb) returns json language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
   w baton.work;
   s jsonb;

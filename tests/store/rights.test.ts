@@ -118,9 +118,9 @@ test('every function has an empty search_path of its own', async () => {
   expect(loose.map((row) => row.f).filter((name) => !inlined.includes(name))).toEqual([])
 })
 
-// What waits for rows that others hold: the verbs of a turn, decisions, and what an administrator sets for many.
+// What waits for rows that others hold: the verbs of a turn and of an agent, decisions, and what an administrator sets for many.
 const waiting =
-  'open retry_run claim renew commit_step decide call_result retry_candidates set_switch lift_switch put_budget delete_budget wake_budgets repair_agent fsck'
+  'open create_agent patch_agent delete_agent stop settle retry_run claim renew commit_step decide call_result retry_candidates set_switch lift_switch put_budget delete_budget wake_budgets repair_agent fsck'
 
 test('who waits for a lock gives up before its caller does, who would not know whether it was done', async () => {
   const rows = await kit.sql<{ name: string; ms: number }>(
