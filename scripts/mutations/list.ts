@@ -26,6 +26,7 @@ import { foundInTheDialectsMutations } from '#scripts/mutations/found-in-the-dia
 import { foundInValuesMutations } from '#scripts/mutations/found-in-values'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
+import { foundInTheConsoleMutations } from '#scripts/mutations/found-in-the-console'
 import { leftBehindMutations } from '#scripts/mutations/left-behind'
 import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
@@ -70,6 +71,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInTheApiMutations,
   ...foundInTheDialectsMutations,
   ...foundInValuesMutations,
+  ...foundInTheConsoleMutations,
   ...leftBehindMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,

@@ -3,6 +3,7 @@
 import type { RunView } from '#lib/core/store'
 import type { AgentDetails } from '#app/console/_parts/agent/agent-page.tsx'
 import { call } from '#app/console/_parts/api'
+import { switchBody } from '#app/console/_parts/bodies'
 import { AskButton, Field } from '#app/console/_parts/dialog.tsx'
 
 /** What can be done to an agent as a whole: interrupt what runs, hold it, kill it. */
@@ -35,7 +36,7 @@ export function AgentActions({ agent, run, done }: { agent: AgentDetails; run: R
         submit="Set the switch"
         className="button quiet-danger"
         work={async (field) => {
-          await call('POST', '/api/kill', { body: { scope: `agent:${agent.id}`, mode: field('mode'), reason: field('reason') } })
+          await call('POST', '/api/kill', { body: switchBody(`agent:${agent.id}`, field) })
           done()
         }}
       >

@@ -5,18 +5,9 @@ import { useState } from 'react'
 import type { ApprovalView } from '#lib/core/approvals'
 import { call } from '#app/console/_parts/api'
 import { Ago, Failure, State, useNow } from '#app/console/_parts/bits.tsx'
+import { decisionBody, editedInput } from '#app/console/_parts/bodies'
 import { shown } from '#app/console/_parts/format'
 import { useAction } from '#app/console/_parts/use-resource'
-
-/** What was typed as JSON; undefined where it is none. */
-function parsed(text: string): { value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) as unknown }
-  } catch {
-    // Half-typed JSON is no input yet.
-    return undefined
-  }
-}
 
 /** One call that waits: what it wants to do, and the decision. */
 export function ApprovalCard({ approval, decided }: { approval: ApprovalView; decided: () => void }) {
@@ -57,16 +48,10 @@ function Decision({ approval, decided }: { approval: ApprovalView; decided: () =
   const [text, setText] = useState<string | null>(null)
   const [note, setNote] = useState('')
   const [always, setAlways] = useState(false)
-  const input = text === null || text === asked ? null : parsed(text)
+  const input = editedInput(asked, text)
   const broken = input === undefined
   const decide = useAction(async (decision: 'allow' | 'deny') => {
-    const body = {
-      decision,
-      ...(note.trim() === '' ? {} : { note: note.trim() }),
-      ...(decision === 'allow' && input ? { input: input.value } : {}),
-      ...(decision === 'allow' && always ? { always: true } : {}),
-    }
-    await call('POST', `/api/approvals/${approval.id}`, { body })
+    await call('POST', `/api/approvals/${approval.id}`, { body: decisionBody(decision, { note, input, always }) })
     decided()
   })
   return (

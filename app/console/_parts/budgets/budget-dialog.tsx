@@ -2,6 +2,7 @@
 
 import type { BudgetView } from '#lib/core/budget-store'
 import { call } from '#app/console/_parts/api'
+import { limitsBody } from '#app/console/_parts/bodies'
 import { Field, FormDialog } from '#app/console/_parts/dialog.tsx'
 
 const periods = ['day', 'month', 'lifetime', 'run'] as const
@@ -17,16 +18,7 @@ export function BudgetDialog({ budget, close, saved }: { budget: Partial<BudgetV
       submit="Save"
       close={close}
       work={async (field) => {
-        const micros = (name: string): number | null => (field(name) === '' ? null : Math.round(Number(field(name)) * 1_000_000))
-        const whole = (name: string): number | null => (field(name) === '' ? null : Number(field(name)))
-        const body = {
-          period: field('period'),
-          limitMicros: micros('limit'),
-          maxPerCallMicros: micros('perCall'),
-          limitTokens: whole('tokens'),
-          limitCalls: whole('calls'),
-        }
-        await call('PUT', `/api/budgets/${encodeURIComponent(field('scope'))}`, { body })
+        await call('PUT', `/api/budgets/${encodeURIComponent(field('scope'))}`, { body: limitsBody(field) })
         saved()
       }}
     >

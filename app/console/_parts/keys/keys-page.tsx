@@ -4,6 +4,7 @@ import { useState } from 'react'
 import type { KeyView } from '#lib/core/keys'
 import { call, query, type Page } from '#app/console/_parts/api'
 import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
+import { keyBody } from '#app/console/_parts/bodies'
 import { AskButton, Field, FormDialog, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
@@ -84,12 +85,7 @@ export function KeysPage() {
           submit="Make"
           close={() => setMaking(false)}
           work={async (field, form) => {
-            const expires = field('expires')
-            const body = {
-              name: field('name'),
-              scopes: form.getAll('scope'),
-              ...(expires === '' ? {} : { expiresAt: new Date(Date.now() + Number(expires) * 86_400_000).toISOString() }),
-            }
+            const body = keyBody(field, form.getAll('scope'), Date.now())
             setMade((await call<{ key: string }>('POST', '/api/keys', { body })).key)
             list.refresh()
           }}

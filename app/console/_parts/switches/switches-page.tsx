@@ -5,11 +5,10 @@ import type { SwitchView } from '#lib/core/switches'
 import { StopModes } from '#app/console/_parts/agent/agent-actions.tsx'
 import { call, query, type Page } from '#app/console/_parts/api'
 import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.tsx'
+import { isWide, switchBody } from '#app/console/_parts/bodies'
 import { AskButton, Field, FormDialog } from '#app/console/_parts/dialog.tsx'
 import { PagedTable } from '#app/console/_parts/paged-table.tsx'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
-
-const wide = ['tenant', 'global']
 
 /** What is killed or held, and the switch itself. */
 export function SwitchesPage() {
@@ -80,7 +79,6 @@ export function SwitchesPage() {
 /** A wide switch is set only by who has typed its scope a second time. */
 function SwitchDialog({ close, done }: { close: () => void; done: () => void }) {
   const [scope, setScope] = useState('')
-  const isWide = wide.includes(scope.trim())
   return (
     <FormDialog
       title="Kill or hold"
@@ -88,8 +86,7 @@ function SwitchDialog({ close, done }: { close: () => void; done: () => void }) 
       tone="danger"
       close={close}
       work={async (field) => {
-        if (isWide && field('again') !== scope.trim()) throw new Error(`Type ${scope.trim()} to confirm.`)
-        await call('POST', '/api/kill', { body: { scope: scope.trim(), mode: field('mode'), reason: field('reason') } })
+        await call('POST', '/api/kill', { body: switchBody(scope.trim(), field) })
         done()
       }}
     >
@@ -107,7 +104,7 @@ function SwitchDialog({ close, done }: { close: () => void; done: () => void }) 
       <Field label="Reason" hint="Stands in the audit log, and in what callers are told.">
         <input name="reason" required maxLength={500} />
       </Field>
-      {isWide && (
+      {isWide(scope.trim()) && (
         <Field
           label={`This stops every agent of the ${scope.trim() === 'global' ? 'deployment' : 'tenant'}. Type ${scope.trim()} to confirm.`}
         >
