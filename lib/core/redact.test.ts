@@ -119,6 +119,10 @@ describe('by key', () => {
       { name: 'Authorization', value: '[redacted]' },
       { name: 'accept', value: 'x y' },
     ])
+    // With what archives write beside them, up to four fields; in what is wider a name is a name.
+    const wide = { name: 'Authorization', value: 'x y', comment: '', enabled: true }
+    expect(redact(wide)).toEqual({ ...wide, value: '[redacted]' })
+    expect(redact({ ...wide, place: 1 })).toEqual({ ...wide, place: 1 })
   })
 })
 
@@ -158,6 +162,38 @@ describe('the walk', () => {
     expect(JSON.stringify(redact({ at: new Date(0), size: 12n }))).toBe('{"at":"1970-01-01T00:00:00.000Z","size":"12"}')
     const error = Object.assign(new Error('no'), { responseHeaders: { 'set-cookie': 'a=b' } })
     expect(JSON.stringify(redact({ error }))).toBe('{"error":{"responseHeaders":{"set-cookie":"[redacted]"}}}')
+  })
+
+  test('what an object tells of itself as JSON is looked at, and what only looks like that is a field', () => {
+    const address = new URL(join('https://ann', ':hunter22@db.example/x'))
+    expect(JSON.stringify(redact({ address }))).toBe('{"address":"https://ann:[redacted]@db.example/x"}')
+    const failed = { message: 'no', toJSON: () => ({ config: { headers: { authorization: 'x y' } } }) }
+    expect(JSON.stringify(redact([failed]))).toBe('[{"config":{"headers":{"authorization":"[redacted]"}}}]')
+    expect(redact({ toJSON: 'a field', password: 'x' })).toEqual({ toJSON: 'a field', password: '[redacted]' })
+  })
+
+  test('the bounds: 64 levels of objects, of lists and of what answers with itself; 50,000 objects', () => {
+    const nested = (levels: number, around: (inner: unknown) => unknown): unknown => {
+      let value: unknown = { password: 'x' }
+      for (let level = 0; level < levels; level++) value = around(value)
+      return value
+    }
+    for (const around of [(inner: unknown) => [inner], (inner: unknown) => ({ inner })]) {
+      expect(JSON.stringify(redact(nested(64, around)))).toContain('[redacted]')
+      expect(JSON.stringify(redact(nested(65, around)))).toContain('"[too large]"')
+    }
+    let asked = 0
+    const endless = (): object => ({
+      toJSON: () => {
+        asked += 1
+        return endless()
+      },
+    })
+    expect(redact(endless())).toBe('[too large]')
+    expect(asked).toBe(65)
+    const wide = (length: number): unknown[] => Array.from({ length }, () => ({ n: 1 }))
+    expect(redact(wide(49_999))).toEqual(wide(49_999))
+    expect(redact(wide(50_000)).at(-1)).toBe('[too large]')
   })
 
   test('a secret in a key is hidden too', () => {
