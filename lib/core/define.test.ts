@@ -41,3 +41,12 @@ test('a template is open to signed-in users, and its agents to the decisions of 
   }
   expect(settings({ public: true, approvers: ['owner'] })).toMatchObject({ public: true, approvers: ['owner'] })
 })
+
+test('what a model may think beside its answer is counted where a template allows it, and is nothing else', () => {
+  const thinks = (settings: NonNullable<AgentDefinition['settings']>): number | undefined =>
+    resolveSettings(agent({ settings }), 'v1', null, 0).thinkingTokens
+  const thinking = { type: 'enabled', budgetTokens: 2_000 }
+  expect(thinks({ providerOptions: { anthropic: { thinking } } })).toBe(2_000)
+  const none = [{ anthropic: {} }, { openai: { thinking } }, {}].map((providerOptions) => ({ providerOptions }))
+  for (const settings of [...none, {}, { temperature: 0.5 }]) expect(thinks(settings)).toBe(0)
+})

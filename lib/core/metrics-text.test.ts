@@ -111,6 +111,7 @@ test('in figures: counters and gauges as they stand, histograms with their ends 
     table('operations_total', 3, { operation: 'delete' }),
     ...observed('baton_tool_duration_seconds', { tool: 'one' }, [0.25]),
     ...observed('baton_tool_duration_seconds', wait, [...many(40, 0.75), ...many(50, 1.5), ...many(10, 400)]),
+    ...observed('baton_tool_duration_seconds', { tool: 'half' }, [0.75, 400]),
     ['baton_tool_duration_seconds', { tool: 'none' }, 'sum', 0],
   ]
   expect(metricsSummary(samples)).toEqual({
@@ -118,6 +119,17 @@ test('in figures: counters and gauges as they stand, histograms with their ends 
     storage: { runs: { bytes: 8_192, rows: 12, operations: { insert: 7, delete: 3 } } },
     performance: {
       baton_tool_duration_seconds: [
+        // The rank of a bucket's last value is its bound, however far the next value is.
+        {
+          labels: { tool: 'half' },
+          count: 2,
+          min: 0.75,
+          avg: 200.375,
+          p50: 1,
+          p95: expect.closeTo(390),
+          p99: expect.closeTo(398),
+          max: 400,
+        },
         { labels: { tool: 'none' }, count: 0, min: 0, avg: 0, p50: 0, p95: 0, p99: 0, max: 0 },
         { labels: { tool: 'one' }, count: 1, min: 0.25, avg: 0.25, p50: 0.25, p95: 0.25, p99: 0.25, max: 0.25 },
         {

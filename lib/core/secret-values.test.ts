@@ -29,6 +29,9 @@ test.each([
   // The shortest text that is looked at, and names behind which nothing stands.
   ['pwd=ab', 'pwd=[redacted]'],
   ['password=', 'password='],
+  // What has been redacted stays, with all that stands around it.
+  ['password: [redacted], and more', 'password: [redacted], and more'],
+  ['token=[redacted]&at=1', 'token=[redacted]&at=1'],
   ['?token=&at=1', '?token=&at=1'],
   ['the password: ...', 'the password: ...'],
   ['wrong password:)', 'wrong password:)'],
