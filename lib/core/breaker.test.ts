@@ -56,3 +56,20 @@ test('of many at once one is the trial, and late failures of earlier work change
   await Promise.all([breaker.run(work), breaker.run(work), breaker.run(work)])
   expect(tried).toBe(1)
 })
+
+test('earlier work that fails while the trial runs lets nobody else try; one that succeeds lets all', async () => {
+  const { time, breaker } = setUp()
+  const [failing, succeeding, trial] = [Promise.withResolvers<string>(), Promise.withResolvers<string>(), Promise.withResolvers<string>()]
+  const earlier = [breaker.run(() => failing.promise), breaker.run(() => succeeding.promise)]
+  for (let count = 0; count < 3; count += 1) expect(await breaker.run(fail)).toEqual({ ok: false })
+  time.now = 5_000
+  const trying = breaker.run(() => trial.promise)
+  failing.reject(new Error('late'))
+  await earlier[0]
+  expect(breaker.allows()).toBe(false)
+  succeeding.resolve('here')
+  await earlier[1]
+  expect([breaker.allows(), breaker.isOpen()]).toEqual([true, false])
+  trial.resolve('here')
+  await trying
+})

@@ -20,7 +20,10 @@ test('a refusal names its budget and the numbers', () => {
     'A call that may cost 20 micro-dollars has no room in the budget of tenant for this UTC day: its limit is 100 micro-dollars, of which 60 are spent and 30 reserved.',
   )
   expect(budgetSentence({ ...refusal, reason: 'per_call' })).toContain('above the 100 that tenant')
-  expect(budgetSentence({ ...refusal, reason: 'calls', limitCalls: 4, estimateMicros: null })).toContain('A new message has no room')
+  expect(budgetSentence({ ...refusal, reason: 'calls', limitCalls: 4, estimateMicros: null })).toBe(
+    'A new message has no room in the budget of tenant for this UTC day: its limit is 4 calls.',
+  )
+  expect(budgetSentence({ ...refusal, reason: 'tokens', limitTokens: 900 })).toContain('for this UTC day: its limit is 900 tokens.')
 })
 
 test.each([
@@ -37,6 +40,12 @@ test('a run looks again soon where others may settle for less, else when the per
   expect(roomAfterMs(refusal, 0, 1)).toBe(5_000)
   expect(roomAfterMs(refusal, 3, 1)).toBe(40_000)
   expect(roomAfterMs(refusal, 99, 1)).toBe(3_600_000)
+  expect(roomAfterMs(refusal, 3, 10)).toBe(4_000)
+  // What is spent and what is asked for just fill the limit: only what is reserved is in the way.
+  expect(roomAfterMs({ ...refusal, spentMicros: 80 }, 0, 1)).toBe(5_000)
+  expect(roomAfterMs({ ...refusal, spentMicros: 81 }, 0, 1)).toBe(3_600_000)
+  // Tokens and calls that are used up do not come back, whatever money is left.
+  for (const reason of ['tokens', 'calls'] as const) expect(roomAfterMs({ ...refusal, reason }, 0, 1)).toBe(3_600_000)
   expect(roomAfterMs({ ...refusal, spentMicros: 90 }, 0, 1)).toBe(3_600_000)
   expect(roomAfterMs({ ...refusal, spentMicros: 90, resetsInMs: 1_200_000 }, 0, 1)).toBe(1_200_000)
   expect(roomAfterMs({ ...refusal, spentMicros: 90, resetsInMs: null }, 0, 1)).toBe(3_600_000)
@@ -48,7 +57,11 @@ test('the least of a reservation is the shortest answer; a model whose output ca
   const estimate = { inputTokens: 100, outputTokens: 4_000 }
   expect(reservationOf(estimate, price)).toEqual({ micros: 60_300, tokens: 4_100 })
   expect(reservationOf({ ...estimate, leastOutputTokens: 256 }, price)).toMatchObject({ least: { micros: 4_140, tokens: 356 } })
+  expect(reservationOf({ ...estimate, leastOutputTokens: 3_999 }, price)).toHaveProperty('least')
+  for (const leastOutputTokens of [4_000, 4_001])
+    expect(reservationOf({ ...estimate, leastOutputTokens }, price)).toEqual({ micros: 60_300, tokens: 4_100 })
   expect(reservationOf(estimate, null)).toBeNull()
+  expect(outputWithin({ micros: 0, tokens: 0 }, estimate, null, 4_000)).toBe(4_000)
 })
 
 test.each([100, 999, 2_000])('the output that is asked for never costs more than was granted (%i tokens in)', (inputTokens) => {

@@ -40,6 +40,16 @@ describe('decide', () => {
       opened({ calls: [call('a'), call('b')], run: { toolCalls: 9, ...limits({ maxToolCalls: 10 }) } }),
       'max_tool_calls',
     ],
+    [
+      'maxToolCalls may be used to the last',
+      opened({ calls: [call('a')], run: { toolCalls: 9, ...limits({ maxToolCalls: 10 }) } }),
+      'tools',
+    ],
+    [
+      'calls at work are counted already',
+      opened({ calls: [call('a', { state: 'executing', epoch: 2 })], run: { toolCalls: 10, ...limits({ maxToolCalls: 10 }) } }),
+      'tools',
+    ],
     ['three take-overs are borne', opened({ run: { crashes: 3 } }), 'model'],
     ['the fourth is not', opened({ run: { crashes: 4 } }), 'step_crashed'],
     ['a step may be cut once', opened({ run: { cuts: 1 } }), 'model'],
@@ -62,6 +72,29 @@ describe('decide', () => {
     expect(kinds).toEqual(['end', 'model'])
   })
 
+  test.each<[string, Opened, string]>([
+    ['killed', opened({ flags: { stop: 'killed', hold: false } }), 'The run was killed; what had been committed is kept.'],
+    ['step_crashed', opened({ run: { step: 6, crashes: 4 } }), 'Step 7 took its process down 4 times; what had been committed is kept.'],
+    ['step_too_long', opened({ run: { step: 6, cuts: 2 } }), 'Step 7 did not fit into a slice twice; split the work or raise maxDuration.'],
+    ['max_steps', opened({ run: { step: 2, ...limits({ maxSteps: 2 }) } }), 'The run may take 2 steps.'],
+    ['max_tokens', opened({ run: limits({ maxTokens: 0 }) }), 'The run may use 0 tokens.'],
+    ['max_tool_calls', opened({ calls: [call('a')], run: limits({ maxToolCalls: 0 }) }), 'The run may make 0 tool calls.'],
+    ['max_time', opened({ run: { workMs: 10, ...limits({ maxWallMs: 10 }) } }), 'The run has worked for its 10 ms.'],
+  ])('invariant 11: an end by %s says so in code and in words, with no output', (code, state, message) => {
+    expect(decide(state, rules)).toMatchObject({ kind: 'end', stopReason: code, output: null, error: { code, message } })
+  })
+
+  test('the answer of the run is the text of its last message, without what the model thought', () => {
+    const content: Opened['window'][number]['content'] = [
+      { type: 'text', text: 'the ' },
+      { type: 'reasoning', text: 'hidden' },
+      { type: 'text', text: 'answer' },
+    ]
+    for (const window of [answered, [row(1, 'user'), row(2, 'assistant', content)]]) {
+      expect(decide(opened({ window }), rules)).toMatchObject({ kind: 'end', state: 'completed', output: 'the answer', error: null })
+    }
+  })
+
   test('a stop names its state', () => {
     expect(decide(opened({ flags: { stop: 'killed', hold: false } }), rules)).toMatchObject({ state: 'killed', stopReason: 'killed' })
     expect(decide(opened({ flags: { stop: 'cancelled', hold: false } }), rules)).toMatchObject({ state: 'cancelled' })
@@ -81,11 +114,17 @@ describe('invariant 4: calls of an earlier epoch', () => {
     })
   })
 
-  test('a template may ask that an unknown outcome ends the run', () => {
-    expect(decide(opened({ calls: [orphan('once')] }), { ...rules, unknownOutcome: 'fail' })).toMatchObject({
+  test('a template may ask that an unknown outcome ends the run; one that is known, or does not matter, never does', () => {
+    const fail: Rules = { ...rules, unknownOutcome: 'fail' }
+    const two = [orphan('once'), call('charge', { effect: 'once', state: 'executing', epoch: 1 })]
+    expect(decide(opened({ calls: two }), fail)).toMatchObject({
       kind: 'end',
       stopReason: 'unknown_outcome',
+      error: { code: 'unknown_outcome', message: 'The outcome of once, charge is unknown: check before you retry.' },
     })
+    const atWork = call('here', { effect: 'once', state: 'executing', epoch: 2 })
+    const decision = decide(opened({ calls: [orphan('pure'), orphan('idempotent'), atWork, call('fresh')] }), fail)
+    expect(decision).toMatchObject({ kind: 'tools', start: [{ name: 'pure' }, { name: 'idempotent' }, { name: 'fresh' }], seal: [] })
   })
 
   test('those of this epoch are at work here', () => {
@@ -136,6 +175,15 @@ describe('A77: authority that has expired', () => {
     const inHand = call('a', { state: 'executing', epoch: opened().lease.epoch })
     expect(decide(opened({ calls: [inHand, call('b')] }), over)).toMatchObject({ kind: 'tools', inHand: [inHand], start: [] })
     expect(decide(opened({ window: answered }), over)).toMatchObject({ kind: 'end', state: 'completed' })
+  })
+
+  test('what this slice has handed to the outside, or to a person, is not in its hand', () => {
+    const { epoch } = opened().lease
+    for (const state of ['waiting_external', 'approval_required'] as const) {
+      const handed = call('handed', { state, epoch, effect: 'external' })
+      expect(decide(opened({ calls: [handed] }), over)).toMatchObject(expired)
+      expect(decide(opened({ calls: [handed, call('free')] }), rules)).toMatchObject({ inHand: [], start: [{ name: 'free' }] })
+    }
   })
 })
 

@@ -10,6 +10,12 @@ test('the reason behind an error is what its causes say, once each, without the 
   expect(reasonOf(new BatonError('conflict', 'It is taken.'))).toBe('It is taken.')
   expect(reasonOf(new Error('no: it is taken', { cause: new Error('it is taken') }))).toBe('no: it is taken')
   expect(reasonOf(new AggregateError([new Error('of IPv6'), new Error('of IPv4')], ''))).toBe('of IPv6; of IPv4')
+  // One that has words says them itself, and one without words is left out.
+  expect(reasonOf(new AggregateError([new Error('of IPv6')], 'none answered'))).toBe('none answered')
+  expect(reasonOf(new Error('', { cause: new Error('inside') }))).toBe('inside')
+  expect(reasonOf(new Error('outside', { cause: new Error('', { cause: new Error('inside') }) }))).toBe('outside: inside')
+  const chain = ['f', 'e', 'd', 'c', 'b', 'a'].reduce<Error | undefined>((cause, name) => new Error(name, { cause }), undefined)
+  expect(reasonOf(chain)).toBe('a: b: c: d')
   expect(reasonOf('a text')).toBe('a text')
   expect(reasonOf(new Error('x'.repeat(900)))).toHaveLength(300)
   const round = new Error('round')

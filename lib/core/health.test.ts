@@ -56,6 +56,8 @@ test.each<[string, HealthFacts, string, RegExp | null]>([
   ['a clock that is dead', queue({ lastSweepAgeMs: 1_200_001 }), 'unhealthy', /Inngest.*1200 s/],
   ['a deployment without a clock', { ...queue({ lastSweepAgeMs: 9e9 }), clock: false }, 'healthy', null],
   ['a clock that was never due', queue({ lastSweepAgeMs: null }), 'healthy', null],
+  ['a run that is due for 2 periods', queue({ oldestDueAgeMs: 600_000 }), 'healthy', null],
+  ['an outbox of 2 periods', queue({ oldestOutboxAgeMs: 600_000 }), 'healthy', null],
   ['a run that nobody takes', queue({ oldestDueAgeMs: 700_000 }), 'degraded', /due for 700 s/],
   ['an outbox that is not taken', queue({ oldestOutboxAgeMs: 700_000 }), 'degraded', /outbox/],
   ['a migration that is missing', { ...well, expected: ['0001.sql', '0002.sql', '0003.sql'] }, 'unhealthy', /npm run migrate/],

@@ -11,6 +11,7 @@ test('a hook needs a name, a function and a time-out that can be', () => {
   for (const timeoutMs of [0, -1, 60_001, Number.NaN])
     expect(() => defineHook({ name: 'slow', timeoutMs, preModel: none })).toThrow('timeoutMs')
   expect(defineHook({ name: 'fine', preModel: none })).toMatchObject({ name: 'fine' })
+  for (const timeoutMs of [1, 60_000]) expect(defineHook({ name: 'fine', timeoutMs, preModel: none })).toMatchObject({ timeoutMs })
 })
 
 test('two hooks of a template may not share a name, and the names are part of its version', () => {

@@ -10,6 +10,7 @@ test('what the database keeps is an instant', () => {
     '9999-12-31T23:59:59.999999499Z',
     '2026-01-01T00:00:00.123456789+05:45',
     '2026-01-01T00:00:00-15:59',
+    `2026-01-01T00:00:00.${'1'.repeat(30)}Z`,
   ]
   expect(kept.filter((text) => !instant.safeParse(text).success)).toEqual([])
 })

@@ -50,3 +50,12 @@ test('a field that is there and undefined has its default', () => {
   expect(settings.limits).toEqual({ ...defaultLimits, maxTokens: 7 })
   expect(agentSettings.safeParse(settings).success).toBe(true)
 })
+
+test('the most that a number may be is one that it may be, and what it is instead is named', () => {
+  expect(() => agent({ maxQueued: 2 ** 31 - 1 })).not.toThrow()
+  expect(() => agent({ approvalExpiresMs: longestWaitMs })).not.toThrow()
+  expect(() => agent({ limits: { maxSteps: '5' } })).toThrow('limits.maxSteps is a string; write a whole number from 0')
+  expect(() => agent({ limits: { maxSteps: null } })).toThrow('limits.maxSteps is null; write a whole')
+  expect(() => agent({ settings: { temperature: 0.5 } })).not.toThrow()
+  expect(() => agent({ settings: { temperature: Number.NaN } })).toThrow('settings.temperature is NaN; write a number from 0')
+})

@@ -61,3 +61,36 @@ test('what no string could hold as JSON is told as too large', () => {
   stringify.mockRestore()
   expect(told).toBe('[too large]')
 })
+
+test('only what JSON cannot write is counted and cut: 50,000 parts of it are kept, what is plain is kept whole', () => {
+  const objects = (count: number, n: unknown): unknown[] => Array.from({ length: count }, () => ({ n }))
+  const json = (value: unknown): string => JSON.stringify(value)
+  expect(json(plain(objects(60_000, 1))) === json(objects(60_000, 1))).toBe(true)
+  expect(json(plain(objects(50_000, 1n))) === json([...objects(49_999, '1'), '[too large]'])).toBe(true)
+})
+
+test('beside what must be told in its place the rest stays as JSON has it', () => {
+  const shared = { of: 'both' }
+  const value = { big: 1n, none: null, a: shared, b: [shared, shared], toJSON: 'a field', at: new Date(0), deep: { toJSON: 7 } }
+  expect(plain(value)).toEqual({
+    big: '1',
+    none: null,
+    a: shared,
+    b: [shared, shared],
+    toJSON: 'a field',
+    at: '1970-01-01T00:00:00.000Z',
+    deep: { toJSON: 7 },
+  })
+})
+
+test('what answers with itself for ever ends after 64 levels', () => {
+  let asked = 0
+  const endless = (): object => ({
+    toJSON: () => {
+      asked += 1
+      return endless()
+    },
+  })
+  expect(plain({ endless: endless(), big: 1n })).toEqual({ endless: '[too large]', big: '1' })
+  expect(asked).toBeLessThan(200)
+})

@@ -31,6 +31,9 @@ test.each([
   ['a*b*c', 'abc', true],
   ['a*b*c', 'acb', false],
   ['ab*ba', 'aba', false],
+  ['a*x*c', 'abc', false],
+  ['a*x*c', 'axbc', true],
+  ['a*bc*c', 'abc', false],
   ['a*b*b', 'ab', false],
   ['**', 'x', true],
   ['charge', 'charge', true],
@@ -42,7 +45,7 @@ test.each([
 
 test('a pattern made to be slow is not', () => {
   const before = performance.now()
-  for (let i = 0; i < 1_000; i++) expect(matchesName(`${'*a'.repeat(31)}*b`, 'a'.repeat(64))).toBe(false)
+  for (let i = 0; i < 1_000; i++) expect(matchesName(`${'*a'.repeat(31)}*b*`, 'a'.repeat(64))).toBe(false)
   expect(performance.now() - before).toBeLessThan(10_000)
 })
 
@@ -133,6 +136,17 @@ describe('overrides only narrow', () => {
     expect(await under({ template: { deny: ['charge'] }, always: ['charge'] }, 'charge')).toBe('deny')
   })
 
+  test('allowed for good lifts what the function of a template asks, and never its no', async () => {
+    const custom: PolicyLayers = { template: { mode: 'custom' }, always: ['charge'] }
+    const says = (verdict: Verdict['rule']) => under(custom, 'charge', 'once', async () => ({ rule: verdict, reason: 'over 100' }))
+    expect([await says('allow'), await says('ask'), await says('deny')]).toEqual(['allow', 'allow', 'deny'])
+  })
+
+  test('of rules that are equally strict the first is told, that of the template before that of the message', async () => {
+    const layers: PolicyLayers = { template: { ask: ['charge'] }, agent: [{ mode: 'approval' }], message: [{ ask: ['*'] }] }
+    expect(await rule(tool('charge'), layers, never)).toEqual({ rule: 'ask', reason: 'ask names charge' })
+  })
+
   test('no layer at all allows', async () => {
     expect(await under({}, 'x')).toBe('allow')
   })
@@ -153,7 +167,10 @@ describe('checkPermission', () => {
       { path: '/ask/0', message: 'refund matches no tool of the template; it has read_file, charge' },
       { path: '/mode', message: 'mode custom needs a decide function in the template' },
     ])
-    expect(checkPermission({ deny: ['x y', 'a'] }, [])).toHaveLength(2)
+    expect(checkPermission({ deny: ['x y', 'a'] }, [])).toEqual([
+      { path: '/deny/0', message: '"x y" is no tool name or pattern' },
+      { path: '/deny/1', message: 'a matches no tool of the template; it has no tools' },
+    ])
   })
 
   test('an override may take the custom mode of a template that has the function', () => {

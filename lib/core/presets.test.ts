@@ -61,3 +61,23 @@ test('an instant needs its offset, and unknown fields are refused', () => {
     expect(overrides.safeParse(bad).success, JSON.stringify(bad)).toBe(false)
   }
 })
+
+test('a template with nothing beside its model allows that alone, and no rule fits its tools', () => {
+  const bare = defineAgent({ id: 'bare', model: 'local/a', instructions: '' })
+  expect(allowedModels(bare)).toEqual(['local/a'])
+  expect(narrow({ permission: { deny: ['x'] } }, bare).problems).toEqual([
+    { path: '/permission/deny/0', message: 'x matches no tool of the template; it has no tools' },
+  ])
+  expect(narrow({}, bare)).toStrictEqual({ narrowing: {}, problems: [] })
+})
+
+test('the instant at which authority ends is kept, beside a preset that has one too', () => {
+  const expiresAt = '2026-11-21T12:00:00Z'
+  expect(narrow({ expiresAt }, definition).narrowing).toStrictEqual({ expiresAt })
+  expect(narrow({ preset: 'restricted', expiresAt }, definition).narrowing).toStrictEqual({ ...presets.restricted, expiresAt })
+})
+
+test('mode custom may be asked for where the template has the function for it', () => {
+  const decides = defineAgent({ ...definition, permission: { decide: () => 'ask' } })
+  expect(narrow({ permission: { mode: 'custom' } }, decides)).toEqual({ narrowing: { permission: { mode: 'custom' } }, problems: [] })
+})

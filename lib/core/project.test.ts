@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { applyCommit, project } from '#lib/core/project'
+import { applyCommit, project, resultMessage } from '#lib/core/project'
 import { noUsage, type ToolCall } from '#lib/core/run'
 import type { CallWrite, CommitAnswer } from '#lib/core/commit'
 import { call, opened, row } from '#lib/core/state.fixture'
@@ -99,6 +99,10 @@ test('a moved window drops what is before it, but keeps the first user messages 
   kept.settings = { ...kept.settings, window: { ...kept.settings.window, keepFirst: 2 } }
   applyCommit(kept, {}, {}, { ...answer, windowFrom: 5 })
   expect(kept.window.map((entry) => entry.seq)).toEqual([1, 5])
+  const third = opened({ window })
+  third.settings = { ...third.settings, window: { ...third.settings.window, keepFirst: 3 } }
+  applyCommit(third, {}, {}, { ...answer, windowFrom: 5 })
+  expect(third.window.map((entry) => entry.seq)).toEqual([1, 3, 5])
 })
 
 test('a call that a budget has refused has failed with what the model is told, and is not started; the last one takes all with it', () => {
@@ -136,4 +140,37 @@ test('usage adds up in every field, and a value that was taken away has no key a
   expect(state.run.usage).toEqual({ inputTokens: 2, outputTokens: 4, cacheReadTokens: 6, cacheWriteTokens: 8, reasoningTokens: 10 })
   expect(state.run.modelCalls).toBe(3)
   expect(state.state).toStrictEqual({ kept: 1, made: 3 })
+})
+
+test('counters stand where the step has put them, and those that it does not name stay', () => {
+  const before = { step: 4, attempt: 3, cuts: 1, emptyAnswers: 1, windowRetries: 1, modelIndex: 2 }
+  const after = { step: 5, attempt: 2, cuts: 2, emptyAnswers: 2, windowRetries: 2, modelIndex: 1 }
+  const zero = { step: 0, attempt: 0, cuts: 0, emptyAnswers: 0, windowRetries: 0, modelIndex: 0 }
+  const state = opened({ run: before })
+  expect(project(state, {}).run).toMatchObject(before)
+  expect(project(state, { count: after }).run).toMatchObject(after)
+  expect(project(state, { count: zero }).run).toMatchObject(zero)
+})
+
+test('invariant 4: results stand in the order of the calls, step by step, in whichever order they came', () => {
+  const done = (name: string, step: number, index: number): ToolCall => call(name, { step, index, state: 'completed', output: text(name) })
+  const calls = [done('d', 2, 1), done('b', 1, 2), done('c', 2, 0), done('a', 1, 0), { ...done('e', 3, 0), output: null }]
+  const results = calls.map(({ callId, name, output }) => ({
+    type: 'tool-result',
+    toolCallId: callId,
+    toolName: name,
+    output: output ?? text(''),
+  }))
+  expect(resultMessage(calls).content).toEqual(results.toSorted((a, b) => (a.toolName < b.toolName ? -1 : 1)))
+  expect(calls.map(({ name }) => name)).toEqual(['d', 'b', 'c', 'a', 'e'])
+})
+
+test('several messages of a step are numbered one after the other, and what a person has decided meanwhile holds', () => {
+  const message = { role: 'assistant' as const, content: 'x', bytes: 1, estTokens: 1 }
+  const asked = call('a', { state: 'approval_required' })
+  const state = opened({ calls: [asked, call('b', { index: 1 })] })
+  const decided: ToolCall[] = [{ ...asked, state: 'approved', input: { changed: true } }]
+  applyCommit(state, { messages: [message, message, message] }, { start: ['call_b'] }, { ...answer, decided })
+  expect(state.window.map((entry) => entry.seq)).toEqual([1, 2, 3, 4])
+  expect(state.calls).toMatchObject([{ state: 'approved', input: { changed: true } }, { state: 'executing' }])
 })

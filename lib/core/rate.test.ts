@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { modelRates, requestRates, toolRates, verdictOf, type RateCaller, type TenantLimits } from '#lib/core/rate'
+import { agentRates, modelRates, requestRates, toolRates, unlimited, verdictOf, type RateCaller, type TenantLimits } from '#lib/core/rate'
 
 const user: RateCaller = { tenant: 't', caller: 'user:u', keyHash: null }
 const key: RateCaller = { tenant: 't', caller: 'key:k', keyHash: 'a'.repeat(64) }
@@ -76,4 +76,36 @@ test('of several limits that refuse, the one that is longest in the way is told:
   })
   const states = [state('passes', true, 60_000), state('soon', false, 1_000), state('late', false, 30_000)]
   expect(verdictOf(states)).toMatchObject({ allowed: false, which: { name: 'late' }, resetMs: 30_000 })
+})
+
+test('messages are counted for an agent only where a message goes to one that is named', () => {
+  const limits = { 'agent:*': { messagesPerMinute: 7 } }
+  expect(named(operator, limits, message)).toEqual({ 'agent-messages': 7 })
+  for (const of of [{ message: false, agent: 'a' }, { message: true, agent: null }, reading])
+    expect(named(operator, limits, of)).toEqual({})
+  expect(agentRates('t', limits, 'a')).toMatchObject([{ limit: 7, key: 't:agent:a:messages' }])
+  expect(agentRates(null, limits, 'a')).toEqual([])
+})
+
+test('what is set for all keys is not the limit of a caller with a credential of another kind', () => {
+  const limits = { 'key:*': { requestsPerMinute: 5 } }
+  expect(named(key, limits, reading)).toEqual({ key: 5 })
+  expect(named({ ...key, caller: 'local' }, limits, reading)).toEqual({ key: 600 })
+})
+
+test('A65: a model that may use no token is not called, however few it would use', () => {
+  const limits = { 'model:p/m': { tokensPerMinute: 0 } }
+  for (const tokens of [0, 40]) expect(modelRates('t', limits, 'p/m', tokens)).toMatchObject([{ name: 'model-tokens', limit: 0, cost: 0 }])
+})
+
+test('where nothing is counted everything is allowed; else the count with least left is told', () => {
+  expect(verdictOf([])).toEqual(unlimited)
+  const state = (name: string, remaining: number) => ({
+    limit: { name, key: name, limit: 9, windowMs: 60_000, cost: 1 },
+    allowed: true,
+    remaining,
+    resetMs: 60_000,
+  })
+  const states = [state('much', 8), state('least', 2), state('some', 5)]
+  expect(verdictOf(states)).toMatchObject({ allowed: true, which: { name: 'least' }, remaining: 2 })
 })

@@ -29,6 +29,8 @@ test.each<[Parameters<typeof isReadable>[0]['role'], unknown]>([
   ['assistant', [{ text: 'no type' }]],
   ['assistant', [{ type: 'text' }]],
   ['assistant', [{ ...call, toolCallId: undefined }]],
+  ['assistant', [{ ...call, toolName: undefined }]],
+  ['tool', [{ ...result, toolName: 7 }]],
   ['tool', 'text'],
   ['tool', [{ type: 'image' }]],
   ['tool', [{ ...result, output: null }]],

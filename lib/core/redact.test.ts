@@ -119,6 +119,10 @@ describe('by key', () => {
       { name: 'Authorization', value: '[redacted]' },
       { name: 'accept', value: 'x y' },
     ])
+    // With what archives write beside them, up to four fields; in what is wider a name is a name.
+    const wide = { name: 'Authorization', value: 'x y', comment: '', enabled: true }
+    expect(redact(wide)).toEqual({ ...wide, value: '[redacted]' })
+    expect(redact({ ...wide, place: 1 })).toEqual({ ...wide, place: 1 })
   })
 })
 
@@ -160,6 +164,39 @@ describe('the walk', () => {
     expect(JSON.stringify(redact({ error }))).toBe('{"error":{"responseHeaders":{"set-cookie":"[redacted]"}}}')
   })
 
+  test('what an object tells of itself as JSON is looked at, and what only looks like that is a field', () => {
+    const address = new URL(join('https://ann', ':hunter22@db.example/x'))
+    expect(JSON.stringify(redact({ address }))).toBe('{"address":"https://ann:[redacted]@db.example/x"}')
+    const failed = { message: 'no', toJSON: () => ({ config: { headers: { authorization: 'x y' } } }) }
+    expect(JSON.stringify(redact([failed]))).toBe('[{"config":{"headers":{"authorization":"[redacted]"}}}]')
+    expect(redact({ toJSON: 'a field', password: 'x' })).toEqual({ toJSON: 'a field', password: '[redacted]' })
+  })
+
+  test('the bounds: 64 levels of objects, of lists and of what answers with itself; 50,000 objects', () => {
+    const nested = (levels: number, around: (inner: unknown) => unknown): unknown => {
+      let value: unknown = { password: 'x' }
+      for (let level = 0; level < levels; level++) value = around(value)
+      return value
+    }
+    for (const around of [(inner: unknown) => [inner], (inner: unknown) => ({ inner })]) {
+      expect(JSON.stringify(redact(nested(64, around)))).toContain('[redacted]')
+      expect(JSON.stringify(redact(nested(65, around)))).toContain('"[too large]"')
+    }
+    let asked = 0
+    const endless = (): object => ({
+      toJSON: () => {
+        asked += 1
+        return endless()
+      },
+    })
+    expect(redact(endless())).toBe('[too large]')
+    expect(asked).toBe(65)
+    const wide = (length: number): unknown[] => Array.from({ length }, () => ({ n: 1 }))
+    const whole = wide(49_999)
+    expect(redact(whole)).toBe(whole)
+    expect(redact(wide(50_000)).slice(-2)).toEqual([{ n: 1 }, '[too large]'])
+  })
+
   test('a secret in a key is hidden too', () => {
     expect(JSON.stringify(redact({ [join('gh', 'p_', 'a1'.repeat(18))]: 1 }))).toBe('{"[redacted]":1}')
   })
@@ -179,7 +216,8 @@ describe('known secrets', () => {
     expect(own(JSON.stringify({ v: 'p+q/r=s"t12' }))).toBe('{"v":"[redacted]"}')
   })
 
-  test('short ones are left alone, for they would be found inside of words', () => {
+  test('short ones are left alone, for they would be found inside of words: those of 8 characters are not', () => {
     expect(own('a shorter text')).toBe('a shorter text')
+    expect(createRedactor(['seven77', 'eight888'])('a seven77 and an eight888')).toBe('a seven77 and an [redacted]')
   })
 })

@@ -9,6 +9,9 @@ test.each([
   ['user:*', 'user', '*'],
   ['user:0F0E0D0C-0B0A-4908-8706-050403020100', 'user', '0f0e0d0c-0b0a-4908-8706-050403020100'],
   ['key:k_1', 'key', 'k_1'],
+  ['key:K_aB', 'key', 'K_aB'],
+  ['agent:Ann:B', 'agent', 'Ann:B'],
+  ['tool:getUser', 'tool', 'getUser'],
   ['run:run_018f', 'run', 'run_018f'],
   ['tool:charge', 'tool', 'charge'],
 ])('%s is a scope', (text, kind, id) => expect(parseScope(text)).toEqual({ kind, id }))

@@ -26,3 +26,10 @@ test('passwords are those that people choose; whole lines are secret in cookies 
   const lines = ['Cookie', 'set-cookie', 'SetCookie', 'cookies', 'cookieName', 'authorization']
   expect(lines.filter(isCookieKey)).toEqual(lines.slice(0, 4))
 })
+
+test('what stands around a name does not hide it, and of a name that is none only the beginning counts', () => {
+  const around = ['token_', '__token__', '-api-key-', '[token]', 'my.token:', 'token ']
+  expect(around.filter((name) => !isSecretKey(name))).toEqual([])
+  expect(['', '_', 'inputTokens_', 'token_count_'].filter(isSecretKey)).toEqual([])
+  expect([isSecretKey(`${'a '.repeat(95)}password`), isSecretKey(`${'a '.repeat(100)}password`)]).toEqual([true, false])
+})

@@ -26,6 +26,15 @@ test.each([
   ['secret=hunter and more', 'secret=[redacted] and more'],
   ['the secret: patience and more', 'the secret: patience and more'],
   ['password=""', 'password=""'],
+  // The shortest text that is looked at, and names behind which nothing stands.
+  ['pwd=ab', 'pwd=[redacted]'],
+  ['password=', 'password='],
+  // What has been redacted stays, with all that stands around it.
+  ['password: [redacted], and more', 'password: [redacted], and more'],
+  ['token=[redacted]&at=1', 'token=[redacted]&at=1'],
+  ['?token=&at=1', '?token=&at=1'],
+  ['the password: ...', 'the password: ...'],
+  ['wrong password:)', 'wrong password:)'],
   ['/callback?token=%5Bredacted%5D&at=1', '/callback?token=%5Bredacted%5D&at=1'],
   [join('-----BEGIN PGP PRIVATE', ' KEY BLOCK-----\nabc\n-----END PGP PRIVATE', ' KEY BLOCK----- kept'), '[redacted] kept'],
 ])('%s', (text, shown) => {

@@ -32,6 +32,7 @@ describe('what no JSON of a model can fit is refused when the tool is defined, w
     expect(() => define(z.object({ when: z.object({ at: schema }) }))).toThrow(TypeError)
     expect(() => define(z.object({ when: z.object({ at: schema }) }))).toThrow('tool book: input at when.at: ')
     expect(() => define(z.object({ when: z.object({ at: schema }) }))).toThrow(words)
+    expect(() => define(schema)).toThrow('tool book: input: ')
   })
 
   test.each<[string, z.ZodType]>([

@@ -21,6 +21,22 @@ describe('nextWindow', () => {
     expect(nextWindow(turns(3), { ...limits, maxTokens: 1_000 })).toBe(9)
   })
 
+  test('moves no further than half of each limit needs, and stays where a limit is just reached', () => {
+    expect(nextWindow(turns(5), { ...limits, maxTokens: 160, maxMessages: 1_000 })).toBe(13)
+    expect(nextWindow(turns(5), { ...limits, maxTokens: 159, maxMessages: 1_000 })).toBe(17)
+    expect(nextWindow(turns(5), { ...limits, maxTokens: 1_000, maxMessages: 15 })).toBe(13)
+    expect(nextWindow(turns(5), { ...limits, maxTokens: 1_000, maxMessages: 14 })).toBe(17)
+    expect(nextWindow(turns(5), { ...limits, maxTokens: 1_000, maxMessages: 19 })).toBe(13)
+    expect(nextWindow(turns(2), { ...limits, maxMessages: 8 })).toBeNull()
+    expect(nextWindow(turns(2), { ...limits, maxMessages: 7 })).toBe(5)
+  })
+
+  test('forced, it gives up half of the tokens, however many messages that leaves', () => {
+    expect(nextWindow(turns(8), limits, true)).toBe(17)
+    const heavy = turns(8).map((message) => (message.seq === 3 ? { ...message, estTokens: 5_000 } : message))
+    expect(nextWindow(heavy, { ...limits, maxMessages: 1 }, true)).toBe(5)
+  })
+
   test('never parts a call from its result: for any limits it begins at a user message', () => {
     const window = turns(6)
     for (let maxTokens = 1; maxTokens < 260; maxTokens++) {
@@ -42,6 +58,7 @@ describe('nextWindow', () => {
   })
 
   test('what keepFirst keeps is no place to move to', () => {
+    expect(movable([row(1, 'user'), row(11, 'user'), row(0, 'assistant')], 11).map((message) => message.seq)).toEqual([11, 0])
     const window = [row(1, 'user'), row(3, 'user'), ...turns(3).map((message) => ({ ...message, seq: message.seq + 10 }))]
     expect(movable(window, 11).map((message) => message.seq)).toEqual(turns(3).map((message) => message.seq + 10))
     expect(nextWindow(movable(window, 11), limits, true)).toBe(19)

@@ -32,6 +32,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { survivorMutations } from '#scripts/mutations/survivors'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
@@ -81,5 +82,6 @@ export const mutations: readonly Mutation[] = [
   ...unheardRepairsMutations,
   ...unheardEdgesMutations,
   ...sentenceMutations,
+  ...survivorMutations,
   ...unlistedCodeMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))
