@@ -37,10 +37,13 @@ async function localJson(dataDir: string): Promise<unknown> {
 const pidsOf = ({ pids }: StackInfo): number[] =>
   [...pids.servers, pids.postgres, pids.redis, pids.executor, pids.supabase].filter((pid) => pid !== null)
 
+/** What the terminal shows. */
+const told: string[] = []
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'baton-stack-'))
   await chmod(folder, 0o755) // else root's PostgreSQL account cannot enter, and the clusters stand below /var/tmp
-  stack = await startStack({ ...common, dataDir: join(folder, 'one'), servers: 2 })
+  stack = await startStack({ ...common, quiet: false, log: (line) => told.push(line), dataDir: join(folder, 'one'), servers: 2 })
   await query(
     stack.info.databaseUrl ?? '',
     `create function public.baton_test_echo(p jsonb) returns jsonb language sql security definer set search_path = ''
@@ -135,6 +138,7 @@ describe('a running stack', () => {
       await stack.waitReady(part)
       const after = stack.info
       expect({ ...after, pids: null }).toEqual({ ...before, pids: null })
+      expect(told).toContain(`  ${part} ended (SIGKILL) and is started again`)
       const old = pidsOf(before).filter((pid) => !pidsOf(after).includes(pid))
       expect(old).toHaveLength(1)
       expect(isAlive(old[0] ?? 0)).toBe(false)

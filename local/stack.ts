@@ -76,7 +76,7 @@ function assemble(plan: Plan, options: StackOptions, cluster: Cluster | undefine
   const parts: Part[] = []
   const find = (name: string): Part | undefined => parts.find((part) => part.name === name)
   const add = (spec: PartSpec): void => {
-    parts.push(supervise(spec, changed))
+    parts.push(supervise(spec, changed, tell))
   }
   let prepared = false
   const tellSupabase = (): void => {

@@ -60,8 +60,8 @@ function endGroup(pid: number): void {
   if (process.platform !== 'win32') signalTo(-pid, 'SIGKILL')
 }
 
-/** Starts a part and keeps it running. `changed` is called whenever its process id changes. */
-export function supervise(spec: PartSpec, changed: () => void): Part {
+/** Starts a part and keeps it running. `changed` is called whenever its process id changes; `tell` hears of a death that nobody wanted. */
+export function supervise(spec: PartSpec, changed: () => void, tell: (line: string) => void): Part {
   let child: ChildProcess | undefined
   let ended: Promise<void> = Promise.resolve()
   let wanted = true
@@ -84,6 +84,7 @@ export function supervise(spec: PartSpec, changed: () => void): Part {
         if (process_.pid !== undefined) endGroup(process_.pid)
         if (!everReady) endsBeforeReady += 1
         attempt = performance.now() - startedAt > backOff.steadyMs ? 1 : attempt + 1
+        if (wanted && everReady) tell(`  ${spec.name} ended (${why}) and is started again`)
         if (wanted) restart = setTimeout(launch, pauseBefore(attempt))
         changed()
         done()

@@ -9,6 +9,7 @@ import { authorityOf } from '#lib/api/scope'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
+import { accepts } from '#lib/http/headers'
 
 const word = z.string().min(1).max(200)
 const filters = z.object({
@@ -39,7 +40,7 @@ export const listAudit = endpoint({
   query: filters,
   async handler({ services, request, query: { run, cursor, ...rest }, caller }) {
     const query: AuditQuery = { ...rest, runId: run, after: afterOf(cursor, rest.order) }
-    if (request.headers.get('accept')?.includes(lines)) return exported(services, caller, query, request.signal)
+    if (accepts(request, lines)) return exported(services, caller, query, request.signal)
     const rows = await pageOf(services, caller, query)
     const shown = listing(rows, query.limit, ({ at, id }) => encodeCursor('audit', `${at}|${id}`, query.order))
     return json(200, shown)

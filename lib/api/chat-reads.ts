@@ -9,6 +9,7 @@ import { authorityOf } from '#lib/api/scope'
 import type { Services } from '#lib/services'
 import { refusalError } from '#lib/engine/open'
 import type { Caller } from '#lib/http/caller'
+import { accepts } from '#lib/http/headers'
 import type { ShapeError } from '#lib/http/problem'
 
 const pageSize = 200
@@ -24,7 +25,7 @@ const mostEvents = 5_000
  * declared as JSON is what WorkflowChatTransport sends as it comes.
  */
 export const chatErrors: ShapeError = ({ code, detail }, request) => {
-  if ((request.headers.get('accept') ?? '').includes('application/json')) return null
+  if (accepts(request, 'application/json')) return null
   const bare = code === 'unsupported_media_type' && request.method === 'POST'
   if (!bare) return { body: `${code}: ${detail}` }
   const why = 'The request names no chat and is not declared as JSON: give the transport the functions of chatTransport().'

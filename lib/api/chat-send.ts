@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import type { RunId } from '#lib/core/ids'
+import { storable } from '#lib/core/plain'
 import type { OpenAnswer, RunView } from '#lib/core/store'
 import { notTaken, type chatBody } from '#lib/api/chat-body'
 import { regenerateKind } from '#lib/api/chat-history'
@@ -83,20 +84,33 @@ async function shown({ services, caller, body }: ChatContext, id: string): Promi
   // Not the newest: a message that was cancelled while it waited never began, and one that interrupts begins before the queue.
   const began = runs.filter(({ startedAt }) => startedAt !== null)
   const last = began.reduce((found, run) => ((run.firstSeq ?? 0) > (found.firstSeq ?? 0) ? run : found), opened)
-  return {
-    // What was stored came in by the same schema.
-    message: message.content as Content,
-    last,
-    newest: newest.id,
-    refused: refusalOf(state, body.messageId ?? '', last.id),
-  }
+  // What was stored came in by the same schema.
+  const content = message.content as Content
+  return { message: content, last, newest: newest.id, refused: refusalOf(state, body, { last: last.id, content }) }
 }
 
-function refusalOf(state: string, messageId: string, last: RunId): BatonError | null {
+function refusalOf(
+  state: string,
+  { messageId, messages }: ChatContext['body'],
+  { last, content }: { last: RunId; content: Content },
+): BatonError | null {
   if (state !== 'ready') return new BatonError('agent_busy', 'The chat still answers: stop it first. Nothing was kept.')
   // A steered message divides an answer: the part after it has the number of its message behind the run.
-  const isOther = messageId.startsWith('run_') && messageId.split('~')[0] !== last
-  return isOther ? notTaken('only the last answer can be made again: the history only grows') : null
+  if (messageId?.startsWith('run_') === true)
+    return messageId.split('~')[0] === last ? null : notTaken('only the last answer can be made again: the history only grows')
+  // A page that was left open does not know what another one has asked since: it would put that answer under its own question.
+  const question = messages.findLast(({ role }) => role === 'user')
+  if (question === undefined || storable(saidIn(question.parts)) === saidIn(content)) return null
+  return new BatonError(
+    'not_last_run',
+    'The last message of the chat is another one than the one sent along. Load the messages again; nothing was kept.',
+  )
+}
+
+/** The words of a message, whose files may have come by another address. */
+function saidIn(content: string | readonly { type: string; text?: unknown }[]): string {
+  if (typeof content === 'string') return content
+  return content.map(({ type, text }) => (type === 'text' && typeof text === 'string' ? text : '')).join('')
 }
 
 /**

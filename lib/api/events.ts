@@ -10,6 +10,7 @@ import { listing, mostBytes } from '#lib/api/listing'
 import type { Services } from '#lib/services'
 import { checkCursor, cursorProblem, ofAgent, streamEvents } from '#lib/api/stream'
 import type { Caller } from '#lib/http/caller'
+import { accepts } from '#lib/http/headers'
 
 const query = z.object({
   ...page,
@@ -73,8 +74,7 @@ async function readEvents(
 }
 
 function wantsJson(request: Request): boolean {
-  const accept = request.headers.get('accept') ?? ''
-  return accept.includes('application/json') && !accept.includes('text/event-stream')
+  return accepts(request, 'application/json') && !accepts(request, 'text/event-stream')
 }
 
 /** GET /api/agents/{id}/events: over all runs of the agent; never 204. */

@@ -18,6 +18,7 @@ import { unlessAway, waitForRun } from '#lib/api/wait'
 import { openMessage, type OpenedMessage } from '#lib/engine/open'
 import { startSlice, type Slice } from '#lib/engine/slices'
 import type { EndpointContext } from '#lib/http/endpoint'
+import { accepts } from '#lib/http/headers'
 import { canonicalJson, sha256Hex } from '#lib/http/json'
 import { readIfMatchAny } from '#lib/http/prefer'
 import { checkStreams } from '#lib/http/sse'
@@ -43,7 +44,7 @@ export const sendMessage = endpoint({
 /** Accepts the message, runs it as far as the caller waits, and answers (3-http-api, The main job). */
 export async function send(context: SendContext): Promise<Response> {
   const { services, request, prefer } = context
-  const streams = request.headers.get('accept')?.includes('text/event-stream') ?? false
+  const streams = accepts(request, 'text/event-stream')
   const begun = await begin(context, { executes: !prefer.respondAsync && (streams || prefer.waitMs > 0), streams })
   const { opened, slice, headers } = begun
   const { answer } = opened

@@ -21,6 +21,8 @@ test.each<[string, Partial<AgentDefinition>, string]>([
   ['an id that begins with a dot', { id: '.a' }, 'template id ".a"'],
   ['an id that is too long', { id: 'a'.repeat(65) }, 'template id "aaa'],
   ['a model without its provider', { model: 'gpt' }, 'template one: model "gpt" must read provider/model'],
+  ['a model to fall back to without its provider', { fallback: ['openai/a', 'gpt'] }, 'template one: model "gpt" must read provider/model'],
+  ['a model for overrides without its provider', { models: ['gpt'] }, 'template one: model "gpt" must read provider/model'],
   ['a rule for no tool', { permission: { deny: ['act'] } }, 'template one: permission/deny/0: act matches no tool of the template'],
   ['mode custom without a function', { permission: { mode: 'custom' } }, 'template one: permission/mode: mode custom needs'],
   ['two tools of one name', { tools: [tool({}), tool({})] }, 'template one: two tools are named act'],

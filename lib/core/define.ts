@@ -154,7 +154,8 @@ const limitNumbers: Readonly<Record<keyof RunLimits, Range>> = {
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
     throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
-  if (!agent.model.includes('/')) throw new TypeError(`template ${agent.id}: model "${agent.model}" must read provider/model`)
+  for (const model of [agent.model, ...(agent.fallback ?? []), ...(agent.models ?? [])])
+    if (!model.includes('/')) throw new TypeError(`template ${agent.id}: model "${model}" must read provider/model`)
   const names = checkNames(agent.id, 'tools', agent.tools ?? [])
   checkNames(agent.id, 'hooks', agent.hooks ?? [])
   const [problem] = checkPermission(agent.permission ?? {}, names)

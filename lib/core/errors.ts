@@ -11,7 +11,7 @@ export const errorTable = {
   override_refused: [400, 'An override may only narrow', false],
   template_required: [400, 'A new agent needs a template', false],
   template_unknown: [400, 'There is no such template', false],
-  webhook_refused: [400, 'The webhook address is not allowed', false],
+  webhook_refused: [400, 'The webhook is not allowed', false],
   invalid_cursor: [400, 'The cursor is not valid', false],
   unauthorized: [401, 'Authentication is required', false],
   forbidden: [403, 'Not allowed', false],

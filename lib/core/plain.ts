@@ -64,3 +64,8 @@ function writable(walk: Walk, value: unknown, depth: number): unknown {
     walk.above.delete(value)
   }
 }
+
+/** Text as Postgres can store it: no NUL, no lone surrogates. */
+export function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\u0000', '\uFFFD')
+}

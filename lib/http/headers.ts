@@ -7,6 +7,15 @@ export function requestIdOf(request: Request, make: () => string): string {
   return given !== null && /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : make()
 }
 
+/** True where the caller names the media type, and does not refuse it with q=0 (RFC 9110, 12.5.1); a star names none. */
+export function accepts(request: Request, type: string): boolean {
+  const ranges = (request.headers.get('accept') ?? '').toLowerCase().slice(0, 4_096).split(',')
+  return ranges.some((range) => {
+    const [name, ...parameters] = range.split(';').map((part) => part.trim())
+    return name === type && !parameters.some((parameter) => /^q\s*=\s*0(\.0*)?$/.test(parameter))
+  })
+}
+
 const requestHeaders = [
   'accept',
   'authorization',

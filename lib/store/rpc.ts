@@ -1,6 +1,7 @@
 import { createClient } from '@supabase/supabase-js'
 import { BatonError } from '#lib/core/errors'
 import type { Clock } from '#lib/core/ports'
+import { storable } from '#lib/core/plain'
 
 /** Calls one SQL function: one jsonb in, one json out. Throws BatonError database_unavailable, idempotency_busy, or not_configured for a key or a schema that does not fit. */
 export type Rpc = (name: string, argument: object) => Promise<unknown>
@@ -95,8 +96,4 @@ export function wellFormed<Value>(value: Value): Value {
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part
     return Object.fromEntries(Object.entries(part).map(([key, inner]) => [storable(key), inner]))
   }) as Value
-}
-
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\u0000', '\uFFFD')
 }

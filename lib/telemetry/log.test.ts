@@ -60,3 +60,18 @@ test('text for people has the same, and no secrets either', () => {
     /^\d\d:\d\d:\d\d\.\d{3} warn  a model call failed request_id=req_1 code=provider_unavailable token=\[redacted\] usage=\{"input":3\}\n$/,
   )
 })
+
+test('fields that cannot be read are left out of their line, and whoever logs them goes on; an error tells its words', () => {
+  const { log, lines } = setUp('json', { request_id: 'req_1' })
+  const trap = {
+    get depth(): number {
+      throw new Error('gone')
+    },
+  }
+  log.warn('paid', { order: 7, trap })
+  log.warn('paid', { order: 7, cause: new TypeError('no such key: password=hunter22') })
+  expect(lines.map(({ line }) => JSON.parse(line) as unknown)).toMatchObject([
+    { message: 'paid', request_id: 'req_1', fields: '[unreadable]' },
+    { message: 'paid', order: 7, cause: expect.stringMatching(/^TypeError: no such key: .*\[redacted\]$/) as string },
+  ])
+})

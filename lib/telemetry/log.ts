@@ -21,19 +21,39 @@ export interface LogOptions {
   fields: () => LogFields
 }
 
+/** What a line tells before it is written. */
+interface Entry {
+  timestamp: string
+  level: string
+  message: string
+  [field: string]: unknown
+}
+
 /** One line a call, without secrets: JSON for machines, text for people. */
 export function createLog({ write, redact, format, fields }: LogOptions): Log {
+  const written = (entry: Entry): string => {
+    const clean = redact(entry)
+    return format === 'json' ? `${JSON.stringify(clean)}\n` : textLine(clean)
+  }
   const line =
     (level: string) =>
     (message: string, given: Record<string, unknown> = {}): void => {
-      const own = Object.fromEntries(Object.entries(given).map(([name, value]) => [names[name] ?? name, value]))
-      const entry = redact({ timestamp: new Date().toISOString(), level, message, ...fields(), ...own })
-      write(format === 'json' ? `${JSON.stringify(entry)}\n` : textLine(entry), level === 'error')
+      const entry = { timestamp: new Date().toISOString(), level, message, ...fields() }
+      let text
+      try {
+        // As JSON an error is nothing.
+        const own = Object.entries(given).map(([name, value]) => [names[name] ?? name, value instanceof Error ? String(value) : value])
+        text = written({ ...entry, ...Object.fromEntries(own) })
+      } catch {
+        // What a tool gives to its log may throw when it is read; the tool has worked all the same.
+        text = written({ ...entry, fields: '[unreadable]' })
+      }
+      write(text, level === 'error')
     }
   return { info: line('info'), warn: line('warn'), error: line('error') }
 }
 
-function textLine({ timestamp, level, message, ...rest }: { timestamp: string; level: string; message: string }): string {
+function textLine({ timestamp, level, message, ...rest }: Entry): string {
   const pairs = Object.entries(rest).map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
   return `${timestamp.slice(11, 23)} ${level.padEnd(5)} ${message}${pairs.join('')}\n`
 }

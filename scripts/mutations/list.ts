@@ -8,6 +8,7 @@ import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
+import { foundByAWalkMutations } from '#scripts/mutations/found-by-a-walk'
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
 import { foundBySecondReadingMutations } from '#scripts/mutations/found-by-second-reading'
@@ -72,6 +73,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInTheApiMutations,
   ...foundInTheDialectsMutations,
   ...foundInValuesMutations,
+  ...foundByAWalkMutations,
   ...foundInTheConsoleMutations,
   ...leftBehindMutations,
   ...boundsMutations,

@@ -115,6 +115,11 @@ test('each page of the console has scripts under a word of its own, and stands i
   expect(words[0]).not.toBe(words[1])
   const secure = await fetch(`${base}/console`, { headers: { 'x-forwarded-proto': 'https' } })
   expect(secure.headers.get('strict-transport-security')).toMatch(/max-age=/)
+  const nowhere = await fetch(`${base}/console/agents/a/b`)
+  expect([nowhere.status, nowhere.headers.get('x-frame-options')]).toEqual([404, 'DENY'])
+  const word = /'nonce-([^']+)'/.exec(nowhere.headers.get('content-security-policy') ?? '')?.[1]
+  const text = await nowhere.text()
+  expect([text.includes('href="/console"'), text.includes(`nonce="${word}"`)]).toEqual([true, true])
 })
 
 test('npm run bootstrap makes tenant, key and webhook secret once; a second run says what exists', async () => {

@@ -182,7 +182,7 @@ test('an error is a chunk with a reason, and regenerate goes on from what there 
     { type: 'error', errorText: expect.stringMatching(/^provider_auth: /) as string },
     { type: 'finish', finishReason: 'error' },
   ])
-  const again = await post({ id: 'failed', messages: [user('x')], trigger: 'regenerate-message' })
+  const again = await post({ id: 'failed', messages: [user(script({ error: { status: 401 } }))], trigger: 'regenerate-message' })
   expect(again.chunks.at(-2)).toMatchObject({ type: 'error' })
   expect((await world.run(runOf(again.headers))).retryOf).toBe(runOf(failed.headers))
 })
@@ -207,8 +207,9 @@ test('regenerate: the stored message once more, and the old answer is superseded
   expect(await post({ id: 'nobody', messages: [user('x')], trigger: 'regenerate-message' })).toMatchObject({ status: 404 })
 })
 
-const again = (id: string, more: object = {}, headers: Record<string, string> = {}) =>
-  post({ id, messages: [user('x')], trigger: 'regenerate-message', ...more }, headers)
+/** Asks for another answer to what was said last; a client that holds the conversation sends it along. */
+const again = (id: string, said: string, more: object = {}, headers: Record<string, string> = {}) =>
+  post({ id, messages: [user(said)], trigger: 'regenerate-message', ...more }, headers)
 const runsOf = async (id: string): Promise<{ id: string; state: string }[]> =>
   (await world.http('GET', `/api/agents/${id}/runs?order=asc`)).body['data'] as { id: string; state: string }[]
 
@@ -220,7 +221,7 @@ test('a key stands for one message of one chat, whatever else the client sends w
   expect([runOf(repeated.headers), repeated.headers.get('idempotent-replayed')]).toEqual([runOf(first.headers), 'true'])
   const mismatch = { status: 422, text: expect.stringMatching(/^idempotency_mismatch: /) as string }
   expect(await send(world, 'key-b', 'hello', { headers })).toMatchObject(mismatch)
-  expect(await again('key-a', { template: 'scripted' }, headers)).toMatchObject(mismatch)
+  expect(await again('key-a', 'hello', { template: 'scripted' }, headers)).toMatchObject(mismatch)
   expect((await ask(world, '/api/chat/key-b')).status).toBe(404)
   expect(await runsOf('key-a')).toHaveLength(1)
 })
@@ -232,13 +233,16 @@ test('regenerate under a key runs once: repeated while it runs, when it has ende
   const first = await send(world, 'again-key', script({ text: 'behind a gate', gate: gate.file }))
   await rm(gate.file)
   const messageId = runOf(first.headers)
-  const running = again('again-key', { messageId }, headers)
+  const running = again('again-key', 'x', { messageId }, headers)
   await poll(async () => (await runsOf('again-key')).length === 2, { everyMs: 20, forMs: 60_000 })
-  const meanwhile = again('again-key', { messageId }, headers)
-  expect(await again('again-key', { messageId })).toMatchObject({ status: 409, text: expect.stringMatching(/^agent_busy: /) as string })
+  const meanwhile = again('again-key', 'x', { messageId }, headers)
+  expect(await again('again-key', 'x', { messageId })).toMatchObject({
+    status: 409,
+    text: expect.stringMatching(/^agent_busy: /) as string,
+  })
   await gate.open()
   await send(world, 'again-key', 'and then?')
-  for (const repeated of [await meanwhile, await again('again-key', { messageId }, headers)]) {
+  for (const repeated of [await meanwhile, await again('again-key', 'x', { messageId }, headers)]) {
     expect([repeated.status, runOf(repeated.headers)]).toEqual([200, runOf((await running).headers)])
     expect(repeated.headers.get('idempotent-replayed')).toBe('true')
     expect(textOf(repeated.chunks)).toBe('behind a gate')
@@ -248,8 +252,9 @@ test('regenerate under a key runs once: repeated while it runs, when it has ende
 
 test('regenerate of a run that failed, under a key, is one retry', async () => {
   const headers = { 'idempotency-key': 'one-retry' }
-  const failed = await send(world, 'retry-key', script({ error: { status: 401 } }))
-  const [first, repeated] = [await again('retry-key', {}, headers), await again('retry-key', {}, headers)]
+  const said = script({ error: { status: 401 } })
+  const failed = await send(world, 'retry-key', said)
+  const [first, repeated] = [await again('retry-key', said, {}, headers), await again('retry-key', said, {}, headers)]
   expect([runOf(repeated.headers), repeated.headers.get('idempotent-replayed')]).toEqual([runOf(first.headers), 'true'])
   expect((await runsOf('retry-key')).map(({ id }) => id)).toEqual([runOf(failed.headers), runOf(first.headers)])
   expect((await world.run(runOf(first.headers))).retryOf).toBe(runOf(failed.headers))
@@ -261,7 +266,7 @@ test('regenerate beside a message: whoever comes second is told, and no answer i
     ['beside-failed', script({ error: { status: 401 } })],
   ] as const) {
     await send(world, id, text)
-    const [message, second] = await inTurn(world, id, [() => send(world, id, 'Q2'), () => again(id)])
+    const [message, second] = await inTurn(world, id, [() => send(world, id, 'Q2'), () => again(id, text)])
     expect(textOf(message?.chunks ?? [])).toBe('You said: Q2')
     expect(second).toMatchObject({ status: 409, text: expect.stringMatching(/^not_last_run: .*Load the messages again/) as string })
     expect((await talk(world, id)).slice(-2)).toEqual(['user: Q2', 'assistant: You said: Q2'])
@@ -278,13 +283,13 @@ test('the answer that is shown last can be made again, also after a cancelled me
   expect(textOf(overtaking.chunks)).toBe('You said: I')
   await world.ended(queued)
   expect((await world.run(cut)).state).toBe('cancelled')
-  expect(textOf((await again('shown', { messageId: queued })).chunks)).toBe('You said: E')
+  expect(textOf((await again('shown', 'x', { messageId: queued })).chunks)).toBe('You said: E')
 
   const slow = await quietly(script({ text: 'slow', gate: gate.file }))
   expect((await world.http('POST', `/api/runs/${await quietly('never')}/cancel`)).status).toBe(200)
   await gate.open()
   await world.ended(slow)
-  expect(textOf((await again('shown', { messageId: slow })).chunks)).toBe('slow')
-  const old = await again('shown', { messageId: slow })
+  expect(textOf((await again('shown', 'x', { messageId: slow })).chunks)).toBe('slow')
+  const old = await again('shown', 'x', { messageId: slow })
   expect(old).toMatchObject({ status: 400, text: expect.stringContaining('only the last answer') as string })
 })

@@ -166,16 +166,22 @@ async function* framesOf(
   const reader = response.body.getReader()
   const decoder = new TextDecoder()
   const feed = sseParser()
+  // Node up to 22 lets a read wait for ever when the server has closed the body and its last piece is unread at the abort.
+  const leave = (): void => void reader.cancel().catch(() => undefined)
+  connection.signal.addEventListener('abort', leave, { once: true })
+  if (connection.signal.aborted) leave()
   try {
     for (;;) {
       const silence = setTimeout(() => connection.abort(), silenceMs)
       const { done, value } = await reader.read().finally(() => clearTimeout(silence))
+      if (connection.signal.aborted) throw reasonOf(connection.signal)
       if (done) return
       yield null
       yield* feed(decoder.decode(value, { stream: true }))
     }
   } finally {
+    connection.signal.removeEventListener('abort', leave)
     // A connection that is broken already rejects: its reader has gone.
-    reader.cancel().catch(() => undefined)
+    leave()
   }
 }
