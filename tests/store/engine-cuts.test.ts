@@ -5,7 +5,7 @@ import { BatonError, ProviderError } from '#lib/core/errors'
 import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
-import { isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
+import { haltOf, isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
 import { authority, claimRequest, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What cuts a slice short: SIGTERM, the hard limit, a stop; and functions of a template that never answer. As in engine.test.ts. */
@@ -40,15 +40,6 @@ const inHand = (happens: () => unknown): Pick<ModelPort, 'call'> => ({
     throw signal.reason
   },
 })
-/** Lets the executor look at its flags at once, as a signal of Redis does. */
-function haltOf({ services }: Executor): () => void {
-  let look = (): void => undefined
-  services.live.onHalt = (_agentUid, onHalt) => {
-    look = () => onHalt(null)
-    return () => undefined
-  }
-  return () => look()
-}
 const never = <Value>(): Promise<Value> => new Promise<Value>(() => undefined)
 const sigterm = (): void => void handOverAll(0, clock)
 

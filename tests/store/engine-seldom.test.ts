@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { ProviderError } from '#lib/core/errors'
+import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
+import { systemClock } from '#lib/system/clock'
 import { poll } from '#local/poll'
-import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
+import { haltOf, isAborted, movedClock, startExecutor, type Executor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
 
 /* Ways through the engine that few runs take. As in engine.test.ts. */
@@ -38,6 +41,12 @@ const callsOf = async (agent: string): Promise<string[]> =>
   (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null })).data
     .map(({ name, state }) => `${name} ${state}`)
     .toSorted()
+const retriesOf = async (agent: string): Promise<unknown[]> =>
+  (
+    await kit.sql<{ data: unknown }>(`select data from baton.events where run_id = $1 and type = 'retry' and step = 1`, [
+      (await runOf(agent)).run_id,
+    ])
+  ).map(({ data }) => data)
 /** The hard limit of a slice is reached: SIGTERM comes after it, gives no time and is not what cuts. */
 function toHardLimit(clock: MovedClock): void {
   clock.forward({ monotonic: 100_000 })
@@ -156,4 +165,128 @@ test("unknownOutcome 'pause': a once call that is cut at the limit of its slice 
   const asked = ok(await kit.store.listApprovals(authority, { limit: 1, after: null, agent: 'cut-paying' })).data
   expect(asked).toMatchObject([{ kind: 'unknown_outcome', tool: 'pay' }])
   expect(JSON.stringify(asked)).toContain('cut at the limit of its slice')
+})
+
+test('invariant 6: a tool that begins when its run is to stop already, and ignores that, is given up', async () => {
+  acts['pay'] = () => new Promise(() => undefined)
+  const told = Promise.withResolvers<void>()
+  const clock = { ...systemClock(), sleep: () => Promise.resolve() }
+  const executor: Executor = startExecutor(kit, plain, [calls('pay')], {
+    clock,
+    store: { renew: (request) => kit.store.renew(request).finally(() => setImmediate(told.resolve)) },
+    async onEffect({ kind }) {
+      if (kind !== 'tool') return
+      ok(await kit.store.stop(authority, { agent: 'given-up' }, 'cancelled', null))
+      halt()
+      await told.promise
+    },
+  })
+  const halt = haltOf(executor)
+  expect(await executor.send('given-up')).toMatchObject({ kind: 'ended', state: 'cancelled' })
+  expect(await callsOf('given-up')).toEqual(['pay sealed'])
+}, 20_000)
+
+test('a call is told with its attempt and with how long it took: an answer without anything in it is an attempt', async () => {
+  const clock = movedClock()
+  // A process that has been there for long.
+  clock.forward({ monotonic: 1_000_000_000 })
+  const told: number[] = []
+  const attempts: number[] = []
+  const { model } = startExecutor(kit, plain, [{ text: '' }, { text: 'bye' }]).services
+  const executor = startExecutor(kit, plain, [], {
+    clock,
+    leaseMs: 600_000,
+    store: {
+      commit(request) {
+        told.push(request.happened.model?.ms ?? -1)
+        return kit.store.commit(request)
+      },
+    },
+    model: {
+      call(request, onDelta, signal) {
+        attempts.push(request.attempt)
+        clock.forward({ monotonic: 5_000 })
+        return model.call(request, onDelta, signal)
+      },
+    },
+  })
+  expect(await executor.send('empty')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(attempts).toEqual([0, 1])
+  expect(told).toHaveLength(2)
+  for (const ms of told) expect([ms >= 5_000, ms < 1_000_000]).toEqual([true, true])
+})
+
+test('A84: a model call that has no room in the rate of its agent waits for the next window, and is no retry', async () => {
+  // What the message itself has set aside counts already, and is made.
+  const executor = startExecutor(kit, plain, [{ text: '' }, { text: 'bye' }], { sliceMs: 30_000 })
+  expect(await executor.send('rated-model', { rate: { calls: 1, ms: 60_000 } })).toMatchObject({ kind: 'waiting' })
+  expect(executor.effects).toEqual(['model'])
+  const { agent_uid } = await runOf('rated-model')
+  expect(await retriesOf('rated-model')).toMatchObject([{ gate: true, code: 'rate_limited', attempt: 1, model: 'test/model' }])
+  await kit.advance(75_000)
+  expect(await executor.goOn(agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+})
+
+const slow = new ProviderError('provider_unavailable', 'away', { status: 503, retryAfterMs: 10_000 })
+test.each([
+  ['a limit of its model', { code: 'rate_limited', gate: true, attempt: 0 }],
+  ['its provider', { code: 'provider_unavailable', attempt: 1 }],
+])('a run waits for %s in its process where that fits into its slice, else elsewhere, and is spread', async (who, told) => {
+  const start = (sliceMs: number) => {
+    // A process that has been there for long, and no time passes.
+    const still = { monotonic: () => 1_000_000_000, random: () => 0.5 }
+    const clock = { ...systemClock(), ...still, sleep: (ms: number) => Promise.resolve(void slept.push(ms)) }
+    let refused = false
+    const once = (): boolean => !refused && (refused = true)
+    const { model } = startExecutor(kit, plain, [{ text: 'bye' }]).services
+    const isLimit = told.code === 'rate_limited'
+    const call: ModelPort['call'] = (...asked) => (!isLimit && once() ? Promise.reject(slow) : model.call(...asked))
+    const executor = startExecutor(kit, plain, [], { clock, sliceMs, model: { call } })
+    const allowed = executor.services.rates.model
+    const refusal = { allowed: false, which: null, resetMs: 10_000, tokens: null }
+    executor.services.rates = {
+      ...executor.services.rates,
+      model: (...asked) => (isLimit && once() ? Promise.resolve(refusal as never) : allowed(...asked)),
+    }
+    return executor
+  }
+  const slept: number[] = []
+  expect(await start(3_600_000).send(`here ${who}`.replaceAll(' ', '-'))).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(slept).toEqual([11_000])
+  const elsewhere = `elsewhere ${who}`.replaceAll(' ', '-')
+  expect(await start(10_900).send(elsewhere)).toMatchObject({ kind: 'waiting' })
+  expect(slept).toEqual([11_000])
+  expect(await retriesOf(elsewhere)).toEqual([{ delayMs: 11_000, model: 'test/model', ...told }])
+})
+
+test('a call that did not begin takes nothing of what its tool may be called, whatever has kept it back', async () => {
+  const clock = movedClock()
+  const kept = {
+    preToolUse(call: { name: string }) {
+      if (call.name === 'denied') return { deny: 'no' }
+      if (call.name === 'given') return { result: 'known' }
+      if (call.name === 'expired') clock.forward({ monotonic: 400_000 })
+      return undefined
+    },
+  }
+  const names = ['begun', 'denied', 'given', 'limited', 'expired', 'late']
+  for (const name of names) {
+    acts[name] = () => 'done'
+    ok(await kit.store.putBudget(authority, { scope: `tool:${name}`, period: 'day' }, { limitCalls: 5 }))
+  }
+  const one = defineAgent({ ...plain, tools: names.map((name) => tool(name)), hooks: [{ name: 'keeps', ...kept }], toolConcurrency: 1 })
+  const executor = startExecutor(kit, one, [calls('begun', 'denied', 'given', 'limited'), calls('expired', 'late')], {
+    clock,
+    leaseMs: 600_000,
+  })
+  const { tool: allowed } = executor.services.rates
+  executor.services.rates = {
+    ...executor.services.rates,
+    tool: (tenant, name) =>
+      name === 'limited' ? Promise.resolve({ allowed: false, which: null, resetMs: 1_000 } as never) : allowed(tenant, name),
+  }
+  expect(await executor.send('kept-back', { expiresInMs: 300_000 })).toMatchObject({ kind: 'ended', state: 'expired' })
+  const counted = async (name: string) =>
+    ok(await kit.store.getBudget(authority, { scope: `tool:${name}`, period: 'day' })).budgets[0]?.calls
+  expect(await Promise.all(names.map(counted))).toEqual([1, 0, 0, 0, 0, 0])
 })
