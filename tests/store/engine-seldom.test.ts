@@ -6,7 +6,7 @@ import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
 import { poll } from '#local/poll'
-import { haltOf, isAborted, movedClock, startExecutor, type Executor, type MovedClock } from '#tests/store/engine-kit'
+import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
 
 /* Ways through the engine that few runs take. As in engine.test.ts. */
@@ -167,25 +167,6 @@ test("unknownOutcome 'pause': a once call that is cut at the limit of its slice 
   expect(JSON.stringify(asked)).toContain('cut at the limit of its slice')
 })
 
-test('invariant 6: a tool that begins when its run is to stop already, and ignores that, is given up', async () => {
-  acts['pay'] = () => new Promise(() => undefined)
-  const told = Promise.withResolvers<void>()
-  const clock = { ...systemClock(), sleep: () => Promise.resolve() }
-  const executor: Executor = startExecutor(kit, plain, [calls('pay')], {
-    clock,
-    store: { renew: (request) => kit.store.renew(request).finally(() => setImmediate(told.resolve)) },
-    async onEffect({ kind }) {
-      if (kind !== 'tool') return
-      ok(await kit.store.stop(authority, { agent: 'given-up' }, 'cancelled', null))
-      halt()
-      await told.promise
-    },
-  })
-  const halt = haltOf(executor)
-  expect(await executor.send('given-up')).toMatchObject({ kind: 'ended', state: 'cancelled' })
-  expect(await callsOf('given-up')).toEqual(['pay sealed'])
-}, 20_000)
-
 test('a call is told with its attempt and with how long it took: an answer without anything in it is an attempt', async () => {
   const clock = movedClock()
   // A process that has been there for long.
@@ -257,36 +238,4 @@ test.each([
   expect(await start(10_900).send(elsewhere)).toMatchObject({ kind: 'waiting' })
   expect(slept).toEqual([11_000])
   expect(await retriesOf(elsewhere)).toEqual([{ delayMs: 11_000, model: 'test/model', ...told }])
-})
-
-test('a call that did not begin takes nothing of what its tool may be called, whatever has kept it back', async () => {
-  const clock = movedClock()
-  const kept = {
-    preToolUse(call: { name: string }) {
-      if (call.name === 'denied') return { deny: 'no' }
-      if (call.name === 'given') return { result: 'known' }
-      if (call.name === 'expired') clock.forward({ monotonic: 400_000 })
-      return undefined
-    },
-  }
-  const names = ['begun', 'denied', 'given', 'limited', 'expired', 'late']
-  for (const name of names) {
-    acts[name] = () => 'done'
-    ok(await kit.store.putBudget(authority, { scope: `tool:${name}`, period: 'day' }, { limitCalls: 5 }))
-  }
-  const one = defineAgent({ ...plain, tools: names.map((name) => tool(name)), hooks: [{ name: 'keeps', ...kept }], toolConcurrency: 1 })
-  const executor = startExecutor(kit, one, [calls('begun', 'denied', 'given', 'limited'), calls('expired', 'late')], {
-    clock,
-    leaseMs: 600_000,
-  })
-  const { tool: allowed } = executor.services.rates
-  executor.services.rates = {
-    ...executor.services.rates,
-    tool: (tenant, name) =>
-      name === 'limited' ? Promise.resolve({ allowed: false, which: null, resetMs: 1_000 } as never) : allowed(tenant, name),
-  }
-  expect(await executor.send('kept-back', { expiresInMs: 300_000 })).toMatchObject({ kind: 'ended', state: 'expired' })
-  const counted = async (name: string) =>
-    ok(await kit.store.getBudget(authority, { scope: `tool:${name}`, period: 'day' })).budgets[0]?.calls
-  expect(await Promise.all(names.map(counted))).toEqual([1, 0, 0, 0, 0, 0])
 })
