@@ -31,6 +31,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { survivorsEngineMutations } from '#scripts/mutations/survivors-engine'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
@@ -80,4 +81,5 @@ export const mutations: readonly Mutation[] = [
   ...unheardEdgesMutations,
   ...sentenceMutations,
   ...unlistedCodeMutations,
+  ...survivorsEngineMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

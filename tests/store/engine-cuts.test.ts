@@ -198,7 +198,11 @@ test('a fault of Baton while other tools are at work leaves none of them behind,
   await new Promise((resolve) => setImmediate(resolve))
   process.off('unhandledRejection', note)
   expect(lost).toEqual([])
-  expect(await runOf('faulty')).toMatchObject({ state: 'running' })
+  const { agent_uid, state } = await runOf('faulty')
+  expect(state).toBe('running')
+  // Nothing is stored of what came after it: who takes over finds both as they were.
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: agent_uid, limit: 10, after: null })
+  expect(calls).toMatchObject([{ state: 'executing' }, { state: 'executing' }])
 })
 
 /** A template whose instructions are made by a function, and the moment at which it is asked. */

@@ -142,8 +142,9 @@ test.each(withoutProgress)(
 )
 
 test('invariant 12: the step that the database refuses is told by its number, to the caller and in the log', async () => {
+  const slept: number[] = []
   const executor = startExecutor(kit, plain, [calls('first'), { text: 'never stored' }], {
-    clock: { ...systemClock(), sleep: () => Promise.resolve() },
+    clock: { ...systemClock(), sleep: (ms) => Promise.resolve(void slept.push(ms)) },
     store: {
       commit(request) {
         if (request.happened.count?.step !== 2) return kit.store.commit(request)
@@ -154,6 +155,7 @@ test('invariant 12: the step that the database refuses is told by its number, to
   const logged: unknown[] = []
   executor.services.log.error = (...line) => void logged.push(line)
   expect(await executor.send('refused')).toMatchObject({ kind: 'ended', stopReason: 'internal_error' })
+  expect(slept).toEqual([50, 100, 200, 400, 800])
   expect((await runOf('refused')).error?.message).toMatch(/^The database refused to store step 2;/)
   expect(logged).toEqual([
     ['the database refused a step', { runId: expect.any(String), step: 2, cause: expect.stringContaining('a constraint') }],
