@@ -280,4 +280,12 @@ export const survivorsEngineMutations: readonly Mutation[] = [
     replacement: `output === null ||`,
     test: calls('hooks after a tool are told how a call has ended, and are not asked about one of which nobody knows'),
   },
+  {
+    name: 'lost-replies-are-refusals',
+    breaks: 'I3',
+    file: 'lib/engine/session.ts',
+    text: `error instanceof BatonError && error.code === 'internal_error'`,
+    replacement: `error instanceof BatonError`,
+    test: seldom('invariant 3: a commit is made again as long as the lease is held, however often its reply is lost, each second at last'),
+  },
 ]

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
-import { ProviderError } from '#lib/core/errors'
+import { BatonError, ProviderError } from '#lib/core/errors'
 import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
@@ -238,4 +238,19 @@ test.each([
   expect(await start(10_900).send(elsewhere)).toMatchObject({ kind: 'waiting' })
   expect(slept).toEqual([11_000])
   expect(await retriesOf(elsewhere)).toEqual([{ delayMs: 11_000, model: 'test/model', ...told }])
+})
+
+test('invariant 3: a commit is made again as long as the lease is held, however often its reply is lost, each second at last', async () => {
+  const slept: number[] = []
+  let lost = 0
+  const executor = startExecutor(kit, plain, [{ text: 'bye' }], {
+    clock: { ...systemClock(), sleep: (ms) => Promise.resolve(void slept.push(ms)) },
+    store: {
+      commit(request) {
+        return (lost += 1) <= 8 ? Promise.reject(new BatonError('database_unavailable', 'away')) : kit.store.commit(request)
+      },
+    },
+  })
+  expect(await executor.send('away')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(slept).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000])
 })
