@@ -288,4 +288,12 @@ export const survivorsEngineMutations: readonly Mutation[] = [
     replacement: `error instanceof BatonError`,
     test: seldom('invariant 3: a commit is made again as long as the lease is held, however often its reply is lost, each second at last'),
   },
+  {
+    name: 'call-that-begins-again-counts-as-progress',
+    breaks: 'I12',
+    file: 'lib/engine/tool-step.ts',
+    text: `{ calls, progress: calls.length > 0 }, decision`,
+    replacement: `{ calls }, decision`,
+    test: calls('invariant 12: a call that begins again takes nothing off the take-overs of its run; its outcome takes them all'),
+  },
 ]

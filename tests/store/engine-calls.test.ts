@@ -199,3 +199,21 @@ test('what a tool keeps and tells after it has ended is dropped', async () => {
   expect(await kit.sql('select key from baton.agent_state where agent_uid = $1', [agentUid])).toEqual([{ key: 'early' }])
   expect(await kit.sql(`select 1 from baton.events where agent_uid = $1 and type = 'custom'`, [agentUid])).toEqual([])
 })
+
+test('invariant 12: a call that begins again takes nothing off the take-overs of its run; its outcome takes them all', async () => {
+  const crashes = async () => (await kit.sql('select crashes from baton.runs where agent_uid = $1', [await uidOf('again')]))[0]
+  const clock = movedClock()
+  acts['first'] = async ({ signal, attempt }) => {
+    if (attempt === 2) return crashes()
+    clock.forward({ monotonic: 50 * minutes })
+    void handOverAll(60 * minutes, clock)
+    await isAborted(signal)
+    throw signal.reason
+  }
+  const cut = startExecutor(kit, plain, [calls('first')], { clock, hardMs: 50 * minutes, leaseMs: 300 * minutes })
+  expect(await cut.send('again')).toMatchObject({ kind: 'handed_over' })
+  await kit.sql('update baton.runs set crashes = 2 where agent_uid = $1', [await uidOf('again')])
+  expect(await startExecutor(kit, plain, [{ text: 'bye' }]).goOn(await uidOf('again'))).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(await callsOf('again')).toMatchObject([{ state: 'completed', attempts: 2, output: { value: { crashes: 2 } } }])
+  expect(await crashes()).toEqual({ crashes: 0 })
+})
