@@ -157,6 +157,8 @@ function noted<Ended extends Done>(done: Ended, more: readonly string[]): Ended 
 /** The slice was cut, or has too little time left, before the tool began: what may be repeated is, the rest is told as not done. */
 function notBegun(session: Session, call: ToolCall): Done | null {
   if (cutBy(session.signal) !== null && call.effect !== 'once') return null
+  // An earlier attempt has begun, perhaps: nobody can say that nothing has happened.
+  if (call.attempts > 1) return aborted(session, call, new AbortController().signal, false)
   return {
     state: 'sealed',
     output: errorText('The call was stopped before it began; it was not executed.'),
@@ -174,6 +176,8 @@ async function execute(
   outcome: ToolOutcome,
 ): Promise<Done | null> {
   const { services, opened } = session
+  // Stopped while its limit was asked: of this one it is known that it has not happened.
+  if (session.signal.aborted) return notBegun(session, call)
   // The hard limit has a signal of its own: what it cuts has not timed out, and may run again in a fresh slice.
   const timeoutMs = toolTimeout(session, call.name)
   const timeout = new AbortController()
@@ -198,7 +202,6 @@ async function execute(
   }
 
   try {
-    session.signal.throwIfAborted()
     if (!session.guard.held()) throw new LeaseLost()
     await services.onEffect({
       kind: 'tool',
@@ -249,13 +252,15 @@ async function endsOrIsGivenUp(session: Session, work: Promise<unknown>, signal:
     else signal.addEventListener('abort', wait, { once: true, signal: done.signal })
   })
   try {
-    return await Promise.race([work, limit])
+    const result = await Promise.race([work, limit])
+    // A late result of a tool that was given up is dropped; its late failure is told here alone.
+    if (result === givenUp)
+      work.catch((late: unknown) =>
+        session.services.log.warn('a tool failed after it was given up', { error: late instanceof Error ? String(late) : typeof late }),
+      )
+    return result
   } finally {
     done.abort()
-    // A late result of a tool that was given up is dropped; its late failure must not take the process down.
-    work.catch((late: unknown) =>
-      session.services.log.warn('a tool failed after it was given up', { error: late instanceof Error ? String(late) : typeof late }),
-    )
   }
 }
 

@@ -28,4 +28,4 @@ test('a subscription whose body does not hear of its end, as in Node up to 22 af
   const next = messages.next()
   stop.abort()
   expect((await next).done).toBe(true)
-})
+}, 30_000)

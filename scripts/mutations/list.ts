@@ -34,6 +34,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
 import { survivorMutations } from '#scripts/mutations/survivors'
+import { survivorsEngineMutations } from '#scripts/mutations/survivors-engine'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
@@ -86,4 +87,5 @@ export const mutations: readonly Mutation[] = [
   ...sentenceMutations,
   ...survivorMutations,
   ...unlistedCodeMutations,
+  ...survivorsEngineMutations,
 ].toSorted((a, b) => Number(a.build ?? false) - Number(b.build ?? false))

@@ -5,7 +5,7 @@ import { BatonError, ProviderError } from '#lib/core/errors'
 import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
-import { isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
+import { haltOf, isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
 import { authority, claimRequest, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What cuts a slice short: SIGTERM, the hard limit, a stop; and functions of a template that never answer. As in engine.test.ts. */
@@ -40,15 +40,6 @@ const inHand = (happens: () => unknown): Pick<ModelPort, 'call'> => ({
     throw signal.reason
   },
 })
-/** Lets the executor look at its flags at once, as a signal of Redis does. */
-function haltOf({ services }: Executor): () => void {
-  let look = (): void => undefined
-  services.live.onHalt = (_agentUid, onHalt) => {
-    look = () => onHalt(null)
-    return () => undefined
-  }
-  return () => look()
-}
 const never = <Value>(): Promise<Value> => new Promise<Value>(() => undefined)
 const sigterm = (): void => void handOverAll(0, clock)
 
@@ -207,7 +198,11 @@ test('a fault of Baton while other tools are at work leaves none of them behind,
   await new Promise((resolve) => setImmediate(resolve))
   process.off('unhandledRejection', note)
   expect(lost).toEqual([])
-  expect(await runOf('faulty')).toMatchObject({ state: 'running' })
+  const { agent_uid, state } = await runOf('faulty')
+  expect(state).toBe('running')
+  // Nothing is stored of what came after it: who takes over finds both as they were.
+  const { data: calls } = await kit.store.listToolCalls({ agentUid: agent_uid, limit: 10, after: null })
+  expect(calls).toMatchObject([{ state: 'executing' }, { state: 'executing' }])
 })
 
 /** A template whose instructions are made by a function, and the moment at which it is asked. */

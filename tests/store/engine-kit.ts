@@ -75,6 +75,16 @@ export interface Executor {
   goOn(agentUid: string): Promise<Advanced | string>
 }
 
+/** Lets the executor look at its flags at once, as a signal of Redis does. */
+export function haltOf({ services }: Executor): () => void {
+  let look = (): void => undefined
+  services.live.onHalt = (_agentUid, onHalt) => {
+    look = () => onHalt(null)
+    return () => void (look = () => undefined)
+  }
+  return () => look()
+}
+
 const samePrice = (): ModelPrice => ({ inputMicrosPerMillion: 1_000_000, outputMicrosPerMillion: 1_000_000 })
 const hourMs = 3_600_000
 

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type ToolContext } from '#lib/core/define'
+import { BatonError, ProviderError } from '#lib/core/errors'
+import type { ModelPort } from '#lib/core/ports'
 import { handOverAll } from '#lib/engine/slices'
+import { systemClock } from '#lib/system/clock'
 import { poll } from '#local/poll'
 import { isAborted, movedClock, startExecutor, type MovedClock } from '#tests/store/engine-kit'
 import { authority, ok, startStore, type StoreKit } from '#tests/store/kit'
@@ -38,6 +41,12 @@ const callsOf = async (agent: string): Promise<string[]> =>
   (await kit.store.listToolCalls({ agentUid: (await runOf(agent)).agent_uid, limit: 10, after: null })).data
     .map(({ name, state }) => `${name} ${state}`)
     .toSorted()
+const retriesOf = async (agent: string): Promise<unknown[]> =>
+  (
+    await kit.sql<{ data: unknown }>(`select data from baton.events where run_id = $1 and type = 'retry' and step = 1`, [
+      (await runOf(agent)).run_id,
+    ])
+  ).map(({ data }) => data)
 /** The hard limit of a slice is reached: SIGTERM comes after it, gives no time and is not what cuts. */
 function toHardLimit(clock: MovedClock): void {
   clock.forward({ monotonic: 100_000 })
@@ -156,4 +165,92 @@ test("unknownOutcome 'pause': a once call that is cut at the limit of its slice 
   const asked = ok(await kit.store.listApprovals(authority, { limit: 1, after: null, agent: 'cut-paying' })).data
   expect(asked).toMatchObject([{ kind: 'unknown_outcome', tool: 'pay' }])
   expect(JSON.stringify(asked)).toContain('cut at the limit of its slice')
+})
+
+test('a call is told with its attempt and with how long it took: an answer without anything in it is an attempt', async () => {
+  const clock = movedClock()
+  // A process that has been there for long.
+  clock.forward({ monotonic: 1_000_000_000 })
+  const told: number[] = []
+  const attempts: number[] = []
+  const { model } = startExecutor(kit, plain, [{ text: '' }, { text: 'bye' }]).services
+  const executor = startExecutor(kit, plain, [], {
+    clock,
+    leaseMs: 600_000,
+    store: {
+      commit(request) {
+        told.push(request.happened.model?.ms ?? -1)
+        return kit.store.commit(request)
+      },
+    },
+    model: {
+      call(request, onDelta, signal) {
+        attempts.push(request.attempt)
+        clock.forward({ monotonic: 5_000 })
+        return model.call(request, onDelta, signal)
+      },
+    },
+  })
+  expect(await executor.send('empty')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(attempts).toEqual([0, 1])
+  expect(told).toHaveLength(2)
+  for (const ms of told) expect([ms >= 5_000, ms < 1_000_000]).toEqual([true, true])
+})
+
+test('A84: a model call that has no room in the rate of its agent waits for the next window, and is no retry', async () => {
+  // What the message itself has set aside counts already, and is made.
+  const executor = startExecutor(kit, plain, [{ text: '' }, { text: 'bye' }], { sliceMs: 30_000 })
+  expect(await executor.send('rated-model', { rate: { calls: 1, ms: 60_000 } })).toMatchObject({ kind: 'waiting' })
+  expect(executor.effects).toEqual(['model'])
+  const { agent_uid } = await runOf('rated-model')
+  expect(await retriesOf('rated-model')).toMatchObject([{ gate: true, code: 'rate_limited', attempt: 1, model: 'test/model' }])
+  await kit.advance(75_000)
+  expect(await executor.goOn(agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+})
+
+const slow = new ProviderError('provider_unavailable', 'away', { status: 503, retryAfterMs: 10_000 })
+test.each([
+  ['a limit of its model', { code: 'rate_limited', gate: true, attempt: 0 }],
+  ['its provider', { code: 'provider_unavailable', attempt: 1 }],
+])('a run waits for %s in its process where that fits into its slice, else elsewhere, and is spread', async (who, told) => {
+  const start = (sliceMs: number) => {
+    // A process that has been there for long, and no time passes.
+    const still = { monotonic: () => 1_000_000_000, random: () => 0.5 }
+    const clock = { ...systemClock(), ...still, sleep: (ms: number) => Promise.resolve(void slept.push(ms)) }
+    let refused = false
+    const once = (): boolean => !refused && (refused = true)
+    const { model } = startExecutor(kit, plain, [{ text: 'bye' }]).services
+    const isLimit = told.code === 'rate_limited'
+    const call: ModelPort['call'] = (...asked) => (!isLimit && once() ? Promise.reject(slow) : model.call(...asked))
+    const executor = startExecutor(kit, plain, [], { clock, sliceMs, model: { call } })
+    const allowed = executor.services.rates.model
+    const refusal = { allowed: false, which: null, resetMs: 10_000, tokens: null }
+    executor.services.rates = {
+      ...executor.services.rates,
+      model: (...asked) => (isLimit && once() ? Promise.resolve(refusal as never) : allowed(...asked)),
+    }
+    return executor
+  }
+  const slept: number[] = []
+  expect(await start(3_600_000).send(`here ${who}`.replaceAll(' ', '-'))).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(slept).toEqual([11_000])
+  const elsewhere = `elsewhere ${who}`.replaceAll(' ', '-')
+  expect(await start(10_900).send(elsewhere)).toMatchObject({ kind: 'waiting' })
+  expect(slept).toEqual([11_000])
+  expect(await retriesOf(elsewhere)).toEqual([{ delayMs: 11_000, model: 'test/model', ...told }])
+})
+
+test('invariant 3: a commit is made again as long as the lease is held, however often its reply is lost, each second at last', async () => {
+  const slept: number[] = []
+  let lost = 0
+  const executor = startExecutor(kit, plain, [{ text: 'bye' }], {
+    clock: { ...systemClock(), sleep: (ms) => Promise.resolve(void slept.push(ms)) },
+    store: {
+      commit(request) {
+        return (lost += 1) <= 8 ? Promise.reject(new BatonError('database_unavailable', 'away')) : kit.store.commit(request)
+      },
+    },
+  })
+  expect(await executor.send('away')).toMatchObject({ kind: 'ended', output: 'bye' })
+  expect(slept).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000])
 })
