@@ -66,6 +66,6 @@ export const foundByAWalkMutations: readonly Mutation[] = [
     file: 'lib/core/define.ts',
     text: `...(agent.fallback ?? []), `,
     replacement: ``,
-    test: { file: 'lib/core/define.test.ts', name: 'a model to fall back to without its provider makes no template' },
+    test: { file: 'lib/core/define.test.ts', name: '%s makes no template' },
   },
 ]

@@ -33,6 +33,7 @@ import { moneyMutations } from '#scripts/mutations/money'
 import type { Mutation } from '#scripts/mutations/mutation'
 import { sentenceMutations } from '#scripts/mutations/sentences'
 import { storeMutations } from '#scripts/mutations/store'
+import { neverBeganMutations } from '#scripts/mutations/never-began'
 import { survivorMutations } from '#scripts/mutations/survivors'
 import { survivorsEngineMutations } from '#scripts/mutations/survivors-engine'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
@@ -85,6 +86,7 @@ export const mutations: readonly Mutation[] = [
   ...unheardRepairsMutations,
   ...unheardEdgesMutations,
   ...sentenceMutations,
+  ...neverBeganMutations,
   ...survivorMutations,
   ...unlistedCodeMutations,
   ...survivorsEngineMutations,

@@ -2,9 +2,6 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const turns = (name: string): Mutation['test'] => ({ file: 'tests/store/engine-turns.test.ts', name })
 const calls = (name: string): Mutation['test'] => ({ file: 'tests/store/engine-calls.test.ts', name })
-const asked = calls(
-  'invariant 10: a tool does not begin when its run is to stop since its limit was asked, and nobody is told that it may have happened',
-)
 const seldom = (name: string): Mutation['test'] => ({ file: 'tests/store/engine-seldom.test.ts', name })
 const cuts = (name: string): Mutation['test'] => ({ file: 'tests/store/engine-cuts.test.ts', name })
 const count = turns('invariant 12: a slice that gets its run no further takes nothing off its take-overs: %s')
@@ -154,30 +151,6 @@ export const survivorsEngineMutations: readonly Mutation[] = [
     text: `  session.signal.throwIfAborted()\n  if (!session.guard`,
     replacement: `  if (!session.guard`,
     test: turns('invariants 9 and 10: a stop that is told while the limits of the model are asked costs nothing, and the model is not'),
-  },
-  {
-    name: 'stopped-run-begins-a-tool',
-    breaks: 'I10',
-    file: 'lib/engine/run-tool.ts',
-    text: `  if (session.signal.aborted) return notBegun(session, call)\n`,
-    replacement: ``,
-    test: asked,
-  },
-  {
-    name: 'tool-that-never-began-may-have-happened',
-    breaks: 'I4 I9',
-    file: 'lib/engine/run-tool.ts',
-    text: `  if (session.signal.aborted) return notBegun(session, call)\n`,
-    replacement: `  if (session.signal.aborted) return aborted(session, call, new AbortController().signal, false)\n`,
-    test: asked,
-  },
-  {
-    name: 'earlier-attempt-is-forgotten',
-    breaks: 'I4',
-    file: 'lib/engine/run-tool.ts',
-    text: `  if (call.attempts > 1) return aborted(session, call, new AbortController().signal, false)\n`,
-    replacement: ``,
-    test: calls('of a call that had begun before nobody is told that it has not happened'),
   },
   {
     name: 'tool-that-begins-stopped-is-waited-for',
