@@ -96,21 +96,21 @@ function refusalOf(
 ): BatonError | null {
   if (state !== 'ready') return new BatonError('agent_busy', 'The chat still answers: stop it first. Nothing was kept.')
   // A steered message divides an answer: the part after it has the number of its message behind the run.
-  if (messageId?.startsWith('run_') === true)
-    return messageId.split('~')[0] === last ? null : notTaken('only the last answer can be made again: the history only grows')
+  if (messageId?.startsWith('run_') === true && messageId.split('~')[0] !== last)
+    return notTaken('only the last answer can be made again: the history only grows')
   // A page that was left open does not know what another one has asked since: it would put that answer under its own question.
   const question = messages.findLast(({ role }) => role === 'user')
-  if (question === undefined || storable(saidIn(question.parts)) === saidIn(content)) return null
+  if (question === undefined || saidIn(question.parts) === saidIn(content)) return null
   return new BatonError(
     'not_last_run',
-    'The last message of the chat is another one than the one sent along. Load the messages again; nothing was kept.',
+    'The last message of the chat is another one than the one sent along. Load the messages again, or send that one if it was never taken; nothing was kept.',
   )
 }
 
 /** The words of a message, whose files may have come by another address. */
 function saidIn(content: string | readonly { type: string; text?: unknown }[]): string {
-  if (typeof content === 'string') return content
-  return content.map(({ type, text }) => (type === 'text' && typeof text === 'string' ? text : '')).join('')
+  if (typeof content === 'string') return storable(content)
+  return content.map(({ type, text }) => (type === 'text' && typeof text === 'string' ? storable(text) : '')).join('')
 }
 
 /**

@@ -75,7 +75,7 @@ export const errorTable = {
   access_control_missing: [503, 'Access control is not set up', false],
   sign_in_unavailable: [503, 'The keys of the sign-in service cannot be read', true],
   database_unavailable: [503, 'The database is not reachable', true],
-  idempotency_busy: [503, 'The same request is being worked on', true],
+  idempotency_busy: [503, 'What the request needs is being worked on', true],
   lease_lost: [503, 'Another executor has taken over', true],
   not_configured: [503, 'Baton is not configured', false],
 } as const satisfies Record<string, readonly [status: number, title: string, retryable: boolean]>

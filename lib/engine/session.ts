@@ -5,6 +5,7 @@ import { BatonError, reasonOf } from '#lib/core/errors'
 import type { CommitId } from '#lib/core/ids'
 import type { Opened, StopReason } from '#lib/core/run'
 import type { CommitAnswer, Gates, Happened, Intends, Reservation, RunError } from '#lib/core/commit'
+import { settleLate } from '#lib/engine/late'
 import { guardLease, LeaseLost, type LeaseGuard, type LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 import { Stopped } from '#lib/engine/stopped'
@@ -214,7 +215,8 @@ export function openSession(input: SessionInput): Session {
     if (!answer.ok) {
       guard.lose()
       // What a call really cost is the one thing a stale epoch may still say.
-      if (happened.settle !== undefined) await store.settle({ agentUid: opened.agentUid, runId: opened.run.id, settle: happened.settle })
+      if (happened.settle !== undefined)
+        await settleLate(store, { agentUid: opened.agentUid, runId: opened.run.id, settle: happened.settle })
       throw new LeaseLost()
     }
     if (answer.released) guard.close()

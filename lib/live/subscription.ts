@@ -31,6 +31,7 @@ export async function* readChannel(settings: RedisSettings, channel: string, sto
         yield data.slice(`message,${channel},`.length)
       }
     }
+    opening.signal.throwIfAborted()
   } finally {
     clearTimeout(timer)
   }

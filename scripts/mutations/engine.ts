@@ -75,8 +75,8 @@ export const engineMutations: readonly Mutation[] = [
     name: 'overtaken-executor-says-no-cost',
     breaks: 'I9',
     file: 'lib/engine/session.ts',
-    text: `      if (happened.settle !== undefined) await store.settle(`,
-    replacement: `      if (happened.settle === undefined) await store.settle(`,
+    text: `      if (happened.settle !== undefined)\n        await settleLate(`,
+    replacement: `      if (happened.settle === undefined)\n        await settleLate(`,
     test: { file: engine, name: 'invariant 9: an executor that was overtaken in its model call still says what the call has cost' },
   },
   {

@@ -36,7 +36,7 @@ export const foundByAWalkMutations: readonly Mutation[] = [
     name: 'another-answer-to-another-question',
     breaks: 'A14',
     file: 'lib/api/chat-send.ts',
-    text: `if (question === undefined || storable(saidIn(question.parts)) === saidIn(content)) return null`,
+    text: `if (question === undefined || saidIn(question.parts) === saidIn(content)) return null`,
     replacement: `if (question === undefined || content !== null) return null`,
     test: { file: 'tests/chat/refusals.test.ts', name: 'a page that was left open makes no answer to what another one has asked since' },
     build: true,

@@ -284,7 +284,10 @@ test("A86: another user's chat answers 404, by every address", async () => {
 
 test('a page that was left open makes no answer to what another one has asked since', async () => {
   for (const text of ['question ONE', 'question TWO \u0000']) await say('two-pages', text)
-  const again = (text: string) => post({ id: 'two-pages', messages: [user(text)], trigger: 'regenerate-message' })
+  const messageId = String(
+    ((await world.http('GET', '/api/agents/two-pages/runs', undefined, bearer(key))).body['data'] as { id: string }[])[0]?.id,
+  )
+  const again = (text: string) => post({ id: 'two-pages', messages: [user(text)], trigger: 'regenerate-message', messageId })
   const stale = await again('question ONE')
   expect(stale).toMatchObject({ status: 409, text: expect.stringMatching(/^not_last_run: .*Load the messages again/) as string })
   expect((await again('question TWO \u0000')).status).toBe(200)

@@ -191,7 +191,7 @@ test('regenerate: the stored message once more, and the old answer is superseded
   const first = await send(world, 'regen', 'What is it?')
   const again = await post({
     id: 'regen',
-    messages: [user('something else')],
+    messages: [user('earlier'), user('What is it?')],
     trigger: 'regenerate-message',
     messageId: runOf(first.headers),
   })
@@ -230,19 +230,20 @@ test('regenerate under a key runs once: repeated while it runs, when it has ende
   const headers = { 'idempotency-key': 'one-answer' }
   const gate = world.gate()
   await gate.open()
-  const first = await send(world, 'again-key', script({ text: 'behind a gate', gate: gate.file }))
+  const said = script({ text: 'behind a gate', gate: gate.file })
+  const first = await send(world, 'again-key', said)
   await rm(gate.file)
   const messageId = runOf(first.headers)
-  const running = again('again-key', 'x', { messageId }, headers)
+  const running = again('again-key', said, { messageId }, headers)
   await poll(async () => (await runsOf('again-key')).length === 2, { everyMs: 20, forMs: 60_000 })
-  const meanwhile = again('again-key', 'x', { messageId }, headers)
-  expect(await again('again-key', 'x', { messageId })).toMatchObject({
+  const meanwhile = again('again-key', said, { messageId }, headers)
+  expect(await again('again-key', said, { messageId })).toMatchObject({
     status: 409,
     text: expect.stringMatching(/^agent_busy: /) as string,
   })
   await gate.open()
   await send(world, 'again-key', 'and then?')
-  for (const repeated of [await meanwhile, await again('again-key', 'x', { messageId }, headers)]) {
+  for (const repeated of [await meanwhile, await again('again-key', said, { messageId }, headers)]) {
     expect([repeated.status, runOf(repeated.headers)]).toEqual([200, runOf((await running).headers)])
     expect(repeated.headers.get('idempotent-replayed')).toBe('true')
     expect(textOf(repeated.chunks)).toBe('behind a gate')
@@ -283,13 +284,14 @@ test('the answer that is shown last can be made again, also after a cancelled me
   expect(textOf(overtaking.chunks)).toBe('You said: I')
   await world.ended(queued)
   expect((await world.run(cut)).state).toBe('cancelled')
-  expect(textOf((await again('shown', 'x', { messageId: queued })).chunks)).toBe('You said: E')
+  expect(textOf((await again('shown', 'E', { messageId: queued })).chunks)).toBe('You said: E')
 
-  const slow = await quietly(script({ text: 'slow', gate: gate.file }))
+  const slowly = script({ text: 'slow', gate: gate.file })
+  const slow = await quietly(slowly)
   expect((await world.http('POST', `/api/runs/${await quietly('never')}/cancel`)).status).toBe(200)
   await gate.open()
   await world.ended(slow)
-  expect(textOf((await again('shown', 'x', { messageId: slow })).chunks)).toBe('slow')
-  const old = await again('shown', 'x', { messageId: slow })
+  expect(textOf((await again('shown', slowly, { messageId: slow })).chunks)).toBe('slow')
+  const old = await again('shown', slowly, { messageId: slow })
   expect(old).toMatchObject({ status: 400, text: expect.stringContaining('only the last answer') as string })
 })

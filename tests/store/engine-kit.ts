@@ -13,7 +13,7 @@ import { continueRun, startSlice } from '#lib/engine/slices'
 import { deployTemplates } from '#lib/engine/templates'
 import { systemClock } from '#lib/system/clock'
 import { scriptedAnswers, type ScriptedAnswer } from '#lib/testing/scripted-answers'
-import { authority, ids, type StoreKit } from '#tests/store/kit'
+import { authority, ids, ok, type StoreKit } from '#tests/store/kit'
 
 /** The executor's own two clocks, which a test sets forward; they differ from each other as after a suspended machine. */
 export interface MovedClock extends Clock {
@@ -207,5 +207,23 @@ export function startExecutor(
       const result = await ended(continueRun(services, agentUid, deadlines()))
       return 'advanced' in result ? result.advanced : result.refused.code
     },
+  }
+}
+
+/** What stops the run of an agent and lets its executor know; it resolves when the executor has heard of it. */
+export function stopping(kit: StoreKit, agent: string, executor: Executor): () => Promise<void> {
+  const halt = haltOf(executor)
+  return async () => {
+    ok(await kit.store.stop(authority, { agent }, 'cancelled', null))
+    const told = Promise.withResolvers<void>()
+    // Only a question that began after the stop has it in its answer.
+    const { renew } = executor.services.store
+    executor.services.store.renew = async (request) => {
+      const answer = await renew(request)
+      setImmediate(told.resolve)
+      return answer
+    }
+    halt()
+    await told.promise
   }
 }

@@ -7,7 +7,7 @@ import { noRates } from '#lib/core/rate'
 import type { OpenRequest } from '#lib/core/store'
 import { handOverAll } from '#lib/engine/slices'
 import { systemClock } from '#lib/system/clock'
-import { haltOf, heartbeatsByHand, isAborted, movedClock, startExecutor, type Executor } from '#tests/store/engine-kit'
+import { haltOf, heartbeatsByHand, isAborted, movedClock, startExecutor, stopping, type Executor } from '#tests/store/engine-kit'
 import { authority, commit, hold, ok, openRequest, startStore, type StoreKit } from '#tests/store/kit'
 
 /* What a turn of the engine does where something has changed since the one before. As in engine.test.ts. */
@@ -50,6 +50,14 @@ const callsOf = async (agent: string): Promise<string[]> =>
     .toSorted()
 const held = (agent: string) => kit.store.setSwitch(authority, { scope: `agent:${agent}`, mode: 'hold', reason: 'wait' }).then(ok)
 
+/** Something happens before money is set aside for a call. */
+const beforeMoney = (happens: () => Promise<unknown>): Partial<StoreKit['store']> => ({
+  async renew(request) {
+    if (request.reserve !== undefined) await happens()
+    return kit.store.renew(request)
+  },
+})
+
 /** A message that has been accepted and that nobody has begun. */
 async function accepted(agent: string, { services }: Executor, over: Partial<OpenRequest> = {}): Promise<string> {
   const { versions, settings } = services.templates
@@ -84,7 +92,7 @@ const withoutProgress: [string, { kind: string; wait?: string }, Way][] = [
   [
     'somebody holds it, which the reservation tells',
     { kind: 'waiting', wait: 'hold' },
-    (agent) => ({ definition: defineAgent({ ...plain, instructions: () => held(agent).then(() => 'Answer.') }) }),
+    (agent) => ({ over: { store: beforeMoney(() => held(agent)) } }),
   ],
   [
     'the hard limit cuts it',
@@ -164,12 +172,11 @@ test('invariant 12: the step that the database refuses is told by its number, to
 
 test('A77: authority that ends before money is set aside for the next call ends its run as expired, not for want of money', async () => {
   const clock = movedClock()
-  const late = async (): Promise<string> => {
+  const store = beforeMoney(async () => {
     await kit.advance(10 * minutes)
     clock.forward({ monotonic: 10 * minutes })
-    return 'Answer.'
-  }
-  const executor = startExecutor(kit, defineAgent({ ...plain, instructions: late }), [{ text: 'never' }], { clock, leaseMs: 60 * minutes })
+  })
+  const executor = startExecutor(kit, plain, [{ text: 'never' }], { clock, store, leaseMs: 60 * minutes })
   const [row] = await kit.sql<{ at: Date }>(`select baton.clock() + interval '5 minutes' as at`)
   const run = { ...openRequest('expires').run, narrowing: { expiresAt: row?.at.toISOString() ?? '' } }
   expect(await executor.goOn(await accepted('expires', executor, { run }))).toMatchObject({ kind: 'ended', state: 'expired' })
@@ -275,26 +282,16 @@ test('invariant 2: each commit renews the lease', async () => {
   heartbeatsByHand(clock)
   const executor = startExecutor(kit, plain, [calls('first'), { text: 'bye' }], {
     clock,
-    onEffect: () => clock.forward({ monotonic: 15_000 }),
+    onEffect: () => clock.forward({ monotonic: 5 * minutes }),
+    leaseMs: 10 * minutes,
   })
   expect(await executor.send('renewed')).toMatchObject({ kind: 'ended', output: 'bye' })
 })
 
 test('invariants 9 and 10: a stop that is told while the limits of the model are asked costs nothing, and the model is not', async () => {
   const executor = startExecutor(kit, plain, [{ text: 'never' }])
-  const halt = haltOf(executor)
-  const told = Promise.withResolvers<void>()
-  const { renew } = executor.services.store
-  executor.services.store.renew = (request) => renew(request).finally(() => setImmediate(told.resolve))
-  executor.services.rates = {
-    ...noRates,
-    async model(...asked) {
-      ok(await kit.store.stop(authority, { agent: 'stopped' }, 'cancelled', null))
-      halt()
-      await told.promise
-      return noRates.model(...asked)
-    },
-  }
+  const stop = stopping(kit, 'stopped', executor)
+  executor.services.rates = { ...noRates, model: (...asked) => stop().then(() => noRates.model(...asked)) }
   expect(await executor.send('stopped')).toMatchObject({ kind: 'ended', state: 'cancelled', costMicros: 0 })
   expect(executor.effects).toEqual([])
 })

@@ -27,7 +27,6 @@ export const sendProblems: readonly ErrorCode[] = [
   'precondition_failed',
   'cursor_expired',
   'idempotency_mismatch',
-  'idempotency_busy',
   'queue_full',
   'lease_lost',
   'body_too_large',
