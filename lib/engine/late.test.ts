@@ -11,7 +11,7 @@ function refusing(...errors: BatonError[]): { store: Parameters<typeof settleLat
     const error = errors[asked++]
     return error === undefined ? Promise.resolve() : Promise.reject(error)
   }
-  return { store: { settle } as Parameters<typeof settleLate>[0], asked: () => asked }
+  return { store: { settle }, asked: () => asked }
 }
 
 test('what a call really cost is booked again where others held the rows, three times at most; another error is told at once', async () => {
