@@ -29,8 +29,7 @@ const input = z.union([z.string().min(1), z.array(inputMessage).min(1).max(100)]
 
 const conversationId = z.string().regex(agentNamePattern, 'is not an id that a conversation may have')
 
-/** The body of POST /v1/responses: what is not here is refused by name, never ignored. */
-export const createResponseBody = z.strictObject({
+const createFields = z.strictObject({
   /** The template. */
   model: z.string().max(64).nullish(),
   input: input.optional(),
@@ -47,8 +46,19 @@ export const createResponseBody = z.strictObject({
   store: z.literal(true, 'only true is supported: Baton keeps what it does').nullish(),
 })
 
+/**
+ * The body of POST /v1/responses: what is not here is refused by name, never ignored. With OpenAI null is a field that was left out, and clients send
+ * such: nothing is asked by it, also of a field that is not supported.
+ */
+export const createResponseBody = z.preprocess(withoutNulls, createFields)
+
 /** The fields of the body that a signed-in user may set: all of them. */
-export const responseFields = Object.keys(createResponseBody.shape)
+export const responseFields = Object.keys(createFields.shape)
+
+function withoutNulls(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
+}
 
 type Content = z.output<typeof messageContent>
 type Part = Exclude<Content, string>[number]

@@ -77,7 +77,7 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'Wait for the run, or leave `onBusy` away: the message then queues.',
   ],
   not_last_run: [
-    'The request names the run that it follows, and the conversation has gone on since (or that run is of an agent that was made anew); or a chat asked for another answer while a message came.',
+    'The request names the run that it follows, and the conversation has gone on since (or that run is of an agent that was made anew); or a chat asked for another answer while a message came, or to a question that is not the last one (a page that has been open for long).',
     'Go on from `lastRunId` (a chat: load the messages again), or begin another conversation: nothing is forked.',
   ],
   run_open: ['Only a run that has ended can be retried.', 'Wait for its end, or cancel it first.'],

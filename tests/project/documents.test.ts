@@ -84,7 +84,7 @@ describe('vercel.json', () => {
     const routes = sources('app').filter((path) => path.endsWith('/route.ts'))
     expect(routes.length).toBeGreaterThan(10)
     const other = routes.filter(
-      (path) => !path.endsWith('/[...rest]/route.ts') && !read(path).includes(`export const maxDuration = ${seconds}\n`),
+      (path) => !/\[\.\.\.rest\]\]?\/route\.ts$/.test(path) && !read(path).includes(`export const maxDuration = ${seconds}\n`),
     )
     expect(other).toEqual([])
   })

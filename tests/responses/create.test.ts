@@ -138,8 +138,16 @@ test('a caller that waits is answered when the response is whole, also where ano
   expect([status, body['status'], outputText(body)]).toEqual([200, 'completed', 'The rest'])
 })
 
+test('null is as if left out, also of what is not supported', async () => {
+  const nothing = { instructions: null, temperature: null, tools: null, metadata: null, previous_response_id: null, stream: null }
+  const { status, body } = await create(world, { input: script({ text: 'Good day' }), ...nothing })
+  expect([status, outputText(body)]).toEqual([200, 'Good day'])
+})
+
 const wrong: [string, object, string, string][] = [
   ['no input', {}, 'input', 'missing_required_parameter'],
+  ['null as input', { input: null }, 'input', 'missing_required_parameter'],
+  ['null inside', { input: [{ role: null, content: 'x' }] }, 'input[0].role', 'invalid_value'],
   ['no model', { model: null, input: 'x' }, 'model', 'missing_required_parameter'],
   ['instructions', { input: 'x', instructions: 'Be brief.' }, 'instructions', 'unsupported_parameter'],
   ['a temperature', { input: 'x', temperature: 0 }, 'temperature', 'unsupported_parameter'],
@@ -164,6 +172,10 @@ test.each(wrong)('refused by name, and nothing begins: %s', async (_what, body, 
   const before = await runs()
   expect(errorOf(await create(world, { ...body }))).toMatchObject({ status: 400, type: 'invalid_request_error', param, code })
   expect(await runs()).toBe(before)
+})
+
+test('the root of the dialect is nothing, said in its own words', async () => {
+  expect(errorOf(await world.http('GET', '/v1'))).toMatchObject({ status: 404, type: 'invalid_request_error', code: 'not_found' })
 })
 
 test('a model that there is not, the model of another conversation, and a response that there is not', async () => {

@@ -32,6 +32,15 @@ const plain = defineAgent({
   tools: [tool('first'), tool('pay', 'once')],
   limits: { maxWallMs: 120 * minutes },
 })
+/** A tool whose slice meets its hard limit while it works. */
+const cutAtLimit =
+  (clock: ReturnType<typeof movedClock>) =>
+  async ({ signal }: Pick<ToolContext, 'signal'>): Promise<never> => {
+    clock.forward({ monotonic: 50 * minutes })
+    void handOverAll(60 * minutes, clock)
+    await isAborted(signal)
+    throw signal.reason
+  }
 const calls = (...names: string[]) => ({ tools: names.map((name) => ({ name })) })
 
 const uidOf = async (agent: string) => ok(await kit.store.getAgent(authority, agent)).agent.agentUid
@@ -112,15 +121,10 @@ test('invariant 10: a tool does not begin when its run is to stop since its limi
 
 test('of a call that had begun before nobody is told that it has not happened', async () => {
   const clock = movedClock()
-  acts['first'] = async ({ signal }) => {
-    clock.forward({ monotonic: 50 * minutes })
-    void handOverAll(60 * minutes, clock)
-    await isAborted(signal)
-    throw signal.reason
-  }
+  acts['first'] = cutAtLimit(clock)
   const cut = startExecutor(kit, plain, [calls('first')], { clock, hardMs: 50 * minutes, leaseMs: 300 * minutes })
   expect(await cut.send('begun-before')).toMatchObject({ kind: 'handed_over' })
-  const next = startExecutor(kit, plain, [])
+  const next = startExecutor(kit, plain, [], { leaseMs: 300 * minutes })
   stopsAtLimit('begun-before', next)
   expect(await next.goOn(await uidOf('begun-before'))).toMatchObject({ kind: 'ended', state: 'cancelled' })
   expect(next.effects).toEqual([])
@@ -224,13 +228,7 @@ test('what a tool keeps and tells after it has ended is dropped', async () => {
 test('invariant 12: a call that begins again takes nothing off the take-overs of its run; its outcome takes them all', async () => {
   const crashes = async () => (await kit.sql('select crashes from baton.runs where agent_uid = $1', [await uidOf('again')]))[0]
   const clock = movedClock()
-  acts['first'] = async ({ signal, attempt }) => {
-    if (attempt === 2) return crashes()
-    clock.forward({ monotonic: 50 * minutes })
-    void handOverAll(60 * minutes, clock)
-    await isAborted(signal)
-    throw signal.reason
-  }
+  acts['first'] = ({ signal, attempt }) => (attempt === 2 ? crashes() : cutAtLimit(clock)({ signal }))
   const cut = startExecutor(kit, plain, [calls('first')], { clock, hardMs: 50 * minutes, leaseMs: 300 * minutes })
   expect(await cut.send('again')).toMatchObject({ kind: 'handed_over' })
   await kit.sql('update baton.runs set crashes = 2 where agent_uid = $1', [await uidOf('again')])

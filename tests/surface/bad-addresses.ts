@@ -65,6 +65,7 @@ export const badAddresses: readonly Case[] = [
     code: 'not_found',
     says: /nothing at this address/,
   },
+  { name: 'the root of the API', method: 'GET', path: '/api', status: 404, code: 'not_found', says: /nothing at this address/ },
   { name: 'a run that is not there', method: 'GET', path: '/api/runs/run_none', status: 404, code: 'run_not_found', says: /no run/ },
   { name: 'cancelling a run that is not there', path: '/api/runs/run_none/cancel', status: 404, code: 'run_not_found', says: /no run/ },
   { name: 'retrying a run that is not there', path: '/api/runs/run_none/retry', status: 404, code: 'run_not_found', says: /no run/ },
