@@ -107,7 +107,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'The authority of the run ended before its work did; `error.code` is `authority_expired`.',
     'Send the message to an agent whose authority stands.',
   ],
-  precondition_failed: ['`If-Match: *` asked for an agent that exists, and it does not.', 'Leave the header away to create it.'],
+  precondition_failed: [
+    '`If-Match: *` asked for an agent that exists, and it does not; or `If-Match` named an entity tag, which is compared nowhere.',
+    'Leave the header away: a message then creates the agent.',
+  ],
   body_too_large: [
     'The body or the message is larger than the setting allows.',
     'Send less, or raise BATON_MAX_BODY_BYTES or BATON_MAX_MESSAGE_BYTES.',

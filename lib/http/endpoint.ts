@@ -5,7 +5,7 @@ import type { RateLimits } from '#lib/core/rate'
 import type { Redact } from '#lib/core/redact'
 import type { Body as GivenBody } from '#lib/http/body'
 import { withFields, type Access, type Caller } from '#lib/http/caller'
-import { readIdempotencyKey } from '#lib/http/prefer'
+import { readIdempotencyKey, readIfMatchAny } from '#lib/http/prefer'
 import type { Prefer } from '#lib/http/prefer'
 import type { ShapeError } from '#lib/http/problem'
 import { check, refuse, strictly } from '#lib/http/validate'
@@ -95,7 +95,7 @@ export interface Endpoint<Services> {
   /** Null for methods whose bodies are not read (GET, and DELETE without a schema). */
   readonly body: z.ZodType | null
   readonly alone: (() => Response) | null
-  /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem. */
+  /** Checks all parts of the request at once and calls the handler. Throws BatonError validation with every problem, precondition_failed for an entity tag. */
   respond(incoming: Incoming<Services>): Promise<Response>
 }
 
@@ -136,6 +136,8 @@ export function endpointsFor<Services extends HttpServices>() {
       query,
       body: takesBody ? bodySchema : null,
       async respond({ url, params: givenParams, body: given, ...surroundings }) {
+        // Who names an entity tag must not believe that nothing has changed meanwhile, wherever it is.
+        if (method !== 'GET') readIfMatchAny(surroundings.request.headers)
         const problems: FieldProblem[] = []
         const checkedParams = check('path', params, givenParams, problems)
         const checkedQuery = check('query', query, queryOf(url, access), problems)

@@ -72,5 +72,5 @@ export function readIfMatchAny(headers: Headers): boolean {
   const value = headers.get('if-match')
   if (value === null) return false
   if (value.trim() === '*') return true
-  throw new BatonError('precondition_failed', 'Only If-Match: * is understood here; no entity tag matches.')
+  throw new BatonError('precondition_failed', 'Only If-Match: * is understood here; no entity tag matches. Nothing was changed.')
 }

@@ -41,6 +41,16 @@ export const badAddresses: readonly Case[] = [
     says: /If-Match: \*/,
   },
   {
+    name: 'an entity tag in If-Match where an agent is changed',
+    method: 'PATCH',
+    path: '/api/agents/fresh',
+    body: { metadata: {} },
+    headers: { 'if-match': '"abc"' },
+    status: 412,
+    code: 'precondition_failed',
+    says: /If-Match: \*/,
+  },
+  {
     name: 'If-Match without an agent',
     body: { message, template: 'scripted' },
     headers: { 'if-match': '*' },

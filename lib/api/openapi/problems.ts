@@ -38,8 +38,8 @@ export function codesOf({ endpoint, problems }: Pick<Operation, 'endpoint' | 'pr
     'validation',
     ...(endpoint.access === 'open' || endpoint.access === 'status' ? [] : ofCaller),
     ...(endpoint.body === null ? [] : ofBody),
-    // Who writes may have to wait for others.
-    ...(endpoint.method === 'GET' ? [] : (['idempotency_busy'] as const)),
+    // Who writes may have to wait for others, and may name an entity tag: they are not compared.
+    ...(endpoint.method === 'GET' ? [] : (['idempotency_busy', 'precondition_failed'] as const)),
     ...('cursor' in endpoint.query.shape ? (['invalid_cursor'] as const) : []),
     ...problems,
   ])

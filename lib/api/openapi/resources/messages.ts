@@ -24,7 +24,6 @@ export const sendProblems: readonly ErrorCode[] = [
   'run_not_found',
   'conflict',
   'authority_expired',
-  'precondition_failed',
   'cursor_expired',
   'idempotency_mismatch',
   'queue_full',
