@@ -57,7 +57,7 @@ function engineOver(pool: pg.Pool): { services: EngineServices; store: ReturnTyp
     clock,
     ids,
     log: quiet,
-    telemetry: createTelemetry({ ids, recorder: null }),
+    telemetry: createTelemetry({ ids, recorder: null, log: console }),
     redact,
     templates: deployTemplates([scriptedDefinition], () => scriptedPrice),
     price: () => scriptedPrice,

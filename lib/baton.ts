@@ -61,7 +61,7 @@ async function compose(config: Config): Promise<Services> {
     fields: presentFields,
   })
   const recorder = config.traces ? async () => (await import('#lib/telemetry/otel')).otelRecorder(log) : null
-  const telemetry = createTelemetry({ ids, recorder })
+  const telemetry = createTelemetry({ ids, recorder, log })
   // The local mode is the only one that loads code of local/; production has no hook for it.
   const plugin = config.local
     ? await (await import('#local/plugin')).localPlugin({ config, clock, log, env: providerEnv, providers })

@@ -23,8 +23,6 @@ export interface Services extends EngineServices, HttpServices {
   queue: Queue
   rates: RateLimits
   local: LocalServices | null
-  /** Resolves when the sends that have begun have ended, well or badly. */
-  settled(): Promise<void>
   sweep: Sweep
   alerts: Alerts
   /** Asks Redis now; only where there is one. */

@@ -16,6 +16,8 @@ import type { Caller } from '#lib/http/caller'
 import { canonicalJson } from '#lib/http/json'
 
 const pageSize = 200
+/** Approvals are read one by one, so many at once: a client may name thousands, and the first that is none of its own ends it. */
+const mostAtOnce = 20
 
 /** A run that goes on after an answer, and the number of the last event before what the answer has changed. */
 export interface Continued {
@@ -60,19 +62,36 @@ async function askedFor(
   caller: Caller,
   agent: AgentView,
   answers: Answers,
-): Promise<{ approval: ApprovalView; approved: boolean; reason: string | undefined }[]> {
-  return Promise.all(
-    answers.approvals.map(async ({ id, approved, reason }) => {
-      const known = await services.store.getApproval(authorityOf(services, caller), id, true)
-      if (!known.ok) throw refusalError(known)
-      const { approval } = known
-      if (approval.agentUid !== agent.agentUid) throw refusalError({ ok: false, code: 'approval_not_found' })
-      if (approval.state !== 'pending' && approval.state !== (approved ? 'allowed' : 'denied')) {
-        throw refusalError({ ok: false, code: 'already_decided', approvalId: id, state: approval.state, runId: approval.runId })
-      }
-      return { approval, approved, reason }
-    }),
-  )
+): Promise<Awaited<ReturnType<typeof openOrAlike>>[]> {
+  const byId = new Map<string, Answers['approvals'][number]>()
+  for (const answer of answers.approvals) {
+    if (byId.has(answer.id) && byId.get(answer.id)?.approved !== answer.approved)
+      throw new BatonError('conflict', `The last message both allows and denies the approval ${answer.id}; nothing was done.`)
+    byId.set(answer.id, answer)
+  }
+  const asked = [...byId.values()]
+  const found: Awaited<ReturnType<typeof openOrAlike>>[] = []
+  for (let at = 0; at < asked.length; at += mostAtOnce) {
+    const some = asked.slice(at, at + mostAtOnce)
+    found.push(...(await Promise.all(some.map((answer) => openOrAlike(services, caller, agent, answer)))))
+  }
+  return found
+}
+
+async function openOrAlike(
+  services: Services,
+  caller: Caller,
+  agent: AgentView,
+  { id, approved, reason }: Answers['approvals'][number],
+): Promise<{ approval: ApprovalView; approved: boolean; reason: string | undefined }> {
+  const known = await services.store.getApproval(authorityOf(services, caller), id, true)
+  if (!known.ok) throw refusalError(known)
+  const { approval } = known
+  if (approval.agentUid !== agent.agentUid) throw refusalError({ ok: false, code: 'approval_not_found' })
+  if (approval.state !== 'pending' && approval.state !== (approved ? 'allowed' : 'denied')) {
+    throw refusalError({ ok: false, code: 'already_decided', approvalId: id, state: approval.state, runId: approval.runId })
+  }
+  return { approval, approved, reason }
 }
 
 type CallRow = ToolCall & Record<string, unknown>

@@ -200,3 +200,22 @@ test('reads asked for in one turn are one read; one that has been sent is not jo
   const failing = shareReads(() => Promise.reject(new Error('away')))
   await expect(Promise.all([failing({}), failing({})])).rejects.toThrow('away')
 })
+
+test('what happened before `from` or from `to` on is not shown, nor live text of now; the reader learns where it stands', async () => {
+  vi.useFakeTimers()
+  const text = (seq: number): StoredEvent => ({
+    ...event(seq, 'text_end'),
+    at: `2026-11-21T00:00:0${seq}Z`,
+    step: seq,
+    data: { text: 'hi' },
+  })
+  const reader = start({ follow: { from: '2026-11-21T00:00:02Z', to: '2026-11-21T00:00:03.5Z' } })
+  reader.events.push(text(1), text(2), text(3), text(4))
+  await vi.advanceTimersByTimeAsync(0)
+  reader.frame(delta(4))
+  await vi.advanceTimersByTimeAsync(0)
+  expect(reader.sent.map(({ id, event: type }) => id ?? type)).toEqual(['text_start', 'text_delta', 2, 'text_start', 'text_delta', 3])
+  expect(reader.state.positions).toEqual([4])
+  reader.leave()
+  await reader.done
+})

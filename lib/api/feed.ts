@@ -88,16 +88,16 @@ export async function feed(services: FeedServices, wanted: Follow, stream: Out):
       }
       if (page.more) continue
       if (follow.endsPaused === true && seen.paused) return stream.close()
-      show(merger.caughtUp(page), follow, stream)
+      show(merger.caughtUp(page), follow, stream, clock.now())
       if (follow.endsPaused === true && page.blockedBy !== null) {
-        show([blockedFrame(follow.runId, page.blockedBy)], follow, stream)
+        show([blockedFrame(follow.runId, page.blockedBy)], follow, stream, clock.now())
         return stream.close()
       }
       if (follow.endsAt !== undefined && merger.cursor >= follow.endsAt) return stream.close()
       if (page.data.length > 0) look = shortestLookMs
       // What was here before the page and is still ahead of it tells of events that do not exist.
       frames = frames.filter((frame) => !before.has(frame) || !merger.isAhead(frame))
-      frames = takeFrames(frames, merger, follow, stream)
+      frames = takeFrames(frames, merger, follow, stream, clock.now())
       while (frames.length === 0 && !stream.closed.aborted) {
         const fresh = new AbortController()
         woken = fresh
@@ -106,7 +106,7 @@ export async function feed(services: FeedServices, wanted: Follow, stream: Out):
           look = Math.min(longestLookMs, look * 2)
           break
         }
-        frames = takeFrames(frames, merger, follow, stream)
+        frames = takeFrames(frames, merger, follow, stream, clock.now())
       }
     }
   } finally {
@@ -115,15 +115,15 @@ export async function feed(services: FeedServices, wanted: Follow, stream: Out):
 }
 
 /** Shows live frames until one tells of a commit that has not been read yet: it and what follows it come back, for the database comes first. */
-function takeFrames(waiting: LiveFrame[], merger: Merger, follow: Follow, stream: Out): LiveFrame[] {
+function takeFrames(waiting: LiveFrame[], merger: Merger, follow: Follow, stream: Out, now: number): LiveFrame[] {
   const ahead = waiting.findIndex((frame) => merger.isAhead(frame))
-  for (const frame of ahead < 0 ? waiting : waiting.slice(0, ahead)) show(merger.live(frame), follow, stream)
+  for (const frame of ahead < 0 ? waiting : waiting.slice(0, ahead)) show(merger.live(frame), follow, stream, now)
   return ahead < 0 ? [] : waiting.slice(ahead)
 }
 
-function show(out: readonly OutFrame[], follow: Follow, stream: Out): void {
+function show(out: readonly OutFrame[], follow: Follow, stream: Out, at: number): void {
   for (const frame of out) {
-    if (!passes(frame, follow)) continue
+    if (!passes(frame, follow, at)) continue
     stream.send({ event: frame.type, data: frame.data, ...(frame.id === undefined ? {} : { id: frame.id }) })
   }
 }
@@ -138,11 +138,12 @@ async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream
   merger.know(page)
   let unseen: number | null = null
   for (const event of page.data) {
+    const at = Date.parse(event.at)
     for (const frame of merger.event(event)) {
       if (stream.closed.aborted) return false
       await stream.room()
-      show([frame], follow, stream)
-      if (frame.id !== undefined) unseen = passes(frame, follow) ? null : frame.id
+      show([frame], follow, stream, at)
+      if (frame.id !== undefined) unseen = passes(frame, follow, at) ? null : frame.id
     }
     if (event.runId !== follow.runId) continue
     if (follow.endsWithRun && event.type === 'done') return true

@@ -27,9 +27,8 @@ async function workOff(services: Services): Promise<void> {
   for (let batch = 0; batch < mostBatches; batch++) {
     const { more, outbox } = await services.store.applySwitchWork({ environment: services.config.environment, limit: batchSize })
     services.dispatch(outbox)
-    if (!more) break
+    if (!more) return
   }
-  await services.settled()
 }
 
 /** POST /api/kill: sets a kill or hold; the same again changes nothing. */

@@ -168,7 +168,7 @@ function runIt(context: SendContext, opened: OpenedMessage, start: number, waitM
     { opened: answer.opened, opening: answer.opening ?? null, gates: answer.gates ?? {} },
     { asked, deadlines, reserve: reserve === null ? null : { entry: reserve, verdict: answer } },
   )
-  background(slice.done.then(() => services.sweep('beside')).then(() => services.settled()))
+  background(slice.done.then(() => services.sweep('beside')))
   armDeadMan(services, slice)
   return slice
 }

@@ -166,9 +166,9 @@ describe('one by one', () => {
   test('filters', () => {
     const out = { type: 'usage', data: { channel: 'monitor' } }
     const filter = { agentUid, runId: null, channels: null, types: null }
-    expect(passes(out, filter)).toBe(true)
-    expect(passes(out, { ...filter, channels: ['progress'] })).toBe(false)
-    expect(passes(out, { ...filter, types: ['done'] })).toBe(false)
-    expect(passes(out, { ...filter, types: ['usage'], channels: ['monitor'] })).toBe(true)
+    expect(passes(out, filter, 0)).toBe(true)
+    expect(passes(out, { ...filter, channels: ['progress'] }, 0)).toBe(false)
+    expect(passes(out, { ...filter, types: ['done'] }, 0)).toBe(false)
+    expect(passes(out, { ...filter, types: ['usage'], channels: ['monitor'] }, 0)).toBe(true)
   })
 })

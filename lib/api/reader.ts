@@ -164,10 +164,15 @@ export interface Filter {
   runId: string | null
   channels: readonly string[] | null
   types: readonly string[] | null
+  /** Instants: what happened before `from`, or not before `to`, is not shown. */
+  from?: string | undefined
+  to?: string | undefined
 }
 
-/** True when the frame passes the filter. */
-export function passes(frame: OutFrame, filter: Filter): boolean {
+/** True when the frame passes the filter; `at`, in milliseconds since the epoch, is when what it tells of happened. */
+export function passes(frame: OutFrame, filter: Filter, at: number): boolean {
+  if (filter.from !== undefined && at < Date.parse(filter.from)) return false
+  if (filter.to !== undefined && at >= Date.parse(filter.to)) return false
   if (filter.types !== null && !filter.types.includes(frame.type)) return false
   return filter.channels === null || filter.channels.includes(String(frame.data['channel']))
 }

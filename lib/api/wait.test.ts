@@ -19,7 +19,7 @@ const committed: LiveFrame = {
 
 /** A request that waits for a run whose row the test holds in its hand; the row is read so often at most. */
 function start({ waitMs = 25_000, mostReads = 100 } = {}) {
-  const state = { reads: 0, row: 'running', ending: false }
+  const state = { reads: 0, row: 'running', ending: false, watched: 0, atRead: (): void => undefined }
   const watchers = new Set<(frame: LiveFrame) => void>()
   const caller = new AbortController()
   const services = {
@@ -29,6 +29,7 @@ function start({ waitMs = 25_000, mostReads = 100 } = {}) {
       getRun() {
         state.reads += 1
         const run = { id: 'run_1', agentUid, state: state.row, wait: null, lease: null }
+        state.atRead()
         return state.reads > mostReads
           ? Promise.reject(new Error('it looks and looks'))
           : Promise.resolve({ ok: true, run, switch: null } as unknown as RunDetails)
@@ -37,6 +38,7 @@ function start({ waitMs = 25_000, mostReads = 100 } = {}) {
     live: {
       watch(_agent: string, listener: (frame: LiveFrame) => void) {
         watchers.add(listener)
+        state.watched += 1
         return () => void watchers.delete(listener)
       },
     },
@@ -66,12 +68,27 @@ test('a wait of many looks has one watcher, whose commit ends it at once, and le
   const waiting = start()
   await vi.advanceTimersByTimeAsync(10_000)
   expect(waiting.state.reads).toBeGreaterThan(5)
-  expect(waiting.watchers.size).toBe(1)
+  expect([waiting.watchers.size, waiting.state.watched]).toEqual([1, 1])
   waiting.state.row = 'completed'
   waiting.commit()
   expect(await waiting.done).toBe('completed')
   expect(waiting.watchers.size).toBe(0)
   expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a commit that is told of while the row is read is looked at at once', async () => {
+  const waiting = start()
+  await vi.advanceTimersByTimeAsync(5_000)
+  const from = Date.now()
+  waiting.state.atRead = () => {
+    waiting.state.atRead = () => undefined
+    waiting.state.row = 'completed'
+    waiting.commit()
+  }
+  await vi.advanceTimersToNextTimerAsync()
+  const looked = Date.now()
+  expect([await waiting.done, Date.now()]).toEqual(['completed', looked])
+  expect(looked).toBeGreaterThan(from)
 })
 
 test('a wait that is over, that of a process that ends and one whose read fails leave no watcher either', async () => {

@@ -34,22 +34,23 @@ export async function waitForRun(
   const { clock, store, live, ending } = services
   const end = clock.monotonic() + waitMs
   let look = shortestLookMs
+  let woken = new AbortController()
+  // One for all looks: each new watcher has the executor tell its whole text again.
   let unwatch: (() => void) | null = null
   try {
     for (;;) {
+      // From before the read: a commit that is told of while it goes on is looked at at once.
+      const since = (woken = new AbortController())
       const answer = await store.getRun(authority, runId)
       if (!answer.ok) throw refusalError(answer)
       const left = end - clock.monotonic()
       const over = until === undefined ? isEnd(answer.run.state) || paused(answer) : until(answer.run)
       if (over || left <= 0 || signal.aborted || ending()) return answer.run
-      const woken = new AbortController()
-      const off = live.watch(answer.run.agentUid, (frame) => {
+      unwatch ??= live.watch(answer.run.agentUid, (frame) => {
         if (frame.body.type === 'committed') woken.abort()
       })
-      unwatch?.()
-      unwatch = off
-      await clock.sleep(Math.min(look, left), AbortSignal.any([woken.signal, signal]))
-      look = woken.signal.aborted ? shortestLookMs : Math.min(longestLookMs, look * 1.5)
+      await clock.sleep(Math.min(look, left), AbortSignal.any([since.signal, signal]))
+      look = since.signal.aborted ? shortestLookMs : Math.min(longestLookMs, look * 1.5)
     }
   } finally {
     unwatch?.()

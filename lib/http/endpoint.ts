@@ -28,6 +28,8 @@ export interface HttpServices {
   rates: Pick<RateLimits, 'request'>
   metrics: Metrics
   telemetry: Telemetry
+  /** Resolves when the sends that have begun have ended, well or badly; never rejects. */
+  settled(): Promise<void>
   /** True from SIGTERM on. */
   ending: () => boolean
 }

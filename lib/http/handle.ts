@@ -25,6 +25,8 @@ export interface HandleOptions<Services> {
   shapeError?: ShapeError
 }
 
+const readsOnly: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
 /** What a Next route file exports. */
 export type RouteMethods = Record<Method | 'HEAD' | 'OPTIONS', (request: Request) => Promise<Response>>
 
@@ -94,6 +96,8 @@ export function handle<Services extends HttpServices>(
     if (metrics.due()) options.background(metrics.flush())
     // On serverless nobody waits for a batch to fill.
     if (services.config.traces) options.background(services.telemetry.flush())
+    // Nor would a frozen process send what the request has written to the outbox: the sweeper would, minutes later.
+    if (!readsOnly.has(method)) options.background(services.settled())
     services.log.info('request', {
       method,
       path: redactUrl(request.url),
@@ -134,12 +138,14 @@ export function handle<Services extends HttpServices>(
     })
     const background = (work: Promise<unknown>): void =>
       options.background(
-        work.catch((error: unknown) => {
-          log.error('background work failed', {
-            request_id: requestId,
-            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        work
+          .catch((error: unknown) => {
+            log.error('background work failed', {
+              request_id: requestId,
+              error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+            })
           })
-        }),
+          .then(() => services.settled()),
       )
     return endpoint.respond({ request, url, params, body, caller, services, requestId, prefer, background })
   }

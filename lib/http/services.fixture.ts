@@ -86,6 +86,7 @@ export function testServices(changes: Partial<Config> = {}): HttpServices & { li
       flush: () => Promise.resolve(),
     },
     metrics: { count: () => undefined, observe: () => undefined, due: () => false, flush: () => Promise.resolve() },
+    settled: () => Promise.resolve(),
     ending: () => false,
     ids: { make: (prefix) => `${prefix}_${(made += 1)}`, uuid: () => String((made += 1)) },
   }

@@ -66,7 +66,7 @@ function worker(over: Partial<TakenDelivery> = {}) {
     },
   } as unknown as Store
   const clock = { now: Date.now, monotonic: () => 0, sleep: () => Promise.resolve(), random: () => 0 }
-  const telemetry = createTelemetry({ ids: systemIds(), recorder: null })
+  const telemetry = createTelemetry({ ids: systemIds(), recorder: null, log: console })
   const services = {
     clock,
     config,

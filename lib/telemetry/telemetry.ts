@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Ids, LogFields, Span, SpanInfo, Telemetry } from '#lib/core/ports'
+import { reasonOf } from '#lib/core/errors'
+import type { Ids, Log, LogFields, Span, SpanInfo, Telemetry } from '#lib/core/ports'
 import { newTrace, readTraceparent, writeTraceparent } from '#lib/core/traceparent'
 
 /** What the work of this moment stands in. */
@@ -40,9 +41,15 @@ export interface Recorder {
   flush(): Promise<void>
 }
 
+interface Needs {
+  ids: Pick<Ids, 'uuid'>
+  recorder: (() => Promise<Recorder>) | null
+  log: Pick<Log, 'error'>
+}
+
 /** Makes the port. Without a recorder there are no spans, but the trace is carried on all the same: for logs, runs and webhooks. */
-export function createTelemetry({ ids, recorder }: { ids: Pick<Ids, 'uuid'>; recorder: (() => Promise<Recorder>) | null }): Telemetry {
-  let loaded: Promise<Recorder> | null = null
+export function createTelemetry({ ids, recorder, log }: Needs): Telemetry {
+  let loaded: Promise<Recorder | null> | null = null
   const unrecorded: Span = { set: () => undefined, fail: () => undefined }
 
   function at<Result>(change: Partial<Place>, work: () => Result): Result {
@@ -51,14 +58,23 @@ export function createTelemetry({ ids, recorder }: { ids: Pick<Ids, 'uuid'>; rec
     return places().run({ fields, traceparent: change.traceparent ?? around.traceparent }, work)
   }
 
+  /** Null where it cannot be made: what is asked of Baton is done all the same. Told once. */
+  const load = (): Promise<Recorder | null> =>
+    (loaded ??= Promise.resolve()
+      .then(() => recorder?.() ?? null)
+      .catch((error: unknown) => {
+        log.error('traces are not recorded: OpenTelemetry could not be loaded', { error: reasonOf(error) })
+        return null
+      }))
+
   return {
     within: (fields, work) => at({ fields }, work),
     traceparent: () => places().getStore()?.traceparent ?? null,
     async span(info, work) {
       const parent = readTraceparent(info.parent) === null ? (places().getStore()?.traceparent ?? null) : (info.parent ?? null)
-      if (recorder === null) return at({ traceparent: parent ?? writeTraceparent(newTrace(ids.uuid)) }, () => work(unrecorded))
-      loaded ??= recorder()
-      const span = (await loaded).start(info, parent)
+      const recording = recorder === null ? null : await load()
+      if (recording === null) return at({ traceparent: parent ?? writeTraceparent(newTrace(ids.uuid)) }, () => work(unrecorded))
+      const span = recording.start(info, parent)
       try {
         return await at({ traceparent: span.traceparent }, () => work(span))
       } catch (error) {
@@ -69,7 +85,7 @@ export function createTelemetry({ ids, recorder }: { ids: Pick<Ids, 'uuid'>; rec
       }
     },
     async flush() {
-      if (loaded !== null) await (await loaded).flush()
+      await (await loaded)?.flush()
     },
   }
 }
