@@ -25,11 +25,18 @@ function cursorBehind({ data, queuedAt, cut, queuedCut }: MessagesPage, limit: n
   return encodeCursor('messages', `${data.at(-1)?.seq ?? after}${place === undefined ? '' : `|${place}`}`)
 }
 
+/** The cursor before a page of `?before=`, null where the conversation begins. */
+function cursorBefore({ data, cut }: MessagesPage, limit: number): string | null {
+  const [oldest] = data
+  return oldest === undefined || (!cut && data.length < limit) ? null : encodeCursor('messages', String(oldest.seq), 'desc')
+}
+
 /** GET /api/agents/{id}/messages: the conversation in order, then what waits in the queue. */
 export const listMessages = endpoint({
   method: 'GET',
   path: '/api/agents/{id}/messages',
-  summary: 'The conversation, oldest first; queued messages come last and have no seq',
+  summary:
+    'The conversation, oldest first; queued messages come last and have no seq. With `before` the newest page comes first, without the queue',
   params: agentParams,
   query: z.object({
     ...page,
@@ -40,20 +47,23 @@ export const listMessages = endpoint({
   }),
   async handler({ services, params, query, caller }) {
     const agent = await requireAgent(services, caller, params.id)
-    const place: Place = query.cursor === undefined ? { after: query.after ?? 0 } : placeOf(query.cursor)
+    const { cursor, limit } = query
+    const backwards = query.before !== undefined
+    const before = backwards && cursor !== undefined ? Number(decodeCursor('messages', cursor, 'desc').split('|')[0]) : query.before
+    const place: Place = cursor === undefined || backwards ? { after: query.after ?? 0 } : placeOf(cursor)
     const answer = await services.store.listMessages({
       agentUid: agent.agentUid,
-      limit: query.limit,
+      limit,
       bytes: mostBytes,
       ...place,
-      ...(query.before === undefined ? { queue: mostBytes } : { before: query.before, queue: 0 }),
+      ...(before === undefined ? { queue: mostBytes } : { before, queue: 0 }),
       ...(query.role === undefined ? {} : { role: query.role }),
       ...(query.from === undefined ? {} : { from: query.from }),
       ...(query.to === undefined ? {} : { to: query.to }),
     })
     return json(200, {
       data: [...answer.data.map(({ estTokens: _estTokens, ...message }) => ({ ...message, state: 'entered' })), ...answer.queued],
-      nextCursor: query.before === undefined ? cursorBehind(answer, query.limit, place) : null,
+      nextCursor: backwards ? cursorBefore(answer, limit) : cursorBehind(answer, limit, place),
     })
   },
 })

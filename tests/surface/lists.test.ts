@@ -39,8 +39,10 @@ test('GET 200: a page of large messages ends at 4 MB with a cursor, a chat at 3 
   }
   expect(sizes).toEqual([17, 15, 10])
   expect(seqs).toEqual(Array.from({ length: 42 }, (_, n) => n + 1))
-  const before = await world.http('GET', '/api/agents/m-large/messages?limit=200&before=42')
-  expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual(Array.from({ length: 15 }, (_, n) => n + 27))
+  // Backwards from a message: the newest page first, each in its order, to the first message of all.
+  const backwards = await pagesOf('/api/agents/m-large/messages?limit=200', '&before=42')
+  const all = Array.from({ length: 41 }, (_, n) => n + 1)
+  expect(backwards.map((rows) => rows.map(({ seq }) => seq))).toEqual([all.slice(26), all.slice(11, 26), all.slice(0, 11)])
   const chat = await world.http('GET', '/api/chat/m-large')
   expect(chat.body['messages']).toHaveLength(11)
   // One message that is larger than a page is a page.
@@ -112,6 +114,7 @@ test('GET 200: the conversation in order, then what waits, without seq and as qu
     cursor = next.body['nextCursor'] as string | null
   }
   expect(pages.flat()).toEqual(data)
+  expect((await pagesOf('/api/agents/m-list/messages?limit=1', '&before=3')).flat().map(({ seq }) => seq)).toEqual([2, 1])
   const before = await world.http('GET', '/api/agents/m-list/messages?before=3')
   expect((before.body['data'] as { seq: number }[]).map(({ seq }) => seq)).toEqual([1, 2])
   // What waits comes after every number, and has a time as the others have.

@@ -32,7 +32,7 @@ interface Agents {
     patch(id: string, patch: PatchAgent, options?: CallOptions): Promise<Agent>;
     /** With everything that belongs to it. */
     delete(id: string, options?: CallOptions): Promise<void>;
-    /** The conversation, oldest first; queued messages last. */
+    /** The conversation, oldest first; queued messages last. With `before` the newest page first, each in its order, without the queue. */
     messages(id: string, filter?: ListOptions & {
         after?: number;
         before?: number;

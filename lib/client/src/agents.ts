@@ -43,7 +43,7 @@ export interface Agents {
   patch(id: string, patch: PatchAgent, options?: CallOptions): Promise<Agent>
   /** With everything that belongs to it. */
   delete(id: string, options?: CallOptions): Promise<void>
-  /** The conversation, oldest first; queued messages last. */
+  /** The conversation, oldest first; queued messages last. With `before` the newest page first, each in its order, without the queue. */
   messages(id: string, filter?: ListOptions & { after?: number; before?: number; role?: Message['role'] }): Pages<Message>
   toolCalls(id: string, filter?: ListOptions & { state?: ToolCall['state']; name?: string; runId?: string }): Pages<ToolCall>
   runs(id: string, filter?: RunFilter): Pages<Run>
