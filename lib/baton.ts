@@ -164,7 +164,7 @@ const graceMs = 7_000
 
 function handOverAtSigterm(services: Services): void {
   beforeTheEnd(async () => {
-    services.log.info('SIGTERM: streams end, slices are handed over')
+    services.log.info('told to end (SIGTERM or SIGINT): streams end, slices are handed over')
     endAllStreams()
     const slices = await handOverAll(graceMs, services.clock)
     await Promise.all([services.settled(), services.metrics.flush()])

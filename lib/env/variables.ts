@@ -80,7 +80,7 @@ export const variables = z.object({
   BATON_BASE_URL: webUrl.optional().register(about, {
     group: deployment,
     says: 'Where this deployment is reached from outside, without a slash at the end.',
-    otherwise: "Vercel's own URL of the deployment, else taken from the request",
+    otherwise: "Vercel's own URL of the deployment; elsewhere none: then `callbackUrl` of an external tool is a path without a host",
   }),
   BATON_TENANT: tenant
     .default('ten_default')

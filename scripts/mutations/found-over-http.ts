@@ -108,7 +108,7 @@ export const foundOverHttpMutations: readonly Mutation[] = [
     replacement: '',
     test: {
       file: 'tests/shutdown/sigterm.test.ts',
-      name: 'a server that nobody has asked anything, and one whose requests wait for others, end with 0 too',
+      name: 'a server that nobody has asked anything, and one whose requests wait for others, end with 0 too, and at Ctrl-C',
     },
   },
 ]

@@ -186,7 +186,7 @@ test('a step that takes longer than the grace is cut and handed over: exit 0 wit
   expect(await world.ended(runId, 60_000)).toMatchObject({ state: 'completed', output: 'in the end', crashes: 0 })
 })
 
-test('a server that nobody has asked anything, and one whose requests wait for others, end with 0 too', async () => {
+test('a server that nobody has asked anything, and one whose requests wait for others, end with 0 too, and at Ctrl-C', async () => {
   const fresh = await startServer()
   fresh.child.kill('SIGTERM')
   expect((await fresh.end).code).toBe(0)
@@ -196,7 +196,7 @@ test('a server that nobody has asked anything, and one whose requests wait for o
   const held = await world.send('held', script({ text: 'x', delayMs: 20_000 }), { prefer: 'respond-async' })
   const waiting = fetch(`${server.base}/api/runs/${String(held.body['runId'])}?wait=40`)
   await fetch(`${server.base}/api/agents`)
-  server.child.kill('SIGTERM')
+  server.child.kill('SIGINT')
   expect(await server.end).toEqual({ code: 0, inTime: true })
   const answer = await waiting
   expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close'])
