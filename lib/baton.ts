@@ -60,7 +60,7 @@ async function compose(config: Config): Promise<Services> {
     format: config.log.format,
     fields: presentFields,
   })
-  const recorder = config.traces ? async () => (await import('#lib/telemetry/otel')).otelRecorder(log) : null
+  const recorder = config.traces ? async () => (await import('#lib/telemetry/otel')).otelRecorder(log, config.sampling) : null
   const telemetry = createTelemetry({ ids, recorder, log })
   // The local mode is the only one that loads code of local/; production has no hook for it.
   const plugin = config.local

@@ -73,6 +73,8 @@ describe('readConfig', () => {
       alertWebhook: null,
       log: { format: 'json', lines: ['retry'] },
       traces: false,
+      sampling: { by: 'parentbased_always_on', ratio: 1 },
+      concurrency: 5,
       migrations: expect.arrayContaining(['0001_tables.sql']),
       maxBodyBytes: 1_048_576,
       maxMessageBytes: 262_144,

@@ -257,6 +257,8 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     alertWebhook: values.BATON_ALERT_WEBHOOK ?? null,
     log: { format: values.BATON_LOG_FORMAT ?? (platform.NODE_ENV === 'development' ? 'text' : 'json'), lines: values.BATON_LOG_LINES },
     traces: values.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && values.OTEL_SDK_DISABLED !== 'true',
+    sampling: { by: values.OTEL_TRACES_SAMPLER, ratio: values.OTEL_TRACES_SAMPLER_ARG },
+    concurrency: values.BATON_CONCURRENCY,
     migrations,
   }
 }

@@ -1,7 +1,10 @@
 import { client } from '#inngest/client'
 import { baton } from '#lib/baton'
+import { readConfig } from '#lib/env'
 import { continueSlice } from '#lib/jobs/continue-slice'
 import { continueData, eventNames } from '#lib/queue/events'
+
+const { concurrency } = readConfig()
 
 /**
  * Resumes a run and persists it: one slice, until it ends, waits, is handed over or is somebody else's. What is left comes as the next event, from the
@@ -13,8 +16,8 @@ export const continueRun = client.createFunction(
     id: 'agent-continue',
     triggers: [{ event: eventNames.continue }],
     retries: 4,
-    // Five in all, as the free plan has; one tenant never takes the last of them.
-    concurrency: [{ limit: 5 }, { key: 'event.data.tenantId', limit: 4 }],
+    // Five in all by default, as the free plan has; one tenant never takes the last of them.
+    concurrency: [{ limit: concurrency }, { key: 'event.data.tenantId', limit: concurrency - 1 }],
     checkpointing: false,
   },
   async ({ event }) => continueSlice(await baton(), continueData.parse(event.data).agentUid),

@@ -34,6 +34,21 @@ export interface LogConfig {
   lines: readonly LogLineKind[]
 }
 
+/** How traces are chosen, in the words of OTEL_TRACES_SAMPLER. */
+export const samplers = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const
+/** Which traces are recorded; `ratio` (0 to 1) holds for those by ratio. */
+export interface Sampling {
+  by: (typeof samplers)[number]
+  ratio: number
+}
+
 /** What Baton is configured with: made once by lib/env from the environment, checked before the first request. Times in milliseconds. */
 export interface Config {
   environment: string
@@ -73,6 +88,9 @@ export interface Config {
   log: LogConfig
   /** True when OTEL_* says where traces go. */
   traces: boolean
+  sampling: Sampling
+  /** So many slices, and so many deliveries of webhooks, Inngest runs at a time. */
+  concurrency: number
   /** The migrations that belong to this code. */
   migrations: readonly string[]
 }

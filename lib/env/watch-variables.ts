@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { logLines } from '#lib/core/config'
+import { logLines, samplers } from '#lib/core/config'
 import { about, longSecret, webUrl } from '#lib/env/about'
 
 const watching = 'Watching (health, metrics, alerts, logs, traces)'
@@ -37,10 +37,20 @@ export const watchVariables = {
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: webUrl.optional().register(about, {
     group: watching,
-    says: 'Where OpenTelemetry traces go (OTLP over HTTP); the other OTEL_* variables hold too.',
+    says: 'Where OpenTelemetry traces go (OTLP over HTTP); OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES hold too, others not.',
     aliases: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
     otherwise: 'none: OpenTelemetry is not loaded',
   }),
+  OTEL_TRACES_SAMPLER: z
+    .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
+    .default('parentbased_always_on')
+    .register(about, { group: watching, says: 'Which traces are recorded; parentbased_traceidratio takes a part of them.' }),
+  OTEL_TRACES_SAMPLER_ARG: z
+    .string()
+    .regex(/^(?:0(?:\.\d{1,9})?|1(?:\.0)?)$/, 'must be a number from 0 to 1')
+    .transform(Number)
+    .default(1)
+    .register(about, { group: watching, says: 'The part, from 0 to 1, for a sampler by ratio.' }),
   OTEL_SDK_DISABLED: z
     .enum(['true', 'false'], { error: 'must be true or false' })
     .default('false')

@@ -50,6 +50,8 @@ const localConfig: Config = {
   alertWebhook: null,
   log: { format: 'json', lines: [] },
   traces: false,
+  sampling: { by: 'parentbased_always_on', ratio: 1 },
+  concurrency: 5,
   migrations: [],
 }
 

@@ -1,4 +1,5 @@
 import { reasonOf } from '#lib/core/errors'
+import type { Sampling } from '#lib/core/config'
 import type { Log, SpanInfo } from '#lib/core/ports'
 import { readTraceparent, writeTraceparent } from '#lib/core/traceparent'
 import type { Recorder } from '#lib/telemetry/telemetry'
@@ -11,7 +12,7 @@ const sendMs = 3_000
  * Records spans with OpenTelemetry and sends them over OTLP/HTTP to where OTEL_* says. Loaded with the first span, never before: 100 ms of
  * cold start. No provider is registered for the whole process, so that Next's own spans do not come between.
  */
-export async function otelRecorder(log: Pick<Log, 'warn'>): Promise<Recorder> {
+export async function otelRecorder(log: Pick<Log, 'warn'>, sampling: Sampling): Promise<Recorder> {
   const [api, sdk, { OTLPTraceExporter }, resources] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/sdk-trace'),
@@ -22,7 +23,17 @@ export async function otelRecorder(log: Pick<Log, 'warn'>): Promise<Recorder> {
   const told = resources.detectResources({ detectors: [resources.envDetector] })
   const exporter = new OTLPTraceExporter({ timeoutMillis: sendMs })
   const processor = new sdk.BatchSpanProcessor({ exporter, scheduledDelayMillis: everyMs, exportTimeoutMillis: sendMs })
-  const provider = new sdk.TracerProvider({ resource: resources.defaultResource().merge(named).merge(told), spanProcessors: [processor] })
+  const { by, ratio } = sampling
+  const root = by.endsWith('off')
+    ? new sdk.AlwaysOffSampler()
+    : by.endsWith('ratio')
+      ? new sdk.TraceIdRatioBasedSampler(ratio)
+      : new sdk.AlwaysOnSampler()
+  const provider = new sdk.TracerProvider({
+    resource: resources.defaultResource().merge(named).merge(told),
+    spanProcessors: [processor],
+    sampler: by.startsWith('parentbased') ? new sdk.ParentBasedSampler({ root }) : root,
+  })
   const tracer = provider.getTracer('baton')
   const kinds = { server: api.SpanKind.SERVER, client: api.SpanKind.CLIENT, internal: api.SpanKind.INTERNAL }
 
