@@ -12,7 +12,8 @@ import { listing } from '#lib/api/listing'
 import { forgetAgents } from '#lib/api/forget'
 import { BatonError } from '#lib/core/errors'
 import { agentState } from '#lib/core/run'
-import { pointerToken } from '#lib/http/json'
+import type { Caller } from '#lib/http/caller'
+import { pointerToken, sha256Hex } from '#lib/http/json'
 import { refusalError } from '#lib/engine/open'
 import { unreadAgent } from '#lib/api/unread'
 import type { Services } from '#lib/services'
@@ -26,6 +27,11 @@ function agentWebhook(
   return sealed === null || webhook?.secret === undefined ? sealed : { ...sealed, mark: services.markSecret(webhook.secret) }
 }
 
+/** The id of an agent whose caller names none but gives a key: the same for each repeat, and of no other caller. */
+function idOfKey({ rateKey }: Caller, key: string): string {
+  return `agent-${sha256Hex(`${rateKey} ${key}`).slice(0, 32)}`
+}
+
 /** POST /api/agents: 201, or 200 when it exists with the same body. */
 export const createAgent = endpoint({
   method: 'POST',
@@ -33,8 +39,9 @@ export const createAgent = endpoint({
   summary: 'Create an agent',
   body: createAgentBody,
   userFields: ['id', 'template', 'metadata'],
-  async handler({ services, body, caller }) {
+  async handler({ services, body, caller, idempotencyKey }) {
     const { templates, ids } = services
+    const keyed = body.id === undefined && idempotencyKey !== null ? idOfKey(caller, idempotencyKey) : null
     const settings = templates.settings(body.template)
     if (settings === null) {
       const known = templates.ids()
@@ -57,7 +64,7 @@ export const createAgent = endpoint({
       versions: templates.versions,
       settings,
       agent: {
-        name: body.id ?? `agent-${uid}`,
+        name: body.id ?? keyed ?? `agent-${uid}`,
         uid,
         mustExist: false,
         template: body.template,
@@ -70,9 +77,12 @@ export const createAgent = endpoint({
     let answer = await services.store.createAgent(request)
     if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant']))))
       answer = await services.store.createAgent(request)
-    if (!answer.ok) throw refusalError(answer)
+    if (!answer.ok) throw refusalError(keyed !== null && answer.code === 'conflict' ? { ok: false, code: 'idempotency_mismatch' } : answer)
     const agent = answer.mayRead ? answer.agent : unreadAgent(answer.agent, body)
-    return json(answer.created ? 201 : 200, agent, { location: `/api/agents/${answer.agent.id}` })
+    return json(answer.created ? 201 : 200, agent, {
+      location: `/api/agents/${answer.agent.id}`,
+      ...(keyed === null || answer.created ? {} : { 'idempotent-replayed': 'true' }),
+    })
   },
 })
 

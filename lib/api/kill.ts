@@ -14,7 +14,14 @@ const scope = z
   .max(200)
   // As in budgets: ids of users are taken in any case.
   .transform((text) => (text.startsWith('user:') ? text.toLowerCase() : text))
-  .pipe(z.string().regex(switchScopePattern, 'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID'))
+  .pipe(
+    z
+      .string()
+      .regex(
+        switchScopePattern,
+        'a scope is global, tenant, run:ID, agent:ID, user:UUID or key:ID; calls of a tool are stopped by PUT /api/budgets/tool:NAME with limitCalls 0',
+      ),
+  )
 const reason = z.string().trim().min(1).max(500)
 const scopeParams = z.object({ scope })
 

@@ -117,7 +117,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
   ],
   unsupported_media_type: ['The content type is not JSON.', 'Send `content-type: application/json`.'],
   idempotency_mismatch: ['The key was used for a request with another method, path or body.', 'Use a new key for a new request.'],
-  max_steps: ['The run made as many steps as its limit allows.', 'Raise `limits.maxSteps` in the template, or ask for less at a time.'],
+  max_steps: [
+    'The run made as many steps as its limit allows.',
+    'Raise `limits.maxSteps` in the template, or ask for less at a time. What it said before is in the messages.',
+  ],
   max_tokens: ['The run used as many tokens as its limit allows.', 'Raise `limits.maxTokens` in the template.'],
   max_tool_calls: ['The run would make more tool calls than its limit allows.', 'Raise `limits.maxToolCalls` in the template.'],
   max_time: ['The run worked as long as its limit allows; waiting is not counted.', 'Raise `limits.maxWallMs` in the template.'],

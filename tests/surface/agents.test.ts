@@ -56,6 +56,17 @@ test('POST 201 without an id makes one', async () => {
   expect((await world.http('GET', String(reply.headers.get('location')))).body['id']).toBe(reply.body['id'])
 })
 
+test('POST without an id but with a key makes one for all its repeats; another body is 422', async () => {
+  const make = (body: object, key: string) =>
+    world.http('POST', '/api/agents', { template: 'scripted', ...body }, { 'idempotency-key': key })
+  const replies = await Promise.all(['one', 'one', 'other'].map((key) => make({}, key)))
+  expect(replies.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 201, 201])
+  const [one, again, other] = replies.map(({ body }) => body['agentUid'])
+  expect([again === one, other === one]).toEqual([true, false])
+  expect((await make({}, 'one')).headers.get('idempotent-replayed')).toBe('true')
+  expect(await make({ metadata: { a: 1 } }, 'one')).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } })
+})
+
 test('GET 200 shows what the agent is, what it has cost, and never the webhook’s secret', async () => {
   const secret = 'whsec_bm90LXRvLWJlLXNob3du'
   await world.http('POST', '/api/agents', { id: 'shown', template: 'scripted', webhook: { url: 'https://example.com/hook', secret } })

@@ -11,7 +11,7 @@ export const agents: Resource = {
   operations: {
     createAgent: operation(
       createAgent,
-      { 201: created, 200: { ...created, description: 'It exists with the same body' } },
+      { 201: created, 200: json(agent, 'It exists with the same body', exampleAgent, ['Location', 'Idempotent-Replayed']) },
       {
         problems: [
           'template_unknown',
@@ -22,7 +22,9 @@ export const agents: Resource = {
           'webhook_refused',
           'authority_expired',
           'killed',
+          'idempotency_mismatch',
         ],
+        headers: ['Idempotency-Key'],
         example: { id: 'support-4711', template: 'support', metadata: { customer: 'c_4711' } },
       },
     ),
