@@ -116,7 +116,8 @@ export interface Happened {
 
 /** What comes next: dropped when somebody has asked the run to stop (a release is always done). */
 export interface Intends extends WaitingIntends {
-  end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
+  /** `last`: the run could not answer a message that is steered into it, so none is: it becomes the next run. */
+  end?: { state: EndState; stopReason: StopReason; output: string | null; error: RunError | null; last?: true }
   /** `refusal`: the budget that it waits for; one that has been changed since is looked at again at once. */
   wait?: { kind: WaitKind; ms: number; refusal?: BudgetRefusal }
   start?: CallId[]

@@ -8,7 +8,8 @@ export type Decision =
   | { kind: 'tools'; inHand: ToolCall[]; start: ToolCall[]; seal: ToolCall[]; ask: ToolCall[] }
   /** Only calls that somebody outside must answer are left. */
   | { kind: 'pause' }
-  | { kind: 'end'; state: EndState; stopReason: StopReason; output: string | null; error: RunError | null }
+  /** `last`: nothing that comes now could be answered by this run. */
+  | { kind: 'end'; state: EndState; stopReason: StopReason; output: string | null; error: RunError | null; last?: true }
 
 const failed = (stopReason: StopReason, message: string): Decision => ({
   kind: 'end',
@@ -80,10 +81,18 @@ export function decide(opened: Opened, rules: Rules): Decision {
     return { kind: 'tools', inHand, start: [...again, ...fresh], seal, ask }
   }
   const last = opened.window.at(-1)
+  const over = modelCallForbidden(opened, rules, outOfTime)
   // Before the limits: an answer that is there is not thrown away. A retry may find the history complete; it has nothing left to ask.
   if (last?.role === 'assistant') {
-    return { kind: 'end', state: 'completed', stopReason: 'end_turn', output: textOf(last.content), error: null }
+    const output = textOf(last.content)
+    return { kind: 'end', state: 'completed', stopReason: 'end_turn', output, error: null, ...(over === null ? {} : { last: true }) }
   }
+  return over ?? { kind: 'model' }
+}
+
+/** Why the run may make no further model call; null where it may. */
+function modelCallForbidden(opened: Opened, rules: Rules, outOfTime: Decision | null): Decision | null {
+  const { run } = opened
   if (rules.expired === true) return authorityExpired
   if (outOfTime !== null) return outOfTime
   if (run.step >= run.limits.maxSteps) return failed('max_steps', `The run may take ${run.limits.maxSteps} steps.`)
@@ -93,7 +102,7 @@ export function decide(opened: Opened, rules: Rules): Decision {
   if (opened.settings.price === null && narrowedModel(opened) === null) {
     return failed('price_unknown', priceUnknown(opened.settings.model))
   }
-  return { kind: 'model' }
+  return null
 }
 
 /** The only model of the run where its message or its agent names one; null where the template's are used. */

@@ -65,10 +65,10 @@ function allSettled(session: Session, settle: Settlement[]): Settlement[] {
 async function plan(session: Session, next: Opened, { running, isOver }: { running: number; isOver: boolean }): Promise<Intends> {
   const decision = decide(next, rulesOf(session))
   switch (decision.kind) {
-    case 'end':
-      return running > 0
-        ? {}
-        : { end: { state: decision.state, stopReason: decision.stopReason, output: decision.output, error: decision.error } }
+    case 'end': {
+      const { kind: _end, ...end } = decision
+      return running > 0 ? {} : { end }
+    }
     case 'tools':
       return planTools(session, decision, running)
     case 'model':

@@ -156,8 +156,8 @@ begin
   -- Authority that is over starts nothing more; an end needs none.
   if (i ? 'start' or i ? 'reserve') and baton.has_expired(w) then allowed := false; end if;
 
-  -- A steered message enters wherever no call is open, and turns an end or a wait into "go on".
-  if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then
+  -- A steered message enters wherever no call is open, and turns an end or a wait into "go on"; not where its run has used up what it may do.
+  if (w.r).stop_requested is null and not baton.has_open_calls(w) and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed' and not i -> 'end' ? 'last') then
     before := (w.a).last_message_seq;
     w := baton.take_steered(w);
     steered := (w.a).last_message_seq > before;
