@@ -81,7 +81,7 @@ async function compose(config: Config): Promise<Services> {
   const queue = createQueue({ inngest: config.inngest, log })
   const live = createLive({
     redis: config.redis,
-    commandTimeoutMs: config.local ? commandTimeoutMs.local : commandTimeoutMs.usual,
+    commandTimeoutMs: commandTimeoutMs(config.local),
     clock,
     log,
     processId: ids.make('proc'),

@@ -1,4 +1,4 @@
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import type { EventsPage, EventsQuery, StoredEvent } from '#lib/core/pages'
 import type { LiveFrame } from '#lib/core/ports'
 import { BatonError } from '#lib/core/errors'
@@ -173,6 +173,24 @@ test('a database that is away for a moment is waited for; any other failure ends
   const broken = start({ read: () => Promise.reject(new Error('a fault')) })
   await expect(broken.done).rejects.toThrow('a fault')
   expect(broken.state.watching).toBe(0)
+})
+
+test('a database that stays away is asked once a second, and for twenty seconds: then the stream breaks, so that its reader connects again', async () => {
+  vi.useFakeTimers()
+  const mostReads = 50
+  const away = new BatonError('database_unavailable', 'away')
+  const reader = start({ read: () => Promise.reject(reader.state.reads > mostReads ? new Error('it asks and asks') : away) })
+  onTestFinished(reader.leave)
+  let end = 'none'
+  reader.done.then(
+    () => (end = 'closed'),
+    (error: Error) => (end = error.message),
+  )
+  await vi.advanceTimersByTimeAsync(19_500)
+  expect([reader.state.reads, end]).toEqual([20, 'none'])
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect([reader.state, end]).toMatchObject([{ watching: 0, closedCleanly: false }, 'away'])
+  expect(reader.state.reads).toBeLessThanOrEqual(22)
 })
 
 test('a reader that does not read holds a bounded number of frames', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ask } from '#lib/api/ask.fixture'
-import { getRun } from '#lib/api/runs'
+import { cancelRun, getRun, interruptAgent } from '#lib/api/runs'
 import { testServices } from '#lib/http/services.fixture'
 
 test('a wait for a run that does not change is answered before its function ends, however long it was to be', async () => {
@@ -15,4 +15,19 @@ test('a wait for a run that does not change is answered before its function ends
   }
   const answer = await ask(getRun, '/api/runs/run_1?wait=300', parts, { headers: { 'if-none-match': '*' } })
   expect([answer.status, now]).toEqual([304, 25_000])
+})
+
+test.each([
+  { endpoint: cancelRun, path: '/api/runs/run_1/cancel' },
+  { endpoint: interruptAgent, path: '/api/agents/a/interrupt' },
+])('$path tells the process that executes the run at once, wherever that is', async ({ endpoint, path }) => {
+  const told: object[] = []
+  const run = { id: 'run_1', agentUid: 'uid', state: 'running', costMicros: 0 }
+  const parts = {
+    store: { stop: () => Promise.resolve({ ok: true, halt: true, mayRead: true, tenant: 't', agentUid: 'uid', run }) },
+    dispatch: () => undefined,
+    live: { halt: (target: object) => Promise.resolve(void told.push(target)) },
+  }
+  const answer = await ask(endpoint, path, parts, { body: {} })
+  expect([answer.status, told]).toEqual([202, [{ agentUid: 'uid', runId: 'run_1' }]])
 })

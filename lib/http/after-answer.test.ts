@@ -9,8 +9,8 @@ const endpoint = endpointsFor<HttpServices>()
 const url = 'http://localhost:3000/api/things'
 
 /** Sends that the test ends, and what the process is told to wait for. */
-function serve(work: () => Promise<unknown> = () => Promise.resolve()) {
-  const services = testServices()
+function serve(work: () => Promise<unknown> = () => Promise.resolve(), changes: Parameters<typeof testServices>[0] = {}) {
+  const services = testServices(changes)
   const order: string[] = []
   const waited: Promise<unknown>[] = []
   const sent = Promise.withResolvers<void>()
@@ -31,7 +31,7 @@ function serve(work: () => Promise<unknown> = () => Promise.resolve()) {
     ],
     { services: () => Promise.resolve(services), background: (promise) => waited.push(promise), fallbackLog: services.log },
   )
-  return { routes, order, waited, send: () => sent.resolve(), lines: services.lines }
+  return { services, routes, order, waited, send: () => sent.resolve(), lines: services.lines }
 }
 
 test('invariant 7: a process is kept until what a request has written to the outbox is sent, also where it was refused', async () => {
@@ -64,3 +64,26 @@ test.each([
   expect(order).toEqual(['sent', 'worked', 'sent'])
   expect(lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual(told)
 })
+
+test('what has been counted is told beside a request when it is time, and only then', async () => {
+  const { services, routes, waited } = serve()
+  const told = Promise.resolve()
+  services.metrics.flush = () => told
+  await routes.GET(new Request(url))
+  expect(waited).toEqual([])
+  services.metrics.due = () => true
+  await routes.GET(new Request(url))
+  expect(waited).toHaveLength(1)
+  expect(waited[0]).toBe(told)
+})
+
+test.each([true, false])(
+  'where traces are recorded (%s) they are told after each request: nobody waits for a batch to fill',
+  async (traces) => {
+    const { services, routes, waited } = serve(undefined, { traces })
+    const told = Promise.resolve()
+    services.telemetry.flush = () => told
+    await routes.GET(new Request(url))
+    expect(waited.map((promise) => promise === told)).toEqual(traces ? [true] : [])
+  },
+)

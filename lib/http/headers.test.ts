@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { accepts } from '#lib/http/headers'
+import { accepts, setCorsHeaders, setSecurityHeaders } from '#lib/http/headers'
 
 const asked = (accept: string | null): Request => new Request('http://localhost/', accept === null ? {} : { headers: { accept } })
 
@@ -18,4 +18,40 @@ test('a media type is accepted where it is named and not refused', () => {
   ]
   expect(taken.filter((accept) => !accepts(asked(accept), stream))).toEqual([])
   expect(not.filter((accept) => accepts(asked(accept), stream))).toEqual([])
+})
+
+test('an answer is read by nobody it is not for: no frame, no script of its own, and over TLS for a year', () => {
+  const headers = new Headers()
+  setSecurityHeaders(headers, false)
+  expect(Object.fromEntries(headers)).toEqual({
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+    'strict-transport-security': 'max-age=31536000',
+    'x-content-type-options': 'nosniff',
+  })
+  const local = new Headers()
+  setSecurityHeaders(local, true)
+  expect(local.has('strict-transport-security')).toBe(false)
+})
+
+test('a page of an origin that is allowed may send each header that means something here', () => {
+  const origin = 'https://app.example.com'
+  const preflight = new Request('http://localhost/', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST' } })
+  const headers = new Headers()
+  setCorsHeaders(headers, preflight, { local: false, corsOrigins: [origin] }, ['POST'])
+  expect(headers.get('access-control-allow-headers')?.split(', ')).toEqual([
+    'accept',
+    'authorization',
+    'content-type',
+    'idempotency-key',
+    'if-match',
+    'if-none-match',
+    'last-event-id',
+    'prefer',
+    'x-baton-csrf',
+    'x-baton-steps',
+    'x-request-id',
+  ])
 })

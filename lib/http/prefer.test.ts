@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { endpointsFor, type HttpServices } from '#lib/http/endpoint'
+import { handle } from '#lib/http/handle'
 import { readIdempotencyKey, readIfMatchAny, readPrefer } from '#lib/http/prefer'
+import { testServices } from './services.fixture.ts'
 
 const bounds = { defaultWaitMs: 25_000, maxWaitMs: 55_000 }
 const prefer = (...values: string[]) => readPrefer(new Headers(values.map((value): [string, string] => ['prefer', value])), bounds)
@@ -41,4 +44,32 @@ test('If-Match understands the star only', () => {
   expect(readIfMatchAny(new Headers())).toBe(false)
   expect(match('*')).toBe(true)
   expect(() => match('"abc"')).toThrow('If-Match')
+})
+
+/** What one who asks with these headers is answered, by a thing that can be read and changed. */
+async function asked(method: 'GET' | 'PATCH', headers: Record<string, string>, changes: Parameters<typeof testServices>[0] = {}) {
+  const services = testServices(changes)
+  const endpoint = endpointsFor<HttpServices>()
+  const told = {
+    path: '/api/thing',
+    summary: 'A thing',
+    handler: ({ prefer: { waitMs } }: { prefer: { waitMs: number } }) => Response.json(waitMs),
+  }
+  const endpoints = [endpoint({ ...told, method: 'GET' }), endpoint({ ...told, method: 'PATCH' })]
+  const routes = handle(endpoints, { services: () => Promise.resolve(services), background: () => undefined, fallbackLog: services.log })
+  const answer = await routes[method](new Request('http://localhost:3000/api/thing', { method, headers }))
+  return answer.ok ? answer.json() : answer.status
+}
+
+test('nobody waits longer than the function lasts, without its margin', async () => {
+  const long = { prefer: 'wait=9999' }
+  expect(await asked('GET', long, { maxDurationMs: 60_000, hardMarginMs: 5_000 })).toBe(55_000)
+  expect(await asked('GET', long, { maxDurationMs: 1_000, hardMarginMs: 5_000 })).toBe(0)
+})
+
+test('an entity tag is refused wherever something is changed, and where it is only read it is nothing', async () => {
+  const tag = { 'if-match': '"abc"' }
+  expect(await asked('PATCH', tag)).toBe(412)
+  expect(await asked('PATCH', { 'if-match': '*' })).toBe(25_000)
+  expect(await asked('GET', tag)).toBe(25_000)
 })

@@ -125,6 +125,18 @@ describe('sseResponse', () => {
     await reader?.cancel()
   })
 
+  test('where nothing is said of it a heartbeat comes every five seconds: proxies end what is silent', async () => {
+    vi.useFakeTimers()
+    try {
+      const { response, stream } = open()
+      await vi.advanceTimersByTimeAsync(10_000)
+      stream.close()
+      expect(await response.text()).toBe(': heartbeat\n\n: heartbeat\n\n')
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   test('lifeMs breaks the stream', async () => {
     const { response } = open({ lifeMs: 1 })
     await expect(response.text()).rejects.toThrow('broken off')

@@ -42,7 +42,8 @@ function setUp(processes: number) {
   const all = Array.from({ length: processes }, () =>
     createRates({
       metrics: { count: () => undefined },
-      redis: null,
+      // Only that there is one.
+      redis: { url: 'http://127.0.0.1:1', token: 'token', prefix: 'baton:' },
       local: true,
       clock,
       ids,
@@ -87,6 +88,20 @@ test('a refusal is believed for a second: a place that is given back is found af
   expect(await send(0)).toBe(0)
   time.now = 1_000
   expect([await send(0), await send(0)]).toEqual([1, 0])
+})
+
+test('who has no count of its own looks for changed limits once a second, however many requests it sends', async () => {
+  const { time, redis, all } = setUp(1)
+  const send = async (): Promise<void> => {
+    const answer = await all[0]?.request(who, { message: false, agent: null })
+    expect(answer?.verdict.allowed).toBe(true)
+    await answer?.beside
+  }
+  for (let n = 0; n < 50; n++) await send()
+  expect(redis.takes).toBe(1)
+  time.now = 1_000
+  await send()
+  expect(redis.takes).toBe(2)
 })
 
 /** Calls of a model in one process; `unused` tells what a call has used, and waits until it has been given back beside the work. */

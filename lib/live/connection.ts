@@ -7,11 +7,15 @@ import { reasonOf } from '#lib/core/errors'
 /** Where Redis is and what all keys begin with. */
 export type RedisSettings = NonNullable<Config['redis']>
 
+const timeoutMs = { usual: 300, local: 2_000 }
+
 /**
  * Longest time one request to Redis may take, its repetition included. In local mode everything shares the cores of one machine, and a
  * busy one is no outage.
  */
-export const commandTimeoutMs = { usual: 300, local: 2_000 }
+export function commandTimeoutMs(local: boolean): number {
+  return local ? timeoutMs.local : timeoutMs.usual
+}
 
 /** Redis behind a time-out and a breaker. */
 export interface Connection {

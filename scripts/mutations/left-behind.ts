@@ -40,8 +40,8 @@ export const leftBehindMutations: readonly Mutation[] = [
     name: 'each-look-of-a-wait-leaves-a-watcher',
     breaks: 'A2',
     file: 'lib/api/wait.ts',
-    text: `unwatch ??= live.watch(`,
-    replacement: `unwatch = live.watch(`,
+    text: `unwatch ??= live.watch`,
+    replacement: `unwatch = live.watch`,
     test: oneWatcher,
   },
   {

@@ -39,6 +39,8 @@ import { survivorsEngineMutations } from '#scripts/mutations/survivors-engine'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
+import { unheardBesideRequestsMutations } from '#scripts/mutations/unheard-beside-requests'
+import { unheardInRequestsMutations } from '#scripts/mutations/unheard-in-requests'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
@@ -85,6 +87,8 @@ export const mutations: readonly Mutation[] = [
   ...unheardChecksMutations,
   ...unheardRepairsMutations,
   ...unheardEdgesMutations,
+  ...unheardInRequestsMutations,
+  ...unheardBesideRequestsMutations,
   ...sentenceMutations,
   ...neverBeganMutations,
   ...survivorMutations,

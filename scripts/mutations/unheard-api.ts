@@ -96,8 +96,8 @@ export const unheardApiMutations: readonly Mutation[] = [
     name: 'nothing-is-swept-beside-requests',
     breaks: 'I7',
     file: 'lib/api/messages.ts',
-    text: `background(slice.done.then(() => services.sweep('beside')))`,
-    replacement: `background(slice.done)`,
+    text: `slice.done.then(() => services.sweep('beside'))`,
+    replacement: `slice.done`,
     test: api('messages', 'behind what a request has run it looks for runs that were lost: the clock of a deployment may stand still'),
   },
   {

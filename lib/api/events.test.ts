@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest'
+import { ask } from '#lib/api/ask.fixture'
+import { agentEvents, runEvents } from '#lib/api/events'
+import type { EventsQuery } from '#lib/core/pages'
+import { testServices } from '#lib/http/services.fixture'
+
+/* Events of three days: those of the second are asked for. */
+
+const from = '2026-01-02T00:00:00Z'
+const to = '2026-01-03T00:00:00Z'
+const run = { id: 'run_1', agentUid: 'uid', state: 'completed', firstSeq: 1, lastSeq: 3 }
+const data = [1, 2, 3].map((seq) => ({
+  seq,
+  at: `2026-01-0${seq}T12:00:00Z`,
+  channel: 'monitor',
+  type: seq === 3 ? 'done' : 'usage',
+  runId: run.id,
+  step: 1,
+  data: {},
+}))
+
+function ofThreeDays() {
+  const asked: EventsQuery[] = []
+  const parts = {
+    // Nothing comes after them until the reader leaves.
+    clock: {
+      ...testServices().clock,
+      sleep: (_ms: number, signal?: AbortSignal) => new Promise<void>((done) => signal?.addEventListener('abort', () => done())),
+    },
+    live: { watch: () => () => undefined },
+    store: {
+      getAgent: () => Promise.resolve({ ok: true, agent: { agentUid: 'uid', lastSeq: 0 } }),
+      getRun: () => Promise.resolve({ ok: true, run }),
+      listEvents(query: EventsQuery) {
+        asked.push(query)
+        return Promise.resolve({ ok: true, data, more: false, blockedBy: null, lastSeq: 3 })
+      },
+    },
+  }
+  return { asked, parts }
+}
+
+const both = [
+  { of: 'an agent', endpoint: agentEvents, path: '/api/agents/timed/events' },
+  { of: 'a run', endpoint: runEvents, path: '/api/runs/run_1/events' },
+]
+
+test.each(both)('a list of the events of $of is asked of the database from an instant and up to one', async ({ endpoint, path }) => {
+  const { asked, parts } = ofThreeDays()
+  const answer = await ask(endpoint, `${path}?from=${from}&to=${to}`, parts, { headers: { accept: 'application/json' } })
+  expect([answer.status, asked]).toMatchObject([200, [{ agentUid: 'uid', from, to }]])
+})
+
+test.each(both)('a stream of the events of $of shows those from an instant and up to one', async ({ endpoint, path }) => {
+  const { parts } = ofThreeDays()
+  const answer = await ask(endpoint, `${path}?after=0&from=${from}&to=${to}`, parts)
+  let text = ''
+  const decoder = new TextDecoder()
+  for await (const piece of answer.body ?? []) {
+    text += decoder.decode(piece, { stream: true })
+    // The last, shown or told as a position: the stream of an agent goes on behind it.
+    if (text.includes('id: 3\n')) break
+  }
+  expect(text.match(/"seq":\d/g)).toEqual(['"seq":2'])
+})
