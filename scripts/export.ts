@@ -29,7 +29,13 @@ async function main(): Promise<void> {
   const lineOf = (line: ExportLine): string => exportText(line, redact)
   const pages = (write: Write) => exportTo(write, page, lineOf, scopeText(scope))
   if (out === undefined) return void (await pages(toStandardOutput))
-  const lines = await toFile(out, pages)
+  const lines = await toFile(out, async (write) => {
+    const written = await pages(write)
+    if (written > 0) return written
+    throw new Error(
+      `Nothing is kept of ${scopeText(scope)}: is the tenant (--tenant), and the environment, the right one? ${out} was not written.`,
+    )
+  })
   console.error(`${lines} lines written to ${out}`)
 }
 

@@ -49,7 +49,8 @@ export const getDelivery = endpoint({
   async handler({ services, params: { id, deliveryId }, caller }) {
     const answer = await services.store.getDelivery(authorityOf(services, caller), { webhook: id, delivery: deliveryId })
     if (!answer.ok) throw refusalError(answer)
-    return json(200, deliveryBody(answer.delivery))
+    // As it was sent: stored is what the run said.
+    return json(200, services.redact(deliveryBody(answer.delivery)))
   },
 })
 

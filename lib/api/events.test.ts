@@ -33,7 +33,8 @@ function ofThreeDays() {
       getRun: () => Promise.resolve({ ok: true, run }),
       listEvents(query: EventsQuery) {
         asked.push(query)
-        return Promise.resolve({ ok: true, data, more: false, blockedBy: null, lastSeq: 3 })
+        const rest = data.filter(({ seq, type }) => seq > (query.after ?? 0) && (query.types?.includes(type) ?? true))
+        return Promise.resolve({ ok: true, data: rest, more: false, blockedBy: null, lastSeq: 3 })
       },
     },
   }
@@ -62,4 +63,13 @@ test.each(both)('a stream of the events of $of shows those from an instant and u
     if (text.includes('id: 3\n')) break
   }
   expect(text.match(/"seq":\d/g)).toEqual(['"seq":2'])
+})
+
+test('a reader who wants only some events of a run that has ended is told where it stands, and 204 when it comes back', async () => {
+  const { parts } = ofThreeDays()
+  const path = '/api/runs/run_1/events?types=usage'
+  const text = await (await ask(runEvents, path, parts)).text()
+  expect(text.match(/^id: \d+$/gm)).toEqual(['id: 1', 'id: 2', 'id: 3'])
+  for (const last of ['2', '3']) expect((await ask(runEvents, path, parts, { headers: { 'last-event-id': last } })).status).toBe(204)
+  expect((await ask(runEvents, path, parts, { headers: { 'last-event-id': '1' } })).status).toBe(200)
 })

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BatonError } from '#lib/core/errors'
 import type { AgentUid, RunId } from '#lib/core/ids'
+import type { EventsQuery } from '#lib/core/pages'
 import { isEnd } from '#lib/core/run'
 import { json } from '#lib/api/answers'
 import { agentParams, idParams, page, range, seq, words } from '#lib/api/schemas'
@@ -42,6 +43,16 @@ function checkToken(caller: Caller, agentUid: AgentUid): void {
     throw new BatonError('forbidden', 'The stream token is for another agent or run.')
 }
 
+/** What the query leaves out, as the store has it. */
+function filterOf({ channels, types, from, to }: Query): Pick<EventsQuery, 'channels' | 'types' | 'from' | 'to'> {
+  return {
+    ...(channels === undefined ? {} : { channels }),
+    ...(types === undefined ? {} : { types }),
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  }
+}
+
 async function readEvents(
   services: Services,
   agentUid: AgentUid,
@@ -49,17 +60,14 @@ async function readEvents(
   after: number | null,
   given: Query,
 ): Promise<Response> {
-  const { channels, types, from, to, limit } = given
+  const { limit } = given
   const answer = await services.store.listEvents({
     agentUid,
     after,
     limit,
     bytes: mostBytes,
     ...(runId === null ? {} : { runId }),
-    ...(channels === undefined ? {} : { channels }),
-    ...(types === undefined ? {} : { types }),
-    ...(from === undefined ? {} : { from }),
-    ...(to === undefined ? {} : { to }),
+    ...filterOf(given),
   })
   if (!answer.ok) throw cursorProblem(answer)
   const { data: shown, nextCursor } = listing(answer.data, limit, (last) => String(last.seq), answer.more)
@@ -125,7 +133,7 @@ export const runEvents = endpoint({
     const start = within(caller, after) ?? Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
     await checkCursor(services, run.agentUid, start)
     if (after !== null && isEnd(run.state)) {
-      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after: start, limit: 1 })
+      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after: start, limit: 1, ...filterOf(given) })
       if (rest.ok && rest.data.length === 0) return new Response(null, { status: 204 })
     }
     return streamEvents(

@@ -35,8 +35,11 @@ test('an export that does not fit into its function breaks off, and so does one 
   await expect(read(1, AbortSignal.abort())).rejects.toThrow('the limit of the function')
 })
 
-test('what somebody wrote as a reason leaves without its secrets, as in the audit log', async () => {
-  const lines = [{ type: 'audit' as const, agentId: 'a', data: { reason: 'it was sb_secret_x' } }]
+test.each([
+  ['what somebody wrote as a reason', 'audit', { reason: 'it was sb_secret_x' }],
+  ['what a webhook told', 'delivery', { payload: { data: { output: 'it was sb_secret_x' } } }],
+])('%s leaves without its secrets, as it is shown elsewhere', async (_what, type, data) => {
+  const lines = [{ type, agentId: 'a', data }]
   const exportPage: Store['exportPage'] = () => Promise.resolve({ ok: true, lines, next: null })
   const answer = await exported({ ...testServices(), store: { exportPage } }, authority, 'tenant', new AbortController().signal)
   expect(await answer.text()).not.toContain('sb_secret_x')

@@ -146,7 +146,11 @@ async function showPage(page: EventsPage, merger: Merger, follow: Follow, stream
       if (frame.id !== undefined) unseen = passes(frame, follow, at) ? null : frame.id
     }
     if (event.runId !== follow.runId) continue
-    if (follow.endsWithRun && event.type === 'done') return true
+    if (follow.endsWithRun && event.type === 'done') {
+      // Who wants none of the last events comes back with their number all the same, and is told that there is nothing more.
+      if (unseen !== null) stream.position(unseen)
+      return true
+    }
     if (event.type === 'state_changed') seen.paused = event.data['state'] === 'paused'
   }
   // A reader who wants only some types still learns where it stands, so that it does not get texts again when it reconnects.

@@ -1,9 +1,10 @@
 import type { z } from 'zod'
 import type { HookDefinition } from '#lib/core/hooks'
 import { checkNumbers, longestWaitMs, type Range } from '#lib/core/numbers'
-import { checkPermission, type Permission } from '#lib/core/policy'
-import type { Effect, OnBusy, RunLimits } from '#lib/core/run'
+import { checkPermission, permissionModes, type Permission } from '#lib/core/policy'
+import { effect, onBusy, type Effect, type OnBusy, type RunLimits } from '#lib/core/run'
 import { inputSchemaOf } from '#lib/core/tool-schema'
+import { checkFields, checkWords } from '#lib/core/words'
 
 /** What a tool is given besides its input. A run outlives the user's token, so tools get the user's id, never the token. */
 export interface ToolContext {
@@ -61,17 +62,19 @@ export interface AnyTool {
   run?(input: never, context: ToolContext): unknown
 }
 
+const toolFields = ['name', 'description', 'input', 'output', 'effect', 'timeoutMs', 'expiresMs', 'costMicros', 'run']
 const toolNumbers = { timeoutMs: { least: 1 }, expiresMs: { least: 1, most: longestWaitMs }, costMicros: { least: 0 } }
 
 /**
  * Describes a tool. `effect` has no default: the author must say what a crash may do. An `external` tool has no `run`.
- * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a number out of its range, an `input` that no model can write, or when `run`
+ * Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, an unknown effect or field, a number out of its range, an `input` that no model can write, or when `run`
  * and `effect` contradict each other.
  */
 export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
 ): ToolDefinition<Input, Output, Name> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
+  checkWords(`tool ${tool.name}`, tool, { effect: effect.options }, toolFields)
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
   }
@@ -129,6 +132,16 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   public?: boolean
 }
 
+const agentFields = [
+  ...['id', 'model', 'fallback', 'models', 'instructions', 'tools', 'hooks', 'limits', 'maxQueued', 'onBusy', 'window', 'settings'],
+  ...['toolConcurrency', 'unknownOutcome', 'permission', 'approvers', 'approvalExpiresMs', 'approvalDefault', 'public'],
+]
+const agentWords = {
+  onBusy: [undefined, ...onBusy.options],
+  unknownOutcome: [undefined, 'seal', 'fail', 'pause'],
+  approvalDefault: [undefined, 'allow', 'deny'],
+  public: [undefined, true, false],
+} as const
 const agentNumbers = {
   // The database counts it in 32 bits.
   maxQueued: { least: 0, most: 2_147_483_647 },
@@ -148,14 +161,15 @@ const limitNumbers: Readonly<Record<keyof RunLimits, Range>> = {
 }
 
 /**
- * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix, a number out of
- * its range or contradicting rules.
+ * Describes a template. Throws a TypeError for a bad id, doubled tool or hook names, a model without a provider prefix, a word or field that
+ * there is not, a number out of its range or contradicting rules.
  */
 export function defineAgent<const Tools extends readonly AnyTool[] = readonly []>(agent: AgentDefinition<Tools>): AgentDefinition<Tools> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(agent.id))
     throw new TypeError(`template id "${agent.id}": use 1 to 64 of A-Z a-z 0-9 _ . -`)
   for (const model of [agent.model, ...(agent.fallback ?? []), ...(agent.models ?? [])])
     if (!model.includes('/')) throw new TypeError(`template ${agent.id}: model "${model}" must read provider/model`)
+  checkTemplateWords(`template ${agent.id}`, agent)
   const names = checkNames(agent.id, 'tools', agent.tools ?? [])
   checkNames(agent.id, 'hooks', agent.hooks ?? [])
   const [problem] = checkPermission(agent.permission ?? {}, names)
@@ -167,8 +181,22 @@ export function defineAgent<const Tools extends readonly AnyTool[] = readonly []
   return agent
 }
 
+function checkTemplateWords(what: string, agent: AgentDefinition): void {
+  checkWords<AgentDefinition>(what, agent, agentWords, agentFields)
+  if (!['string', 'function'].includes(typeof agent.instructions)) throw new TypeError(`${what}: instructions is a text or a function`)
+  checkWords<Permission>(`${what}: permission`, agent.permission ?? {}, { mode: [undefined, ...permissionModes] }, [
+    ...['mode', 'allow', 'ask', 'deny', 'decide'],
+  ])
+  for (const approver of agent.approvers ?? [])
+    if (approver !== 'owner') throw new TypeError(`${what}: approvers can be 'owner'; keys with approvals:decide may always decide`)
+  checkFields(`${what}: limits`, agent.limits, Object.keys(limitNumbers))
+  checkFields(`${what}: window`, agent.window, Object.keys(windowNumbers))
+  checkFields(`${what}: settings`, agent.settings, [...Object.keys(settingNumbers), 'providerOptions'])
+}
+
 function checkNames(id: string, kind: string, named: readonly { name: string }[]): string[] {
   const names = named.map(({ name }) => name)
+  if (names.some((name) => typeof name !== 'string' || name === '')) throw new TypeError(`template ${id}: one of its ${kind} has no name`)
   const doubled = names.find((name, index) => names.indexOf(name) !== index)
   if (doubled !== undefined) throw new TypeError(`template ${id}: two ${kind} are named ${doubled}`)
   return names

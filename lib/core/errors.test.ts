@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { BatonError, isErrorCode, isRetryable, ProviderError, reasonOf, type ProviderCode } from '#lib/core/errors'
 
 test('the reason behind an error is what its causes say, once each, without the sentence for the caller, on one short line', () => {
@@ -39,4 +39,22 @@ test('the same call of a model may succeed later where the provider was busy, sl
 test('a provider’s error has cost something unless it says otherwise; a code is one of the table', () => {
   expect(new ProviderError('bad_request', 'no')).toMatchObject({ unsent: false, status: null, retryAfterMs: null })
   expect(['conflict', 'toString', 'constructor', ''].filter(isErrorCode)).toEqual(['conflict'])
+})
+
+test('errors of another copy of this module are ours as well: a development server loads it anew', async () => {
+  vi.resetModules()
+  const { BatonError: Other, ProviderError: OtherProvider } = await import('#lib/core/errors')
+  expect([Other === BatonError, OtherProvider === ProviderError]).toEqual([false, false])
+  const errors = [
+    new Other('conflict', 'taken'),
+    new OtherProvider('provider_timeout', 'late'),
+    new Error('BatonError'),
+    { name: 'BatonError' },
+  ]
+  expect(errors.map((error) => [error instanceof BatonError, error instanceof ProviderError])).toEqual([
+    [true, false],
+    [false, true],
+    [false, false],
+    [false, false],
+  ])
 })

@@ -90,6 +90,10 @@ export function isErrorCode(code: string): code is ErrorCode {
 
 /** The one error class. The message says what happened, what was kept and what to do. */
 export class BatonError extends Error {
+  /** By its name: a development server loads this module anew where services of before go on, whose errors are ours as well. */
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    return error instanceof Error && error.name === 'BatonError'
+  }
   readonly code: ErrorCode
   readonly details: Record<string, unknown>
   /** Headers that the answer carries besides those of its code. */
@@ -122,6 +126,10 @@ export type ProviderCode =
 
 /** A failed model call, typed by status and error type, never by words of a message. */
 export class ProviderError extends Error {
+  /** As that of BatonError. */
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    return error instanceof Error && error.name === 'ProviderError'
+  }
   readonly code: ProviderCode
   readonly retryAfterMs: number | null
   readonly status: number | null

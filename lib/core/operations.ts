@@ -102,9 +102,12 @@ export interface ExportLine {
   data: unknown
 }
 
-/** A line as it leaves: entries of the audit hold what callers wrote as reasons, and leave without secrets, as everywhere. */
+/** What leaves without secrets, as everywhere: entries of the audit hold what callers wrote as reasons, deliveries what is sent redacted. */
+const redacted: ReadonlySet<string> = new Set(['audit', 'delivery'])
+
+/** A line as it leaves. */
 export function exportText(line: ExportLine, redact: Redact): string {
-  return `${JSON.stringify(line.type === 'audit' ? redact(line) : line)}\n`
+  return `${JSON.stringify(redacted.has(line.type) ? redact(line) : line)}\n`
 }
 
 /** Where an export goes on; made by the database, handed back as it is. */

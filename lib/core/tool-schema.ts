@@ -22,6 +22,9 @@ const instead: Readonly<Record<string, string>> = {
  * where a model's JSON can never fit, or where no provider takes it.
  */
 export function inputSchemaOf(tool: { name: string; input: z.ZodType }): JsonSchema {
+  const given: unknown = tool.input
+  if (typeof given !== 'object' || given === null || !('_zod' in given))
+    throw new TypeError(`tool ${tool.name}: input is no zod schema; write z.object({...})`)
   const schema = z.toJSONSchema(tool.input, {
     target: 'draft-7',
     io: 'input',

@@ -142,7 +142,10 @@ async function answered(
   if (answer.text.trim() === '' && calls.length === 0) {
     // Retried once, then named (invariant 11). An empty answer does not enter the history.
     if (run.emptyAnswers > 0) return end(session, happened, 'empty_response', 'The model answered twice with neither text nor a tool call.')
-    await settle(session, { ...happened, count: { ...happened.count, step: run.step, emptyAnswers: 1, attempt: run.attempt + 1 } })
+    await settle(session, {
+      ...happened,
+      count: { ...happened.count, step: run.step, steps: 0, emptyAnswers: 1, attempt: run.attempt + 1 },
+    })
     return
   }
   happened.messages = [assistantMessage(answer, calls)]

@@ -8,6 +8,7 @@ import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
+import { foundByASecondWalkMutations } from '#scripts/mutations/found-by-a-second-walk'
 import { foundByAWalkMutations } from '#scripts/mutations/found-by-a-walk'
 import { foundByOperatorsMutations } from '#scripts/mutations/found-by-operators'
 import { foundByReadingMutations } from '#scripts/mutations/found-by-reading'
@@ -78,6 +79,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInTheDialectsMutations,
   ...foundInValuesMutations,
   ...foundByAWalkMutations,
+  ...foundByASecondWalkMutations,
   ...foundInTheConsoleMutations,
   ...leftBehindMutations,
   ...boundsMutations,

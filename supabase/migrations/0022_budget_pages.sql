@@ -138,7 +138,7 @@ begin
     b.limit_micros, b.limit_tokens, b.limit_calls, b.max_per_call_micros)::baton.budget_limit, false);
   return jsonb_build_object('scope', b.scope, 'period', b.period, 'limitMicros', b.limit_micros, 'limitTokens', b.limit_tokens, 'limitCalls', b.limit_calls,
     'maxPerCallMicros', b.max_per_call_micros, 'spentMicros', case when counts then c.spent_micros end, 'reservedMicros', case when counts then c.reserved_micros end,
-    'remainingMicros', case when counts then greatest(0, b.limit_micros - c.spent_micros - c.reserved_micros) end,
+    'remainingMicros', case when counts and b.limit_micros is not null then greatest(0, b.limit_micros - c.spent_micros - c.reserved_micros) end,
     'tokens', case when counts then c.tokens end, 'calls', case when counts then c.calls end, 'resetsAt', baton.resets_at(b.period),
     'source', source, 'updatedAt', b.updated_at, 'updatedBy', b.updated_by);
 end $$;

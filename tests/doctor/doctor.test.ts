@@ -174,6 +174,8 @@ test('fsck and export as commands: findings with their meaning, a repair, exit c
   const file = join(world.dataDir, 'export.jsonl')
   await writeFile(file, 'an earlier export', { mode: 0o644 })
   expect((await run('export.ts', ['agent:nobody', '--out', file])).code).toBe(1)
+  const typo = await run('export.ts', ['tenant', '--tenant', 'ten_typo', '--out', file])
+  expect(typo).toMatchObject({ code: 1, out: expect.stringContaining('Nothing is kept of tenant') })
   expect(await readFile(file, 'utf8')).toBe('an earlier export')
   expect((await run('export.ts', ['agent:checked', '--out', file])).code).toBe(0)
   expect(await readFile(file, 'utf8')).toBe(exported.out)

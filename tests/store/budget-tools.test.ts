@@ -161,3 +161,13 @@ test('a budget for life that an agent has used up is told no more once the agent
   ok(await kit.store.deleteAgent(authority, 'brief'))
   expect(await ratio()).toBeUndefined()
 })
+
+test('a limit of tokens or calls alone has no money that remains, and does not stand before one of money', async () => {
+  await put('agent:no-money', { limitCalls: 1_000 })
+  await put('agent:no-money', { limitMicros: 2_000 }, 'month')
+  const { budgets } = ok(await kit.store.getBudget(authority, { scope: 'agent:no-money' }))
+  expect(budgets.map(({ period, remainingMicros }) => [period, remainingMicros])).toEqual([
+    ['month', 2_000],
+    ['day', null],
+  ])
+})

@@ -206,6 +206,8 @@ test('A84: a model call that has no room in the rate of its agent waits for the 
   expect(await retriesOf('rated-model')).toMatchObject([{ gate: true, code: 'rate_limited', attempt: 1, model: 'test/model' }])
   await kit.advance(75_000)
   expect(await executor.goOn(agent_uid)).toMatchObject({ kind: 'ended', output: 'bye' })
+  // The empty answer was made again within the same step.
+  expect(await kit.sql('select steps::integer from baton.agents where agent_uid = $1', [agent_uid])).toEqual([{ steps: 1 }])
 })
 
 const slow = new ProviderError('provider_unavailable', 'away', { status: 503, retryAfterMs: 10_000 })
