@@ -138,7 +138,8 @@ const refusals: Record<string, string> = {
   template_required: 'The agent does not exist yet: name its template.',
   template_missing: 'The template of this agent is not deployed; nothing was kept. Deploy it again, or use another agent.',
   conflict: 'The request contradicts what exists; nothing was changed.',
-  agent_busy: 'The agent is working and onBusy is reject; nothing was kept.',
+  agent_busy:
+    'The agent works, or waits for somebody to act, and this message may not queue behind that (onBusy: reject); nothing was kept.',
   queue_full: 'As many runs are at work or messages queued as the limit allows; nothing was kept. Send the message again later.',
   limit_above_template: 'A message may only lower the limits of its template; nothing was kept.',
   override_refused: 'Overrides may only narrow what the agent was made with; nothing was kept.',

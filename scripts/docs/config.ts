@@ -6,7 +6,7 @@ const intro = `# Configuration
 
 All of it is read once, by lib/env, before the first request; every problem is named at once. Empty counts as not set. In local mode
 (\`npm run dev\`) the stack sets what it needs: nothing has to be configured. A name beginning with \`BATON_\` that is not in this list is
-refused, for it is misspelt.
+refused, for it is misspelt; not in local mode, whose stack has names of its own.
 `
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
