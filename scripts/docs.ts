@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { envExample } from '#lib/env/example'
 import { configDoc } from '#scripts/docs/config'
 import { errorsDoc } from '#scripts/docs/errors'
+import { metricsDoc } from '#scripts/docs/metrics'
 import { migrationsModule } from '#scripts/docs/migrations'
 
 /* `npm run docs`: writes the files that are made from code. A test says when one of them has fallen behind. */
@@ -10,6 +11,7 @@ import { migrationsModule } from '#scripts/docs/migrations'
 const made: Readonly<Record<string, string>> = {
   'docs/errors.md': errorsDoc(),
   'docs/config.md': configDoc(),
+  'docs/metrics.md': metricsDoc(),
   '.env.example': envExample(),
   'lib/env/migrations.ts': migrationsModule(),
 }

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { envExample } from '#lib/env/example'
 import { configDoc } from '#scripts/docs/config'
+import { metricsDoc } from '#scripts/docs/metrics'
 import { errorsDoc } from '#scripts/docs/errors'
 import { migrationsModule } from '#scripts/docs/migrations'
 import { files, isTest, read, root, sources } from '#tests/project/sources'
@@ -15,6 +16,7 @@ describe('documents', () => {
   test('those that are made from code are what the code says: write them again with npm run docs', () => {
     expect(read('docs/errors.md')).toBe(errorsDoc())
     expect(read('docs/config.md')).toBe(configDoc())
+    expect(read('docs/metrics.md')).toBe(metricsDoc())
     expect(read('.env.example')).toBe(envExample())
     expect(read('lib/env/migrations.ts')).toBe(migrationsModule())
   })
