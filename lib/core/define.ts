@@ -62,7 +62,20 @@ export interface AnyTool {
   run?(input: never, context: ToolContext): unknown
 }
 
-const toolFields = ['name', 'description', 'input', 'output', 'effect', 'timeoutMs', 'expiresMs', 'costMicros', 'run']
+/** All fields of a type: the compiler misses one that is not named. */
+type Fields<Of> = Readonly<Record<keyof Of, true>>
+
+const toolFields: Fields<AnyTool> = {
+  name: true,
+  description: true,
+  input: true,
+  output: true,
+  effect: true,
+  timeoutMs: true,
+  expiresMs: true,
+  costMicros: true,
+  run: true,
+}
 const toolNumbers = { timeoutMs: { least: 1 }, expiresMs: { least: 1, most: longestWaitMs }, costMicros: { least: 0 } }
 
 /**
@@ -74,7 +87,7 @@ export function defineTool<Input, Output, const Name extends string>(
   tool: ToolDefinition<Input, Output, Name>,
 ): ToolDefinition<Input, Output, Name> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) throw new TypeError(`tool name "${tool.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
-  checkWords(`tool ${tool.name}`, tool, { effect: effect.options }, toolFields)
+  checkWords(`tool ${tool.name}`, tool, { effect: effect.options }, Object.keys(toolFields))
   if ((tool.effect === 'external') === (tool.run !== undefined)) {
     throw new TypeError(`tool ${tool.name}: ${tool.effect === 'external' ? 'an external tool has no run' : 'run is missing'}`)
   }
@@ -132,10 +145,29 @@ export interface AgentDefinition<Tools extends readonly AnyTool[] = readonly Any
   public?: boolean
 }
 
-const agentFields = [
-  ...['id', 'model', 'fallback', 'models', 'instructions', 'tools', 'hooks', 'limits', 'maxQueued', 'onBusy', 'window', 'settings'],
-  ...['toolConcurrency', 'unknownOutcome', 'permission', 'approvers', 'approvalExpiresMs', 'approvalDefault', 'public'],
-]
+const agentFields: Fields<AgentDefinition> = {
+  id: true,
+  model: true,
+  fallback: true,
+  models: true,
+  instructions: true,
+  tools: true,
+  hooks: true,
+  limits: true,
+  maxQueued: true,
+  onBusy: true,
+  window: true,
+  settings: true,
+  toolConcurrency: true,
+  unknownOutcome: true,
+  permission: true,
+  approvers: true,
+  approvalExpiresMs: true,
+  approvalDefault: true,
+  public: true,
+}
+const permissionFields: Fields<Permission> = { mode: true, allow: true, ask: true, deny: true, decide: true }
+const permissionWords = { mode: [undefined, ...permissionModes] }
 const agentWords = {
   onBusy: [undefined, ...onBusy.options],
   unknownOutcome: [undefined, 'seal', 'fail', 'pause'],
@@ -182,11 +214,9 @@ export function defineAgent<const Tools extends readonly AnyTool[] = readonly []
 }
 
 function checkTemplateWords(what: string, agent: AgentDefinition): void {
-  checkWords<AgentDefinition>(what, agent, agentWords, agentFields)
+  checkWords<AgentDefinition>(what, agent, agentWords, Object.keys(agentFields))
   if (!['string', 'function'].includes(typeof agent.instructions)) throw new TypeError(`${what}: instructions is a text or a function`)
-  checkWords<Permission>(`${what}: permission`, agent.permission ?? {}, { mode: [undefined, ...permissionModes] }, [
-    ...['mode', 'allow', 'ask', 'deny', 'decide'],
-  ])
+  checkWords<Permission>(`${what}: permission`, agent.permission ?? {}, permissionWords, Object.keys(permissionFields))
   for (const approver of agent.approvers ?? [])
     if (approver !== 'owner') throw new TypeError(`${what}: approvers can be 'owner'; keys with approvals:decide may always decide`)
   checkFields(`${what}: limits`, agent.limits, Object.keys(limitNumbers))

@@ -73,7 +73,7 @@ export const foundByASecondWalkMutations: readonly Mutation[] = [
     name: 'tool-says-nothing-of-crashes',
     breaks: 'I4',
     file: 'lib/core/define.ts',
-    text: '  checkWords(`tool ${tool.name}`, tool, { effect: effect.options }, toolFields)\n',
+    text: '  checkWords(`tool ${tool.name}`, tool, { effect: effect.options }, Object.keys(toolFields))\n',
     replacement: '',
     test: noTool,
   },
