@@ -255,8 +255,8 @@ export const foundLaterMutations: readonly Mutation[] = [
     name: 'end-does-not-wait-for-tools-at-work',
     breaks: 'I5',
     file: 'lib/engine/settle.ts',
-    text: `      return running > 0\n        ? {}\n        : {`,
-    replacement: `      return running > 99\n        ? {}\n        : {`,
+    text: `return running > 0 ? {} : { end }`,
+    replacement: `return running > 99 ? {} : { end }`,
     test: { file: late, name: 'invariant 5: a run whose time is over ends when the tools at work have ended, with what they did' },
   },
   {

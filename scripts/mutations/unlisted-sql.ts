@@ -164,7 +164,7 @@ export const unlistedSqlMutations: readonly Mutation[] = [
     name: 'failed-run-takes-in-a-steered-message',
     breaks: 'I11',
     file: migration('0006_commit'),
-    text: `and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed') then`,
+    text: `and (i ->> 'end' is null or i -> 'end' ->> 'state' = 'completed' and not i -> 'end' ? 'last') then`,
     replacement: `then`,
     test: { file: edges, name: 'a run that fails takes in nothing: the steered message becomes the next run' },
   },
