@@ -39,6 +39,7 @@ import { survivorsEngineMutations } from '#scripts/mutations/survivors-engine'
 import { unheardApiMutations } from '#scripts/mutations/unheard-api'
 import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
+import { unheardInSqlMutations } from '#scripts/mutations/unheard-in-sql'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
@@ -81,6 +82,7 @@ export const mutations: readonly Mutation[] = [
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...unheardSqlMutations,
+  ...unheardInSqlMutations,
   ...unheardApiMutations,
   ...unheardChecksMutations,
   ...unheardRepairsMutations,
