@@ -102,4 +102,31 @@ export const foundInRunsMutations: readonly Mutation[] = [
     replacement: `cron: { least: 10, most: 10 }`,
     test: sweep('beside a request the database is swept every ten seconds over all processes, and little is sent anew'),
   },
+  {
+    name: 'every-answer-is-the-last',
+    breaks: 'A9',
+    file: 'lib/core/decide.ts',
+    text: `...(over === null ? {} : { last: true })`,
+    replacement: `last: true`,
+    test: {
+      file: 'tests/store/engine-seldom.test.ts',
+      name: 'a message that is steered into the answer of a run that may go on is answered by that run',
+    },
+  },
+  {
+    name: 'traces-chosen-without-their-callers',
+    breaks: 'A81',
+    file: 'lib/telemetry/otel.ts',
+    text: `sampler: by.startsWith('parentbased') ? new sdk.ParentBasedSampler({ root }) : root,`,
+    replacement: `sampler: root,`,
+    test: { file: 'lib/telemetry/otel.test.ts', name: 'OTEL_TRACES_SAMPLER=%s with %s decides which traces are recorded' },
+  },
+  {
+    name: 'traces-by-ratio-are-all-recorded',
+    breaks: 'A81',
+    file: 'lib/telemetry/otel.ts',
+    text: `: by.endsWith('ratio')`,
+    replacement: `: false`,
+    test: { file: 'lib/telemetry/otel.test.ts', name: 'OTEL_TRACES_SAMPLER=%s with %s decides which traces are recorded' },
+  },
 ]

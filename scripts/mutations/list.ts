@@ -42,6 +42,7 @@ import { unheardChecksMutations } from '#scripts/mutations/unheard-checks'
 import { unheardEdgesMutations } from '#scripts/mutations/unheard-edges'
 import { unheardBesideRequestsMutations } from '#scripts/mutations/unheard-beside-requests'
 import { unheardInRequestsMutations } from '#scripts/mutations/unheard-in-requests'
+import { unheardInSqlMutations } from '#scripts/mutations/unheard-in-sql'
 import { unheardRepairsMutations } from '#scripts/mutations/unheard-repairs'
 import { unheardSqlMutations } from '#scripts/mutations/unheard-sql'
 import { unlistedCodeMutations } from '#scripts/mutations/unlisted-code'
@@ -85,6 +86,7 @@ export const mutations: readonly Mutation[] = [
   ...boundsMutations,
   ...unlistedSqlMutations,
   ...unheardSqlMutations,
+  ...unheardInSqlMutations,
   ...unheardApiMutations,
   ...unheardChecksMutations,
   ...unheardRepairsMutations,

@@ -148,6 +148,16 @@ test('a message that is repeated under the successor of its key is the same run,
   }
 })
 
+test('two keys that make an agent without an id under one Idempotency-Key make one each', async () => {
+  const made = async (): Promise<Reply> => {
+    const { key } = await makeKey(world, ['agents:run', 'agents:read'])
+    return world.http('POST', '/api/agents', { template: 'scripted' }, { ...bearer(key), 'idempotency-key': 'the-same' })
+  }
+  const [one, other] = [await made(), await made()]
+  expect([one.status, other.status]).toEqual([201, 201])
+  expect(other.body['id']).not.toBe(one.body['id'])
+})
+
 test('what stands against a key stands against its successor: kill, budgets and limits, and the audit says so', async () => {
   const { id, key } = await makeKey(world, ['agents:run'])
   const admin = (method: string, path: string, body?: object): Promise<Reply> => world.http(method, path, body, bearer(adminKey))

@@ -113,6 +113,20 @@ test('when all calls of an answer are refused, their results enter at once', asy
   expect(answer).toMatchObject({ toolCalls: 0, entered: [{ role: 'tool' }] })
 })
 
+test.each([
+  ['tokens', { limitTokens: 100 }, 80],
+  ['calls', { limitCalls: 1 }, 100],
+])('a threshold of a limit of %s is told like one of money', async (name, limits, level) => {
+  await put(`agent:of-${name}`, limits)
+  const held = await hold(kit, `of-${name}`)
+  const [row] = await kit.sql<{ id: Settlement['id'] }>('select id from baton.reservations where run_id = $1', [held.runId])
+  if (row === undefined) throw new Error('nothing was reserved')
+  const usage = { ...noUsage, inputTokens: 80, outputTokens: 5 }
+  await commit(kit, held, { settle: [{ id: row.id, costMicros: 1, usage, estimated: false }], progress: false })
+  const { data } = ok(await kit.store.listEvents({ agentUid: held.agentUid, after: 0, limit: 50, types: ['budget'] }))
+  expect(data.map((event) => event.data)).toMatchObject([{ level, scope: `agent:of-${name}`, tokens: 85, calls: 1 }])
+})
+
 const sweep = () => kit.store.sweep({ environment: 'test', everyMs: 0, resendMs: 0, limit: 10, from: 'cron' })
 
 test('a budget with less left than a call may cost is told once, at its first refusal, and anew when it has another limit', async () => {

@@ -41,7 +41,7 @@ const refusal: BudgetRefusal = {
   resetsAt: null,
   resetsInMs: 20 * dayMs,
 }
-const toSleep = (held: Held) => commitOf(held, { progress: false }, { wait: { kind: 'budget', ms: dayMs, refusal } })
+const toSleep = (held: Held, by = refusal) => commitOf(held, { progress: false }, { wait: { kind: 'budget', ms: dayMs, refusal: by } })
 
 test('invariant 7: a limit that is raised between the refusal and the wait that follows it is looked at once more', async () => {
   const of = await freshTenant('raised')
@@ -74,6 +74,19 @@ test('invariant 7: a run sleeps while its limit is the one that refused it, and 
   expect(await beside(kit, 'put_budget', raised, () => kit.store.commit(toSleep(second)))).toMatchObject({ ok: true })
   expect(await sleeps(first.agentUid)).toBe(false)
   expect(await sleeps(second.agentUid)).toBe(false)
+})
+
+test.each([
+  ['tokens', 'limitTokens'],
+  ['calls', 'limitCalls'],
+] as const)('invariant 7: a run sleeps for a limit of %s while that limit is the same', async (reason, limit) => {
+  const of = await freshTenant(`of-${reason}`)
+  const [first, second] = [await hold(kit, 'one', of), await hold(kit, 'two', of)]
+  ok(await kit.store.putBudget(of, month, { [limit]: 100 }))
+  const refused = (most: number): BudgetRefusal => ({ ...refusal, reason, limitMicros: null, [limit]: most })
+  ok(await kit.store.commit(toSleep(first, refused(100))))
+  ok(await kit.store.commit(toSleep(second, refused(1))))
+  expect([await sleeps(first.agentUid), await sleeps(second.agentUid)]).toEqual([true, false])
 })
 
 test('invariant 7: whoever changes a limit is told of a run that went to sleep beside it, and wakes it', async () => {

@@ -133,6 +133,19 @@ test.concurrent('a run of a user that waits for a hand-over keeps its place amon
   expect(await open(user, 'next')).toMatchObject({ code: 'queue_full', limit: 1, running: 1 })
 })
 
+test.concurrent('a user of two tenants has as many runs and agents in each as that one gives them', async () => {
+  const id = ids.uuid()
+  const userOf = (operator: Authority): Authority => {
+    const of = 'operator' in operator.credential ? operator.credential.operator.tenant : ''
+    return { ...operator, credential: { user: { id, tenant: of } } }
+  }
+  const wide = userOf(await tenant({}))
+  const narrow = userOf(await tenant({ 'user:*': { concurrentRuns: 1, agents: 1 } }))
+  for (const agent of ['first', 'second']) ok(await open(wide, agent))
+  ok(await open(narrow, 'first'))
+  expect(await open(narrow, 'second')).toMatchObject({ ok: false, code: 'conflict', reason: 'too_many_agents', most: 1 })
+})
+
 test.concurrent('a retry starts a run like a message does', async () => {
   const who = await tenant({ tenant: { concurrentRuns: 1 } })
   const failing = await hold(kit, 'fails', who)

@@ -205,6 +205,7 @@ test('files of a run that the provider has refused are notes to other runs until
   const second = await retried()
   expect(seen(second)).toEqual([files, expect.anything(), [file]])
   await commit(kit, second, {}, { end: refused })
+  await commit(kit, await retried(), {}, { end: { ...refused, stopReason: 'provider_auth' } })
   const third = await hold(kit, 'picky')
   expect(seen(third)).toEqual([[named, note], expect.anything(), [note], 'hello picky'])
   await commit(kit, third, {}, { end: { ...refused, stopReason: 'provider_auth' } })

@@ -171,8 +171,8 @@ test('from is inclusive and to is not', async () => {
 })
 
 test('a run that fails takes in nothing: the steered message becomes the next run', async () => {
-  const held = await hold(kit, 'fails-steered')
   const run = { ...openRequest('x').run, metadata: { of: 'the message' }, webhook: { url: 'https://example.com/steered', secret: null } }
+  const held = await hold(kit, 'fails-steered', { run: { ...openRequest('x').run, webhook: run.webhook } })
   ok(await kit.store.open(openRequest('fails-steered', { onBusy: 'steer', run })))
   const end = { state: 'failed', stopReason: 'max_steps', output: null, error: null } as const
   expect(await commit(kit, held, answered(), { end })).toMatchObject({ state: 'failed', steered: false })

@@ -58,6 +58,29 @@ test('a value that is taken away is gone in the next run too, and comes back whe
   ])
 })
 
+test('each agent has its own values, also under keys that another uses: what one takes away stays in the other', async () => {
+  const play = async (name: string, does: typeof act): Promise<void> => {
+    act = does
+    expect(await startExecutor(kit, agent, calling('first')).send(name)).toMatchObject({ kind: 'ended', output: 'bye' })
+  }
+  await play('left', ({ state }) => {
+    state.set('both', 'left')
+    state.set('mine', 'left')
+  })
+  await play('right', ({ state }) => state.set('both', 'right'))
+  let seen: unknown
+  await play('right', ({ state }) => {
+    seen = [state.get('both'), state.get('mine')]
+    state.set('both', undefined)
+  })
+  expect(seen).toEqual(['right', undefined])
+  expect(await stateOf('right')).toEqual([])
+  expect(await stateOf('left')).toEqual([
+    { key: 'both', value: 'left' },
+    { key: 'mine', value: 'left' },
+  ])
+})
+
 test('a value that no JSON is fails its call alone, which runs once', async () => {
   let runs = 0
   act = ({ state }) => {

@@ -4,6 +4,7 @@ import { noUsage } from '#lib/core/run'
 import type { NewMessage } from '#lib/core/commit'
 import {
   answered,
+  asUser,
   claimRequest,
   commit,
   commitOf,
@@ -183,6 +184,16 @@ test('stop and retry repeat: nothing ends twice, one new run, none from a messag
   await commit(kit, await take(kit, held.agentUid), answered(), completed)
   expect(ok(await kit.store.retry(authority, request)).run).toMatchObject({ id: request.newRunId, state: 'completed' })
   expect(await kit.sql('select 1 from baton.runs where retry_of = $1', [held.runId])).toHaveLength(1)
+})
+
+test('a user goes on from a run of theirs only while its template is open to users', async () => {
+  const user = { ...authority, credential: asUser(ids.uuid()) }
+  const held = await hold(kit, 'closed-to-users', user)
+  await commit(kit, held, {}, { end: { state: 'failed', stopReason: 'max_steps', output: null, error: null } })
+  const deployed = { versions: { plain: 'v2' }, settings: { ...settings, templateVersion: 'v2', public: false } }
+  const request = { runId: held.runId, newRunId: ids.make('run'), ...deployed }
+  expect(await kit.store.retry(user, request)).toMatchObject({ ok: false, code: 'forbidden', reason: 'template_not_public' })
+  ok(await kit.store.retry(authority, request))
 })
 
 test('a run names the one before it, whatever came after', async () => {
