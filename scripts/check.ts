@@ -145,7 +145,7 @@ async function lane(steps: readonly Step[], failed: AbortController): Promise<bo
 async function main(): Promise<boolean> {
   const failed = new AbortController()
   // What a build before has written of routes that are gone would be read as code; this line's own build writes it again.
-  rmSync(join(root, '.next', 'types'), { recursive: true, force: true })
+  for (const types of ['types', 'dev/types']) rmSync(join(root, '.next', types), { recursive: true, force: true })
   for (const lanes of phases) {
     const passed = await Promise.all(lanes.map((steps) => lane(steps, failed)))
     if (!passed.every(Boolean)) return false

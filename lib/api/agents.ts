@@ -27,9 +27,9 @@ function agentWebhook(
   return sealed === null || webhook?.secret === undefined ? sealed : { ...sealed, mark: services.markSecret(webhook.secret) }
 }
 
-/** The id of an agent whose caller names none but gives a key: the same for each repeat, and of no other caller. */
-function idOfKey({ rateKey }: Caller, key: string): string {
-  return `agent-${sha256Hex(`${rateKey} ${key}`).slice(0, 32)}`
+/** The id of an agent whose caller names none but gives a key: the same for each repeat, of no other caller, and foretold by nobody. */
+function idOfKey({ markSecret }: Services, { rateKey }: Caller, key: string): string {
+  return `agent-${sha256Hex(markSecret(`${rateKey} ${key}`)).slice(0, 32)}`
 }
 
 /** POST /api/agents: 201, or 200 when it exists with the same body. */
@@ -41,7 +41,7 @@ export const createAgent = endpoint({
   userFields: ['id', 'template', 'metadata'],
   async handler({ services, body, caller, idempotencyKey }) {
     const { templates, ids } = services
-    const keyed = body.id === undefined && idempotencyKey !== null ? idOfKey(caller, idempotencyKey) : null
+    const keyed = body.id === undefined && idempotencyKey !== null ? idOfKey(services, caller, idempotencyKey) : null
     const settings = templates.settings(body.template)
     if (settings === null) {
       const known = templates.ids()
@@ -77,7 +77,10 @@ export const createAgent = endpoint({
     let answer = await services.store.createAgent(request)
     if (!answer.ok && answer.code === 'tenant_missing' && (await services.ensureTenant(String(answer['tenant']))))
       answer = await services.store.createAgent(request)
-    if (!answer.ok) throw refusalError(keyed !== null && answer.code === 'conflict' ? { ok: false, code: 'idempotency_mismatch' } : answer)
+    if (!answer.ok) {
+      const isOther = keyed !== null && (answer['reason'] === 'other_body' || answer['reason'] === 'other_template')
+      throw refusalError(isOther ? { ok: false, code: 'idempotency_mismatch' } : answer)
+    }
     const agent = answer.mayRead ? answer.agent : unreadAgent(answer.agent, body)
     return json(answer.created ? 201 : 200, agent, {
       location: `/api/agents/${answer.agent.id}`,

@@ -72,4 +72,8 @@ test('a reader who wants only some events of a run that has ended is told where 
   expect(text.match(/^id: \d+$/gm)).toEqual(['id: 1', 'id: 2', 'id: 3'])
   for (const last of ['2', '3']) expect((await ask(runEvents, path, parts, { headers: { 'last-event-id': last } })).status).toBe(204)
   expect((await ask(runEvents, path, parts, { headers: { 'last-event-id': '1' } })).status).toBe(200)
+  // Pieces of text are no rows: they are made from those that are left.
+  const pieces = '/api/runs/run_1/events?types=text_delta'
+  expect((await ask(runEvents, pieces, parts, { headers: { 'last-event-id': '2' } })).status).toBe(200)
+  expect((await ask(runEvents, pieces, parts, { headers: { 'last-event-id': '3' } })).status).toBe(204)
 })

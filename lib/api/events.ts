@@ -53,6 +53,14 @@ function filterOf({ channels, types, from, to }: Query): Pick<EventsQuery, 'chan
   }
 }
 
+/** Types that are no rows: they are made from the whole text, so whoever wants one of them may still get it from any row. */
+const neverStored = /^(?:(?:text|reasoning)_(?:start|delta)|step_reset)$/
+
+/** The query without types where they cannot be asked of the database. */
+function stored(given: Query): Query {
+  return given.types?.some((type) => neverStored.test(type)) === true ? { ...given, types: undefined } : given
+}
+
 async function readEvents(
   services: Services,
   agentUid: AgentUid,
@@ -133,7 +141,13 @@ export const runEvents = endpoint({
     const start = within(caller, after) ?? Math.max(0, (run.firstSeq ?? run.lastSeq + 1) - 1)
     await checkCursor(services, run.agentUid, start)
     if (after !== null && isEnd(run.state)) {
-      const rest = await services.store.listEvents({ agentUid: run.agentUid, runId: run.id, after: start, limit: 1, ...filterOf(given) })
+      const rest = await services.store.listEvents({
+        agentUid: run.agentUid,
+        runId: run.id,
+        after: start,
+        limit: 1,
+        ...filterOf(stored(given)),
+      })
       if (rest.ok && rest.data.length === 0) return new Response(null, { status: 204 })
     }
     return streamEvents(

@@ -47,6 +47,12 @@ test.each<[string, Partial<AgentDefinition>, string]>([
   ['a misspelt field of its window', loose({ window: { max: 3 } }), 'template one: window: there is no field max'],
   ['a misspelt setting', loose({ settings: { temp: 1 } }), 'template one: settings: there is no field temp'],
   ['no instructions', loose({ instructions: undefined }), 'template one: instructions is a text or a function'],
+  [
+    'a hook with a misspelt function beside a right one',
+    loose({ hooks: [{ name: 'h', preToolUSe: () => ({}), postToolUse: () => ({}) }] }),
+    'hook h: there is no field preToolUSe',
+  ],
+  ['a tool as an object that says nothing of crashes', loose({ tools: [{ name: 'act' }] }), 'tool act: effect is missing'],
   ['a hook without a name', loose({ hooks: [{ preModel: () => ({}) }] }), 'template one: one of its hooks has no name'],
   ['two tools of one name', { tools: [tool({}), tool({})] }, 'template one: two tools are named act'],
 ])('%s makes no template', (_name, more, words) => expect(() => agent(more)).toThrow(words))

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { HookDefinition } from '#lib/core/hooks'
+import { defineHook, type HookDefinition } from '#lib/core/hooks'
 import { checkNumbers, longestWaitMs, type Range } from '#lib/core/numbers'
 import { checkPermission, permissionModes, type Permission } from '#lib/core/policy'
 import { effect, onBusy, type Effect, type OnBusy, type RunLimits } from '#lib/core/run'
@@ -204,6 +204,8 @@ export function defineAgent<const Tools extends readonly AnyTool[] = readonly []
   checkTemplateWords(`template ${agent.id}`, agent)
   const names = checkNames(agent.id, 'tools', agent.tools ?? [])
   checkNames(agent.id, 'hooks', agent.hooks ?? [])
+  for (const hook of agent.hooks ?? []) defineHook(hook)
+  for (const tool of agent.tools ?? []) checkWords<AnyTool>(`tool ${tool.name}`, tool, { effect: effect.options }, Object.keys(toolFields))
   const [problem] = checkPermission(agent.permission ?? {}, names)
   if (problem !== undefined) throw new TypeError(`template ${agent.id}: permission${problem.path}: ${problem.message}`)
   checkNumbers(`template ${agent.id}`, agent, agentNumbers)

@@ -92,7 +92,7 @@ export function isErrorCode(code: string): code is ErrorCode {
 export class BatonError extends Error {
   /** By its name: a development server loads this module anew where services of before go on, whose errors are ours as well. */
   static override [Symbol.hasInstance](error: unknown): boolean {
-    return error instanceof Error && error.name === 'BatonError'
+    return error instanceof Error && error.name === 'BatonError' && 'details' in error
   }
   readonly code: ErrorCode
   readonly details: Record<string, unknown>
@@ -128,7 +128,7 @@ export type ProviderCode =
 export class ProviderError extends Error {
   /** As that of BatonError. */
   static override [Symbol.hasInstance](error: unknown): boolean {
-    return error instanceof Error && error.name === 'ProviderError'
+    return error instanceof Error && error.name === 'ProviderError' && 'unsent' in error
   }
   readonly code: ProviderCode
   readonly retryAfterMs: number | null

@@ -1,5 +1,6 @@
 import type { ModelMessage } from 'ai'
 import type { Effect, ToolOutput, Usage } from '#lib/core/run'
+import { checkFields } from '#lib/core/words'
 
 /** Milliseconds that one hook may take where it says nothing. */
 export const defaultHookTimeoutMs = 5_000
@@ -90,12 +91,22 @@ export const hookStages = ['preToolUse', 'postToolUse', 'preModel', 'postModel']
 /** One of the functions of a hook. */
 export type HookStage = (typeof hookStages)[number]
 
+const hookFields: Readonly<Record<keyof HookDefinition, true>> = {
+  name: true,
+  timeoutMs: true,
+  preToolUse: true,
+  postToolUse: true,
+  preModel: true,
+  postModel: true,
+}
+
 /**
- * Describes a hook. Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, a hook without functions, or a time-out that is
+ * Describes a hook. Throws a TypeError for a name outside `[A-Za-z0-9_-]{1,64}`, an unknown field, a hook without functions, or a time-out that is
  * not 1 to 60,000 ms.
  */
 export function defineHook(hook: HookDefinition): HookDefinition {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(hook.name)) throw new TypeError(`hook name "${hook.name}": use 1 to 64 of A-Z a-z 0-9 _ -`)
+  checkFields(`hook ${hook.name}`, hook, Object.keys(hookFields))
   if (!hookStages.some((stage) => hook[stage] !== undefined)) {
     throw new TypeError(`hook ${hook.name}: it has none of ${hookStages.join(', ')}`)
   }

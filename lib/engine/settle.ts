@@ -35,7 +35,10 @@ export async function settle(session: Session, facts: Happened, running = 0, for
   }
   const next = project(session.opened, happened)
   const isOver = force.end !== undefined || force.wait !== undefined || force.release !== undefined
-  const intends = { ...(await plan(session, next, { running, isOver })), ...force }
+  const planned = await plan(session, next, { running, isOver })
+  const intends = { ...planned, ...force }
+  // An answer that was cut short is the last that the run can give, too.
+  if (force.end?.state === 'completed' && planned.end?.last === true) intends.end = { ...force.end, last: true }
   if (intends.end !== undefined || intends.wait !== undefined || intends.release !== undefined) {
     delete intends.reserve
     delete intends.start

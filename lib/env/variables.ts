@@ -221,7 +221,7 @@ export const variables = z.object({
     says: 'How often the sweeper looks for due work that nobody has taken, a period that comes out even in an hour or a day, from 1m to 24h; every run of it counts at Inngest.',
     otherwise: '5m, in local mode 2s',
   }),
-  BATON_CONCURRENCY: whole(2, 10_000).default(5).register(about, {
+  BATON_CONCURRENCY: whole(3, 10_000).default(5).register(about, {
     group: limits,
     says: 'How many slices, and how many deliveries, Inngest runs at a time; a tenant never takes the last. At most what your plan has; sync the app after a change.',
   }),

@@ -37,20 +37,24 @@ export const watchVariables = {
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: webUrl.optional().register(about, {
     group: watching,
-    says: 'Where OpenTelemetry traces go (OTLP over HTTP); OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES hold too, others not.',
+    says: 'Where OpenTelemetry traces go (OTLP over HTTP); OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES hold too; of the other OTEL_* names only those below are promised.',
     aliases: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
     otherwise: 'none: OpenTelemetry is not loaded',
   }),
+  // Hosts set these two for other programs as well: what is not known here is taken as the default, as OpenTelemetry says.
   OTEL_TRACES_SAMPLER: z
-    .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
-    .default('parentbased_always_on')
-    .register(about, { group: watching, says: 'Which traces are recorded; parentbased_traceidratio takes a part of them.' }),
-  OTEL_TRACES_SAMPLER_ARG: z
-    .string()
-    .regex(/^(?:0(?:\.\d{1,9})?|1(?:\.0)?)$/, 'must be a number from 0 to 1')
-    .transform(Number)
-    .default(1)
-    .register(about, { group: watching, says: 'The part, from 0 to 1, for a sampler by ratio.' }),
+    .enum(samplers)
+    .catch('parentbased_always_on')
+    .register(about, {
+      group: watching,
+      says: `Which traces are recorded: ${samplers.join(', ')}.`,
+      otherwise: 'parentbased_always_on, also for any other',
+    }),
+  OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).catch(1).register(about, {
+    group: watching,
+    says: 'The part, from 0 to 1, for a sampler by ratio.',
+    otherwise: '1, also for what is no such number',
+  }),
   OTEL_SDK_DISABLED: z
     .enum(['true', 'false'], { error: 'must be true or false' })
     .default('false')

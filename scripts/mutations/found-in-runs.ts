@@ -109,8 +109,8 @@ export const foundInRunsMutations: readonly Mutation[] = [
     text: `...(over === null ? {} : { last: true })`,
     replacement: `last: true`,
     test: {
-      file: 'tests/store/engine-seldom.test.ts',
-      name: 'a message that is steered into the answer of a run that may go on is answered by that run',
+      file: 'tests/store/engine-steered.test.ts',
+      name: 'steered into the answer of a run that may go on it is answered by that run',
     },
   },
   {

@@ -214,9 +214,6 @@ export const unheardInSqlMutations: readonly Mutation[] = [
     file: migration('0006_commit'),
     text: ` and not i -> 'end' ? 'last')`,
     replacement: `)`,
-    test: store(
-      'engine-seldom',
-      'a message that is steered into the answer of a run without %s left becomes the next run; the answer stands',
-    ),
+    test: store('engine-steered', 'steered into the answer of a run without %s left it becomes the next run, and the answer stands'),
   },
 ]

@@ -256,39 +256,3 @@ test('invariant 3: a commit is made again as long as the lease is held, however 
   expect(await executor.send('away')).toMatchObject({ kind: 'ended', output: 'bye' })
   expect(slept).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000])
 })
-
-test.each([
-  ['steps', { limits: { maxSteps: 1 } }],
-  ['tokens', { limits: { maxTokens: 1 } }],
-])('a message that is steered into the answer of a run without %s left becomes the next run; the answer stands', async (what, change) => {
-  const agent = `without-${what}`
-  let steered = false
-  const executor = startExecutor(kit, defineAgent({ ...plain, ...change, onBusy: 'steer' }), [{ text: 'first' }, { text: 'second' }], {
-    store: {
-      async commit(request) {
-        if (!steered) await expect(executor.send(agent)).rejects.toThrow('the agent was busy')
-        steered = true
-        return kit.store.commit(request)
-      },
-    },
-  })
-  expect(await executor.send(agent)).toMatchObject({ kind: 'ended', state: 'completed', output: 'first' })
-  expect(await executor.goOn((await runOf(agent)).agent_uid)).toMatchObject({ kind: 'ended', state: 'completed', output: 'second' })
-  const outputs = `select r.output from baton.runs r join baton.agents a using (agent_uid) where a.id = $1 order by r.created_at`
-  expect(await kit.sql(outputs, [agent])).toEqual([{ output: 'first' }, { output: 'second' }])
-})
-
-test('a message that is steered into the answer of a run that may go on is answered by that run', async () => {
-  let steered = false
-  const executor = startExecutor(kit, defineAgent({ ...plain, onBusy: 'steer' }), [{ text: 'first' }, { text: 'second' }], {
-    store: {
-      async commit(request) {
-        if (!steered) await expect(executor.send('goes-on')).rejects.toThrow('the agent was busy')
-        steered = true
-        return kit.store.commit(request)
-      },
-    },
-  })
-  expect(await executor.send('goes-on')).toMatchObject({ kind: 'ended', state: 'completed', output: 'second' })
-  expect(await kit.sql(`select 1 as one from baton.runs r join baton.agents a using (agent_uid) where a.id = 'goes-on'`)).toHaveLength(1)
-})
