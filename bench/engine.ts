@@ -46,6 +46,7 @@ function engineOver(pool: pg.Pool): { services: EngineServices; store: ReturnTyp
       maxStepCrashes: 3,
       maxResultBytes: 65_536,
       toolTimeoutMs: 60_000,
+      modelSilenceMs: 60_000,
       maxDurationMs: 60_000,
       hardMarginMs: 5_000,
       log: { format: 'json', lines: [] },

@@ -80,6 +80,7 @@ describe('readConfig', () => {
       maxMessageBytes: 262_144,
       maxResultBytes: 65_536,
       toolTimeoutMs: 60_000,
+      modelSilenceMs: 60_000,
       cronEnabled: true,
       corsOrigins: [],
       priceCeiling: null,

@@ -250,6 +250,7 @@ function assemble(platform: Platform, values: Values, environment: string): Conf
     maxMessageBytes: values.BATON_MAX_MESSAGE_BYTES,
     maxResultBytes: values.BATON_MAX_RESULT_BYTES,
     toolTimeoutMs: values.BATON_TOOL_TIMEOUT_MS,
+    modelSilenceMs: values.BATON_MODEL_SILENCE_MS,
     cronEnabled: values.BATON_CRON ?? (local || environment === 'production'),
     corsOrigins: values.BATON_CORS_ORIGINS,
     priceCeiling: values.BATON_PRICE_CEILING === undefined ? null : dollars(values.BATON_PRICE_CEILING),

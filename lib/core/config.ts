@@ -76,6 +76,7 @@ export interface Config {
   maxMessageBytes: number
   maxResultBytes: number
   toolTimeoutMs: number
+  modelSilenceMs: number
   cronEnabled: boolean
   /** Origins that may call from browsers. */
   corsOrigins: readonly string[]

@@ -46,6 +46,14 @@ describe('decide', () => {
       'tools',
     ],
     [
+      'one that a person has allowed again was counted when it began',
+      opened({
+        calls: [call('a', { state: 'approved', effect: 'once', attempts: 1 })],
+        run: { toolCalls: 1, ...limits({ maxToolCalls: 1 }) },
+      }),
+      'tools',
+    ],
+    [
       'calls at work are counted already',
       opened({ calls: [call('a', { state: 'executing', epoch: 2 })], run: { toolCalls: 10, ...limits({ maxToolCalls: 10 }) } }),
       'tools',

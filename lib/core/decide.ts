@@ -70,7 +70,8 @@ export function decide(opened: Opened, rules: Rules): Decision {
     const again = orphaned.filter((call) => call.effect !== 'once')
     const inHand = open.filter((call) => call.state === 'executing' && call.epoch === lease.epoch)
     const fresh = open.filter((call) => call.state === 'pending' || call.state === 'approved')
-    if (run.toolCalls + fresh.length > run.limits.maxToolCalls) {
+    // One that a person has allowed again was counted when it first began.
+    if (run.toolCalls + fresh.filter((call) => call.attempts === 0).length > run.limits.maxToolCalls) {
       return failed('max_tool_calls', `The run may make ${run.limits.maxToolCalls} tool calls.`)
     }
     const [seal, ask] = rules.unknownOutcome === 'pause' ? [[], unknown] : [unknown, []]

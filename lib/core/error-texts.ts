@@ -121,7 +121,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'The run made as many steps as its limit allows.',
     'Raise `limits.maxSteps` in the template, or ask for less at a time. What it said before is in the messages.',
   ],
-  max_tokens: ['The run used as many tokens as its limit allows.', 'Raise `limits.maxTokens` in the template.'],
+  max_tokens: [
+    'The run used as many tokens as its limit allows, or its answer was cut before it had text or a whole tool call.',
+    'Raise `limits.maxTokens` in the template; for a cut answer `settings.maxOutputTokens` (what the model thinks counts).',
+  ],
   max_tool_calls: ['The run would make more tool calls than its limit allows.', 'Raise `limits.maxToolCalls` in the template.'],
   max_time: ['The run worked as long as its limit allows; waiting is not counted.', 'Raise `limits.maxWallMs` in the template.'],
   content_filtered: ["The provider's filter refused the content.", 'Change the message or the instructions.'],
@@ -178,7 +181,10 @@ export const errorTexts: Readonly<Record<ErrorCode, readonly [cause: string, cur
     'The provider limited the rate, retries and fallbacks included.',
     'Retry later, add a fallback model, or ask for a higher rate.',
   ],
-  provider_timeout: ['The provider did not answer in time, retries and fallbacks included.', 'Retry later or add a fallback model.'],
+  provider_timeout: [
+    'The provider did not answer in time, retries and fallbacks included.',
+    'Retry later, add a fallback model, or give one that thinks in silence longer: `BATON_MODEL_SILENCE_MS`.',
+  ],
   provider_unavailable: [
     'The provider could not be reached or failed, retries and fallbacks included.',
     'Retry later or add a fallback model.',

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { estimateTokens, jsonBytes, modelMessages, movable, nextWindow } from '#lib/core/window'
+import {
+  documentTokens,
+  estimateContent,
+  estimateTokens,
+  jsonBytes,
+  modelMessages,
+  movable,
+  nextWindow,
+  pictureTokens,
+} from '#lib/core/window'
 import { row } from '#lib/core/state.fixture'
 
 const limits = { maxTokens: 100, maxMessages: 10, keepFirst: 0 }
@@ -72,4 +81,18 @@ test('the model never sees a window that begins with an answer or a result', () 
 test('estimates are by bytes of UTF-8, never below a token', () => {
   expect([estimateTokens(0), estimateTokens(300)]).toEqual([1, 101])
   expect([jsonBytes('é'), jsonBytes(undefined)]).toEqual([4, 0])
+})
+
+test('a picture counts by its pixels and a document at an address by its pages; what a data URL says of itself goes first', () => {
+  const photo = `data:image/jpeg;base64,${'A'.repeat(200_000)}`
+  const text = { type: 'text' as const, text: 'look' }
+  const plain = estimateContent([text])
+  const file = (data: string, mediaType: string) => estimateContent([text, { type: 'file', data, mediaType }]) - plain
+  expect(estimateContent([text, { type: 'image', image: photo }]) - plain).toBe(pictureTokens)
+  expect(estimateContent([text, { type: 'image', image: new URL('https://example.com/a.png') }]) - plain).toBe(pictureTokens)
+  expect([file(photo, 'image/jpeg'), file('https://example.com/a.png', 'image/png')]).toEqual([pictureTokens, pictureTokens])
+  expect([file('https://example.com/a.pdf', 'application/pdf'), file(photo, 'application/pdf') > 60_000]).toEqual([documentTokens, true])
+  const posing = `data:application/pdf;base64,${'A'.repeat(200_000)}`
+  expect([file(posing, 'image/png') > 60_000, estimateContent([text, { type: 'image', image: posing }]) > 60_000]).toEqual([true, true])
+  expect(estimateContent('x'.repeat(298))).toBe(101)
 })

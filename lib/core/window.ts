@@ -11,6 +11,31 @@ export function jsonBytes(value: unknown): number {
   return new TextEncoder().encode(JSON.stringify(value) ?? '').byteLength
 }
 
+/** A picture costs by its pixels, not by its bytes: the largest published price of one, rounded up. */
+export const pictureTokens = 5_000
+/** A document at an address: nobody here knows its pages. What a dozen of them cost; what it really costs is booked in full. */
+export const documentTokens = 30_000
+
+type Part = Exclude<ModelMessage['content'], string>[number]
+
+/** Tokens of a part that its bytes do not tell, or null where they do. What a data URL says of itself goes before what stands beside it. */
+export function tokensOfFile(part: Part): number | null {
+  if (part.type !== 'image' && part.type !== 'file') return null
+  const data: unknown = part.type === 'image' ? part.image : part.data
+  const url = typeof data === 'string' || data instanceof URL ? String(data) : ''
+  const isPicture = part.type === 'image' || part.mediaType.startsWith('image/')
+  if (isPicture && (!url.startsWith('data:') || url.startsWith('data:image/'))) return pictureTokens
+  return /^https?:/.test(url) ? documentTokens : null
+}
+
+/** Upper bound of the tokens of a message's content: its files by what they are, the rest by its bytes. */
+export function estimateContent(content: ModelMessage['content']): number {
+  if (typeof content === 'string') return estimateTokens(jsonBytes(content))
+  const files = content.map(tokensOfFile)
+  const rest = content.filter((_, index) => files[index] === null)
+  return estimateTokens(jsonBytes(rest)) + files.reduce<number>((sum, tokens) => sum + (tokens ?? 0), 0)
+}
+
 /**
  * Where the window must begin so that it fits, or null when it fits as it is. It begins at a user message, so never between a
  * tool call and its result; the last user message always stays (2-run-contract, The window). `force` moves it once in any case.

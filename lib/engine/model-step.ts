@@ -1,19 +1,19 @@
-import { jitter, maxRetries, retryDelayMs } from '#lib/core/backoff'
-import { isRetryable, ProviderError } from '#lib/core/errors'
+import { ProviderError } from '#lib/core/errors'
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import { budgetSentence, isWide, roomAfterMs, type BudgetRefusal } from '#lib/core/budget'
 import { costMicros, outputWithin, priceUnknown } from '#lib/core/prices'
-import type { StopReason, Usage } from '#lib/core/run'
+import type { Usage } from '#lib/core/run'
 import type { Happened, Intends, NewEvent, Settlement } from '#lib/core/commit'
 import { movable, nextWindow } from '#lib/core/window'
 import { answerEvents, assistantMessage, callRecords } from '#lib/engine/answer'
 import { streamStep } from '#lib/engine/deltas'
 import { LeaseLost } from '#lib/engine/lease'
+import { atGate, end, failed, rateInMs, type ModelTold } from '#lib/engine/model-failure'
 import { coverChanges, postModel, preModel } from '#lib/engine/model-hooks'
 import { takeModelCall } from '#lib/engine/rates'
 import { inHand, type Session } from '#lib/engine/session'
-import { answerAttributes, callSpan, tellAnswer, tellFailure } from '#lib/engine/traces'
-import { currentModel, InstructionsFailed, modelsOf, requestFor, reservationFor, settle, unansweredSettlement } from '#lib/engine/settle'
+import { answerAttributes, callSpan, tellAnswer } from '#lib/engine/traces'
+import { currentModel, InstructionsFailed, requestFor, reservationFor, settle } from '#lib/engine/settle'
 
 /**
  * One model call and the commit of its answer or of its failure. Leaves `session.opened` as the database has it.
@@ -72,8 +72,6 @@ export async function modelStep(session: Session): Promise<void> {
   await answered(session, request, final.answer, { model, events: final.events })
 }
 
-type ModelTold = NonNullable<Happened['model']>
-
 /** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
 async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
   const { opened, services } = session
@@ -90,15 +88,15 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     }
     session.reservation = inHand(reserve, await session.reserve(reserve))
     if (opened.flags.stop !== null || opened.flags.hold || session.expired()) return false
-    const { refusal } = session.reservation
-    // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
-    if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
-      const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
-      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
-      return false
-    }
   }
   if (session.reservation.state === 'granted') return true
+  const { refusal } = session.reservation
+  // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
+  if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
+    const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
+    await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
+    return false
+  }
   await overBudget(session)
   return false
 }
@@ -140,6 +138,8 @@ async function answered(
   }
   if (answer.finish === 'content-filter') return end(session, happened, 'content_filtered', 'The provider refused to answer this content.')
   if (answer.text.trim() === '' && calls.length === 0) {
+    // Made again it would be cut again: reasoning, or a call's arguments, took all that it may say.
+    if (answer.finish === 'length') return end(session, happened, 'max_tokens', cutBeforeText(request.maxOutputTokens))
     // Retried once, then named (invariant 11). An empty answer does not enter the history.
     if (run.emptyAnswers > 0) return end(session, happened, 'empty_response', 'The model answered twice with neither text nor a tool call.')
     await settle(session, {
@@ -157,6 +157,13 @@ async function answered(
   await settle(session, happened, 0, cutShort)
 }
 
+function cutBeforeText(most: number): string {
+  return (
+    `The answer was cut at ${most} output tokens, before there was text or a whole tool call; what a model thinks counts too. ` +
+    'Raise settings.maxOutputTokens of the template, or the budget where it left no room for more.'
+  )
+}
+
 /** Tells that a budget left room for a short answer only. */
 function cutEvents(session: Session, request: ModelRequest): NewEvent[] {
   const { granted } = session.reservation
@@ -169,113 +176,4 @@ function settlementFor(session: Session, request: ModelRequest, usage: Usage): S
   const entry = session.reservation.entry
   if (entry === null) return null
   return { id: entry.id, usage, costMicros: costMicros(usage, session.services.price(request.model)) ?? 0, estimated: false }
-}
-
-/** A call that failed: retried here, retried later, repeated with a smaller window, given to the next model, or the end of the run. */
-async function failed(session: Session, request: ModelRequest, error: ProviderError, model: ModelTold): Promise<void> {
-  const { opened, services } = session
-  const { run } = opened
-  const settlement = unansweredSettlement(session, wasRefused(error))
-  const happened: Happened = {
-    progress: false,
-    model,
-    lastError: { code: error.code, message: error.message },
-    ...(settlement === null ? {} : { settle: [settlement] }),
-  }
-  const code = isTooLong(session, request, error) ? 'context_too_long' : error.code
-  if (code === 'context_too_long' && run.windowRetries === 0) {
-    const from = nextWindow(movable(opened.window, opened.windowFrom), opened.settings.window, true)
-    if (from !== null) return void (await settle(session, { ...happened, count: { windowRetries: 1 } }, 0, { window: { from } }))
-  }
-  const retry = run.attempt + 1
-  const ms = retryDelayMs(retry, services.clock.random(), error.retryAfterMs, services.config.haste)
-  // A 429 closes the gate of the model for all processes.
-  if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
-  const again = isRetryable(error.code) && retry <= maxRetries
-  tellFailure(session, request, { error, ms: model.ms, delayMs: again ? ms : null })
-  if (again) {
-    happened.count = { attempt: retry }
-    happened.events = [
-      {
-        channel: 'monitor',
-        type: 'retry',
-        step: request.step,
-        data: { attempt: retry, delayMs: ms, code: error.code, model: request.model },
-      },
-    ]
-    return pause(session, happened, ms)
-  }
-  const hasFallback = run.modelIndex < modelsOf(session).length - 1
-  if (hasFallback && code !== 'bad_request' && code !== 'content_filtered') {
-    happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }
-    const to = currentModel(session, run.modelIndex + 1)
-    happened.events = [
-      {
-        channel: 'monitor',
-        type: 'retry',
-        step: request.step,
-        data: { attempt: 0, delayMs: 0, code: error.code, model: to, fallback: true },
-      },
-    ]
-    return void (await settle(session, happened))
-  }
-  await end(session, happened, code, error.message)
-}
-
-/** True where the provider did no work for the call: it refused it, or was never asked. A stream that broke off had status 200. */
-function wasRefused(error: ProviderError): boolean {
-  return error.unsent || (error.status ?? 0) >= 400 || error.code === 'provider_auth' || error.code === 'model_not_found'
-}
-
-/**
- * A provider may refuse a prompt that is too long with nothing but a plain 400 (Anthropic does, and words in messages are never
- * looked at): then the estimate tells, which is an upper bound, so that a prompt well below the window is no suspect.
- */
-function isTooLong(session: Session, request: ModelRequest, error: ProviderError): boolean {
-  const { maxTokens } = session.opened.settings.window
-  return (
-    error.code === 'bad_request' && error.status === 400 && session.services.model.estimate(request).inputTokens >= maxTokens * nearLimit
-  )
-}
-const nearLimit = 0.8
-
-/** What is reserved has been counted already: only a call that nothing is reserved for waits for the agent's rate. */
-function rateInMs(session: Session): number {
-  const { left, resetInMs } = session.rate()
-  return left > 0 || session.reservation.state === 'granted' ? 0 : resetInMs
-}
-
-/** Time at a gate that somebody's 429 or a limit has closed is no retry. Spread, so that not all come when it opens. */
-async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {
-  const { clock } = session.services
-  const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
-  if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
-  const { run } = session.opened
-  const model = currentModel(session, run.modelIndex)
-  const data = { attempt: run.attempt, delayMs: ms, code, model, gate: true }
-  const events = [{ channel: 'monitor' as const, type: 'retry', step: run.step + 1, data }]
-  await settle(session, { progress: false, events }, 0, { wait: { kind: 'retry', ms } })
-}
-
-/** Waits in the process where the wait fits into the slice, else hands it over: no function runs meanwhile. */
-async function pause(session: Session, happened: Happened, ms: number): Promise<void> {
-  const { clock } = session.services
-  const leftOfSlice = session.deadlines.sliceAt - clock.monotonic()
-  if (ms >= leftOfSlice) return void (await settle(session, happened, 0, { wait: { kind: 'retry', ms } }))
-  const answer = await settle(session, happened)
-  if (answer.released) return
-  await clock.sleep(ms, session.signal)
-}
-
-async function end(
-  session: Session,
-  happened: Happened,
-  stopReason: StopReason,
-  message: string,
-  details?: Record<string, unknown>,
-): Promise<void> {
-  const error = { code: stopReason, message, ...(details === undefined ? {} : { details }) }
-  const state = stopReason === 'budget_exceeded' ? 'budget_exceeded' : 'failed'
-  const { lastError: _replaced, ...rest } = happened
-  await settle(session, rest, 0, { end: { state, stopReason, output: null, error } })
 }

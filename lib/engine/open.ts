@@ -7,7 +7,7 @@ import { budgetSentence } from '#lib/core/budget'
 import { reservationOf } from '#lib/core/prices'
 import type { Reservation } from '#lib/core/commit'
 import type { Authority, OpenAnswer, OpenRequest, Refusal } from '#lib/core/store'
-import { estimateTokens, jsonBytes } from '#lib/core/window'
+import { estimateContent, jsonBytes } from '#lib/core/window'
 import type { LeaseStamp } from '#lib/engine/lease'
 import type { EngineServices } from '#lib/engine/services'
 
@@ -80,7 +80,7 @@ export async function openMessage(services: EngineServices, message: MessageRequ
       ...message.narrowed,
     },
     onBusy: message.onBusy,
-    message: { role: 'user', content: message.content, kind: message.kind, bytes, estTokens: estimateTokens(bytes) },
+    message: { role: 'user', content: message.content, kind: message.kind, bytes, estTokens: estimateContent(message.content) },
     idempotency: message.idempotency,
     execute: message.execute ? { sliceId: ids.make('slice') satisfies SliceId, leaseMs: config.leaseMs, reserve } : null,
   }

@@ -51,12 +51,20 @@ type Runnable = AnyTool & Required<Pick<AnyTool, 'run'>>
  */
 export async function runTool(session: Session, call: ToolCall): Promise<ToolOutcome> {
   const outcome: ToolOutcome = { call: null, values: {}, events: [] }
-  const done = await hooked(session, call, outcome)
+  const done = perhapsBefore(call, await hooked(session, call, outcome))
   if (done === null) return { call: null, values: {}, events: [] }
   const { callId, step, index, name, input, effect, idempotencyKey } = call
   const output = done.output === null ? null : cut(done.output, session.services.config.maxResultBytes)
   outcome.call = { callId, step, index, name, input, effect, idempotencyKey, ...done, output }
   return outcome
+}
+
+/** Of a call whose earlier attempt may have happened nobody says that it was not executed, nor asks for another one. */
+function perhapsBefore(call: ToolCall, done: Done | null): Done | null {
+  if (done?.unbegun !== true || done.state === 'completed' || call.attempts <= 1) return done
+  const { note = 'its input' } = done
+  const text = `An earlier attempt of this call may have happened; this one was not made (${note}). Check before repeating it.`
+  return { ...done, output: errorText(text) }
 }
 
 async function hooked(session: Session, call: ToolCall, outcome: ToolOutcome): Promise<Done | null> {

@@ -22,7 +22,16 @@ export interface Templates {
 export interface EngineServices {
   config: Pick<
     Config,
-    'environment' | 'leaseMs' | 'haste' | 'maxStepCrashes' | 'maxResultBytes' | 'toolTimeoutMs' | 'maxDurationMs' | 'hardMarginMs' | 'log'
+    | 'environment'
+    | 'leaseMs'
+    | 'haste'
+    | 'maxStepCrashes'
+    | 'maxResultBytes'
+    | 'toolTimeoutMs'
+    | 'modelSilenceMs'
+    | 'maxDurationMs'
+    | 'hardMarginMs'
+    | 'log'
   >
   store: EngineStore
   model: ModelPort

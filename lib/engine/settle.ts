@@ -164,6 +164,7 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
   const { definition } = session
   const instructions = await instructionsFor(session, opened)
   if (instructions instanceof InstructionsFailed) return instructions
+  const { modelSilenceMs } = session.services.config
   return {
     definition,
     model: currentModel(session, opened.run.modelIndex),
@@ -178,7 +179,7 @@ export async function requestFor(session: Session, opened: Opened): Promise<Mode
     opening: session.opening,
     tools: definition.tools ?? [],
     maxOutputTokens: opened.settings.maxOutputTokens,
-    timeouts: { firstChunkMs: 60_000, chunkMs: 60_000 },
+    timeouts: { firstChunkMs: modelSilenceMs, chunkMs: modelSilenceMs },
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Verdict } from '#lib/core/budget'
+import type { AgentDefinition } from '#lib/core/define'
 import type { AgentUid, SliceId } from '#lib/core/ids'
-import { formatVersion } from '#lib/core/run'
+import { formatVersion, type ToolCall } from '#lib/core/run'
 import type { Reservation } from '#lib/core/commit'
 import type { ClaimAnswer, ClaimRequest, OpenedAnswer, Refusal } from '#lib/core/store'
 import { advance, type Advanced } from '#lib/engine/advance'
@@ -26,13 +27,19 @@ export function startSlice(
 ): Slice {
   const definition = services.templates.get(opened.opened.settings.template)
   if (definition === undefined) throw new Error(`template ${opened.opened.settings.template} was deployed a moment ago and is gone`)
+  heldToOnce(opened.opened.calls, definition)
   const session = openSession({
     services,
     definition,
     ...opened,
     asked: at.asked,
     deadlines: at.deadlines,
-    reservation: inHand(at.reserve?.entry ?? null, at.reserve?.verdict ?? { reserved: 'none' }),
+    // What a function says is not known before it is asked: what was set aside without it is set aside anew.
+    reservation: inHand(
+      at.reserve?.entry ?? null,
+      at.reserve?.verdict ?? { reserved: 'none' },
+      typeof definition.instructions === 'function',
+    ),
   })
   const { telemetry, clock } = services
   // Its open or claim was under way when SIGTERM came: the first turn hands it over.
@@ -53,6 +60,12 @@ export function startSlice(
   active.add(slice)
   void done.then(() => active.delete(slice))
   return slice
+}
+
+/** A call was asked for as one that may be repeated, and its tool has been found since not to be: what is deployed counts. */
+function heldToOnce(calls: ToolCall[], definition: AgentDefinition): void {
+  const once = new Set((definition.tools ?? []).flatMap((tool) => (tool.effect === 'once' ? [tool.name] : [])))
+  for (const call of calls) if (call.effect !== 'external' && once.has(call.name)) call.effect = 'once'
 }
 
 /**

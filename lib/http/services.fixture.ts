@@ -43,6 +43,7 @@ const localConfig: Config = {
   maxMessageBytes: 2_048,
   maxResultBytes: 1_024,
   toolTimeoutMs: 1_000,
+  modelSilenceMs: 60_000,
   cronEnabled: false,
   priceCeiling: null,
   corsOrigins: ['https://app.example.com'],

@@ -56,11 +56,31 @@ test("Anthropic: the marks stand on the instructions and on the last two message
   expect(JSON.stringify(messages)).not.toContain('cacheControl')
 })
 
-test('Anthropic: pings tell silent thinking from a dead connection', async () => {
+test('what a provider says beside its answer tells silent thinking from a dead connection', async () => {
   // Whoever stops this process stops guard and pings alike, and the guard would wake first: hence seconds.
   const timeouts = { firstChunkMs: 6_000, chunkMs: 6_000 }
-  const { answer } = await world.play('anthropic/claude-haiku-5-5', { text: 'at last', pings: { count: 8, everyMs: 900 } }, { timeouts })
-  expect(answer.text).toBe('at last')
+  const play = (model: string) => world.play(model, { text: 'at last', pings: { count: 8, everyMs: 900 } }, { timeouts })
+  const played = await Promise.all(['anthropic/claude-haiku-5-5', 'openai/gpt-5.4-mini'].map(play))
+  expect(played.map(({ answer }) => answer.text)).toEqual(['at last', 'at last'])
+})
+
+test.each([
+  ['anthropic/claude-haiku-5-5', {}, false],
+  ['anthropic/claude-haiku-5-5', { openai: { itemId: 'msg_1' } }, false],
+  ['openai/gpt-5.4-mini', { openai: { itemId: 'msg_1' } }, true],
+])('%s: blank text beside a call, kept for %o, is sent: %s', async (model, providerOptions, isSent) => {
+  const blank = { type: 'text' as const, text: '\n \n', providerOptions }
+  const called = { type: 'tool-call' as const, toolCallId: 'c', toolName: 'weather', input: { city: 'Rome' } }
+  const result = { type: 'tool-result' as const, toolCallId: 'c', toolName: 'weather', output: { type: 'text' as const, value: 'sunny' } }
+  const messages: ModelMessage[] = [
+    { role: 'user', content: 'hi' },
+    { role: 'assistant', content: [blank, called] },
+    { role: 'tool', content: [result] },
+  ]
+  await world.models().call(requestFor(model, messages), () => {}, new AbortController().signal)
+  const body = JSON.stringify(world.lastRequest()?.body)
+  expect(body.includes('\\n \\n')).toBe(isSent)
+  expect(body).toContain('Rome')
 })
 
 test('OpenAI stores nothing, so that a conversation may outlive what it keeps', async () => {

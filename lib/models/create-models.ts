@@ -37,15 +37,25 @@ function mergedOptions(below: ProviderOptions = {}, above: ProviderOptions = {})
   return Object.fromEntries([...names].map((name) => [name, { ...below[name], ...above[name] }]))
 }
 
+/** Blank text beside a call says nothing, and some providers refuse a history that holds it; its own provider may want it back. */
+function withoutBlanks(message: ModelMessage, provider: string): ModelMessage {
+  if (message.role !== 'assistant' || typeof message.content === 'string') return message
+  const content = message.content.filter(
+    (part) => part.type !== 'text' || part.text.trim() !== '' || part.providerOptions?.[provider] !== undefined,
+  )
+  return content.length === message.content.length ? message : { ...message, content }
+}
+
 function promptOf(
   request: ModelRequest,
   opened: OpenedModel,
 ): { instructions?: string | ReturnType<typeof cachedInstructions>; messages: ModelMessage[] } {
   const cache = opened.entry.anthropicCache === true
+  const messages = request.messages.map((message) => withoutBlanks(message, opened.provider))
   return {
     // Providers refuse an empty system prompt.
     ...(request.instructions === '' ? {} : { instructions: cache ? cachedInstructions(request.instructions) : request.instructions }),
-    messages: cache ? cachedMessages(request.messages) : [...request.messages],
+    messages: cache ? cachedMessages(messages) : messages,
   }
 }
 
@@ -134,6 +144,8 @@ export function createModels(options: ModelsOptions): ModelPort {
         providerOptions: mergedOptions(opened.entry.providerOptions, settings?.providerOptions),
         experimental_download: leftToProvider(opened.provider),
         maxRetries: 0,
+        // A provider's signs of life that are no part of an answer: a model that thinks in silence is not dead.
+        include: { rawChunks: true },
         abortSignal: AbortSignal.any([signal, guard.signal]),
         // The error comes as a part of the stream; without this the SDK also writes it to the console.
         onError: () => {},

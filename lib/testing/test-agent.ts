@@ -7,7 +7,7 @@ import { plain } from '#lib/core/plain'
 import { redact } from '#lib/core/redact'
 import { noUsage, type EndState, type LowerLimits, type Opened, type StopReason, type ToolCall, type ToolOutput } from '#lib/core/run'
 import type { RunError } from '#lib/core/commit'
-import { estimateTokens, jsonBytes, toModelMessage } from '#lib/core/window'
+import { estimateContent, toModelMessage } from '#lib/core/window'
 import { advance } from '#lib/engine/advance'
 import { noRates } from '#lib/core/rate'
 import type { EngineServices } from '#lib/engine/services'
@@ -181,7 +181,7 @@ function firstState(definition: AgentDefinition, options: TestOptions): Opened {
       metadata: {},
     },
     lease: { sliceId: ids.make('slice'), epoch: 0, leaseMs: hourMs },
-    window: [{ seq: 1, runId: id, role: 'user', content, estTokens: estimateTokens(jsonBytes(content)) }],
+    window: [{ seq: 1, runId: id, role: 'user', content, estTokens: estimateContent(content) }],
     windowFrom: 1,
     calls: [],
     state: plain(options.state ?? {}) as Opened['state'],
@@ -206,6 +206,7 @@ function servicesFor(definition: AgentDefinition, store: MemoryStore, model: Eng
       maxStepCrashes: 3,
       maxResultBytes: 65_536,
       toolTimeoutMs: 60_000,
+      modelSilenceMs: 60_000,
       maxDurationMs: hourMs,
       hardMarginMs: 1_000,
       log: { format: 'json', lines: [] },

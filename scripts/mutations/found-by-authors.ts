@@ -128,7 +128,7 @@ export const foundByAuthorsMutations: readonly Mutation[] = [
   {
     name: 'a-call-that-was-never-sent-is-paid',
     breaks: 'I9',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `return error.unsent || (error.status`,
     replacement: `return (error.status`,
     test: { file: stored, name: 'a call for which the provider was never asked is free, and is not made again' },

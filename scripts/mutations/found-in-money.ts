@@ -77,9 +77,9 @@ export const foundInMoneyMutations: readonly Mutation[] = [
   {
     name: 'picture-by-its-word',
     breaks: 'I9',
-    file: 'lib/models/estimate.ts',
-    text: `content.filter((part) => !isPicture(part))`,
-    replacement: `content.filter((part) => !isPicture(part) && !JSON.stringify(part).includes('"type":"image"'))`,
+    file: 'lib/core/window.ts',
+    text: `if (part.type !== 'image' && part.type !== 'file') return null`,
+    replacement: `if (part.type !== 'image' && part.type !== 'file') return JSON.stringify(part).includes('"type":"image"') ? pictureTokens : null`,
     test: {
       file: 'lib/models/create-models.test.ts',
       name: 'text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost',
@@ -88,9 +88,9 @@ export const foundInMoneyMutations: readonly Mutation[] = [
   {
     name: 'data-url-by-its-neighbour',
     breaks: 'I9',
-    file: 'lib/models/estimate.ts',
-    text: `data.startsWith('data:') && !data.startsWith('data:image/')`,
-    replacement: `data.startsWith('data:none')`,
+    file: 'lib/core/window.ts',
+    text: `(!url.startsWith('data:') || url.startsWith('data:image/'))`,
+    replacement: `!url.startsWith('data:none')`,
     test: {
       file: 'lib/models/create-models.test.ts',
       name: 'text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost',

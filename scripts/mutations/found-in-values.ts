@@ -27,7 +27,7 @@ export const foundInValuesMutations: readonly Mutation[] = [
     name: 'silent-model-is-waited-for-ten-minutes',
     breaks: 'A54',
     file: 'lib/engine/settle.ts',
-    text: `firstChunkMs: 60_000, chunkMs: 60_000`,
+    text: `firstChunkMs: modelSilenceMs, chunkMs: modelSilenceMs`,
     replacement: `firstChunkMs: 600_000, chunkMs: 600_000`,
     test: { file: 'lib/testing/test-agent.test.ts', name: 'a model may be silent for a minute, before its answer and within it' },
   },

@@ -230,7 +230,7 @@ export const foundLaterMutations: readonly Mutation[] = [
   {
     name: 'broken-stream-is-free',
     breaks: 'I9',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `return error.unsent || (error.status ?? 0) >= 400 ||`,
     replacement: `return error.status !== 200 ||`,
     test: { file: late, name: broken },

@@ -6,6 +6,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
+import { foundByFiveReadersMutations } from '#scripts/mutations/found-by-five-readers'
 import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByASecondWalkMutations } from '#scripts/mutations/found-by-a-second-walk'
@@ -81,6 +82,7 @@ export const mutations: readonly Mutation[] = [
   ...foundInValuesMutations,
   ...foundByAWalkMutations,
   ...foundByASecondWalkMutations,
+  ...foundByFiveReadersMutations,
   ...foundInTheConsoleMutations,
   ...leftBehindMutations,
   ...boundsMutations,

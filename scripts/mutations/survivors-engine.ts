@@ -33,7 +33,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'failed-call-counts-as-progress',
     breaks: 'I12',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `    progress: false,\n    model,`,
     replacement: `    model,`,
     test: count,
@@ -41,7 +41,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'closed-gate-counts-as-progress',
     breaks: 'I12',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `{ progress: false, events }`,
     replacement: `{ events }`,
     test: count,
@@ -187,7 +187,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'reserved-call-waits-for-the-rate',
     breaks: 'A84',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `left > 0 || session.reservation.state === 'granted' ?`,
     replacement: `left > 0 ?`,
     test: rated,
@@ -195,7 +195,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'gate-is-slept-through-past-the-slice',
     breaks: 'I6',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `ms < session.deadlines.sliceAt - clock.monotonic()`,
     replacement: `ms < session.deadlines.sliceAt`,
     test: waits,
@@ -203,7 +203,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'retry-is-slept-through-past-the-slice',
     breaks: 'I6',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `session.deadlines.sliceAt - clock.monotonic()\n`,
     replacement: `session.deadlines.sliceAt\n`,
     test: waits,
@@ -211,7 +211,7 @@ export const survivorsEngineMutations: readonly Mutation[] = [
   {
     name: 'all-come-when-the-gate-opens',
     breaks: 'A84',
-    file: 'lib/engine/model-step.ts',
+    file: 'lib/engine/model-failure.ts',
     text: `gateMs * (1 + jitter * clock.random())`,
     replacement: `gateMs`,
     test: waits,

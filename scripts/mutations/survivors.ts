@@ -17,8 +17,8 @@ export const survivorMutations: readonly Mutation[] = [
     name: 'last-tool-call-refused',
     breaks: 'I11',
     file: 'lib/core/decide.ts',
-    text: `run.toolCalls + fresh.length > run.limits.maxToolCalls`,
-    replacement: `run.toolCalls + fresh.length >= run.limits.maxToolCalls`,
+    text: `.length > run.limits.maxToolCalls`,
+    replacement: `.length >= run.limits.maxToolCalls`,
     test: at('decide', '%s'),
   },
   {

@@ -10,17 +10,17 @@ export const unlistedCodeMutations: readonly Mutation[] = [
   {
     name: 'fallback-has-no-retries',
     breaks: 'A54',
-    file: 'lib/engine/model-step.ts',
-    text: `happened.count = { attempt: 0, modelIndex: run.modelIndex + 1 }`,
-    replacement: `happened.count = { modelIndex: run.modelIndex + 1 }`,
+    file: 'lib/engine/model-failure.ts',
+    text: `count: { attempt: 0, modelIndex: run.modelIndex + 1 }`,
+    replacement: `count: { modelIndex: run.modelIndex + 1 }`,
     test: { file: edges, name: 'the next model is tried as often as the first, and costs its own price' },
   },
   {
     name: 'refused-content-goes-to-the-next-provider',
     breaks: 'A54',
-    file: 'lib/engine/model-step.ts',
-    text: ` && code !== 'content_filtered') {`,
-    replacement: `) {`,
+    file: 'lib/engine/model-failure.ts',
+    text: ` && code !== 'content_filtered') return fallBack`,
+    replacement: `) return fallBack`,
     test: { file: edges, name: 'what one provider refuses to answer is not taken to the next one' },
   },
   {

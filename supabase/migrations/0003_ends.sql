@@ -34,6 +34,12 @@ begin
     or exists (select from jsonb_each(coalesce(nullif(asked -> 'limits', 'null'), '{}')) l where l.value::numeric < coalesce((r.limits ->> l.key)::numeric, 'infinity'));
 end $$;
 
+-- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
+create or replace function baton.is_answered(agent uuid) returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((select m.role = 'assistant' from baton.messages m where m.agent_uid = agent order by m.seq desc limit 1), false);
+end $$;
+
 -- The head of the queue starts in the same transaction that ended the run before it. Steered and interrupting messages go first.
 -- What a kill covers ends here without having begun.
 create or replace function baton.start_next(w baton.work) returns baton.work language plpgsql set search_path = '' as $$
@@ -56,6 +62,12 @@ begin
     select * into x from baton.drop_if_killed(w, next);
     w := x.w;
     if x.dropped then continue; end if;
+    -- What retry_ended says to one that need not wait; what has begun already (a repair puts it back) is no new one.
+    if m.kind = 'retry' and next.started_at is null and baton.is_answered((w.a).agent_uid) then
+      next.error := '{"code": "nothing_to_retry", "message": "The run before it has answered, so there is nothing to go on from; send a message instead."}';
+      w := baton.drop_queued(w, next, 'cancelled', 'Nothing to retry: the run before it has answered.');
+      continue;
+    end if;
     w.r := next;
     w := baton.begin_run(w, case when m.kind <> 'retry' then
       jsonb_build_object('kind', m.kind, 'content', m.content::jsonb, 'bytes', m.bytes, 'estTokens', m.est_tokens) end);
@@ -72,7 +84,8 @@ begin
 end $$;
 
 -- A file that the provider does not take would end each later run of the conversation, too: what the model reads of it from now on is a note
--- (without_files), the history keeps it. A retry of the run asks with the files once more, and gives them back when it goes well.
+-- (without_files), the history keeps it. A retry of the run asks with the files once more, and gives them back when it goes well. What no answer
+-- stands behind (its own run was stopped, or ended in another way) has been asked with and is marked, too.
 alter table baton.messages add column if not exists files_refused boolean not null default false;
 create or replace function baton.mark_files(w baton.work) returns void language plpgsql set search_path = '' as $$
 declare
@@ -80,8 +93,10 @@ declare
 begin
   if not refused and ((w.r).retry_of is null or (w.r).state <> 'completed') then return; end if;
   update baton.messages m set files_refused = refused
-  where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.seq >= (w.r).opening_seq and m.files_refused <> refused
-    and m.run_id = any (array[(w.r).run_id, (select o.run_id from baton.messages o where o.agent_uid = (w.a).agent_uid and o.seq = (w.r).opening_seq)])
+  where m.agent_uid = (w.a).agent_uid and m.role = 'user' and m.files_refused <> refused
+    and (m.seq >= (w.r).opening_seq
+        and m.run_id = any (array[(w.r).run_id, (select o.run_id from baton.messages o where o.agent_uid = (w.a).agent_uid and o.seq = (w.r).opening_seq)])
+      or refused and m.seq > coalesce((select a.seq from baton.messages a where a.agent_uid = (w.a).agent_uid and a.role = 'assistant' order by a.seq desc limit 1), 0))
     and json_typeof(m.content) = 'array' and exists (select from json_array_elements(m.content) e where e ->> 'type' = 'file');
 end $$;
 

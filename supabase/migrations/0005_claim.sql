@@ -155,8 +155,7 @@ begin
   if baton.expires_in(w.a, old) <= 0 then return baton.refuse('authority_expired', jsonb_build_object('expiresAt', least((w.a).expires_at, old.expires_at))); end if;
   -- It was stopped while it waited in the queue: its message never entered the history, so there is nothing to go on from.
   if old.opening_seq is null then return baton.refuse('conflict', jsonb_build_object('reason', 'never_begun')); end if;
-  if (w.a).active_run is null and (select m.role from baton.messages m where m.agent_uid = (w.a).agent_uid order by m.seq desc limit 1) = 'assistant' then
-    -- The history ends with an answer: there is nothing to go on from, only a message could ask for more.
+  if (w.a).active_run is null and baton.is_answered((w.a).agent_uid) then
     return baton.refuse('nothing_to_retry', jsonb_build_object('state', old.state, 'stopReason', old.stop_reason));
   end if;
   refusal := coalesce(baton.check_template(w, p), baton.budget_refusal(w, p));

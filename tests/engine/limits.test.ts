@@ -186,14 +186,15 @@ describe.concurrent('retry of an ended run', () => {
     expect((await retry('run_00000000000000000000000000000000')).status).toBe(404)
   })
 
-  test('behind another run it finds the history complete and ends without a call', async () => {
+  test('behind another run that answers it is cancelled and tells nothing of that answer', async () => {
     const failed = runOf(await world.send('n3', script({ error: { status: 401 } }), wait))
     const gate = world.gate()
     const busy = await begun(world, 'n3', [{ gate: gate.file, text: 'the answer' }])
     const queued = runOf(await retry(failed))
     await gate.open()
     await world.ended(busy)
-    expect(await world.ended(queued)).toMatchObject({ state: 'completed', output: 'the answer', modelCalls: 0, retryOf: failed })
+    const error = { code: 'nothing_to_retry' }
+    expect(await world.ended(queued)).toMatchObject({ state: 'cancelled', output: null, error, modelCalls: 0, retryOf: failed })
   })
 })
 

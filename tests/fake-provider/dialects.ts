@@ -1,11 +1,12 @@
 import type { FakeScript } from '#tests/fake-provider/script'
 import { pieces } from '#tests/fake-provider/script'
 
-/** One server-sent event; `piece` marks those that carry a piece of the answer, for cuts. */
+/** One server-sent event; `piece` marks those that carry a piece of the answer, for cuts, `thinks` the one after which the model may think for long. */
 export interface Frame {
   event?: string
   data: unknown
   piece?: boolean
+  thinks?: boolean
 }
 
 const model = 'fake-model-1'
@@ -98,6 +99,7 @@ export function responsesFrames(script: FakeScript): Frame[] {
   })
   return [
     { data: frame('response.created', { response }) },
+    { data: frame('response.in_progress', { response }), thinks: true },
     ...text,
     ...tools,
     { data: frame(incomplete === null ? 'response.completed' : 'response.incomplete', { response }) },
@@ -129,7 +131,7 @@ export function messagesFrames(script: FakeScript): Frame[] {
   const counted = { input_tokens: usage.input, cache_read_input_tokens: usage.cacheRead, cache_creation_input_tokens: usage.cacheWrite }
   const message = { id: 'msg_1', type: 'message', role: 'assistant', model, content: [], stop_reason: null, stop_sequence: null }
   return [
-    frame('message_start', { message: { ...message, usage: { ...counted, output_tokens: 1 } } }),
+    { ...frame('message_start', { message: { ...message, usage: { ...counted, output_tokens: 1 } } }), thinks: true },
     ...blocks.flatMap((block, index) => [
       frame('content_block_start', { index, content_block: block.start }),
       ...block.deltas.map((delta) => frame('content_block_delta', { index, delta }, true)),

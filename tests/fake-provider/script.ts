@@ -24,7 +24,7 @@ const scriptSchema = z.strictObject({
   /** Says nothing: before the headers, or after the first piece of the answer. */
   hang: z.enum(['headers', 'stream']).optional(),
   delayMs: z.int().default(0),
-  /** Sends so many pings of Anthropic before the answer, each after this time. */
+  /** Sends so many pings while the model thinks, each after this time (Anthropic and OpenAI's responses). */
   pings: z.strictObject({ count: z.int(), everyMs: z.int() }).optional(),
 })
 export type FakeScript = z.infer<typeof scriptSchema>

@@ -47,8 +47,7 @@ async function play(script: FakeScript, frames: readonly Frame[], response: Serv
       break
     }
     write(response, frame)
-    // Anthropic pings after its first event, while the model thinks.
-    for (let count = 0; frame === frames[0] && count < (script.pings?.count ?? 0); count += 1) {
+    for (let count = 0; frame.thinks === true && count < (script.pings?.count ?? 0); count += 1) {
       await sleep(script.pings?.everyMs)
       write(response, { event: 'ping', data: { type: 'ping' } })
     }

@@ -1,3 +1,4 @@
+import type { UserContent } from 'ai'
 import { onTestFinished, vi } from 'vitest'
 import type { AgentDefinition } from '#lib/core/define'
 import type { Narrowing } from '#lib/core/overrides'
@@ -70,7 +71,7 @@ export interface Executor {
   /** Somebody elsewhere begins to watch. */
   join(): void
   /** Sends a message and runs its slice in this process. */
-  send(agent: string, narrowing?: Narrowing): Promise<Advanced>
+  send(agent: string, narrowing?: Narrowing, content?: UserContent): Promise<Advanced>
   /** Takes over an agent and runs one slice. */
   goOn(agentUid: string): Promise<Advanced | string>
 }
@@ -132,6 +133,7 @@ export function startExecutor(
       maxStepCrashes: 3,
       maxResultBytes: 65_536,
       toolTimeoutMs: 60_000,
+      modelSilenceMs: 60_000,
       maxDurationMs: hourMs,
       hardMarginMs: 1_000,
       log: { format: 'json', lines: [] },
@@ -177,7 +179,7 @@ export function startExecutor(
     effects,
     sent,
     join: () => joined(),
-    async send(agent, narrowing) {
+    async send(agent, narrowing, content = 'hello') {
       const { answer, asked, reserve } = await openMessage(
         services,
         {
@@ -185,7 +187,7 @@ export function startExecutor(
           agentName: agent,
           template: over.before === undefined ? definition.id : null,
           mustExist: false,
-          content: 'hello',
+          content,
           kind: 'message',
           metadata: {},
           onBusy: null,
