@@ -11,6 +11,8 @@ export function jsonBytes(value: unknown): number {
   return new TextEncoder().encode(JSON.stringify(value) ?? '').byteLength
 }
 
+/** Providers charge a hidden prompt for the use of tools: the largest published one, rounded up. */
+export const toolPreambleTokens = 700
 /** A picture costs by its pixels, not by its bytes: the largest published price of one, rounded up. */
 export const pictureTokens = 5_000
 /** A document at an address: nobody here knows its pages. What a dozen of them cost; what it really costs is booked in full. */

@@ -1,5 +1,6 @@
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import type { NewEvent } from '#lib/core/commit'
+import { estimateTokens, jsonBytes } from '#lib/core/window'
 import { askHook, hookFailed, hooksAt, messageOf } from '#lib/engine/hooks'
 import type { Session } from '#lib/engine/session'
 import { reservationFor, settle } from '#lib/engine/settle'
@@ -36,15 +37,23 @@ function copyOf(messages: ModelRequest['messages']): ModelRequest['messages'] {
   }
 }
 
+function isLarger({ services: { model } }: Session, plain: ModelRequest, request: ModelRequest): boolean {
+  const [before, after] = [model.estimate(plain), model.estimate(request)]
+  return after.inputTokens > before.inputTokens || after.outputTokens > before.outputTokens
+}
+
+/** The first call of a run may be reserved for by the database, which knows of a function that makes instructions its source alone. */
+function isLonger({ opened, reservation }: Session, { instructions }: ModelRequest): boolean {
+  return reservation.entry?.micros === null && estimateTokens(jsonBytes(instructions)) > opened.settings.instructionTokens
+}
+
 /**
- * Sets more aside where hooks have made a request larger than the one that was reserved for; what was reserved is given back. One
- * trip more, and only then. Throws LeaseLost.
+ * Sets more aside where hooks have made a request larger than the one that was reserved for, or a function its instructions longer
+ * than the database could know; what was reserved is given back. One trip more, and only then. Throws LeaseLost.
  */
 export async function coverChanges(session: Session, plain: ModelRequest, request: ModelRequest): Promise<void> {
-  if (request === plain || session.reservation.state !== 'granted') return
-  const { model } = session.services
-  const [before, after] = [model.estimate(plain), model.estimate(request)]
-  if (after.inputTokens <= before.inputTokens && after.outputTokens <= before.outputTokens) return
+  if (session.reservation.state !== 'granted') return
+  if (!isLonger(session, plain) && (request === plain || !isLarger(session, plain, request))) return
   const reserve = reservationFor(session, request)
   if (reserve !== null) await settle(session, { progress: false }, 0, { reserve })
 }

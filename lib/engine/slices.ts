@@ -34,12 +34,7 @@ export function startSlice(
     ...opened,
     asked: at.asked,
     deadlines: at.deadlines,
-    // What a function says is not known before it is asked: what was set aside without it is set aside anew.
-    reservation: inHand(
-      at.reserve?.entry ?? null,
-      at.reserve?.verdict ?? { reserved: 'none' },
-      typeof definition.instructions === 'function',
-    ),
+    reservation: inHand(at.reserve?.entry ?? null, at.reserve?.verdict ?? { reserved: 'none' }),
   })
   const { telemetry, clock } = services
   // Its open or claim was under way when SIGTERM came: the first turn hands it over.

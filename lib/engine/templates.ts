@@ -4,7 +4,7 @@ import type { AgentDefinition } from '#lib/core/define'
 import { hookStages } from '#lib/core/hooks'
 import { resolveSettings } from '#lib/core/limits'
 import { reservationPrice, type ModelPrice } from '#lib/core/prices'
-import { estimateTokens, jsonBytes } from '#lib/core/window'
+import { estimateTokens, jsonBytes, toolPreambleTokens } from '#lib/core/window'
 import type { Templates } from '#lib/engine/services'
 
 /**
@@ -17,7 +17,8 @@ export function deployTemplates(definitions: readonly AgentDefinition[], price: 
     if (deployed.has(definition.id)) throw new TypeError(`two templates have the id ${definition.id}`)
     const described = describe(definition)
     const version = createHash('sha256').update(JSON.stringify(described)).digest('hex').slice(0, 16)
-    const instructionTokens = estimateTokens(jsonBytes(described))
+    const preamble = (definition.tools ?? []).length > 0 ? toolPreambleTokens : 0
+    const instructionTokens = estimateTokens(jsonBytes(described)) + preamble
     const plain = resolveSettings(definition, version, null, instructionTokens)
     const settings = { ...plain, price: reservationPrice(price(definition.model), plain.window.maxTokens + instructionTokens) }
     deployed.set(definition.id, { definition, version, settings })

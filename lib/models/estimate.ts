@@ -3,10 +3,8 @@ import { z } from 'zod'
 import type { AnyTool } from '#lib/core/define'
 import { leastOutputTokens, thinkingTokens } from '#lib/core/limits'
 import type { Estimate, ModelRequest } from '#lib/core/ports'
-import { tokensOfFile } from '#lib/core/window'
+import { tokensOfFile, toolPreambleTokens } from '#lib/core/window'
 
-/** Providers charge a hidden prompt for the use of tools: the largest published one, rounded up. */
-const toolPreambleTokens = 700
 /** An upper bound for a text: tokenizers make 3 to 4 bytes of prose and code a token. */
 export function tokensOfText(text: string): number {
   return Math.ceil(Buffer.byteLength(text) / 3)

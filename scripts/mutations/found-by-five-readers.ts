@@ -13,9 +13,9 @@ export const foundByFiveReadersMutations: readonly Mutation[] = [
   {
     name: 'first-call-without-its-instructions',
     breaks: 'I9',
-    file: 'lib/engine/slices.ts',
-    text: `typeof definition.instructions === 'function',`,
-    replacement: `false,`,
+    file: 'lib/engine/model-hooks.ts',
+    text: `if (!isLonger(session, plain) && (request === plain ||`,
+    replacement: `if ((request === plain ||`,
     test: answers('invariant 9: the first call, too, is set aside with what a function makes of the instructions'),
   },
   {

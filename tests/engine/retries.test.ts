@@ -12,7 +12,7 @@ beforeAll(async () => {
       ...localTemplates({
         templates: [
           { id: 'gated', model: 'local/gated' },
-          { id: 'gated-too', model: 'local/gated', fallback: ['local/open'] },
+          { id: 'gated-too', model: 'local/gated' },
           { id: 'limited', model: 'local/limited' },
           { id: 'falling', model: 'openai/gpt-5-mini', fallback: ['local/second'] },
           { id: 'falling-unpriced', model: 'openai/gpt-5-mini', fallback: ['compatible/unpriced'] },
