@@ -88,15 +88,15 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
     }
     session.reservation = inHand(reserve, await session.reserve(reserve))
     if (opened.flags.stop !== null || opened.flags.hold || session.expired()) return false
+    const { refusal } = session.reservation
+    // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
+    if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
+      const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
+      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
+      return false
+    }
   }
   if (session.reservation.state === 'granted') return true
-  const { refusal } = session.reservation
-  // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
-  if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
-    const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
-    await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
-    return false
-  }
   await overBudget(session)
   return false
 }

@@ -19,14 +19,6 @@ export const foundByFiveReadersMutations: readonly Mutation[] = [
     test: answers('invariant 9: the first call, too, is set aside with what a function makes of the instructions'),
   },
   {
-    name: 'only-what-was-not-asked-for-waits-for-room',
-    breaks: 'I9',
-    file: 'lib/engine/model-step.ts',
-    text: `if (refusal !== null && isWide(refusal) &&`,
-    replacement: `if (refusal !== null && isWide(refusal) && session.reservation.entry !== null &&`,
-    test: answers('a run that has not begun waits where a wider budget has no room for such a call'),
-  },
-  {
     name: 'picture-by-its-bytes',
     breaks: 'I9',
     file: 'lib/engine/open.ts',

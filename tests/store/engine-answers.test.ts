@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type AgentDefinition, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
@@ -28,17 +28,6 @@ const runsOf = (agent: string) =>
 /** Some 100,000 tokens of instructions at a micro-dollar each, which nobody knows before the function has said them. */
 const instructed = (limits: AgentDefinition['limits'] = {}): AgentDefinition =>
   defineAgent({ ...plain, limits, instructions: () => 'x'.repeat(300_000) })
-
-test('a run that has not begun waits where a wider budget has no room for such a call', async () => {
-  const scope = { scope: 'tenant', period: 'month' } as const
-  ok(await kit.store.putBudget(authority, scope, { limitMicros: 180_000 }))
-  onTestFinished(async () => void ok(await kit.store.deleteBudget(authority, scope)))
-  const executor = startExecutor(kit, instructed(), [{ text: 'hello' }])
-  expect(await executor.send('instructed-waits')).toMatchObject({ state: 'completed' })
-  await executor.send('instructed-waits')
-  expect(await runsOf('instructed-waits')).toMatchObject([{ state: 'completed' }, { state: 'waiting', wait_kind: 'budget' }])
-  expect(executor.effects).toEqual(['model'])
-})
 
 test('invariant 9: the first call, too, is set aside with what a function makes of the instructions', async () => {
   const dear = startExecutor(kit, instructed({ maxPerCallMicros: 50_000 }), [])
