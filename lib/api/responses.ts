@@ -134,8 +134,7 @@ async function answered(
   facts: RunFacts,
   headers: Record<string, string>,
 ): Promise<Response> {
-  const { log } = await readResponse(services, run, head, null)
-  const response = log.response()
+  const response = await current(services, run, head)
   if (response['status'] === 'failed' && isEnd(facts.state)) return endedAnswer(facts, headers)
   return json(200, response, headers)
 }
