@@ -59,6 +59,17 @@ async function created(answer: { run: Run } & Record<string, unknown>, runs: (id
 
 const noLongerKept = { ok: false, code: 'cursor_expired', oldestSeq: 10 }
 
+test('the answer to a message is of the run that it came to, where the one that it steers ended before it could enter', async () => {
+  const steered = ended('1', 'cancelled', 'of another message')
+  const own = ended('2', 'completed', 'the answer')
+  const runs = (id: string) => (id === steered.id ? steered : own)
+  const id = `resp_${'2'.repeat(32)}`
+  expect(await created({ run: steered }, runs, noLongerKept)).toEqual([200, id, 'completed', 'the answer', { of: '2' }, null])
+  // Whoever may not read it is told of a run that others have begun what answers the message, and no more.
+  const unread = { run: steered, mayRead: false, reader: 'user' }
+  expect(await created(unread, runs, noLongerKept)).toEqual([200, id, 'completed', 'the answer', {}, null])
+})
+
 test('a repeat after the first events are gone is answered from the row, as a retrieve is', async () => {
   const run = ended('1', 'completed', 'long ago')
   const of = [200, `resp_${'1'.repeat(32)}`, 'completed', 'long ago', { of: '1' }, null]
