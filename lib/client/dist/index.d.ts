@@ -957,8 +957,8 @@ interface Delivery {
     sentAt: Date;
     event: WebhookEvent;
 }
-/** The headers of a request, as fetch or Node has them. */
-type HeadersLike = Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
+/** The headers of a request, as fetch or Node has them; those of undici or node-fetch are as good. */
+type HeadersLike = Pick<Headers, 'get'> | Readonly<Record<string, string | readonly string[] | undefined>>;
 /** How strictly the time is looked at; `now` is in milliseconds since the epoch. */
 interface VerifyOptions {
     toleranceSeconds?: number;
