@@ -204,7 +204,7 @@ export const cancelResponse = endpoint({
     const stopped = await stopRun(services, caller, { runId }, 'cancelled', null, background)
     if (stopped.run === undefined) throw missing
     const authority = ownAuthority({ services, caller }, stopped)
-    if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
+    if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ run }) => isEnd(run.state))
     const { run, previousRunId } = await runBy(services, authority, runId)
     if (stopped.mayRead !== true) return json(200, responseOfRow(unreadRun(run), headOf(unreadRun(run), { previousRunId: null })))
     return json(200, await current(services, run, headOf(run, { previousRunId })))
