@@ -65,6 +65,15 @@ test.each(both)('a stream of the events of $of shows those from an instant and u
   expect(text.match(/"seq":\d/g)).toEqual(['"seq":2'])
 })
 
+test.each(['channels=', 'types=', 'channels=&types=,'])('an empty list leaves nothing out: %s', async (query) => {
+  const { asked, parts } = ofThreeDays()
+  const text = await (await ask(runEvents, `/api/runs/run_1/events?${query}`, parts)).text()
+  expect(text.match(/"seq":\d/g)).toEqual(['"seq":1', '"seq":2', '"seq":3'])
+  await ask(runEvents, `/api/runs/run_1/events?${query}`, parts, { headers: { accept: 'application/json' } })
+  expect(asked.at(-1)).not.toHaveProperty('channels')
+  expect(asked.at(-1)).not.toHaveProperty('types')
+})
+
 test('a reader who wants only some events of a run that has ended is told where it stands, and 204 when it comes back', async () => {
   const { parts } = ofThreeDays()
   const path = '/api/runs/run_1/events?types=usage'

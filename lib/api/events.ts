@@ -13,12 +13,20 @@ import { checkCursor, cursorProblem, ofAgent, streamEvents } from '#lib/api/stre
 import type { Caller } from '#lib/http/caller'
 import { accepts } from '#lib/http/headers'
 
+/** A list that names nothing, as an empty field of a form gives it, leaves nothing out. */
+function unlessEmpty<Item>(given: Item[]): Item[] | undefined {
+  return given.length === 0 ? undefined : given
+}
+
 const query = z.object({
   ...page,
   ...range,
   after: seq.optional(),
-  channels: words.pipe(z.array(z.enum(['progress', 'control', 'monitor']))).optional(),
-  types: words.optional(),
+  channels: words
+    .pipe(z.array(z.enum(['progress', 'control', 'monitor'])))
+    .transform(unlessEmpty)
+    .optional(),
+  types: words.transform(unlessEmpty).optional(),
   named: z.enum(['true', 'false']).default('true'),
 })
 type Query = z.output<typeof query>

@@ -240,7 +240,7 @@ async function otherRun(services: Services, authority: Authority, { ownRun, answ
 }
 
 /** Whether the caller may be told all of the run that its message has come to: where it may not read, only of its own. */
-function mayReadOf({ ownRun, answer: { reader, mayRead, run } }: OpenedMessage, runId: string): boolean {
+export function mayReadOf({ ownRun, answer: { reader, mayRead, run } }: OpenedMessage, runId: string): boolean {
   return reader === null || runId === ownRun || (mayRead && runId === run.id)
 }
 

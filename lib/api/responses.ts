@@ -5,7 +5,7 @@ import type { RunDetails } from '#lib/core/pages'
 import type { RunView } from '#lib/core/store'
 import { endedAnswer, factsOf, json, type RunFacts } from '#lib/api/answers'
 import { endpoint } from '#lib/api/endpoint'
-import { begin, ownAuthority, waitFor, type Begun, type SendContext } from '#lib/api/messages'
+import { begin, mayReadOf, ownAuthority, waitFor, type Begun, type SendContext } from '#lib/api/messages'
 import { openaiError } from '#lib/api/responses-error'
 import { contentOf, createResponseBody, responseFields } from '#lib/api/responses-input'
 import { headOf, runIdOf, type ResponseHead } from '#lib/api/responses-object'
@@ -13,7 +13,7 @@ import { positionOf } from '#lib/api/responses-position'
 import { readResponse, responseOfRow, streamResponse } from '#lib/api/responses-read'
 import { stopRun } from '#lib/api/runs'
 import { requireRun, runBy } from '#lib/api/scope'
-import { unreadRun } from '#lib/api/unread'
+import { steeredRun, unreadRun } from '#lib/api/unread'
 import type { Services } from '#lib/services'
 import { unlessAway, waitForRun } from '#lib/api/wait'
 import type { Caller } from '#lib/http/caller'
@@ -110,9 +110,15 @@ async function create(context: CreateContext): Promise<Response> {
     : (target.previous?.id ?? null)
   const head = headOf(run, { previousRunId, background })
   if (streams) return streamResponse(context, run, await readResponse(services, run, head, null), begun.headers, answer.reader)
-  const facts = background ? factsOf(run) : await settled(sending, begun, mostMs)
-  const queued = background ? head.queued : facts.state === 'queued'
-  return answered(services, run, { ...head, queued }, facts, begun.headers)
+  if (background) return answered(services, run, head, factsOf(run), begun.headers)
+  const facts = await settled(sending, begun, mostMs)
+  const queued = facts.state === 'queued'
+  if (facts.runId === run.id) return answered(services, run, { ...head, queued }, facts, begun.headers)
+  // The run that the message steered has ended before it could enter: the answer is that of the run which it came to.
+  const other = await runBy(services, ownAuthority(context, answer), facts.runId)
+  const shown = mayReadOf(begun.opened, other.run.id) ? other.run : steeredRun(other.run, answer.fromSeq)
+  const { previousRunId: before } = other
+  return answered(services, shown, { ...headOf(shown, { previousRunId: before, background }), queued }, facts, begun.headers)
 }
 
 /** What became of the run, waited for also where its slice was handed over. */
@@ -134,8 +140,7 @@ async function answered(
   facts: RunFacts,
   headers: Record<string, string>,
 ): Promise<Response> {
-  const { log } = await readResponse(services, run, head, null)
-  const response = log.response()
+  const response = await current(services, run, head)
   if (response['status'] === 'failed' && isEnd(facts.state)) return endedAnswer(facts, headers)
   return json(200, response, headers)
 }
@@ -199,7 +204,7 @@ export const cancelResponse = endpoint({
     const stopped = await stopRun(services, caller, { runId }, 'cancelled', null, background)
     if (stopped.run === undefined) throw missing
     const authority = ownAuthority({ services, caller }, stopped)
-    if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ state }) => isEnd(state))
+    if (stopped.halt) await waitForRun(services, authority, runId, cancelMs, request.signal, ({ run }) => isEnd(run.state))
     const { run, previousRunId } = await runBy(services, authority, runId)
     if (stopped.mayRead !== true) return json(200, responseOfRow(unreadRun(run), headOf(unreadRun(run), { previousRunId: null })))
     return json(200, await current(services, run, headOf(run, { previousRunId })))

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import type { RunId } from '#lib/core/ids'
 import { isEnd, runState, stopReason } from '#lib/core/run'
-import type { StopAnswer } from '#lib/core/pages'
-import type { Authority, OpenAnswer, Refusal, RunView } from '#lib/core/store'
+import type { RunDetails, StopAnswer } from '#lib/core/pages'
+import type { Authority, OpenAnswer, Refusal } from '#lib/core/store'
 import { json, runBody } from '#lib/api/answers'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor'
 import { explain } from '#lib/api/explain'
@@ -65,14 +65,17 @@ export const listAgentRuns = endpoint({
   },
 })
 
-/** What changes whenever the run does. */
-function etagOf(run: RunView): string {
-  return `"${sha256Hex(`${run.id} ${run.updatedAt} ${run.lastSeq} ${run.state}`).slice(0, 24)}"`
+/** What changes whenever the answer does, but for times that pass: those of its lease and of its sentence, and the token of its link. */
+function versionOf({ now: _now, gateMs: _gateMs, run: { lease, ...run }, ...rest }: RunDetails): string {
+  return sha256Hex(JSON.stringify([run, lease === null ? null : [lease.epoch, lease.live], rest])).slice(0, 24)
 }
 
-/** If-None-Match: weak comparison with any tag of the list, or `*` (RFC 9110, 13.1.2). */
-function matches(header: string, etag: string): boolean {
-  return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '') === etag)
+/** A link is good for fifteen minutes: whoever has it for five gets the answer anew. */
+const linkMs = 5 * 60_000
+
+/** If-None-Match: weak comparison of how any tag of the list begins, or `*` (RFC 9110, 13.1.2). */
+function matches(header: string, begins: string): boolean {
+  return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '').startsWith(begins))
 }
 
 const seconds = z.coerce
@@ -91,11 +94,11 @@ export const getRun = endpoint({
     const known = request.headers.get('if-none-match')
     const mostMs = services.config.maxDurationMs - services.config.hardMarginMs
     if (query.wait > 0) {
-      const until = known === null ? undefined : (run: RunView) => isEnd(run.state) || !matches(known, etagOf(run))
+      const until = known === null ? undefined : (read: RunDetails) => isEnd(read.run.state) || !matches(known, `"${versionOf(read)}.`)
       await waitForRun(services, authorityOf(services, caller), params.id, Math.min(query.wait * 1_000, mostMs), request.signal, until)
     }
     const details = await requireRun(services, caller, params.id)
-    const etag = etagOf(details.run)
+    const etag = `"${versionOf(details)}.${Math.floor(services.clock.now() / linkMs)}"`
     if (known !== null && matches(known, etag)) return new Response(null, { status: 304, headers: { etag } })
     const links = await linksOf(services, details.tenant, { agentUid: details.run.agentUid, runId: details.run.id })
     const { openCalls, webhooks, queuePosition } = details
@@ -111,7 +114,7 @@ export const getRun = endpoint({
       webhooks,
       links,
     }
-    return json(200, body, { etag, 'cache-control': 'no-cache' })
+    return json(200, body, { etag })
   },
 })
 

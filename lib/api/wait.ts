@@ -29,7 +29,7 @@ export async function waitForRun(
   runId: string,
   waitMs: number,
   signal: AbortSignal,
-  until?: (run: RunView) => boolean,
+  until?: (read: RunDetails) => boolean,
 ): Promise<RunView> {
   const { clock, store, live, ending } = services
   const end = clock.monotonic() + waitMs
@@ -44,7 +44,7 @@ export async function waitForRun(
       const answer = await store.getRun(authority, runId)
       if (!answer.ok) throw refusalError(answer)
       const left = end - clock.monotonic()
-      const over = until === undefined ? isEnd(answer.run.state) || paused(answer) : until(answer.run)
+      const over = until === undefined ? isEnd(answer.run.state) || paused(answer) : until(answer)
       if (over || left <= 0 || signal.aborted || ending()) return answer.run
       unwatch ??= live.watch(answer.run.agentUid, (frame) => {
         if (frame.body.type === 'committed') woken.abort()

@@ -38,10 +38,15 @@ test('an answer is read by nobody it is not for: no frame, no script of its own,
 
 test('a page of an origin that is allowed may send each header that means something here', () => {
   const origin = 'https://app.example.com'
-  const preflight = new Request('http://localhost/', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST' } })
-  const headers = new Headers()
-  setCorsHeaders(headers, preflight, { local: false, corsOrigins: [origin] }, ['POST'])
-  expect(headers.get('access-control-allow-headers')?.split(', ')).toEqual([
+  const allowed = (asked: Record<string, string> = {}) => {
+    const init = { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST', ...asked } }
+    const headers = new Headers()
+    setCorsHeaders(headers, new Request('http://localhost/', init), { local: false, corsOrigins: [origin] }, ['POST'])
+    expect(headers.get('vary')).toBe('Origin, Access-Control-Request-Headers')
+    return headers.get('access-control-allow-headers')?.split(', ') ?? []
+  }
+  const always = allowed()
+  expect(always).toEqual([
     'accept',
     'authorization',
     'content-type',
@@ -54,4 +59,8 @@ test('a page of an origin that is allowed may send each header that means someth
     'x-baton-steps',
     'x-request-id',
   ])
+  // Those of OpenAI's client as it comes, and of a page that is traced; nothing else is let in by asking.
+  const others = ['openai-organization', 'openai-project', 'traceparent', 'tracestate', 'user-agent', 'x-stainless-retry-count']
+  const asked = `authorization,content-type,cookie,${others.join(', ')},X-Stainless-OS,x-stainless-,x-baton-other,not-openai-project`
+  expect(allowed({ 'access-control-request-headers': asked })).toEqual([...always, ...others, 'x-stainless-os'])
 })

@@ -28,7 +28,16 @@ const requestHeaders = [
   'x-baton-csrf',
   'x-baton-steps',
   'x-request-id',
-].join(', ')
+]
+
+/** What clients of others send besides (OpenAI's names itself and its attempts, a traced page its span) and pages are allowed where they ask. */
+const othersHeader = /^(?:x-stainless-[a-z-]{1,40}|user-agent|traceparent|tracestate|openai-(?:organization|project))$/
+
+function allowedHeaders(request: Request): string {
+  const asked = (request.headers.get('access-control-request-headers') ?? '').toLowerCase().slice(0, 4_096).split(',')
+  const others = asked.map((name) => name.trim()).filter((name) => othersHeader.test(name))
+  return [...requestHeaders, ...others].join(', ')
+}
 
 const exposedHeaders = [
   'etag',
@@ -66,7 +75,8 @@ export function setCorsHeaders(
   headers.set('access-control-expose-headers', exposedHeaders)
   if (!isPreflight(request)) return
   headers.set('access-control-allow-methods', methods.join(', '))
-  headers.set('access-control-allow-headers', requestHeaders)
+  headers.set('access-control-allow-headers', allowedHeaders(request))
+  headers.append('vary', 'Access-Control-Request-Headers')
   headers.set('access-control-max-age', '600')
 }
 

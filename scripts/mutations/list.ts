@@ -1,6 +1,7 @@
 import { accessMutations } from '#scripts/mutations/access'
 import { boundsMutations } from '#scripts/mutations/bounds'
 import { engineMutations } from '#scripts/mutations/engine'
+import { foundInAnswersMutations } from '#scripts/mutations/found-in-answers'
 import { foundInChatMutations } from '#scripts/mutations/found-in-chat'
 import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
@@ -58,6 +59,7 @@ export const mutations: readonly Mutation[] = [
   ...foundMutations,
   ...foundLaterMutations,
   ...foundOverHttpMutations,
+  ...foundInAnswersMutations,
   ...foundInChatMutations,
   ...foundInClientsMutations,
   ...foundByReadingMutations,

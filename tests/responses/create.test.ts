@@ -138,6 +138,30 @@ test('a caller that waits is answered when the response is whole, also where ano
   expect([status, body['status'], outputText(body)]).toEqual([200, 'completed', 'The rest'])
 })
 
+test('a message whose steered run ends before it could enter is answered by the response that it came to', async () => {
+  const conversation = 'steered-late'
+  const steers = `update baton.agents set settings = jsonb_set(settings, '{onBusy}', '"steer"') where id = $1`
+  const accepted = `select from baton.inbox join baton.agents a using (agent_uid) where a.id = $1 and mode = 'steer'`
+  for (const end of ['failed', 'cancelled']) {
+    const gate = world.gate()
+    const error = end === 'failed' ? { error: { status: 401 } } : { text: 'never' }
+    const { body: first } = await create(world, { input: script({ gate: gate.file, ...error }), conversation, background: true })
+    await until('it is at work', async () => (await world.run(runOf(first['id']))).state === 'running')
+    await world.sql(steers, [conversation])
+    // Without the template's name the agent keeps its own settings.
+    const asked = create(world, { model: null, input: script({ text: `after it has ${end}` }), conversation })
+    await until('one steers', async () => (await world.sql(accepted, [conversation])).length === 1)
+    if (end === 'cancelled') await world.http('POST', `/v1/responses/${String(first['id'])}/cancel`)
+    await gate.open()
+    const { status, body } = await asked
+    expect([status, body['status'], outputText(body)]).toEqual([200, 'completed', `after it has ${end}`])
+    expect(body).toMatchObject({ object: 'response', previous_response_id: first['id'], background: false })
+    expect(await retrieve(world, first['id'])).toMatchObject({ status: end })
+    const { background: _said, ...rest } = body
+    expect(await retrieve(world, body['id'])).toEqual(rest)
+  }
+})
+
 test('null is as if left out, also of what is not supported', async () => {
   const nothing = { instructions: null, temperature: null, tools: null, metadata: null, previous_response_id: null, stream: null }
   const { status, body } = await create(world, { input: script({ text: 'Good day' }), ...nothing })

@@ -30,7 +30,10 @@ export const requestHeaders: Readonly<Record<RequestHeader, Header>> = {
 
 /** Response headers, as components of the document. */
 export const responseHeaders: Readonly<Record<ResponseHeader | 'RateLimit' | 'RateLimit-Policy' | 'X-Request-Id', Header>> = {
-  ETag: { description: 'Changes whenever the answer does.', schema: { type: 'string' } },
+  ETag: {
+    description: 'Changes whenever the answer does; that time has passed in it (`explain`, `lease`) is no change.',
+    schema: { type: 'string' },
+  },
   'Idempotent-Replayed': { description: 'There on the answer to a repeat.', schema: { type: 'string', enum: ['true'] } },
   Location: { description: 'Where what was made or started is read.', schema: { type: 'string' } },
   'Preference-Applied': { description: 'The preferences that were honoured.', schema: { type: 'string' } },

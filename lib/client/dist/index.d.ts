@@ -76,12 +76,17 @@ declare function linked(...signals: (AbortSignal | undefined)[]): {
     controller: AbortController;
     release: () => void;
 };
+/** A message of the AI SDK, as far as it is looked at here. */
+interface ChatMessage {
+    role: string;
+    parts: readonly {
+        type: string;
+    }[];
+}
 /** What a transport of the AI SDK hands to the function that prepares a message's request; the parts that are used here. */
 interface SendOptions {
     id: string;
-    messages: {
-        role: string;
-    }[];
+    messages: ChatMessage[];
     trigger?: string;
     messageId?: string | undefined;
     body?: Record<string, unknown> | undefined;
@@ -120,8 +125,8 @@ interface ChatTransport {
 }
 /**
  * Options for the AI SDK's transports: `new WorkflowChatTransport(chatTransport({getToken}))`. They send the id and the credential that the
- * stock transport leaves out, only the last message (Baton believes no history), and, where a stream is gone on with, how many steps of it
- * were seen, so that its place is exact also after a step was repeated.
+ * stock transport leaves out, only the last message (Baton believes no history; of an answer its last step, where what waits is), and, where a
+ * stream is gone on with, how many steps of it were seen, so that its place is exact also after a step was repeated.
  */
 declare function chatTransport({ getToken, template, baseUrl, fetch: given }?: ChatTransportOptions): ChatTransport;
 export {};
@@ -952,8 +957,8 @@ interface Delivery {
     sentAt: Date;
     event: WebhookEvent;
 }
-/** The headers of a request, as fetch or Node has them. */
-type HeadersLike = Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
+/** The headers of a request, as fetch or Node has them; those of undici or node-fetch are as good. */
+type HeadersLike = Pick<Headers, 'get'> | Readonly<Record<string, string | readonly string[] | undefined>>;
 /** How strictly the time is looked at; `now` is in milliseconds since the epoch. */
 interface VerifyOptions {
     toleranceSeconds?: number;

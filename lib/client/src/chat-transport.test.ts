@@ -2,7 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { chatTransport } from '#client/chat-transport'
 
 const asked = { id: 'chat/1', api: '/api/chat' }
-const messages = [{ role: 'user' }, { role: 'assistant' }, { role: 'user', parts: ['the last'] }]
+const messages = [
+  { role: 'user', parts: [] },
+  { role: 'assistant', parts: [] },
+  { role: 'user', parts: [{ type: 'text', text: 'the last' }] },
+]
 
 describe('what is sent', () => {
   test('the last message alone under the id of the chat, with the token as it is now and what the page gives', async () => {
@@ -20,6 +24,27 @@ describe('what is sent', () => {
     expect((await send()).headers['authorization']).toBe('Bearer second')
     token = null
     expect((await send()).headers).not.toHaveProperty('authorization')
+  })
+
+  test('of an answer its last step, where what waits is: all of a long run would be more than a request may have', async () => {
+    const { prepareSendMessagesRequest } = chatTransport()
+    const sent = async (...parts: { type: string }[]) => {
+      const answer = { id: 'run_1', role: 'assistant', metadata: { runId: 'run_1' }, parts }
+      const { body } = await prepareSendMessagesRequest({ ...asked, messages: [...messages, answer] })
+      return (body as { messages: object[] }).messages
+    }
+    const step = { type: 'step-start' }
+    const past = { type: 'tool-search', state: 'output-available', output: 'long'.repeat(300_000) }
+    const last = [
+      step,
+      { type: 'text' },
+      { type: 'tool-charge', state: 'approval-responded' },
+      { type: 'tool-page', state: 'input-available' },
+    ]
+    const rest = { id: 'run_1', role: 'assistant', metadata: { runId: 'run_1' }, parts: last }
+    expect(await sent(step, past, { type: 'data-budget' }, ...last)).toEqual([rest])
+    expect(await sent(...last)).toEqual([rest])
+    expect(await sent(...last.slice(1))).toEqual([{ ...rest, parts: last.slice(1) }])
   })
 
   test('an answer that is made anew is named, and neither id nor messages are those of the page’s own body', async () => {

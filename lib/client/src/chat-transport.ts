@@ -1,7 +1,13 @@
+/** A message of the AI SDK, as far as it is looked at here. */
+interface ChatMessage {
+  role: string
+  parts: readonly { type: string }[]
+}
+
 /** What a transport of the AI SDK hands to the function that prepares a message's request; the parts that are used here. */
 interface SendOptions {
   id: string
-  messages: { role: string }[]
+  messages: ChatMessage[]
   trigger?: string
   messageId?: string | undefined
   body?: Record<string, unknown> | undefined
@@ -40,8 +46,8 @@ const mostStreams = 50
 
 /**
  * Options for the AI SDK's transports: `new WorkflowChatTransport(chatTransport({getToken}))`. They send the id and the credential that the
- * stock transport leaves out, only the last message (Baton believes no history), and, where a stream is gone on with, how many steps of it
- * were seen, so that its place is exact also after a step was repeated.
+ * stock transport leaves out, only the last message (Baton believes no history; of an answer its last step, where what waits is), and, where a
+ * stream is gone on with, how many steps of it were seen, so that its place is exact also after a step was repeated.
  */
 export function chatTransport({ getToken, template, baseUrl = '', fetch: given }: ChatTransportOptions = {}): ChatTransport {
   const api = `${baseUrl.replace(/\/$/, '')}/api/chat`
@@ -79,7 +85,7 @@ export function chatTransport({ getToken, template, baseUrl = '', fetch: given }
           ...(template === undefined ? {} : { template }),
           ...body,
           id,
-          messages: messages.slice(-1),
+          messages: messages.slice(-1).map(lastStepOf),
           trigger: trigger ?? 'submit-message',
           ...(messageId === undefined ? {} : { messageId }),
         },
@@ -91,6 +97,13 @@ export function chatTransport({ getToken, template, baseUrl = '', fetch: given }
       return { api: path, headers: await credential(headers) }
     },
   }
+}
+
+/** The message; of an answer no more than its last step, for all that its tools have given may be more than a request may have. */
+function lastStepOf(message: ChatMessage): ChatMessage {
+  if (message.role !== 'assistant') return message
+  const from = message.parts.map(({ type }) => type).lastIndexOf('step-start')
+  return from > 0 ? { ...message, parts: message.parts.slice(from) } : message
 }
 
 /** Which stream an address goes on with, and from where; `key` is empty for a new one. */

@@ -25,6 +25,9 @@ describe('verifyWebhook', () => {
     expect(await verifyWebhook(new TextEncoder().encode(body), new Headers(signed()), secret, { now })).toEqual(delivery)
     const upper = Object.fromEntries(Object.entries(signed()).map(([name, value]) => [name.toUpperCase(), [value]]))
     expect(await verifyWebhook(body, upper, secret, { now })).toEqual(delivery)
+    // Another package's, as those of undici, of node-fetch and of another realm are.
+    const others = signed()
+    expect(await verifyWebhook(body, { get: (name) => others[name] ?? null }, secret, { now })).toEqual(delivery)
   })
 
   test('accepts either of two secrets, either of two signatures, and a secret that is the key itself', async () => {

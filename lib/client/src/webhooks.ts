@@ -38,8 +38,8 @@ export interface Delivery {
   event: WebhookEvent
 }
 
-/** The headers of a request, as fetch or Node has them. */
-export type HeadersLike = Headers | Readonly<Record<string, string | readonly string[] | undefined>>
+/** The headers of a request, as fetch or Node has them; those of undici or node-fetch are as good. */
+export type HeadersLike = Pick<Headers, 'get'> | Readonly<Record<string, string | readonly string[] | undefined>>
 
 /** How strictly the time is looked at; `now` is in milliseconds since the epoch. */
 export interface VerifyOptions {
@@ -93,8 +93,13 @@ function refused(code: string, message: string): BatonError {
   return new BatonError(message, { code })
 }
 
+/** Not by their class: those of another realm or package are no `Headers` of this one. */
+function isHeaders(headers: HeadersLike): headers is Pick<Headers, 'get'> {
+  return typeof headers.get === 'function'
+}
+
 function headerOf(headers: HeadersLike, name: string): string | undefined {
-  if (headers instanceof Headers) return headers.get(name) ?? undefined
+  if (isHeaders(headers)) return headers.get(name) ?? undefined
   const value = Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1]
   return typeof value === 'string' || value === undefined ? value : value.join(' ')
 }
