@@ -94,5 +94,9 @@ test('a picture counts by its pixels and a document at an address by its pages; 
   expect([file('https://example.com/a.pdf', 'application/pdf'), file(photo, 'application/pdf') > 60_000]).toEqual([documentTokens, true])
   const posing = `data:application/pdf;base64,${'A'.repeat(200_000)}`
   expect([file(posing, 'image/png') > 60_000, estimateContent([text, { type: 'image', image: posing }]) > 60_000]).toEqual([true, true])
+  expect([file('HTTPS://example.com/a.pdf', 'application/pdf'), file('DATA:Image/png;base64,AA', 'IMAGE/png')]).toEqual([
+    documentTokens,
+    pictureTokens,
+  ])
   expect(estimateContent('x'.repeat(298))).toBe(101)
 })

@@ -24,10 +24,11 @@ type Part = Exclude<ModelMessage['content'], string>[number]
 export function tokensOfFile(part: Part): number | null {
   if (part.type !== 'image' && part.type !== 'file') return null
   const data: unknown = part.type === 'image' ? part.image : part.data
-  const url = typeof data === 'string' || data instanceof URL ? String(data) : ''
-  const isPicture = part.type === 'image' || part.mediaType.startsWith('image/')
-  if (isPicture && (!url.startsWith('data:') || url.startsWith('data:image/'))) return pictureTokens
-  return /^https?:/.test(url) ? documentTokens : null
+  // Neither schemes nor media types know upper case from lower.
+  const begins = typeof data === 'string' || data instanceof URL ? String(data).slice(0, 100).toLowerCase() : ''
+  const isPicture = part.type === 'image' || part.mediaType.toLowerCase().startsWith('image/')
+  if (isPicture && (!begins.startsWith('data:') || begins.startsWith('data:image/'))) return pictureTokens
+  return /^https?:/.test(begins) ? documentTokens : null
 }
 
 /** Upper bound of the tokens of a message's content: its files by what they are, the rest by its bytes. */

@@ -32,8 +32,7 @@ export async function failed(session: Session, request: ModelRequest, error: Pro
   // A 429 closes the gate of the model for all processes.
   if (error.code === 'provider_rate_limited') happened.gate = { model: request.model, ms }
   const hasFallback = nextModel(session) !== null
-  // Longer than any retry waits: somebody else may answer now.
-  const isFar = hasFallback && (error.retryAfterMs ?? 0) > maxRetryMs
+  const isFar = isSooner(session, error.retryAfterMs ?? 0)
   const again = isRetryable(error.code) && retry <= maxRetries && !isFar
   tellFailure(session, request, { error, ms: model.ms, delayMs: again ? ms : null })
   if (again) {
@@ -55,6 +54,12 @@ export async function failed(session: Session, request: ModelRequest, error: Pro
 /** The model after the one in use, or null where that is the last. */
 function nextModel(session: Session): string | null {
   return modelsOf(session)[session.opened.run.modelIndex + 1] ?? null
+}
+
+/** True where a provider is away for longer than any retry waits, also as its gate is spread, and the next model may be asked before it is back. */
+function isSooner(session: Session, awayMs: number): boolean {
+  const next = nextModel(session)
+  return next !== null && awayMs > maxRetryMs * (1 + jitter) && session.gateMs(next) < awayMs
 }
 
 /** The next model is asked in place of this one. */
@@ -94,8 +99,7 @@ export function rateInMs(session: Session): number {
  */
 export async function atGate(session: Session, gateMs: number, code: 'provider_rate_limited' | 'rate_limited'): Promise<void> {
   const { clock } = session.services
-  if (code === 'provider_rate_limited' && gateMs > maxRetryMs && nextModel(session) !== null)
-    return fallBack(session, { progress: false }, code)
+  if (code === 'provider_rate_limited' && isSooner(session, gateMs)) return fallBack(session, { progress: false }, code)
   const ms = Math.ceil(gateMs * (1 + jitter * clock.random()))
   if (ms < session.deadlines.sliceAt - clock.monotonic()) return clock.sleep(ms, session.signal)
   const { run } = session.opened

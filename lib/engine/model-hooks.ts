@@ -1,6 +1,5 @@
 import type { ModelAnswer, ModelRequest } from '#lib/core/ports'
 import type { NewEvent } from '#lib/core/commit'
-import { estimateTokens, jsonBytes } from '#lib/core/window'
 import { askHook, hookFailed, hooksAt, messageOf } from '#lib/engine/hooks'
 import type { Session } from '#lib/engine/session'
 import { reservationFor, settle } from '#lib/engine/settle'
@@ -43,19 +42,23 @@ function isLarger({ services: { model } }: Session, plain: ModelRequest, request
 }
 
 /** The first call of a run may be reserved for by the database, which knows of a function that makes instructions its source alone. */
-function isLonger({ opened, reservation }: Session, { instructions }: ModelRequest): boolean {
-  return reservation.entry?.micros === null && estimateTokens(jsonBytes(instructions)) > opened.settings.instructionTokens
+function isLonger({ definition, opened, reservation, services: { model } }: Session, plain: ModelRequest): boolean {
+  if (typeof definition.instructions === 'string' || reservation.entry?.micros !== null) return false
+  const known = opened.window.reduce((sum, { estTokens }) => sum + estTokens, opened.settings.instructionTokens)
+  return model.estimate(plain).inputTokens > known
 }
 
 /**
  * Sets more aside where hooks have made a request larger than the one that was reserved for, or a function its instructions longer
- * than the database could know; what was reserved is given back. One trip more, and only then. Throws LeaseLost.
+ * than the database could know; what was reserved is given back. One trip more, and only then; true where it was made. Throws LeaseLost.
  */
-export async function coverChanges(session: Session, plain: ModelRequest, request: ModelRequest): Promise<void> {
-  if (session.reservation.state !== 'granted') return
-  if (!isLonger(session, plain) && (request === plain || !isLarger(session, plain, request))) return
+export async function coverChanges(session: Session, plain: ModelRequest, request: ModelRequest): Promise<boolean> {
+  if (session.reservation.state !== 'granted') return false
+  if (!isLonger(session, plain) && (request === plain || !isLarger(session, plain, request))) return false
   const reserve = reservationFor(session, request)
-  if (reserve !== null) await settle(session, { progress: false }, 0, { reserve })
+  if (reserve === null) return false
+  await settle(session, { progress: false }, 0, { reserve })
+  return true
 }
 
 /**

@@ -34,8 +34,8 @@ export async function modelStep(session: Session): Promise<void> {
   }
   const hooked = await preModel(session, plain)
   if (hooked.kind === 'end') return end(session, {}, hooked.code, hooked.message)
-  await coverChanges(session, plain, hooked.request)
-  if (session.released || !(await reserved(session, hooked.request))) return
+  const isCovered = await coverChanges(session, plain, hooked.request)
+  if (session.released || !(await reserved(session, hooked.request, isCovered))) return
   const request = withinGrant(session, hooked.request)
   const taken = await takeModelCall(session, request)
   if (taken.kind === 'never') return end(session, {}, 'provider_rate_limited', taken.message)
@@ -72,14 +72,18 @@ export async function modelStep(session: Session): Promise<void> {
   await answered(session, request, final.answer, { model, events: final.events })
 }
 
-/** True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. */
-async function reserved(session: Session, request: ModelRequest): Promise<boolean> {
+/**
+ * True when the call in hand is reserved; otherwise the run has been ended, or is about to be because of its flags. `isCovered`: more than
+ * the run was opened with has just been asked for.
+ */
+async function reserved(session: Session, request: ModelRequest, isCovered: boolean): Promise<boolean> {
   const { opened, services } = session
   if (session.reservation.stale && session.reservation.entry !== null) {
     // Settles what was reserved for less and reserves anew; the next turn finds it.
     await settle(session, { progress: false })
     return false
   }
+  const isOpened = session.reservation.state !== 'none' && !isCovered
   if (session.reservation.state === 'none') {
     const reserve = reservationFor(session, request)
     if (reserve === null) {
@@ -87,16 +91,16 @@ async function reserved(session: Session, request: ModelRequest): Promise<boolea
       return false
     }
     session.reservation = inHand(reserve, await session.reserve(reserve))
-    if (opened.flags.stop !== null || opened.flags.hold || session.expired()) return false
-    const { refusal } = session.reservation
-    // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
-    if (refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
-      const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
-      await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
-      return false
-    }
   }
-  if (session.reservation.state === 'granted') return true
+  if (!isOpened && (opened.flags.stop !== null || opened.flags.hold || session.expired())) return false
+  const { refusal, state } = session.reservation
+  if (state === 'granted') return true
+  // Accepted and not begun: it waits as the queue behind it does. In the middle of its work a run is told at once.
+  if (!isOpened && refusal !== null && isWide(refusal) && opened.run.modelCalls === 0 && opened.run.attempt === 0) {
+    const ms = Math.ceil(roomAfterMs(refusal, opened.run.slices - 1, services.config.haste))
+    await settle(session, { progress: false, events: [refused(refusal)] }, 0, { wait: { kind: 'budget', ms, refusal } })
+    return false
+  }
   await overBudget(session)
   return false
 }

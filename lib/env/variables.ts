@@ -250,7 +250,7 @@ export const variables = z.object({
   BATON_TOOL_TIMEOUT_MS: whole(100, 3_600_000)
     .default(60_000)
     .register(about, { group: limits, says: 'How long a tool may take unless it says otherwise, in milliseconds.' }),
-  BATON_MODEL_SILENCE_MS: whole(1_000, 3_600_000)
+  BATON_MODEL_SILENCE_MS: whole(1_000, 300_000)
     .default(60_000)
     .register(about, { group: limits, says: 'How long a model provider may say nothing before the call is given up, in milliseconds.' }),
   BATON_HASTE: whole(1, 1_000).optional().register(about, {

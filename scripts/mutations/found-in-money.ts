@@ -89,8 +89,8 @@ export const foundInMoneyMutations: readonly Mutation[] = [
     name: 'data-url-by-its-neighbour',
     breaks: 'I9',
     file: 'lib/core/window.ts',
-    text: `(!url.startsWith('data:') || url.startsWith('data:image/'))`,
-    replacement: `!url.startsWith('data:none')`,
+    text: `(!begins.startsWith('data:') || begins.startsWith('data:image/'))`,
+    replacement: `!begins.startsWith('data:none')`,
     test: {
       file: 'lib/models/create-models.test.ts',
       name: 'text is counted by its bytes whatever it says it is: only a picture of a user costs what pictures cost',

@@ -97,14 +97,14 @@ begin
     and (m.seq >= (w.r).opening_seq
         and m.run_id = any (array[(w.r).run_id, (select o.run_id from baton.messages o where o.agent_uid = (w.a).agent_uid and o.seq = (w.r).opening_seq)])
       or refused and m.seq > coalesce((select a.seq from baton.messages a where a.agent_uid = (w.a).agent_uid and a.role = 'assistant' order by a.seq desc limit 1), 0))
-    and json_typeof(m.content) = 'array' and exists (select from json_array_elements(m.content) e where e ->> 'type' = 'file');
+    and json_typeof(m.content) = 'array' and exists (select from json_array_elements(m.content) e where e ->> 'type' in ('file', 'image'));
 end $$;
 
 -- A message whose files the provider has refused (mark_files): a note in the place of each.
 create or replace function baton.without_files(content json) returns json language plpgsql stable set search_path = '' as $$
 begin
-  return (select json_agg(case when e.value ->> 'type' = 'file' then json_build_object('type', 'text', 'text',
-    format('(A file of the type %s was left out here: the model provider refused the request that held it.)', e.value ->> 'mediaType')) else e.value end order by e.ordinality)
+  return (select json_agg(case when e.value ->> 'type' in ('file', 'image') then json_build_object('type', 'text', 'text',
+    format('(A file of the type %s was left out here: the model provider refused the request that held it.)', coalesce(e.value ->> 'mediaType', e.value ->> 'type'))) else e.value end order by e.ordinality)
     from json_array_elements(content) with ordinality e);
 end $$;
 
@@ -183,7 +183,7 @@ begin
   w.counts := coalesce(w.counts, '[]') || baton.end_counts(w.r);
   if kind = 'killed' then w := baton.tell_killed(w); end if;
   w := baton.state_changed(w);
-  w := baton.append_event(w, 'progress', 'done', jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'usage', (w.r).usage, 'costMicros', 0));
+  w := baton.append_event(w, 'progress', 'done', jsonb_strip_nulls(jsonb_build_object('state', (w.r).state, 'stopReason', kind, 'error', (w.r).error, 'usage', (w.r).usage, 'costMicros', 0)));
   w := baton.write_webhook(w, case when kind = 'killed' then 'agent.killed' else 'run.cancelled' end);
   perform baton.save_run(w.r);
   w.r := active;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, defineTool, type AgentDefinition, type ToolContext } from '#lib/core/define'
 import { ProviderError } from '#lib/core/errors'
@@ -29,10 +29,26 @@ const runsOf = (agent: string) =>
 const instructed = (limits: AgentDefinition['limits'] = {}): AgentDefinition =>
   defineAgent({ ...plain, limits, instructions: () => 'x'.repeat(300_000) })
 
+test('a run that has not begun waits where a wider budget has no room for such a call', async () => {
+  const scope = { scope: 'tenant', period: 'month' } as const
+  ok(await kit.store.putBudget(authority, scope, { limitMicros: 180_000 }))
+  onTestFinished(async () => void ok(await kit.store.deleteBudget(authority, scope)))
+  const executor = startExecutor(kit, instructed(), [{ text: 'hello' }])
+  expect(await executor.send('instructed-waits')).toMatchObject({ state: 'completed' })
+  await executor.send('instructed-waits')
+  expect(await runsOf('instructed-waits')).toMatchObject([{ state: 'completed' }, { state: 'waiting', wait_kind: 'budget' }])
+  expect(executor.effects).toEqual(['model'])
+})
+
 test('invariant 9: the first call, too, is set aside with what a function makes of the instructions', async () => {
   const dear = startExecutor(kit, instructed({ maxPerCallMicros: 50_000 }), [])
   expect(await dear.send('instructed')).toMatchObject({ kind: 'ended', state: 'budget_exceeded' })
   expect(dear.effects).toEqual([])
+  // What the tools take is no room for what the function says.
+  const wordy = acting('once', () => 'done', 'y'.repeat(300_000))
+  const both = startExecutor(kit, { ...wordy, ...instructed({ maxPerCallMicros: 150_000 }) }, [])
+  expect(await both.send('instructed-tools')).toMatchObject({ kind: 'ended', state: 'budget_exceeded' })
+  expect(both.effects).toEqual([])
   const enough = startExecutor(kit, instructed({ maxPerCallMicros: 150_000 }), [{ text: 'hello' }])
   expect(await enough.send('instructed-enough')).toMatchObject({ kind: 'ended', state: 'completed', output: 'hello' })
 })
@@ -74,6 +90,19 @@ test('a provider that is away for longer than any retry waits is left to its fal
   expect(asked).toEqual(['far/model', 'near/model', 'near/model'])
 })
 
+test('a fallback that is away for longer is not asked in the place of a provider that is away', async () => {
+  const both = defineAgent({ ...plain, model: 'back-in-an-hour/model', fallback: ['back-tomorrow/model'] })
+  const { model, asked } = awayForAnHour('back-in-an-hour/model')
+  await kit.sql(
+    `insert into baton.gates (environment, model, until) values ('test', 'back-tomorrow/model', baton.clock() + interval '1 day')`,
+  )
+  for (const agent of ['hears-of-it', 'waits-with-it']) {
+    await startExecutor(kit, both, [], { model, sliceMs: minutes }).send(agent)
+    expect(await runsOf(agent)).toMatchObject([{ state: 'waiting', wait_kind: 'retry' }])
+  }
+  expect(asked).toEqual(['back-in-an-hour/model'])
+})
+
 test('a provider without a fallback is waited for as long as it asks', async () => {
   const { model, asked } = awayForAnHour('only/model')
   const executor = startExecutor(kit, defineAgent({ ...plain, model: 'only/model' }), [], { model, sliceMs: minutes })
@@ -98,11 +127,11 @@ async function cutInTool(agent: string): Promise<void> {
   })
   expect(await executor.send(agent)).toMatchObject({ kind: 'handed_over' })
 }
-const acting = (effect: 'idempotent' | 'once', run: (context: ToolContext) => unknown): AgentDefinition =>
+const acting = (effect: 'idempotent' | 'once', run: (context: ToolContext) => unknown, description = 'act'): AgentDefinition =>
   defineAgent({
     ...plain,
     limits: { maxWallMs: 120 * minutes },
-    tools: [defineTool({ name: 'act', description: 'act', input: z.object({}), effect, run: (_input, context) => run(context) })],
+    tools: [defineTool({ name: 'act', description, input: z.object({}), effect, run: (_input, context) => run(context) })],
   })
 const outputsOf = async (agent: string) =>
   (await kit.store.listToolCalls({ agentUid: await uidOf(agent), limit: 10, after: null })).data.map(({ state, output }) => ({

@@ -25,6 +25,7 @@ afterAll(() => kit.close())
 const failedBy = (stopReason: 'bad_request' | 'provider_auth') =>
   ({ end: { state: 'failed', stopReason, output: null, error: { code: stopReason, message: 'x' } } }) as const
 const file = { type: 'file', data: 'data:image/heic;base64,AAAA', mediaType: 'image/heic' } as const
+const picture = { type: 'image', image: 'data:image/png;base64,AAAA' } as const
 const note = { type: 'text', text: expect.stringContaining('image/heic was left out') }
 /** What the model is asked with. */
 const seen = ({ answer }: Held) => ok(answer).opened?.window.map(({ content }) => content)
@@ -62,13 +63,17 @@ test('a retry behind a run that gives no answer goes on from the history', async
 })
 
 test('a file whose own run was stopped is left out, too, once the provider has refused the request that held it', async () => {
-  const first = await hold(kit, 'stopped', { message: message('user', [file]) })
+  const first = await hold(kit, 'stopped', { message: message('user', [file, picture]) })
   ok(await kit.store.stop(authority, { runId: first.runId }, 'cancelled', null))
   await commit(kit, first, {}, { end: { state: 'cancelled', stopReason: 'cancelled', output: null, error: null } })
   const second = await hold(kit, 'stopped')
-  expect(seen(second)).toEqual([[file], 'hello stopped'])
+  expect(seen(second)).toEqual([[file, picture], 'hello stopped'])
   await commit(kit, second, {}, failedBy('bad_request'))
-  expect(seen(await hold(kit, 'stopped'))).toEqual([[note], 'hello stopped', 'hello stopped'])
+  expect(seen(await hold(kit, 'stopped'))).toEqual([
+    [note, { type: 'text', text: expect.stringContaining('image was left out') }],
+    'hello stopped',
+    'hello stopped',
+  ])
 })
 
 test('a file that stands behind an answer is none that the provider refuses', async () => {
