@@ -6,6 +6,7 @@ import { foundMutations } from '#scripts/mutations/found'
 import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
+import { foundByDeployersMutations } from '#scripts/mutations/found-by-deployers'
 import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByASecondWalkMutations } from '#scripts/mutations/found-by-a-second-walk'
@@ -62,6 +63,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByReadingMutations,
   ...foundByNewcomersMutations,
   ...foundByAuthorsMutations,
+  ...foundByDeployersMutations,
   ...foundByMachineMutations,
   ...foundByOperatorsMutations,
   ...foundBySecondReadingMutations,
