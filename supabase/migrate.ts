@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { connect } from '#supabase/connection'
 
 /** One file of supabase/migrations. */
 export interface Migration {
@@ -146,9 +147,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
   const { waitMs, forMs } = options.locks ?? { waitMs: 2_000, forMs: 120_000 }
   const patience = { leftMs: forMs }
   const migrations = await readMigrations(options.folder)
-  const client = new pg.Client({ connectionString: options.databaseUrl, connectionTimeoutMillis: 10_000 })
-  client.on('error', () => undefined) // a connection that breaks fails the query in hand, which reports it
-  await client.connect()
+  const client = await connect(options.databaseUrl)
   const applied: string[] = []
   try {
     if (options.dryRun === true) {
