@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 
   console.log('starting the local stack')
-  stack = await startStack({ ...options, signal: stopping.signal })
+  stack = await startStack({ ...options, envFiles: true, signal: stopping.signal })
   if (options.real !== undefined && options.real.length > 0) console.log(`real: ${options.real.join(', ')}`)
   console.log(`ready ${stack.info.baseUrls[0]}`)
 }

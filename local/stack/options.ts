@@ -26,6 +26,8 @@ export interface StackOptions {
   migrations?: string
   /** False only for test clusters, see `ClusterOptions.fsync`. */
   fsync?: boolean
+  /** Whether .env.local holds for the servers, as in `npm run dev`; what this process's own environment sets always does. Default no. */
+  envFiles?: boolean
   /** Extra environment for the servers. */
   env?: Record<string, string>
   /** No progress lines. */

@@ -107,7 +107,7 @@ export function serverPart(plan: Plan, index: number, options: StackOptions, tel
     NODE_ENV: options.built === true ? 'production' : 'development',
     SERVER_MODE: options.built === true ? 'start' : 'dev',
     PORT: String(plan.ports.servers[index]),
-    ...serverEnvironment(plan, baseUrl),
+    ...serverEnvironment(plan, baseUrl, options.envFiles === true),
     ...options.env,
   }
   const name = `server-${index}`

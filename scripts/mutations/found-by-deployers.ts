@@ -43,4 +43,37 @@ export const foundByDeployersMutations: readonly Mutation[] = [
       name: 'a server and a URL that do not agree on encryption are told as that, with what to write',
     },
   },
+  {
+    name: 'a-local-server-takes-itself-for-vercel',
+    breaks: 'A51',
+    file: 'local/stack/plan.ts',
+    text: `name.startsWith('VERCEL')`,
+    replacement: `name.startsWith('VERCEL_U')`,
+    test: {
+      file: 'local/stack/plan.test.ts',
+      name: 'a server of the local stack starts beside the variables of a deployment (.env.local holds: true)',
+    },
+  },
+  {
+    name: 'a-run-of-tests-alerts-the-deployment',
+    breaks: 'I11',
+    file: 'local/stack/plan.ts',
+    text: `(envFiles ? notOnVercel : nothingOfEnvFiles(set))`,
+    replacement: `(envFiles ? nothingOfEnvFiles(set) : notOnVercel)`,
+    test: {
+      file: 'local/stack/plan.test.ts',
+      name: 'whom a deployment alerts and lets in is not heard by a demo or a run of tests, unless their own environment says so',
+    },
+  },
+  {
+    name: 'a-command-takes-the-local-stack-for-vercel',
+    breaks: 'A51',
+    file: 'scripts/operator/environment.ts',
+    text: `    ...notOnVercel,\n`,
+    replacement: ``,
+    test: {
+      file: 'scripts/operator/environment.test.ts',
+      name: 'a command for the local stack works beside what `vercel env pull` has written',
+    },
+  },
 ]
