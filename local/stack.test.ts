@@ -194,6 +194,7 @@ test('parts named in `real` are not started, and servers keep their own variable
     ...common,
     dataDir: join(folder, 'real'),
     real: ['supabase', 'inngest'],
+    envFiles: true,
     env: { SUPABASE_URL: 'https://example.supabase.co' },
   })
   try {

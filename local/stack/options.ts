@@ -34,7 +34,7 @@ export interface StackOptions {
   quiet?: boolean
   /** Where progress lines go; default standard output. */
   log?: (line: string) => void
-  /** Parts left to the real services of the environment or `.env.local`. */
+  /** Parts left to the real services of the environment or, with `envFiles`, of `.env.local`. */
   real?: readonly string[]
   /** Aborting it gives the start up: what has started is stopped, and `startStack` rejects. */
   signal?: AbortSignal
