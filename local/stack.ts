@@ -139,6 +139,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 
   try {
+    if (options.fresh === true) lock.clear()
     removeInfo(dataDir) // of a stack that was killed
     const keys = await localKeys(dataDir)
     const ports = await choosePorts(claims, options.servers ?? 1, options.port)

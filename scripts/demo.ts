@@ -1,6 +1,5 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
 import { Webhook } from 'standardwebhooks'
@@ -200,9 +199,8 @@ async function demo(stack: Stack): Promise<string[]> {
 async function main(): Promise<number> {
   await ensureBuild(say)
   const dataDir = join(import.meta.dirname, '..', '.baton', 'demo')
-  await rm(dataDir, { recursive: true, force: true })
   say('starting the embedded stack: Postgres, Supabase API, Redis gateway, Inngest executor, server')
-  const stack = await startStack({ built: true, dataDir, quiet: true })
+  const stack = await startStack({ built: true, dataDir, fresh: true, quiet: true })
   const stop = (): void => void stack.stop().then(() => process.exit(130))
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)

@@ -10,6 +10,8 @@ export type RealPart = (typeof realParts)[number]
 export interface StackOptions {
   /** Folder of all data, keys and logs; default `.baton`. */
   dataDir?: string
+  /** Begin with nothing: what a former stack left in the data folder is removed, once the folder is locked. */
+  fresh?: boolean
   /** Serve the production build instead of `next dev`. */
   built?: boolean
   /** Number of server processes, on successive ports; default 1. More than one needs `built`. */

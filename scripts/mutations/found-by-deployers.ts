@@ -76,4 +76,28 @@ export const foundByDeployersMutations: readonly Mutation[] = [
       name: 'a command for the local stack works beside what `vercel env pull` has written',
     },
   },
+  {
+    name: 'a-second-demo-removes-the-first',
+    breaks: 'I7',
+    file: 'local/stack.ts',
+    text: `  const lock = lockFolder(dataDir)\n`,
+    replacement: `  if (options.fresh === true) await (await import('node:fs/promises')).rm(dataDir, { recursive: true })\n  const lock = lockFolder(dataDir)\n`,
+    test: { file: 'local/stack.test.ts', name: 'a second stack on the same folder is refused and names the folder' },
+  },
+  {
+    name: 'the-demo-begins-with-what-the-last-one-left',
+    breaks: 'A1',
+    file: 'local/stack.ts',
+    text: `options.fresh === true`,
+    replacement: `options.fresh === false`,
+    test: { file: 'local/stack.test.ts', name: 'a fresh stack has nothing of the one before' },
+  },
+  {
+    name: 'a-folder-is-cleared-of-its-own-lock',
+    breaks: 'I7',
+    file: 'local/lock.ts',
+    text: `if (!name.startsWith('lock.'))`,
+    replacement: `if (name !== 'keys')`,
+    test: { file: 'local/files.test.ts', name: 'a locked folder can be cleared, and stays locked' },
+  },
 ]
