@@ -100,4 +100,20 @@ export const foundByDeployersMutations: readonly Mutation[] = [
     replacement: `if (name !== 'keys')`,
     test: { file: 'local/files.test.ts', name: 'a locked folder can be cleared, and stays locked' },
   },
+  {
+    name: 'ctrl-c-at-the-start-leaves-the-parts',
+    breaks: 'A52',
+    file: 'local/until-stopped.ts',
+    text: `{ ...options, signal: stopping.signal }`,
+    replacement: `options`,
+    test: { file: 'local/until-stopped.test.ts', name: 'Ctrl-C while a stack starts stops what has started' },
+  },
+  {
+    name: 'kill-9-at-the-start-leaves-postgres',
+    breaks: 'I7',
+    file: 'local/stack/parts.ts',
+    text: `String(postmaster() ?? '')`,
+    replacement: `''`,
+    test: { file: 'local/until-stopped.test.ts', name: 'kill -9 while a stack starts leaves no PostgreSQL behind' },
+  },
 ]
