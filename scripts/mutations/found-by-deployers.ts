@@ -116,4 +116,23 @@ export const foundByDeployersMutations: readonly Mutation[] = [
     replacement: `''`,
     test: { file: 'local/until-stopped.test.ts', name: 'kill -9 while a stack starts leaves no PostgreSQL behind' },
   },
+  {
+    name: 'a-strict-umask-keeps-postgres-from-its-programs',
+    breaks: 'A51',
+    file: 'local/postgres/binaries.ts',
+    text: `if (entry.isDirectory()) await chmod(path, 0o755)`,
+    replacement: `if (entry.isDirectory()) continue`,
+    test: {
+      file: 'local/postgres/binaries.test.ts',
+      name: 'a copy for another user can be read and run by it, also where root has a strict umask',
+    },
+  },
+  {
+    name: 'half-a-copy-of-postgres-is-used-for-ever',
+    breaks: 'A51',
+    file: 'local/postgres/binaries.ts',
+    text: `said === String(`,
+    replacement: `said !== String(-1 - `,
+    test: { file: 'local/postgres/binaries.test.ts', name: 'a copy of which something is missing is not taken for a whole one' },
+  },
 ]
