@@ -51,7 +51,7 @@ export const foundByDeployersMutations: readonly Mutation[] = [
     replacement: `name.startsWith('VERCEL_U')`,
     test: {
       file: 'local/stack/plan.test.ts',
-      name: 'a server of the local stack starts beside the variables of a deployment (.env.local holds: true)',
+      name: 'a server of the local stack starts beside the variables of a deployment, whether .env.local holds or not',
     },
   },
   {
