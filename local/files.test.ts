@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -35,6 +35,16 @@ test('a folder is locked for one at a time', () => {
   expect(() => lockFolder(folder)).toThrow(/in use by another local stack/)
   lock.release()
   lockFolder(folder).release()
+})
+
+test('a locked folder can be cleared, and stays locked', async () => {
+  await mkdir(join(folder, 'logs'))
+  await writeFile(join(folder, 'keys.json'), '{}')
+  const lock = lockFolder(folder)
+  lock.clear()
+  expect((await readdir(folder)).toSorted()).toEqual(['lock.db', 'lock.pid'])
+  expect(() => lockFolder(folder)).toThrow(`(process ${process.pid})`)
+  lock.release()
 })
 
 test('a log never holds more than twice its limit and keeps the newest lines', async () => {

@@ -1,9 +1,11 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /** A held lock on a data folder; `release` may be called twice. */
 export interface FolderLock {
+  /** Removes everything else that stands in the folder. */
+  clear: () => void
   release: () => void
 }
 
@@ -28,6 +30,10 @@ export function lockFolder(dataDir: string): FolderLock {
   writeFileSync(holder, String(process.pid))
   let held = true
   return {
+    clear: () => {
+      for (const name of readdirSync(dataDir))
+        if (!name.startsWith('lock.')) rmSync(join(dataDir, name), { recursive: true, force: true, maxRetries: 5 })
+    },
     release: () => {
       if (!held) return
       held = false

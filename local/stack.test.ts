@@ -169,8 +169,11 @@ describe('a running stack', () => {
   })
 
   test('a second stack on the same folder is refused and names the folder', async () => {
-    await expect(startStack({ ...common, dataDir: join(folder, 'one') })).rejects.toThrow(/in use by another local stack \(process \d+\)/)
+    const second = startStack({ ...common, dataDir: join(folder, 'one'), fresh: true })
+    await expect(second).rejects.toThrow(/in use by another local stack \(process \d+\)/)
     expect(pidsOf(stack.info).every(isAlive)).toBe(true)
+    // Also one that begins with nothing, as the demo does, removes nothing of it.
+    expect(await localJson(join(folder, 'one'))).toEqual(stack.info)
   })
 
   test('a second stack can stand on a database of its own in the cluster of the first', async () => {
@@ -194,6 +197,7 @@ test('parts named in `real` are not started, and servers keep their own variable
     ...common,
     dataDir: join(folder, 'real'),
     real: ['supabase', 'inngest'],
+    envFiles: true,
     env: { SUPABASE_URL: 'https://example.supabase.co' },
   })
   try {
@@ -209,6 +213,14 @@ test('parts named in `real` are not started, and servers keep their own variable
   } finally {
     await mixed.stop()
   }
+})
+
+test('a fresh stack has nothing of the one before', async () => {
+  const options = { ...common, dataDir: join(folder, 'fresh'), real: ['supabase', 'redis', 'inngest'] }
+  await (await startStack(options)).stop()
+  const before = await readFile(join(options.dataDir, 'keys.json'), 'utf8')
+  await (await startStack({ ...options, fresh: true })).stop()
+  expect(await readFile(join(options.dataDir, 'keys.json'), 'utf8')).not.toBe(before)
 })
 
 test('a part that cannot start fails the start with the end of its log, and nothing is left running', async () => {

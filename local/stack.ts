@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -80,14 +81,14 @@ function assemble(plan: Plan, options: StackOptions, cluster: Cluster | undefine
   }
   let prepared = false
   const tellSupabase = (): void => {
-    if (prepared) find('supabase')?.tell({ kind: 'database-ready', ...postmaster() })
+    if (prepared) find('supabase')?.tell({ kind: 'database-ready' })
   }
-  const postmaster = (): { postmaster?: number } => {
-    const pid = find('postgres')?.pid()
-    return pid === undefined ? {} : { postmaster: pid }
+  const presentPostmaster = (): number | undefined => find('postgres')?.pid()
+  const tellPostmaster = ({ pid }: ChildProcess): void => {
+    if (pid !== undefined) find('supabase')?.tell({ kind: 'postmaster', pid })
   }
-  if (cluster !== undefined) add(postgresPart(plan, cluster, () => queueMicrotask(tellSupabase)))
-  if (plan.databaseUrl !== undefined) add(supabasePart(plan, cluster?.folder, () => queueMicrotask(tellSupabase)))
+  if (cluster !== undefined) add(postgresPart(plan, cluster, tellPostmaster))
+  if (plan.databaseUrl !== undefined) add(supabasePart(plan, cluster?.folder, presentPostmaster, () => queueMicrotask(tellSupabase)))
   if (!plan.real.includes('redis')) add(redisPart(plan))
   if (!plan.real.includes('inngest')) add(executorPart(plan, options))
   for (const index of plan.baseUrls.keys()) add(serverPart(plan, index, options, tell))
@@ -139,6 +140,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 
   try {
+    if (options.fresh === true) lock.clear()
     removeInfo(dataDir) // of a stack that was killed
     const keys = await localKeys(dataDir)
     const ports = await choosePorts(claims, options.servers ?? 1, options.port)

@@ -1,11 +1,11 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
 import { Webhook } from 'standardwebhooks'
 import { poll } from '#local/poll'
-import { startStack, type Stack } from '#local/stack'
+import type { Stack } from '#local/stack'
+import { startUntilStopped } from '#local/until-stopped'
 import { ensureBuild } from '#scripts/build'
 
 /*
@@ -200,12 +200,8 @@ async function demo(stack: Stack): Promise<string[]> {
 async function main(): Promise<number> {
   await ensureBuild(say)
   const dataDir = join(import.meta.dirname, '..', '.baton', 'demo')
-  await rm(dataDir, { recursive: true, force: true })
   say('starting the embedded stack: Postgres, Supabase API, Redis gateway, Inngest executor, server')
-  const stack = await startStack({ built: true, dataDir, quiet: true })
-  const stop = (): void => void stack.stop().then(() => process.exit(130))
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  const stack = await startUntilStopped({ built: true, dataDir, fresh: true, quiet: true }, 130, say)
   try {
     say(`ready ${stack.info.baseUrls[0]}`)
     const wrong = await demo(stack)

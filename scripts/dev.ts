@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startStack, type Stack, type StackOptions } from '#local/stack'
+import type { StackOptions } from '#local/stack'
+import { startUntilStopped } from '#local/until-stopped'
 
 const usage = `Usage: npm run dev [-- options]
   --built          serve the production build (npm run build) instead of next dev
@@ -62,22 +63,8 @@ async function main(): Promise<void> {
   checkBuild(options)
   process.stdout.on('error', () => undefined) // whoever read the output has gone; the stack goes on
 
-  const stopping = new AbortController()
-  let stack: Stack | undefined
-  const stop = (signal: NodeJS.Signals): void => {
-    if (stopping.signal.aborted) process.exit(1) // asked twice: the parts notice that the supervisor is gone
-    stopping.abort()
-    console.log(`stopping (${signal})`)
-    if (stack === undefined) return // the start in hand is given up, which stops what has started
-    stack.stop().then(
-      () => process.exit(0),
-      (error: unknown) => fail(error),
-    )
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-
   console.log('starting the local stack')
-  stack = await startStack({ ...options, signal: stopping.signal })
+  const stack = await startUntilStopped({ ...options, envFiles: true }, 0, (line) => console.log(line))
   if (options.real !== undefined && options.real.length > 0) console.log(`real: ${options.real.join(', ')}`)
   console.log(`ready ${stack.info.baseUrls[0]}`)
 }

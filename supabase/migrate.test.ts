@@ -1,8 +1,10 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { missingMigrations, type DatabaseHealth } from '#lib/core/health'
+import { migrations as expected } from '#lib/env/migrations'
 import { createDatabase, dropDatabase, prepareDatabase } from '#local/database'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
@@ -124,6 +126,21 @@ test('the files can be handed to a host repository', async () => {
   const target = join(root, 'host', 'migrations')
   expect(await copyMigrations(target, folder)).toEqual(['0001_one.sql', '0002_two.sql'])
   expect(await readdir(target)).toEqual(['0001_one.sql', '0002_two.sql'])
+})
+
+test('a database whose files the host repository applies has all that health asks for, and nothing is left to migrate', async () => {
+  const nothing = join(root, `none_${count}`)
+  await mkdir(nothing)
+  await prepareDatabase(databaseUrl, { migrations: nothing })
+  // What a project of Supabase has, and nothing of Baton.
+  await rows('drop schema baton cascade')
+  const target = join(root, `host_${count}`)
+  for (const name of await copyMigrations(target)) await rows(await readFile(join(target, name), 'utf8'))
+  const [answer] = (await rows(`select public.baton_health('{"environment": "production"}') as health`)) as { health: DatabaseHealth }[]
+  expect(missingMigrations({ database: answer?.health ?? null, expected })).toEqual([])
+  expect(expected).toHaveLength(answer?.health.migrations?.length ?? 0)
+  // The ledger has the sums of the files as they stand here, which the doctor compares.
+  expect(await migrate({ databaseUrl })).toEqual({ applied: [] })
 })
 
 test("Baton's own migrations apply, and each file twice does no harm", async () => {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { connect } from '#supabase/connection'
 
 /** One file of supabase/migrations. */
 export interface Migration {
@@ -57,6 +58,9 @@ create table if not exists baton.migrations (
 revoke all on baton.migrations from public;
 alter table baton.migrations enable row level security;
 `
+
+/** A file that is applied again keeps its row. */
+const again = 'on conflict (name) do update set checksum = excluded.checksum, applied_at = now()'
 
 /** What passes by itself: a lock that was not had in its time, and a deadlock. The file is tried again as a whole. */
 const passing = new Set(['55P03', '40P01'])
@@ -143,9 +147,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
   const { waitMs, forMs } = options.locks ?? { waitMs: 2_000, forMs: 120_000 }
   const patience = { leftMs: forMs }
   const migrations = await readMigrations(options.folder)
-  const client = new pg.Client({ connectionString: options.databaseUrl, connectionTimeoutMillis: 10_000 })
-  client.on('error', () => undefined) // a connection that breaks fails the query in hand, which reports it
-  await client.connect()
+  const client = await connect(options.databaseUrl)
   const applied: string[] = []
   try {
     if (options.dryRun === true) {
@@ -158,9 +160,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
       const apply = async (): Promise<boolean> => {
         if (await isApplied(client, migration, log)) return false
         await client.query(migration.sql)
-        const record =
-          'insert into baton.migrations (name, checksum) values ($1, $2) on conflict (name) do update set checksum = excluded.checksum, applied_at = now()'
-        await client.query(record, [migration.name, migration.checksum])
+        await client.query(`insert into baton.migrations (name, checksum) values ($1, $2) ${again}`, [migration.name, migration.checksum])
         return true
       }
       const done = await whenFree(patience, () => inTransaction(client, waitMs, apply)).catch((error: unknown) => {
@@ -177,10 +177,16 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
   }
 }
 
-/** Copies the migrations into the folder of a host repository whose own tool applies them; answers with the names. */
+/**
+ * Copies the migrations into the folder of a host repository whose own tool applies them; answers with the names. Each copy writes its row of
+ * the ledger itself, with the checksum of the file as it stands here: health and the doctor look there, and `migrate` has nothing to do.
+ */
 export async function copyMigrations(target: string, folder: string = ownFolder): Promise<string[]> {
   await mkdir(target, { recursive: true })
   const migrations = await readMigrations(folder)
-  for (const migration of migrations) await copyFile(join(folder, migration.name), join(target, migration.name))
-  return migrations.map((migration) => migration.name)
+  for (const { name, sql, checksum } of migrations) {
+    const record = `insert into baton.migrations (name, checksum) values (${pg.escapeLiteral(name)}, '${checksum}') ${again};`
+    await writeFile(join(target, name), `${sql}\n${record}\n`)
+  }
+  return migrations.map(({ name }) => name)
 }

@@ -1,9 +1,12 @@
 import type { Server } from 'node:http'
 import { z } from 'zod'
 
-const messageSchema = z.object({ kind: z.literal('database-ready'), postmaster: z.number().int().optional() })
+const messageSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('postmaster'), pid: z.number().int() }),
+  z.object({ kind: z.literal('database-ready') }),
+])
 
-/** What the supervisor tells a part: the database is prepared, and the id of the postmaster where the stack runs one. */
+/** What the supervisor tells a part: the id of the postmaster where the stack runs one, and that the database is prepared. */
 export type PartMessage = z.infer<typeof messageSchema>
 
 /** A variable of the part's environment; throws an error that names it when it is missing. */

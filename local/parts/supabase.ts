@@ -97,16 +97,16 @@ async function main(): Promise<void> {
     poolSize,
   }
   const clusterFolder = process.env['SUPABASE_CLUSTER_FOLDER']
-  let postmaster: number | undefined
+  // Known from the first moment on: the supervisor may be killed before it has sent anything.
+  let postmaster = Number(process.env['SUPABASE_POSTMASTER'])
   // this part goes last: when the supervisor was killed it also ends the postmaster, which watches nobody
   endWithSupervisor(async () => {
-    if (clusterFolder !== undefined && postmaster !== undefined && livePostmaster(clusterFolder) === postmaster)
-      await stopPostmaster(postmaster)
+    if (clusterFolder !== undefined && livePostmaster(clusterFolder) === postmaster) await stopPostmaster(postmaster)
   })
   const prepared = Promise.withResolvers<void>()
   onMessage((message) => {
-    postmaster = message.postmaster
-    prepared.resolve()
+    if (message.kind === 'postmaster') postmaster = message.pid
+    else prepared.resolve()
   })
   if (process.send !== undefined) await within(120_000, 'the supervisor says that the database is prepared', prepared.promise)
   await waitForPostgres(settings.databaseUrl)

@@ -10,6 +10,8 @@ export type RealPart = (typeof realParts)[number]
 export interface StackOptions {
   /** Folder of all data, keys and logs; default `.baton`. */
   dataDir?: string
+  /** Begin with nothing: what a former stack left in the data folder is removed, once the folder is locked. */
+  fresh?: boolean
   /** Serve the production build instead of `next dev`. */
   built?: boolean
   /** Number of server processes, on successive ports; default 1. More than one needs `built`. */
@@ -26,13 +28,15 @@ export interface StackOptions {
   migrations?: string
   /** False only for test clusters, see `ClusterOptions.fsync`. */
   fsync?: boolean
+  /** Whether .env.local holds for the servers, as in `npm run dev`; what this process's own environment sets always does. Default no. */
+  envFiles?: boolean
   /** Extra environment for the servers. */
   env?: Record<string, string>
   /** No progress lines. */
   quiet?: boolean
   /** Where progress lines go; default standard output. */
   log?: (line: string) => void
-  /** Parts left to the real services of the environment or `.env.local`. */
+  /** Parts left to the real services of the environment or, with `envFiles`, of `.env.local`. */
   real?: readonly string[]
   /** Aborting it gives the start up: what has started is stopped, and `startStack` rejects. */
   signal?: AbortSignal

@@ -57,8 +57,13 @@ export function postgresPart(plan: Plan, cluster: Cluster, started: (child: Chil
   }
 }
 
-/** Lite in front of PostgreSQL. `clusterFolder` is set where the stack runs the cluster itself. */
-export function supabasePart(plan: Plan, clusterFolder: string | undefined, started: (child: ChildProcess) => void): PartSpec {
+/** Lite in front of PostgreSQL. Where the stack runs the cluster itself, `clusterFolder` is set, and `postmaster` tells its present process. */
+export function supabasePart(
+  plan: Plan,
+  clusterFolder: string | undefined,
+  postmaster: () => number | undefined,
+  started: (child: ChildProcess) => void,
+): PartSpec {
   const environment: Record<string, string> = {
     SUPABASE_PORT: String(plan.ports.supabase),
     SUPABASE_DATABASE_URL: plan.databaseUrl ?? '',
@@ -70,7 +75,7 @@ export function supabasePart(plan: Plan, clusterFolder: string | undefined, star
   }
   return {
     name: 'supabase',
-    start: () => start(partCommand('supabase.ts'), environment),
+    start: () => start(partCommand('supabase.ts'), { ...environment, SUPABASE_POSTMASTER: String(postmaster() ?? '') }),
     answers: () => answersHttp(`${plan.supabaseUrl}/health`, 2_000),
     stop: { signal: 'SIGTERM', patienceMs: 500 },
     log: logOf(plan, 'supabase'),
@@ -107,7 +112,7 @@ export function serverPart(plan: Plan, index: number, options: StackOptions, tel
     NODE_ENV: options.built === true ? 'production' : 'development',
     SERVER_MODE: options.built === true ? 'start' : 'dev',
     PORT: String(plan.ports.servers[index]),
-    ...serverEnvironment(plan, baseUrl),
+    ...serverEnvironment(plan, baseUrl, options.envFiles === true),
     ...options.env,
   }
   const name = `server-${index}`

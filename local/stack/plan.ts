@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { Environment } from '#lib/env'
+import { about, platformVariables, variables } from '#lib/env/variables'
 import type { LocalKeys } from '#local/keys'
 import type { PortClaims } from '#local/ports'
 import type { RealPart } from '#local/stack/options'
@@ -63,11 +65,26 @@ export function makePlan(parts: { dataDir: string; keys: LocalKeys; ports: Stack
   }
 }
 
-/** What the servers are told about the embedded parts; nothing about a real one, whose variables they keep. */
-export function serverEnvironment(plan: Plan, baseUrl: string): Record<string, string> {
+const empty = (names: readonly string[]): Record<string, string> => Object.fromEntries(names.map((name) => [name, '']))
+
+/** What `vercel env pull` writes beside the variables, as if this were Vercel. Next takes from .env.local whatever is not set: empty is set, and counts as absent. */
+export const notOnVercel = empty(Object.keys(platformVariables.shape).filter((name) => name.startsWith('VERCEL')))
+
+/**
+ * Keeps .env.local and its kin from a server or a command: each variable of Baton that is not `set` already is empty. What stands there for a deployment
+ * (whom it alerts, where its traces go, who is let in) is not for a demo or a run of tests.
+ */
+export function nothingOfEnvFiles(set: Environment = {}): Record<string, string> {
+  const names = Object.entries(variables.shape).flatMap(([name, variable]) => [name, ...(about.get(variable)?.aliases ?? [])])
+  return { ...empty(names.filter((name) => set[name] === undefined)), ...notOnVercel }
+}
+
+/** What the servers are told about the embedded parts; nothing about a real one, whose variables they keep. `envFiles` lets them hear .env.local, too. */
+export function serverEnvironment(plan: Plan, baseUrl: string, envFiles: boolean, set: Environment = process.env): Record<string, string> {
   const { keys, real } = plan
   const embedded = (part: RealPart, variables: Record<string, string>): Record<string, string> => (real.includes(part) ? {} : variables)
   return {
+    ...(envFiles ? notOnVercel : nothingOfEnvFiles(set)),
     BATON_LOCAL: '1',
     BATON_LOCAL_SECRET: plan.localSecret,
     BATON_ENV: 'local',

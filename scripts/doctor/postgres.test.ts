@@ -3,6 +3,7 @@ import type { DoctorFacts } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { readConfig, type Environment } from '#lib/env'
 import { checkDirect, checkPostgres } from '#scripts/doctor/postgres'
+import { listeningPostgres } from '#scripts/doctor/tls.fixture'
 
 const minuteMs = 60_000
 
@@ -43,4 +44,18 @@ test('the transaction pooler is told by its port, through which no migration sho
   const found = async (port: number) => (await checkDirect(`postgres://u:p@127.0.0.1:${port}/none`)).map(({ says }) => says)
   expect(await found(6543)).toContain(pooler)
   expect(await found(9)).not.toContain(pooler)
+})
+
+test('a server and a URL that do not agree on encryption are told as that, with what to write', async () => {
+  const tls = await listeningPostgres(true)
+  const plain = await listeningPostgres(false)
+  const found = async ({ port }: { port: number }, asked: string) =>
+    (await checkDirect(`postgres://u:p@127.0.0.1:${port}/none?${asked}`)).map(({ says, cure }) => `${says} -> ${cure}`).join('\n')
+  // Supabase's certificate is signed by its own authority: whoever asks for encryption alone comes as far as the password.
+  expect(await found(tls, 'sslmode=require')).toContain('the password of DATABASE_URL is wrong')
+  expect(await found(tls, 'sslmode=verify-full')).toMatch(/certificate .*self-signed.* -> .*sslmode=verify-full&sslrootcert=FILE/)
+  expect(await found(tls, 'sslmode=verify-full&sslrootcert=none.crt')).toMatch(/certificate .*no such file.* -> .*sslrootcert=FILE/)
+  expect(await found(plain, 'sslmode=require')).toMatch(/speaks no TLS .* -> .*sslmode=disable/)
+  tls.close()
+  plain.close()
 })

@@ -4,6 +4,7 @@ import { BatonError, reasonOf } from '#lib/core/errors'
 import type { DoctorFacts } from '#lib/core/operations'
 import type { Store } from '#lib/core/pages'
 import { openSecret } from '#lib/webhooks/seal'
+import { TlsRefused } from '#supabase/connection'
 import { migrate, readMigrations } from '#supabase/migrate'
 import { lineOf, teller, type Finding } from '#scripts/doctor/finding'
 
@@ -172,6 +173,7 @@ export async function checkDirect(databaseUrl: string | undefined): Promise<Find
 }
 
 function refusedConnection(error: unknown): Finding {
+  if (error instanceof TlsRefused) return fail(`DATABASE_URL: ${error.says} (${lineOf(error.cause)})`, error.cure)
   const says = lineOf(error)
   if (error instanceof pg.DatabaseError && error.code === '28P01')
     return fail(

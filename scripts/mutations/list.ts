@@ -8,6 +8,7 @@ import { foundInClientsMutations } from '#scripts/mutations/found-in-clients'
 import { foundAtRequestsMutations } from '#scripts/mutations/found-at-requests'
 import { foundByAuthorsMutations } from '#scripts/mutations/found-by-authors'
 import { foundByFiveReadersMutations } from '#scripts/mutations/found-by-five-readers'
+import { foundByDeployersMutations } from '#scripts/mutations/found-by-deployers'
 import { foundByMachineMutations } from '#scripts/mutations/found-by-machine'
 import { foundByNewcomersMutations } from '#scripts/mutations/found-by-newcomers'
 import { foundByASecondWalkMutations } from '#scripts/mutations/found-by-a-second-walk'
@@ -65,6 +66,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByReadingMutations,
   ...foundByNewcomersMutations,
   ...foundByAuthorsMutations,
+  ...foundByDeployersMutations,
   ...foundByMachineMutations,
   ...foundByOperatorsMutations,
   ...foundBySecondReadingMutations,

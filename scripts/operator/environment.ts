@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Environment } from '#lib/env'
 import { localKeys } from '#local/keys'
+import { notOnVercel } from '#local/stack/plan'
 import { hasStubs } from '#scripts/operator/stubs'
 
 const localInfo = z.object({
@@ -37,6 +38,7 @@ export async function operatorEnvironment(local?: string): Promise<Environment> 
   const given = (name: string, value: string | null | undefined): Record<string, string> => (value == null ? {} : { [name]: value })
   return {
     ...env,
+    ...notOnVercel,
     BATON_LOCAL: '1',
     BATON_LOCAL_SECRET: 'read-by-a-command',
     BATON_ENV: 'local',

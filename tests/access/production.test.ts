@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { localKeys } from '#local/keys'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
+import { nothingOfEnvFiles } from '#local/stack/plan'
 import { bearer } from '#tests/access/kit'
 import { checkAnswers } from '#tests/answers'
 import { startWorld, type World } from '#tests/world'
@@ -23,6 +24,7 @@ beforeAll(async () => {
   const keys = await localKeys(world.dataDir)
   const { supabaseUrl, inngestUrl } = world.stack.info
   environment = {
+    ...nothingOfEnvFiles(),
     NODE_ENV: 'production',
     PATH: String(process.env['PATH']),
     NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],

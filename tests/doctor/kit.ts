@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { localKeys } from '#local/keys'
+import { nothingOfEnvFiles } from '#local/stack/plan'
 import type { World } from '#tests/world'
 
 /** What a command said; `fails` are its lines that begin with FAIL. */
@@ -24,6 +25,7 @@ export async function commandsFor(world: World, more: Record<string, string> = {
   const keys = await localKeys(world.dataDir)
   const { supabaseUrl, redisUrl, inngestUrl, databaseUrl } = world.stack.info
   const environment: NodeJS.ProcessEnv = {
+    ...nothingOfEnvFiles(),
     NODE_ENV: 'production',
     PATH: String(process.env['PATH']),
     NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],

@@ -37,7 +37,7 @@ describe('docs/troubleshooting.md', () => {
 
   test('quotes what the doctor, health and the log really say', () => {
     const said = {
-      doctor: textOf('scripts') + read('scripts/doctor.ts'),
+      doctor: textOf('scripts') + read('scripts/doctor.ts') + read('supabase/connection.ts'),
       health: read('lib/core/health.ts'),
       log: textOf('lib'),
     }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
+import { nothingOfEnvFiles } from '#local/stack/plan'
 import { startReceiver } from '#tests/watch/receiver'
 import { script, startWorld, type World } from '#tests/world'
 
@@ -31,6 +32,7 @@ async function startServer(
   const base = `http://127.0.0.1:${port}`
   const child = spawn(process.execPath, [join('local', 'parts', 'server.ts')], {
     env: {
+      ...nothingOfEnvFiles(),
       PATH: process.env['PATH'],
       NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       NODE_ENV: 'production',

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { afterEach, expect, test } from 'vitest'
 import { poll } from '#local/poll'
 import { portClaims } from '#local/ports'
+import { nothingOfEnvFiles } from '#local/stack/plan'
 import { checkAnswers } from '#tests/answers'
 
 /** A server with exactly the variables given, as somebody deploys it who has set only half of them. */
@@ -29,7 +30,14 @@ async function startServer(variables: Record<string, string>): Promise<Half> {
   const port = await claims.take(0)
   const next = createRequire(import.meta.url).resolve('next/dist/bin/next')
   const { PATH, NODE_COMPILE_CACHE } = process.env
-  const environment = { PATH, NODE_COMPILE_CACHE, NODE_ENV: 'production' as const, NEXT_TELEMETRY_DISABLED: '1', ...variables }
+  const environment = {
+    ...nothingOfEnvFiles(),
+    PATH,
+    NODE_COMPILE_CACHE,
+    NODE_ENV: 'production' as const,
+    NEXT_TELEMETRY_DISABLED: '1',
+    ...variables,
+  }
   const child = spawn(process.execPath, [next, 'start', '-p', String(port), '-H', '127.0.0.1'], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
