@@ -20,8 +20,8 @@ const minutes = 60_000
 const plain = defineAgent({ id: 'plain', model: 'test/model', instructions: 'Answer.' })
 const uidOf = async (agent: string) => ok(await kit.store.getAgent(authority, agent)).agent.agentUid
 const runsOf = (agent: string) =>
-  kit.sql<{ state: string; wait_kind: string | null; error: { message: string } | null }>(
-    `select r.state, r.wait_kind, r.error from baton.runs r join baton.agents a using (agent_uid) where a.id = $1 order by r.created_at`,
+  kit.sql<{ state: string; wait_kind: string | null; today: boolean; error: { message: string } | null }>(
+    `select r.state, r.wait_kind, r.due_at < baton.clock() + interval '2 hours' as today, r.error from baton.runs r join baton.agents a using (agent_uid) where a.id = $1 order by r.created_at`,
     [agent],
   )
 
@@ -98,7 +98,7 @@ test('a fallback that is away for longer is not asked in the place of a provider
   )
   for (const agent of ['hears-of-it', 'waits-with-it']) {
     await startExecutor(kit, both, [], { model, sliceMs: minutes }).send(agent)
-    expect(await runsOf(agent)).toMatchObject([{ state: 'waiting', wait_kind: 'retry' }])
+    expect(await runsOf(agent)).toMatchObject([{ state: 'waiting', wait_kind: 'retry', today: true }])
   }
   expect(asked).toEqual(['back-in-an-hour/model'])
 })
