@@ -84,7 +84,7 @@ export function AgentPage() {
         }
         about={`${data.template} · ${data.model} · ${plural(data.steps, 'step')} · ${plural(data.runs, 'run')} · ${money(data.costMicros)}`}
       >
-        <AgentActions agent={data} run={run} done={refresh} />
+        <AgentActions agent={data} done={refresh} />
       </PageHead>
       {agent.error !== null && <Stale error={agent.error} />}
       <div className="segments views" role="group" aria-label="View">

@@ -51,7 +51,7 @@ export function RunPanel({
           <small className={live.connected ? 'live-dot' : 'muted'} role="status">
             {live.connected ? 'live' : 'connecting…'}
           </small>
-          <RunActions run={run} changed={changed} />
+          <RunActions key={run.id} run={run} changed={changed} />
         </div>
       </header>
       <div className="card-body stack">
@@ -121,6 +121,7 @@ function Explanation({ run }: { run: RunView }) {
   return <p className={`explain ${run.error === null ? 'muted' : ''}`}>{details.data.explain}</p>
 }
 
+/** One per run (its key): a question that is open about one run is not answered for the next. */
 function RunActions({ run, changed }: { run: RunView; changed: () => void }) {
   const [keys] = useState(createTries<string>)
   const retry = useAction(async () => {
