@@ -53,5 +53,26 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     },
   )
 
+  test('the run that holds the agent is shown, also where a newer one went ahead of it or more wait than a page lists', async () => {
+    const { page } = at
+    const [first, ahead, waits] = [world.gate(), world.gate(), world.gate()]
+    await sent('overtaken', script({ text: 'The first.', gate: first.file }))
+    const older = await sent('overtaken', script({ text: 'It waited.', gate: waits.file }))
+    const newer = await sent('overtaken', script({ text: 'It went ahead.', gate: ahead.file }), 'interrupt')
+    const select = page.getByRole('region', { name: 'Runs' }).getByRole('combobox')
+    await page.goto('/console/agents/overtaken')
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(newer)
+    await ahead.open()
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(older)
+    for (let n = 0; n < 20; n++) await sent('overtaken', `queued ${n}`)
+    await page.reload()
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(older)
+    await select.locator('option').nth(20).waitFor({ state: 'attached' })
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => select.locator('option').count(), { timeout: 15_000 }).toBe(23)
+    await waits.open()
+    await page.getByText('You said: queued 19').waitFor()
+  })
+
   test('no page complained', () => expect(at.complaints).toEqual([]))
 })

@@ -4,7 +4,6 @@ import Link from 'next/link'
 import { useParams } from 'next/navigation'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { AgentView } from '#lib/core/pages'
-import type { RunView } from '#lib/core/store'
 import { Conversation, type MessageRow } from '#app/console/_parts/agent/conversation.tsx'
 import { AgentActions } from '#app/console/_parts/agent/agent-actions.tsx'
 import { Composer } from '#app/console/_parts/agent/composer.tsx'
@@ -12,6 +11,7 @@ import { RunPanel } from '#app/console/_parts/agent/run-panel.tsx'
 import type { CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
 import { useLive } from '#app/console/_parts/agent/use-live'
 import { useMessages } from '#app/console/_parts/agent/use-messages'
+import { useRuns } from '#app/console/_parts/agent/use-runs'
 import { query, type Page } from '#app/console/_parts/api'
 import { Failure, PageHead, Rows, Stale, State } from '#app/console/_parts/bits.tsx'
 import { money, plural } from '#app/console/_parts/format'
@@ -36,7 +36,9 @@ export function AgentPage() {
 
   const messages = useMessages(`${base}/messages`, start?.messages ?? null)
   const calls = useResource<Page<CallRecord>>(start === null ? null : `${base}/tool-calls?limit=200`)
-  const runs = useResource<Page<RunView>>(start === null ? null : `${base}/runs?limit=20`, idleMs)
+  const [chosen, setChosen] = useState<string | null>(null)
+  const runs = useRuns(start === null ? null : `${base}/runs`, { chosen, active: agent.data?.activeRunId ?? null }, idleMs)
+  const { run } = runs
 
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
   const refresh = useCallback(() => {
@@ -47,10 +49,7 @@ export function AgentPage() {
   }, [agent.refresh, messages.refresh, calls.refresh, runs.refresh])
   const live = useLive(id, start?.seq ?? null, refresh)
 
-  const [chosen, setChosen] = useState<string | null>(null)
   const [view, setView] = useState<'chat' | 'runs'>('chat')
-  const list = runs.data?.data ?? []
-  const run = list.find((one) => one.id === chosen) ?? list.find((one) => one.state !== 'queued') ?? list[0] ?? null
   // The list begins with the oldest: of an agent with many calls, those of the run that is looked at may not be among them.
   const ofRun = useResource<Page<CallRecord>>(
     run === null || calls.data?.nextCursor == null ? null : `${base}/tool-calls${query({ limit: 200, runId: run.id })}`,
@@ -108,7 +107,7 @@ export function AgentPage() {
           <Composer agent={id} state={data.state} sent={refresh} />
         </section>
         <section className="card" aria-label="Runs">
-          <RunPanel agent={id} runs={runs} run={run} choose={setChosen} live={live} changed={refresh} />
+          <RunPanel agent={id} runs={runs} choose={setChosen} live={live} changed={refresh} />
         </section>
       </div>
     </div>
