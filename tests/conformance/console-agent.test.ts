@@ -74,5 +74,35 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await page.getByText('You said: queued 19').waitFor()
   })
 
+  test('a long conversation opens at its end and follows it; who has gone up to read is left there until they send', async () => {
+    const { page } = at
+    await world.send('long', 'hello')
+    await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+      select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
+        to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
+      from baton.agents a, generate_series(3, 120) n where a.id = 'long'`)
+    await world.sql(`update baton.agents set last_message_seq = 120 where id = 'long'`)
+    const rest = (): Promise<number> => page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
+    await page.goto('/console/agents/long')
+    await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+    expect(await page.getByRole('log').evaluate((box) => box.scrollTop)).toBeGreaterThan(5_000)
+    const grow = script({ text: `${'Line.\n\n'.repeat(60)}The end.` })
+    await world.send('long', grow)
+    await page.getByText('The end.').waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+
+    await page.getByRole('log').hover()
+    await page.mouse.wheel(0, -3_000)
+    await expect.poll(rest).toBeGreaterThan(1_000)
+    await world.send('long', script({ text: 'Below the reader.' }))
+    await page.getByText('Below the reader.', { exact: true }).waitFor()
+    expect(await rest()).toBeGreaterThan(1_000)
+    await page.getByLabel('Message', { exact: true }).fill('Now I write.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.getByText('You said: Now I write.').waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+  })
+
   test('no page complained', () => expect(at.complaints).toEqual([]))
 })

@@ -49,6 +49,7 @@ export function AgentPage() {
   }, [agent.refresh, messages.refresh, calls.refresh, runs.refresh])
   const live = useLive(id, start?.seq ?? null, refresh)
 
+  const [sent, setSent] = useState(0)
   const [view, setView] = useState<'chat' | 'runs'>('chat')
   // The list begins with the oldest: of an agent with many calls, those of the run that is looked at may not be among them.
   const ofRun = useResource<Page<CallRecord>>(
@@ -101,10 +102,10 @@ export function AgentPage() {
           ) : messages.data === null ? (
             <Rows rows={6} />
           ) : (
-            <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} />
+            <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} sent={sent} />
           )}
           {messages.error !== null && messages.data !== null && <Stale error={messages.error} />}
-          <Composer agent={id} state={data.state} sent={refresh} />
+          <Composer agent={id} state={data.state} sent={() => (setSent((n) => n + 1), refresh())} />
         </section>
         <section className="card" aria-label="Runs">
           <RunPanel agent={id} runs={runs} choose={setChosen} live={live} changed={refresh} />
