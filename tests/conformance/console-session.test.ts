@@ -18,11 +18,15 @@ afterAll(async () => {
   await world?.close()
 })
 
+async function signIn(page: Page, key: string): Promise<void> {
+  await page.getByLabel('API key', { exact: true }).fill(key)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
 async function signedIn(key: string): Promise<Look> {
   const at = await look(browser, world.base())
   await at.page.goto('/console')
-  await at.page.getByLabel('API key', { exact: true }).fill(key)
-  await at.page.getByRole('button', { name: 'Sign in' }).click()
+  await signIn(at.page, key)
   await at.page.getByRole('heading', { name: 'Agents' }).waitFor()
   return at
 }
@@ -152,6 +156,54 @@ describe.skipIf(chromiumPath === null)('signing in to the console', () => {
     await page.getByRole('button', { name: 'Sign out' }).click()
     await page.getByRole('alert').getByText('No answer').waitFor()
     expect((await page.context().cookies()).length).toBe(1)
+    await close()
+  })
+
+  test('a message that was being written is there again after signing in anew, for its writer alone', async () => {
+    await world.http('POST', '/api/agents', { id: 'drafted', template: 'scripted' }, bearer(adminKey))
+    const { page, close } = await signedIn(adminKey)
+    await page.goto('/console/agents/drafted')
+    const box = page.getByLabel('Message', { exact: true })
+    await box.fill('half a sentence')
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, adminKey)
+    await box.waitFor()
+    expect(await box.inputValue()).toBe('half a sentence')
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, reader.key)
+    await box.waitFor()
+    expect(await box.inputValue()).toBe('')
+    await close()
+  })
+
+  test('a key that is shown once stays until it is put away; a dialog is closed by a click beside it only while nothing was typed', async () => {
+    const { page, close } = await signedIn(adminKey)
+    const beside = (): Promise<void> => page.mouse.click(3, 3)
+    await page.goto('/console/keys')
+    await page.getByRole('button', { name: 'Make a key' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Make a key' })
+    await dialog.waitFor()
+    await beside()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByRole('button', { name: 'Make a key' }).click()
+    await dialog.getByLabel('Name').fill('shown once')
+    await beside()
+    await dialog.getByRole('checkbox', { name: /agents:read/ }).check()
+    await dialog.getByRole('button', { name: 'Make' }).click()
+
+    const shown = page.getByRole('dialog', { name: 'The new key' })
+    const key = await shown.getByRole('textbox').inputValue()
+    await beside()
+    await page.keyboard.press('Escape')
+    expect(await shown.getByRole('textbox').inputValue()).toBe(key)
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, adminKey)
+    expect(await shown.getByRole('textbox').inputValue()).toBe(key)
+    await shown.getByRole('button', { name: 'I have kept it' }).click()
+    await shown.waitFor({ state: 'detached' })
     await close()
   })
 

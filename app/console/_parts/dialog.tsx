@@ -27,13 +27,14 @@ export function FormDialog({ title, submit, tone = 'primary', close, work, child
     }, form)
     close()
   })
+  const [isTyped, setTyped] = useState(false)
   const onSubmit = (event: FormEvent<HTMLFormElement>): void => {
     event.preventDefault()
     action.run(new FormData(event.currentTarget))
   }
   return (
-    <Overlay title={title} close={close}>
-      <form className="form" onSubmit={onSubmit}>
+    <Overlay title={title} close={close} holds={isTyped || action.busy ? 'input' : undefined}>
+      <form className="form" onSubmit={onSubmit} onChange={() => setTyped(true)}>
         {children}
         {action.error !== null && <Failure error={action.error} />}
         <footer>
@@ -118,7 +119,7 @@ export function SecretDialog({ title, secret, about, close }: { title: string; s
     )
   }
   return (
-    <Overlay title={title} close={close}>
+    <Overlay title={title} close={close} holds="secret">
       <div className="form">
         <p className="muted">{about}</p>
         <input className="mono" readOnly value={secret} aria-label={title} onFocus={(event) => event.currentTarget.select()} />

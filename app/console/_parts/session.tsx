@@ -4,6 +4,7 @@ import { createContext, useCallback, useContext, useEffect, useMemo, useState, t
 import { call, setLink } from '#app/console/_parts/api'
 import { Failure, Mark, Waiting } from '#app/console/_parts/bits.tsx'
 import { Field } from '#app/console/_parts/dialog.tsx'
+import { drafts } from '#app/console/_parts/drafts'
 import { useAction, type Action } from '#app/console/_parts/use-resource'
 
 /** What GET /api/console/session tells. */
@@ -73,7 +74,10 @@ export function SessionGate({ children }: { children: ReactNode }) {
     return () => left.abort()
   }, [asked, take])
 
-  const signOut = useAction(async () => take(await call<Session>('DELETE', '/api/console/session')))
+  const signOut = useAction(async () => {
+    take(await call<Session>('DELETE', '/api/console/session'))
+    drafts.clear()
+  })
   const current = useMemo(
     () => (session === null ? null : { session, signOut, isOther, acceptOther: () => setOther(false) }),
     [session, signOut.busy, signOut.error, isOther],
