@@ -104,5 +104,25 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
   })
 
+  test('what could not be read once is asked for again, without a reload', async () => {
+    const { page } = at
+    await world.send('unlucky', script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'In the end.' }))
+    const refused = new Set<string>()
+    await page.route(/\/(events|messages|tool-calls)\?/, async (route) => {
+      const { pathname } = new URL(route.request().url())
+      if (refused.has(pathname)) return route.continue()
+      refused.add(pathname)
+      await route.fulfill({ status: 503, json: { code: 'unavailable', detail: 'Not now.' } })
+    })
+    await page.goto('/console/agents/unlucky')
+    await page.getByText('Not now.').first().waitFor()
+    await page.getByText('Executor 1 began').waitFor()
+    await page.locator('.bubble', { hasText: 'In the end.' }).waitFor()
+    await page.locator('details.tool', { hasText: 'echo' }).getByText('completed').waitFor()
+    await expect.poll(() => page.getByText('Not now.').count(), { timeout: 15_000 }).toBe(0)
+    expect(refused.size).toBe(3)
+    await page.unroute(/\/(events|messages|tool-calls)\?/)
+  })
+
   test('no page complained', () => expect(at.complaints).toEqual([]))
 })

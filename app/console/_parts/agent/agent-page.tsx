@@ -105,6 +105,7 @@ export function AgentPage() {
             <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} sent={sent} />
           )}
           {messages.error !== null && messages.data !== null && <Stale error={messages.error} />}
+          {messages.error === null && calls.error !== null && <Stale error={calls.error} />}
           <Composer agent={id} state={data.state} sent={() => (setSent((n) => n + 1), refresh())} />
         </section>
         <section className="card" aria-label="Runs">

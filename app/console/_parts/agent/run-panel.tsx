@@ -30,7 +30,7 @@ export function RunPanel({
   changed: () => void
 }) {
   const { run } = runs
-  const { events, error } = useRunEvents(run?.id ?? null, live.events)
+  const { events, error, retry } = useRunEvents(run?.id ?? null, live.events)
   if (runs.data === null) return runs.error === null ? <Rows rows={6} /> : <Failure error={runs.error} retry={runs.refresh} />
   if (run === null) return <Empty title="No runs yet">A message starts one.</Empty>
   return (
@@ -69,7 +69,7 @@ export function RunPanel({
           </div>
         )}
         <RunFacts run={run} />
-        {error !== null && <Failure error={error} />}
+        {error !== null && <Failure error={error} retry={retry} />}
         <RunTimeline events={events} live={run.endedAt === null} />
         <Explanation run={run} />
       </div>
