@@ -5,8 +5,15 @@ import { cloneElement, useId, useState, type FormEvent, type ReactElement, type 
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
 
-/** Loaded when the first dialog opens: nobody needs it to look at a page. */
-export const Overlay = dynamic(() => import('#app/console/_parts/overlay.tsx'), { ssr: false })
+const loadOverlay = () => import('#app/console/_parts/overlay.tsx')
+/** Nobody needs it to look at a page. */
+export const Overlay = dynamic(loadOverlay, { ssr: false })
+
+/** Loads what dialogs need before one is opened: a kill must not hang on a network that is bad by then. */
+export function preloadDialogs(): void {
+  // Without it the first dialog that is opened asks again.
+  loadOverlay().catch(() => undefined)
+}
 
 export interface FormDialogProps {
   title: string

@@ -6,6 +6,8 @@ import { useEffect, useState, type ReactNode } from 'react'
 import type { ApprovalView } from '#lib/core/approvals'
 import type { Page } from '#app/console/_parts/api'
 import { Failure, Mark } from '#app/console/_parts/bits.tsx'
+import { preloadDialogs } from '#app/console/_parts/dialog.tsx'
+import { whenIdle } from '#app/console/_parts/idle'
 import { SessionGate, useSession } from '#app/console/_parts/session.tsx'
 import { useResource } from '#app/console/_parts/use-resource'
 
@@ -37,6 +39,7 @@ function Frame({ theme, children }: { theme: Theme; children: ReactNode }) {
   const [open, setOpen] = useState(false)
   const { session, signOut, isOther, acceptOther } = useSession()
   useEffect(() => setOpen(false), [path])
+  useEffect(() => whenIdle(preloadDialogs), [])
   const pending = useResource<Page<ApprovalView>>('/api/approvals?state=pending&limit=100', 10_000)
   const waiting = pending.data?.data.length ?? 0
   const isHere = (href: string): boolean =>
