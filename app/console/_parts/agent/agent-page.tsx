@@ -54,7 +54,7 @@ export function AgentPage() {
   // The list begins with the oldest: of an agent with many calls, those of the run that is looked at may not be among them.
   const ofRun = useResource<Page<CallRecord>>(
     run === null || calls.data?.nextCursor == null ? null : `${base}/tool-calls${query({ limit: 200, runId: run.id })}`,
-    5_000,
+    run?.endedAt === null ? 5_000 : undefined,
   )
   const byId = useMemo(
     () => new Map([...(calls.data?.data ?? []), ...(ofRun.data?.data ?? [])].map((call) => [call.callId as string, call])),

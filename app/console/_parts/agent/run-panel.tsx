@@ -70,7 +70,7 @@ export function RunPanel({
         )}
         <RunFacts run={run} />
         {error !== null && <Failure error={error} retry={retry} />}
-        <RunTimeline events={events} live={run.endedAt === null} />
+        <RunTimeline events={events} endedAt={run.endedAt} />
         <Explanation run={run} />
       </div>
     </>
