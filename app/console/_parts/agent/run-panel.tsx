@@ -44,12 +44,12 @@ export function RunPanel({
               </option>
             ))}
           </select>
+          <State name={run.state} />
           {runs.older !== null && (
             <button type="button" className="button small" onClick={runs.older}>
               Older runs
             </button>
           )}
-          <State name={run.state} />
         </div>
         <div className="row">
           <small className={live.connected ? 'live-dot' : 'muted'} role="status">

@@ -54,7 +54,13 @@ export function BudgetsPage() {
         {unread !== null && <Stale error={unread} />}
         <ListState
           list={list}
-          empty={standing.length === 0 && <Empty title="No budget is set">Limits that are on by default still hold.</Empty>}
+          empty={
+            pages.page > 1 ? (
+              <Empty title="No more" />
+            ) : (
+              standing.length === 0 && <Empty title="No budget is set">Limits that are on by default still hold.</Empty>
+            )
+          }
         />
         {list.data !== null && rows.length > 0 && (
           <table className="cards">

@@ -5,10 +5,10 @@ const none = { limitMicros: null, limitTokens: null, limitCalls: null, reservedM
 
 test('each limit of a budget has its line: the tokens may be used up while there are dollars', () => {
   const money = { limitMicros: 5_000_000, spentMicros: 1_000_000, reservedMicros: 500_000, remainingMicros: 3_500_000 }
-  expect(limitsOf({ ...none, ...money, limitTokens: 1_000, limitCalls: 2 }).map(({ of, words, left }) => [of, words, left])).toEqual([
+  expect(limitsOf({ ...none, ...money, limitTokens: 1_000, limitCalls: 4 }).map(({ of, words, left }) => [of, words, left])).toEqual([
     ['dollars', '$1.00 of $5.00, $0.50 reserved', '$3.50'],
     ['tokens', '900 of 1,000 tokens', '100 tokens'],
-    ['calls', '3 of 2 calls', '0 calls'],
+    ['calls', '3 of 4 calls', '1 call'],
   ])
   expect(limitsOf({ ...none, spentMicros: 0 })).toEqual([])
 })

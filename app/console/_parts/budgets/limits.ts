@@ -1,5 +1,5 @@
 import type { BudgetView } from '#lib/core/budget-store'
-import { count, money } from '#app/console/_parts/format'
+import { count, money, plural } from '#app/console/_parts/format'
 
 /** One limit of a budget: what of it is gone, in numbers for a bar and in words. */
 export interface LimitLine {
@@ -29,7 +29,7 @@ export function limitsOf(budget: Limits): LimitLine[] {
   }
   const counted = (of: 'tokens' | 'calls', limit: number | null, spent: number): void => {
     if (limit === null) return
-    const left = `${count(Math.max(0, limit - spent))} ${of}`
+    const left = plural(Math.max(0, limit - spent), of.slice(0, -1))
     lines.push({ of, spent, reserved: 0, limit, words: `${count(spent)} of ${count(limit)} ${of}`, left })
   }
   counted('tokens', limitTokens, budget.tokens ?? 0)
