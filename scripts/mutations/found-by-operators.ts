@@ -208,8 +208,8 @@ export const foundByOperatorsMutations: readonly Mutation[] = [
     name: 'page-that-is-shown-again-asks-twice',
     breaks: 'A14',
     file: 'app/console/_parts/rounds.ts',
-    text: `everyMs === undefined || asking) return`,
-    replacement: `everyMs === undefined) return`,
+    text: `isDone() || asking) return`,
+    replacement: `isDone()) return`,
     test: {
       file: 'app/console/_parts/rounds.test.ts',
       name: 'a page that is hidden and shown while it asks does not ask twice as often from then on',

@@ -1,4 +1,4 @@
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { adminKey, bearer, makeKey, signUp, startGuarded, type MadeKey } from '#tests/access/kit'
 import type { World } from '#tests/world'
@@ -18,13 +18,29 @@ afterAll(async () => {
   await world?.close()
 })
 
+async function signIn(page: Page, key: string): Promise<void> {
+  await page.getByLabel('API key', { exact: true }).fill(key)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
 async function signedIn(key: string): Promise<Look> {
   const at = await look(browser, world.base())
   await at.page.goto('/console')
-  await at.page.getByLabel('API key', { exact: true }).fill(key)
-  await at.page.getByRole('button', { name: 'Sign in' }).click()
+  await signIn(at.page, key)
   await at.page.getByRole('heading', { name: 'Agents' }).waitFor()
   return at
+}
+
+/** Signs in with a key from another tab of the same browser. */
+async function signInBeside(page: Page, key: string): Promise<void> {
+  const beside = await page.context().newPage()
+  await beside.goto('/console')
+  const status = await beside.evaluate(async (credential) => {
+    const headers = { 'content-type': 'application/json' }
+    return (await fetch('/api/console/session', { method: 'POST', headers, body: JSON.stringify({ key: credential }) })).status
+  }, key)
+  expect(status).toBe(200)
+  await beside.close()
 }
 
 describe.skipIf(chromiumPath === null)('signing in to the console', () => {
@@ -92,6 +108,102 @@ describe.skipIf(chromiumPath === null)('signing in to the console', () => {
     const { page, close } = await signedIn(short.key)
     expect((await world.http('DELETE', `/api/keys/${short.id}`, undefined, bearer(adminKey))).status).toBe(204)
     await page.getByText('Your session has ended').waitFor()
+    await close()
+  })
+
+  test('a tab that was left behind by a sign-in in another one goes on as the same caller', async () => {
+    const older = await signedIn(adminKey)
+    const { page } = older
+    await page.goto('/console/kill')
+    await page.getByRole('button', { name: 'Kill or hold' }).click()
+    await signInBeside(page, adminKey)
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Scope').fill('agent:from-the-older-tab')
+    await dialog.getByLabel('Reason').fill('a drill')
+    await dialog.getByRole('button', { name: 'Set the switch' }).click()
+    await page.getByRole('row', { name: /agent:from-the-older-tab/ }).waitFor()
+    await signInBeside(page, adminKey)
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    expect(await page.context().cookies()).toEqual([])
+    expect(older.complaints).toEqual([])
+    await older.close()
+  })
+
+  test('a tab in whose place another caller has signed in does nothing for that one, and says who it is', async () => {
+    const other = await makeKey(world, ['admin'])
+    const { page, close } = await signedIn(adminKey)
+    await page.goto('/console/kill')
+    await page.getByRole('button', { name: 'Kill or hold' }).click()
+    await signInBeside(page, other.key)
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Scope').fill('agent:for-somebody-else')
+    await dialog.getByLabel('Reason').fill('a drill')
+    await dialog.getByRole('button', { name: 'Set the switch' }).click()
+    await page.getByRole('alert').getByText(`key:${other.id}`).waitFor()
+    expect(await page.locator('.who').textContent()).toContain(`key:${other.id}`)
+    expect(await dialog.count()).toBe(0)
+    expect(JSON.stringify((await world.http('GET', '/api/kill', undefined, bearer(adminKey))).body)).not.toContain('somebody-else')
+    await page.getByRole('button', { name: 'Understood' }).click()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await close()
+  })
+
+  test('a sign-out that did not succeed is said, and nobody is signed out', async () => {
+    const { page, close } = await signedIn(adminKey)
+    await page.route('**/api/console/session', (route) => (route.request().method() === 'DELETE' ? route.abort() : route.continue()))
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('alert').getByText('No answer').waitFor()
+    expect((await page.context().cookies()).length).toBe(1)
+    await close()
+  })
+
+  test('a message that was being written is there again after signing in anew, for its writer alone', async () => {
+    await world.http('POST', '/api/agents', { id: 'drafted', template: 'scripted' }, bearer(adminKey))
+    const { page, close } = await signedIn(adminKey)
+    await page.goto('/console/agents/drafted')
+    const box = page.getByLabel('Message', { exact: true })
+    await box.fill('half a sentence')
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, adminKey)
+    await box.waitFor()
+    expect(await box.inputValue()).toBe('half a sentence')
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, reader.key)
+    await box.waitFor()
+    expect(await box.inputValue()).toBe('')
+    await close()
+  })
+
+  test('a key that is shown once stays until it is put away; a dialog is closed by a click beside it only while nothing was typed', async () => {
+    const { page, close } = await signedIn(adminKey)
+    const beside = (): Promise<void> => page.mouse.click(3, 3)
+    await page.goto('/console/keys')
+    await page.getByRole('button', { name: 'Make a key' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Make a key' })
+    await dialog.waitFor()
+    await beside()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByRole('button', { name: 'Make a key' }).click()
+    await dialog.getByLabel('Name').fill('shown once')
+    await beside()
+    await dialog.getByRole('checkbox', { name: /agents:read/ }).check()
+    await dialog.getByRole('button', { name: 'Make' }).click()
+
+    const shown = page.getByRole('dialog', { name: 'The new key' })
+    const key = await shown.getByRole('textbox').inputValue()
+    await beside()
+    await page.keyboard.press('Escape')
+    expect(await shown.getByRole('textbox').inputValue()).toBe(key)
+    await page.context().clearCookies()
+    await page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await signIn(page, adminKey)
+    expect(await shown.getByRole('textbox').inputValue()).toBe(key)
+    await shown.getByRole('button', { name: 'I have kept it' }).click()
+    await shown.waitFor({ state: 'detached' })
     await close()
   })
 

@@ -13,14 +13,22 @@ export class Problem extends Error {
   }
 }
 
-/** What a page does when the session has ended; set by the shell. */
-let onUnauthorized: () => void = () => undefined
-let csrf: string | null = null
+/** What the requests of a page need of its session; set by the shell. */
+export interface SessionLink {
+  /** The word that each write must bring. */
+  word: string | null
+  /** Told when the session has ended. */
+  ended: () => void
+  /** Asks for the session anew and takes it; whether it is the same caller's as this one. Throws Problem. */
+  renew: () => Promise<boolean>
+}
 
-/** The word of the session, for the writes that follow, and what to do when the session has ended. */
-export function setWord(word: string | null, ended: () => void): void {
-  csrf = word
-  onUnauthorized = ended
+const unlinked: SessionLink = { word: null, ended: () => undefined, renew: () => Promise.resolve(false) }
+let link = unlinked
+
+/** The session for the requests that follow; null is none. */
+export function setLink(next: SessionLink | null): void {
+  link = next ?? unlinked
 }
 
 export interface CallOptions {
@@ -33,10 +41,23 @@ export interface CallOptions {
 const patienceMs = 60_000
 
 /** Sends a request to Baton's API with the session's cookie. Throws Problem for every answer that is none. */
-export async function send(method: string, path: string, { body, headers, signal }: CallOptions = {}): Promise<Response> {
+export async function send(method: string, path: string, options: CallOptions = {}): Promise<Response> {
+  const { renew } = link
+  try {
+    return await sendOnce(method, path, options)
+  } catch (error) {
+    // Another tab has signed in since, and the cookie is that session's: nothing was done. The same caller need not be told; for another one
+    // nothing is repeated.
+    const isStale = error instanceof Problem && error.status === 403 && error.body['reason'] === 'csrf'
+    if (!isStale || !(await renew())) throw error
+    return sendOnce(method, path, options)
+  }
+}
+
+async function sendOnce(method: string, path: string, { body, headers, signal }: CallOptions): Promise<Response> {
   const all: Record<string, string> = { accept: 'application/json', ...headers }
   if (body !== undefined) all['content-type'] = 'application/json'
-  if (csrf !== null && method !== 'GET') all['x-baton-csrf'] = csrf
+  if (link.word !== null && method !== 'GET') all['x-baton-csrf'] = link.word
   const waits = signal ?? AbortSignal.timeout(patienceMs)
   const init: RequestInit = { method, headers: all, credentials: 'same-origin', cache: 'no-store', signal: waits }
   if (body !== undefined) init.body = JSON.stringify(body)
@@ -46,7 +67,7 @@ export async function send(method: string, path: string, { body, headers, signal
   })
   if (response.ok || response.status === 304) return response
   const problem = new Problem(response.status, await response.json().catch(() => ({})))
-  if (response.status === 401 && !path.startsWith('/api/console/')) onUnauthorized()
+  if (response.status === 401 && !path.startsWith('/api/console/')) link.ended()
   throw problem
 }
 

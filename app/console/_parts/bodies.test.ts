@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { StopModes } from '#app/console/_parts/agent/agent-actions.tsx'
-import { decisionBody, editedInput, isWide, keyBody, limitsBody, switchBody } from '#app/console/_parts/bodies'
+import { decisionBody, editedInput, interruptBody, isWide, keyBody, limitsBody, switchBody } from '#app/console/_parts/bodies'
 
 const fields =
   (held: Record<string, string>) =>
@@ -35,6 +35,11 @@ test('dollars are sent as micros; a field that was left empty limits nothing, an
     limitTokens: 1_000,
     limitCalls: 0,
   })
+})
+
+test('an interrupt names the run that was looked at, so that it cannot end the one that has followed', () => {
+  expect(interruptBody('run_1', fields({}))).toEqual({ runId: 'run_1' })
+  expect(interruptBody('run_1', fields({ reason: 'too long' }))).toEqual({ runId: 'run_1', reason: 'too long' })
 })
 
 test('a key ends after the days that were chosen, or never', () => {

@@ -25,6 +25,11 @@ export function decisionBody(
   }
 }
 
+/** What interrupts the run that was looked at, and never the one that has followed it. */
+export function interruptBody(runId: string, field: Field): Record<string, unknown> {
+  return { runId, ...(field('reason') === '' ? {} : { reason: field('reason') }) }
+}
+
 /** The limits of a scope: dollars are sent as micros; what is left empty is not limited, 0 allows nothing. */
 export function limitsBody(field: Field): Record<string, unknown> {
   const number = (name: string, times: number): number | null => (field(name) === '' ? null : Math.round(Number(field(name)) * times))

@@ -5,8 +5,15 @@ import { cloneElement, useId, useState, type FormEvent, type ReactElement, type 
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { useAction } from '#app/console/_parts/use-resource'
 
-/** Loaded when the first dialog opens: nobody needs it to look at a page. */
-export const Overlay = dynamic(() => import('#app/console/_parts/overlay.tsx'), { ssr: false })
+const loadOverlay = () => import('#app/console/_parts/overlay.tsx')
+/** Nobody needs it to look at a page. */
+export const Overlay = dynamic(loadOverlay, { ssr: false })
+
+/** Loads what dialogs need before one is opened: a kill must not hang on a network that is bad by then. */
+export function preloadDialogs(): void {
+  // Without it the first dialog that is opened asks again.
+  loadOverlay().catch(() => undefined)
+}
 
 export interface FormDialogProps {
   title: string
@@ -27,13 +34,14 @@ export function FormDialog({ title, submit, tone = 'primary', close, work, child
     }, form)
     close()
   })
+  const [isTyped, setTyped] = useState(false)
   const onSubmit = (event: FormEvent<HTMLFormElement>): void => {
     event.preventDefault()
     action.run(new FormData(event.currentTarget))
   }
   return (
-    <Overlay title={title} close={close}>
-      <form className="form" onSubmit={onSubmit}>
+    <Overlay title={title} close={close} holds={isTyped || action.busy ? 'input' : undefined}>
+      <form className="form" onSubmit={onSubmit} onChange={() => setTyped(true)}>
         {children}
         {action.error !== null && <Failure error={action.error} />}
         <footer>
@@ -118,7 +126,7 @@ export function SecretDialog({ title, secret, about, close }: { title: string; s
     )
   }
   return (
-    <Overlay title={title} close={close}>
+    <Overlay title={title} close={close} holds="secret">
       <div className="form">
         <p className="muted">{about}</p>
         <input className="mono" readOnly value={secret} aria-label={title} onFocus={(event) => event.currentTarget.select()} />

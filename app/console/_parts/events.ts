@@ -1,4 +1,6 @@
 import { Problem, send } from '#app/console/_parts/api'
+import { unlooked, untilLooked } from '#app/console/_parts/looked'
+import type { Looked } from '#app/console/_parts/rounds'
 
 /** A frame of an event stream: durable ones have a number. */
 export interface StreamFrame {
@@ -17,25 +19,35 @@ export interface FollowOptions {
   onLive: (live: boolean) => void
   /** Events have gone that nobody can have any more, or the id is another agent's now; the stream goes on from what is kept. */
   onGap: () => void
+  /** While nobody looks at it the stream is given up, 10 s after they have gone; without one it is followed always. */
+  page?: Looked
 }
 
 /** A stream without a word for so long, in milliseconds, is taken for dead: the server sends a heartbeat every 5 s. */
 const silenceMs = 16_000
 const shortestPauseMs = 400
 const longestPauseMs = 10_000
+/** A stream that has lived so long, in milliseconds, was well, though nothing has happened in it. */
+const wellMs = 10_000
+/** A page that nobody looks at gives its connection back after so long, in milliseconds: over HTTP/1.1 a browser has six, for all tabs together. */
+const unseenMs = 10_000
 
 /**
  * Follows an event stream over fetch, which unlike EventSource may be told a position of our own and says why it failed. Comes back with
  * Last-Event-ID after every break, until the signal aborts; resolves then, and where the server refuses for good.
  */
 export async function follow(options: FollowOptions): Promise<void> {
-  const { signal } = options
+  const { signal, page } = options
   let after = options.after
   let pauseMs = shortestPauseMs
   let known: string | null = null
   while (!signal.aborted) {
+    if (page !== undefined) await untilLooked(page, signal)
+    const unseen = page === undefined ? null : unlooked(page, unseenMs)
+    const wanted = unseen === null ? signal : AbortSignal.any([signal, unseen.signal])
+    const since = Date.now()
     try {
-      await readOnce(options, after, (seq, agentUid) => {
+      await readOnce({ ...options, signal: wanted }, after, (seq, agentUid) => {
         if (agentUid !== null && agentUid !== (known ??= agentUid)) throw new Problem(410, { code: 'cursor_expired', oldestSeq: 1 })
         if (seq === null) return
         after = seq
@@ -44,13 +56,17 @@ export async function follow(options: FollowOptions): Promise<void> {
     } catch (error) {
       if (signal.aborted) return
       options.onLive(false)
+      if (unseen?.signal.aborted === true) continue
       if (error instanceof Problem && error.code === 'cursor_expired') {
         after = Math.max(0, Number(error.body['oldestSeq']) - 1)
         known = null
         options.onGap()
       } else if (error instanceof Problem && [401, 403, 404].includes(error.status)) return
+    } finally {
+      unseen?.end()
     }
     options.onLive(false)
+    if (Date.now() - since >= wellMs) pauseMs = shortestPauseMs
     await pause(pauseMs, signal)
     pauseMs = Math.min(longestPauseMs, pauseMs * 2)
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago, duration, money, plural, short } from '#app/console/_parts/format'
+import { ago, clockTime, duration, money, plural, short } from '#app/console/_parts/format'
 
 test.each([
   [null, '–'],
@@ -15,10 +15,22 @@ test.each([
 test.each([
   [46, '46 ms'],
   [1_740, '1.7 s'],
+  [999.6, '1.0 s'],
+  [9_960, '10 s'],
+  [59_960, '1 min 0 s'],
   [61_000, '1 min 1 s'],
+  [119_600, '2 min 0 s'],
+  [3_599_700, '1 h 0 min'],
+  [7_199_000, '2 h 0 min'],
   [7_500_000, '2 h 5 min'],
   [259_200_000, '3 d'],
 ])('%i milliseconds are %s', (ms, text) => expect(duration(ms)).toBe(text))
+
+test('a time of day has its day where that is another one', () => {
+  const at = new Date(2026, 10, 21, 8, 5, 9, 70)
+  expect(clockTime(at.toISOString(), new Date(2026, 10, 21, 23, 59).getTime())).toBe('08:05:09.070')
+  expect(clockTime(at.toISOString(), new Date(2026, 10, 22, 0, 1).getTime())).toBe('21 Nov 08:05:09.070')
+})
 
 test('how long ago, and how soon', () => {
   const now = Date.parse('2026-11-21T08:00:00Z')

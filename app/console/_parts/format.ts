@@ -13,10 +13,14 @@ export function count(value: number | null | undefined): string {
 
 /** 850 ms, 1.2 s, 3 min 20 s, 2 h 5 min, 3 d. */
 export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
-  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`
+  // Rounded before it is split: 59.96 s are a minute, and no minute has 60 s.
+  const seconds = Math.round(ms / 1_000)
+  const minutes = Math.round(ms / 60_000)
+  if (Math.round(ms) < 1_000) return `${Math.max(0, Math.round(ms))} ms`
+  if (Math.round(ms / 100) < 100) return `${(ms / 1_000).toFixed(1)} s`
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  if (minutes < 1_440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
   return `${Math.round(ms / 86_400_000)} d`
 }
 
@@ -41,9 +45,12 @@ export function instant(at: string): string {
   return new Date(at).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
 }
 
-export function clockTime(at: string): string {
+/** The time of day to the millisecond, with the day before it unless that is the day of `now`. */
+export function clockTime(at: string, now = Date.now()): string {
   const date = new Date(at)
-  return `${date.toLocaleTimeString('en-GB')}.${String(date.getMilliseconds()).padStart(3, '0')}`
+  const isToday = date.toDateString() === new Date(now).toDateString()
+  const day = isToday ? '' : `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} `
+  return `${day}${date.toLocaleTimeString('en-GB')}.${String(date.getMilliseconds()).padStart(3, '0')}`
 }
 
 /** A state in words: awaiting_approval reads "awaiting approval". */

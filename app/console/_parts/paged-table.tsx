@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Page } from '#app/console/_parts/api'
-import { ListState, Pager } from '#app/console/_parts/bits.tsx'
+import { Empty, ListState, Pager } from '#app/console/_parts/bits.tsx'
 import type { Resource, useCursor } from '#app/console/_parts/use-resource'
 
 /** A column's title; `num` for figures, `acts` for buttons, whose title only screen readers are told. */
@@ -23,7 +23,7 @@ export function PagedTable<Row>({
   const page = list.data
   return (
     <>
-      <ListState list={list} empty={empty} />
+      <ListState list={list} empty={pages.page === 1 ? empty : <Empty title="No more" />} />
       {page !== null && page.data.length > 0 && (
         <div className="table-wrap">
           <table className="cards">

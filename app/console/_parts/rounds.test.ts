@@ -70,6 +70,25 @@ test('what fails is asked for ever less often, at most sixteen times as rarely, 
   page.end()
 })
 
+test('what has no pace and failed is asked for until it went well, also when the page is looked at again, and then no more', async () => {
+  const page = start()
+  await page.answer(false)
+  await vi.advanceTimersByTimeAsync(4_999)
+  expect(page.asked()).toBe(1)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(page.asked()).toBe(2)
+  await page.answer(false)
+  page.look(false)
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(page.asked()).toBe(2)
+  page.look(true)
+  expect(page.asked()).toBe(3)
+  await page.answer()
+  page.look(false)
+  page.look(true)
+  expect([page.asked(), vi.getTimerCount()]).toEqual([3, 0])
+})
+
 test('without a pace it asks once; who leaves is asked for nothing more, whatever was under way', async () => {
   const once = start()
   await once.answer()

@@ -1,10 +1,11 @@
 'use client'
 
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type FormEvent, type ReactNode } from 'react'
-import { call, setWord } from '#app/console/_parts/api'
+import { call, setLink } from '#app/console/_parts/api'
 import { Failure, Mark, Waiting } from '#app/console/_parts/bits.tsx'
 import { Field } from '#app/console/_parts/dialog.tsx'
-import { useAction } from '#app/console/_parts/use-resource'
+import { drafts } from '#app/console/_parts/drafts'
+import { useAction, type Action } from '#app/console/_parts/use-resource'
 
 /** What GET /api/console/session tells. */
 export interface Session {
@@ -18,10 +19,19 @@ export interface Session {
   templates: readonly string[]
 }
 
-const Current = createContext<{ session: Session; signOut: () => void } | null>(null)
+/** The session of whoever looks at the page, and what can be done about it. */
+export interface CurrentSession {
+  session: Session
+  signOut: Action<[]>
+  /** Another tab has signed in as somebody else, who is the caller here too. */
+  isOther: boolean
+  acceptOther: () => void
+}
+
+const Current = createContext<CurrentSession | null>(null)
 
 /** The session of whoever looks at the page; only below SessionGate. */
-export function useSession(): { session: Session; signOut: () => void } {
+export function useSession(): CurrentSession {
   const current = useContext(Current)
   if (current === null) throw new Error('useSession stands outside SessionGate')
   return current
@@ -34,12 +44,25 @@ export function SessionGate({ children }: { children: ReactNode }) {
   const [asked, setAsked] = useState(0)
   const [failure, setFailure] = useState<Error | null>(null)
 
+  const [isOther, setOther] = useState(false)
+
   const take = useCallback((next: Session): void => {
-    setWord(next.csrf, () => {
-      setSession((before) => (before === null ? null : { ...before, signedIn: false }))
-      setEnded(true)
+    setLink({
+      word: next.csrf,
+      ended() {
+        setSession((before) => (before === null ? null : { ...before, signedIn: false }))
+        setEnded(true)
+      },
+      async renew() {
+        const now = await call<Session>('GET', '/api/console/session')
+        take(now)
+        setEnded(!now.signedIn)
+        setOther(now.signedIn && now.actor !== next.actor)
+        return now.signedIn && now.actor === next.actor
+      },
     })
     if (next.signedIn) setEnded(false)
+    setOther(false)
     setSession(next)
   }, [])
 
@@ -51,10 +74,14 @@ export function SessionGate({ children }: { children: ReactNode }) {
     return () => left.abort()
   }, [asked, take])
 
-  const signOut = useCallback(() => {
-    call<Session>('DELETE', '/api/console/session').then(take, () => window.location.reload())
-  }, [take])
-  const current = useMemo(() => (session === null ? null : { session, signOut }), [session, signOut])
+  const signOut = useAction(async () => {
+    take(await call<Session>('DELETE', '/api/console/session'))
+    drafts.clear()
+  })
+  const current = useMemo(
+    () => (session === null ? null : { session, signOut, isOther, acceptOther: () => setOther(false) }),
+    [session, signOut.busy, signOut.error, isOther],
+  )
 
   if (current === null)
     return (
@@ -67,7 +94,12 @@ export function SessionGate({ children }: { children: ReactNode }) {
       </main>
     )
   if (!current.session.signedIn) return <SignIn passwords={current.session.passwords} ended={ended} take={take} />
-  return <Current value={current}>{children}</Current>
+  // What one caller has opened is not left standing for another one.
+  return (
+    <Current key={current.session.actor} value={current}>
+      {children}
+    </Current>
+  )
 }
 
 function SignIn({ passwords, ended, take }: { passwords: boolean; ended: boolean; take: (session: Session) => void }) {

@@ -5,7 +5,9 @@ import { usePathname } from 'next/navigation'
 import { useEffect, useState, type ReactNode } from 'react'
 import type { ApprovalView } from '#lib/core/approvals'
 import type { Page } from '#app/console/_parts/api'
-import { Mark } from '#app/console/_parts/bits.tsx'
+import { Failure, Mark } from '#app/console/_parts/bits.tsx'
+import { preloadDialogs } from '#app/console/_parts/dialog.tsx'
+import { whenIdle } from '#app/console/_parts/idle'
 import { SessionGate, useSession } from '#app/console/_parts/session.tsx'
 import { useResource } from '#app/console/_parts/use-resource'
 
@@ -35,8 +37,9 @@ export function Shell({ theme, children }: { theme: Theme; children: ReactNode }
 function Frame({ theme, children }: { theme: Theme; children: ReactNode }) {
   const path = usePathname()
   const [open, setOpen] = useState(false)
-  const { session, signOut } = useSession()
+  const { session, signOut, isOther, acceptOther } = useSession()
   useEffect(() => setOpen(false), [path])
+  useEffect(() => whenIdle(preloadDialogs), [])
   const pending = useResource<Page<ApprovalView>>('/api/approvals?state=pending&limit=100', 10_000)
   const waiting = pending.data?.data.length ?? 0
   const isHere = (href: string): boolean =>
@@ -78,16 +81,28 @@ function Frame({ theme, children }: { theme: Theme; children: ReactNode }) {
                   <span className="mono" title={session.actor ?? ''}>
                     {session.actor}
                   </span>
-                  <button type="button" className="button small" onClick={signOut}>
+                  <button type="button" className="button small" disabled={signOut.busy} onClick={() => signOut.run()}>
                     Sign out
                   </button>
                 </>
               )}
             </p>
+            {signOut.error !== null && !isOther && <Failure error={signOut.error} />}
           </div>
         </div>
       </header>
       <main id="content" tabIndex={-1}>
+        {isOther && (
+          <div className="notice other" role="alert">
+            <span>
+              In another tab <span className="mono">{session.actor}</span> has signed in, and so has this one. What was pressed here was not
+              done.
+            </span>
+            <button type="button" className="button small" onClick={acceptOther}>
+              Understood
+            </button>
+          </div>
+        )}
         {children}
       </main>
     </div>

@@ -25,8 +25,17 @@ export function useWanted(): { wanted: number; refresh: () => void } {
   return { wanted, refresh: useCallback(() => setWanted((count) => count + 1), []) }
 }
 
-/** Reads an address and, with `everyMs`, reads it again while the page is looked at; a page in the background asks for nothing. */
-export function useResource<Answer>(path: string | null, everyMs?: number): Resource<Answer> {
+const readOne = <Answer>(path: string, signal: AbortSignal): Promise<Answer> => call('GET', path, { signal })
+
+/**
+ * Reads an address and, with `everyMs`, reads it again while the page is looked at; a page in the background asks for nothing. `read` must be the same
+ * function each time.
+ */
+export function useResource<Answer>(
+  path: string | null,
+  everyMs?: number,
+  read: (path: string, signal: AbortSignal) => Promise<Answer> = readOne,
+): Resource<Answer> {
   const [held, setHeld] = useState<Held<Answer>>({ path: null, data: null, error: null })
   const { wanted, refresh } = useWanted()
 
@@ -34,7 +43,7 @@ export function useResource<Answer>(path: string | null, everyMs?: number): Reso
     if (path === null) return
     return startRounds(async (ended) => {
       try {
-        const data = await call<Answer>('GET', path, { signal: AbortSignal.any([ended, AbortSignal.timeout(30_000)]) })
+        const data = await read(path, AbortSignal.any([ended, AbortSignal.timeout(30_000)]))
         if (!ended.aborted) setHeld({ path, data, error: null })
         return true
       } catch (cause) {
@@ -43,7 +52,7 @@ export function useResource<Answer>(path: string | null, everyMs?: number): Reso
         return false
       }
     }, everyMs)
-  }, [path, everyMs, wanted])
+  }, [path, everyMs, wanted, read])
 
   const current = held.path === path
   return { data: current ? held.data : null, error: current ? held.error : null, loading: path !== null && !current, refresh }

@@ -1,26 +1,27 @@
 'use client'
 
-import type { RunView } from '#lib/core/store'
 import type { AgentDetails } from '#app/console/_parts/agent/agent-page.tsx'
 import { call } from '#app/console/_parts/api'
-import { switchBody } from '#app/console/_parts/bodies'
+import { interruptBody, switchBody } from '#app/console/_parts/bodies'
 import { AskButton, Field } from '#app/console/_parts/dialog.tsx'
 
 /** What can be done to an agent as a whole: interrupt what runs, hold it, kill it. */
-export function AgentActions({ agent, run, done }: { agent: AgentDetails; run: RunView | null; done: () => void }) {
+export function AgentActions({ agent, done }: { agent: AgentDetails; done: () => void }) {
   const base = `/api/agents/${encodeURIComponent(agent.id)}`
-  const open = run !== null && run.endedAt === null
+  const { activeRunId } = agent
   return (
     <>
-      {open && (
+      {activeRunId !== null && (
         <AskButton
+          // What is asked about is this run: with its end the question goes too, and does not stand for the next run.
+          key={activeRunId}
           label="Interrupt"
           title="Interrupt the run"
           submit="Interrupt"
           className="button"
           tone="primary"
           work={async (field) => {
-            await call('POST', `${base}/interrupt`, { body: field('reason') === '' ? {} : { reason: field('reason') } })
+            await call('POST', `${base}/interrupt`, { body: interruptBody(activeRunId, field) })
             done()
           }}
         >

@@ -4,7 +4,6 @@ import Link from 'next/link'
 import { useParams } from 'next/navigation'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { AgentView } from '#lib/core/pages'
-import type { RunView } from '#lib/core/store'
 import { Conversation, type MessageRow } from '#app/console/_parts/agent/conversation.tsx'
 import { AgentActions } from '#app/console/_parts/agent/agent-actions.tsx'
 import { Composer } from '#app/console/_parts/agent/composer.tsx'
@@ -12,6 +11,7 @@ import { RunPanel } from '#app/console/_parts/agent/run-panel.tsx'
 import type { CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
 import { useLive } from '#app/console/_parts/agent/use-live'
 import { useMessages } from '#app/console/_parts/agent/use-messages'
+import { useRuns } from '#app/console/_parts/agent/use-runs'
 import { query, type Page } from '#app/console/_parts/api'
 import { Failure, PageHead, Rows, Stale, State } from '#app/console/_parts/bits.tsx'
 import { money, plural } from '#app/console/_parts/format'
@@ -36,7 +36,9 @@ export function AgentPage() {
 
   const messages = useMessages(`${base}/messages`, start?.messages ?? null)
   const calls = useResource<Page<CallRecord>>(start === null ? null : `${base}/tool-calls?limit=200`)
-  const runs = useResource<Page<RunView>>(start === null ? null : `${base}/runs?limit=20`, idleMs)
+  const [chosen, setChosen] = useState<string | null>(null)
+  const runs = useRuns(start === null ? null : `${base}/runs`, { chosen, active: agent.data?.activeRunId ?? null }, idleMs)
+  const { run } = runs
 
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
   const refresh = useCallback(() => {
@@ -47,14 +49,12 @@ export function AgentPage() {
   }, [agent.refresh, messages.refresh, calls.refresh, runs.refresh])
   const live = useLive(id, start?.seq ?? null, refresh)
 
-  const [chosen, setChosen] = useState<string | null>(null)
+  const [sent, setSent] = useState(0)
   const [view, setView] = useState<'chat' | 'runs'>('chat')
-  const list = runs.data?.data ?? []
-  const run = list.find((one) => one.id === chosen) ?? list.find((one) => one.state !== 'queued') ?? list[0] ?? null
   // The list begins with the oldest: of an agent with many calls, those of the run that is looked at may not be among them.
   const ofRun = useResource<Page<CallRecord>>(
     run === null || calls.data?.nextCursor == null ? null : `${base}/tool-calls${query({ limit: 200, runId: run.id })}`,
-    5_000,
+    run?.endedAt === null ? 5_000 : undefined,
   )
   const byId = useMemo(
     () => new Map([...(calls.data?.data ?? []), ...(ofRun.data?.data ?? [])].map((call) => [call.callId as string, call])),
@@ -84,7 +84,7 @@ export function AgentPage() {
         }
         about={`${data.template} · ${data.model} · ${plural(data.steps, 'step')} · ${plural(data.runs, 'run')} · ${money(data.costMicros)}`}
       >
-        <AgentActions agent={data} run={run} done={refresh} />
+        <AgentActions agent={data} done={refresh} />
       </PageHead>
       {agent.error !== null && <Stale error={agent.error} />}
       <div className="segments views" role="group" aria-label="View">
@@ -102,13 +102,14 @@ export function AgentPage() {
           ) : messages.data === null ? (
             <Rows rows={6} />
           ) : (
-            <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} />
+            <Conversation messages={rows} calls={byId} live={writing} earlier={messages.earlier} sent={sent} />
           )}
           {messages.error !== null && messages.data !== null && <Stale error={messages.error} />}
-          <Composer agent={id} state={data.state} sent={refresh} />
+          {messages.error === null && calls.error !== null && <Stale error={calls.error} />}
+          <Composer agent={id} state={data.state} sent={() => (setSent((n) => n + 1), refresh())} />
         </section>
         <section className="card" aria-label="Runs">
-          <RunPanel agent={id} runs={runs} run={run} choose={setChosen} live={live} changed={refresh} />
+          <RunPanel agent={id} runs={runs} choose={setChosen} live={live} changed={refresh} />
         </section>
       </div>
     </div>

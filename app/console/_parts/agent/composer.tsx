@@ -5,6 +5,7 @@ import type { AgentState } from '#lib/core/run'
 import { leftAfter, sendMessage, type Sending } from '#app/console/_parts/agent/send-message'
 import { Failure } from '#app/console/_parts/bits.tsx'
 import { createTries } from '#app/console/_parts/tries'
+import { useDraft } from '#app/console/_parts/use-draft'
 import { useAction } from '#app/console/_parts/use-resource'
 
 const ways = [
@@ -16,7 +17,7 @@ const ways = [
 /** Where a message is written; while the agent works it says what shall become of the message. */
 export function Composer({ agent, state, sent }: { agent: string; state: AgentState; sent: () => void }) {
   const busy = state !== 'ready'
-  const [text, setText] = useState('')
+  const [text, setText] = useDraft<string>(`message to ${agent}`, '')
   const [way, setWay] = useState('enqueue')
   const [tries] = useState(createTries<Sending>)
   const action = useAction(async () => {

@@ -1,7 +1,8 @@
 'use client'
 
 import dynamic from 'next/dynamic'
-import { useEffect, useRef } from 'react'
+import { useCallback, useEffect, useRef, type RefObject } from 'react'
+import { followsEnd } from '#app/console/_parts/agent/end-of-chat'
 import type { LiveText } from '#app/console/_parts/agent/use-live'
 import { ToolCallCard, type CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
 import { Empty } from '#app/console/_parts/bits.tsx'
@@ -40,44 +41,71 @@ export function Conversation({
   calls,
   live,
   earlier,
+  sent,
 }: {
   messages: readonly MessageRow[]
   calls: ReadonlyMap<string, CallRecord>
   live: LiveText | null
   earlier: (() => void) | null
+  /** How many messages were sent from here: who sends one wants to see what comes of it. */
+  sent: number
 }) {
-  const end = useRef<HTMLDivElement>(null)
-  const length = messages.length + (live?.text.length ?? 0)
-  useEffect(() => {
-    const box = end.current?.parentElement
-    // Whoever has scrolled up to read is left where they are.
-    if (box !== null && box !== undefined && box.scrollHeight - box.scrollTop - box.clientHeight < 240) box.scrollTop = box.scrollHeight
-  }, [length])
-
+  const { box, lines, onScroll } = useEnd(sent)
   return (
-    <div className="chat" tabIndex={0} role="log" aria-label="Conversation">
-      {earlier !== null && (
-        <button type="button" className="button small" onClick={earlier}>
-          Earlier messages
-        </button>
-      )}
-      {messages.length === 0 && live === null && <Empty title="Nothing said yet">Send the first message below.</Empty>}
-      {messages.map((message, index) =>
-        message.role === 'tool' ? null : <Bubble key={message.seq ?? `queued-${index}`} message={message} calls={calls} />,
-      )}
-      {live !== null && (live.text !== '' || live.reasoning !== '') && (
-        <article className="bubble assistant" aria-busy="true">
-          <header>
-            <span>Assistant</span>
-            <small className="muted">writing…</small>
-          </header>
-          {live.reasoning !== '' && <p className="reasoning">{live.reasoning}</p>}
-          <RichText text={live.text} />
-        </article>
-      )}
-      <div ref={end} />
+    <div className="chat" tabIndex={0} role="log" aria-label="Conversation" ref={box} onScroll={onScroll}>
+      <div className="chat-lines" ref={lines}>
+        {earlier !== null && (
+          <button type="button" className="button small" onClick={earlier}>
+            Earlier messages
+          </button>
+        )}
+        {messages.length === 0 && live === null && <Empty title="Nothing said yet">Send the first message below.</Empty>}
+        {messages.map((message, index) =>
+          message.role === 'tool' ? null : <Bubble key={message.seq ?? `queued-${index}`} message={message} calls={calls} />,
+        )}
+        {live !== null && (live.text !== '' || live.reasoning !== '') && (
+          <article className="bubble assistant" aria-busy="true">
+            <header>
+              <span>Assistant</span>
+              <small className="muted">writing…</small>
+            </header>
+            {live.reasoning !== '' && <p className="reasoning">{live.reasoning}</p>}
+            <RichText text={live.text} />
+          </article>
+        )}
+      </div>
     </div>
   )
+}
+
+/** Keeps a box at its end while its lines grow; whoever has scrolled up to read is left where they are, until something is sent. */
+function useEnd(sent: number): { box: RefObject<HTMLDivElement | null>; lines: RefObject<HTMLDivElement | null>; onScroll: () => void } {
+  const box = useRef<HTMLDivElement>(null)
+  const lines = useRef<HTMLDivElement>(null)
+  const at = useRef({ follows: true, top: 0 })
+  const toEnd = useCallback(() => {
+    const { current } = box
+    if (current === null || !at.current.follows) return
+    current.scrollTop = current.scrollHeight
+    at.current.top = current.scrollTop
+  }, [])
+  useEffect(() => {
+    const { current } = lines
+    if (current === null) return
+    // Not the messages are counted: their text takes its height later, when what draws it has been loaded.
+    const observer = new ResizeObserver(toEnd)
+    observer.observe(current)
+    return () => observer.disconnect()
+  }, [toEnd])
+  useEffect(() => {
+    at.current.follows = true
+    toEnd()
+  }, [sent, toEnd])
+  const onScroll = useCallback(() => {
+    const { current } = box
+    if (current !== null) at.current = { follows: followsEnd(at.current.follows, at.current.top, current), top: current.scrollTop }
+  }, [])
+  return { box, lines, onScroll }
 }
 
 function Bubble({ message, calls }: { message: MessageRow; calls: ReadonlyMap<string, CallRecord> }) {

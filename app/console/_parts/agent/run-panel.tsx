@@ -7,53 +7,58 @@ import { retryRun } from '#app/console/_parts/agent/send-message'
 import { RunTimeline } from '#app/console/_parts/agent/timeline.tsx'
 import type { Live } from '#app/console/_parts/agent/use-live'
 import { useRunEvents } from '#app/console/_parts/agent/use-run-events'
-import { call, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, Failure, Id, Rows, State, useNow } from '#app/console/_parts/bits.tsx'
+import type { Runs } from '#app/console/_parts/agent/use-runs'
+import { call } from '#app/console/_parts/api'
+import { Ago, Empty, Failure, Id, Rows, Stale, State, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton } from '#app/console/_parts/dialog.tsx'
 import { count, duration, money, words } from '#app/console/_parts/format'
 import { createTries } from '#app/console/_parts/tries'
-import { useAction, useResource, type Resource } from '#app/console/_parts/use-resource'
+import { useAction, useResource } from '#app/console/_parts/use-resource'
 
 /** The runs of an agent, and the chosen one as a timeline. */
 export function RunPanel({
   agent,
   runs,
-  run,
   choose,
   live,
   changed,
 }: {
   agent: string
-  runs: Resource<Page<RunView>>
-  run: RunView | null
+  runs: Runs
   choose: (id: string) => void
   live: Live
   changed: () => void
 }) {
-  const { events, error } = useRunEvents(run?.id ?? null, live.events)
+  const { run } = runs
+  const { events, error, retry } = useRunEvents(run?.id ?? null, live.events)
   if (runs.data === null) return runs.error === null ? <Rows rows={6} /> : <Failure error={runs.error} retry={runs.refresh} />
   if (run === null) return <Empty title="No runs yet">A message starts one.</Empty>
   return (
     <>
       <header>
-        <label className="row">
-          <span className="hidden-text">Run</span>
-          <select className="inline" value={run.id} onChange={(event) => choose(event.currentTarget.value)}>
-            {runs.data.data.map((one, index) => (
+        <div className="row">
+          <select aria-label="Run" className="inline" value={run.id} onChange={(event) => choose(event.currentTarget.value)}>
+            {runs.data.map((one, index) => (
               <option key={one.id} value={one.id}>
                 {index === 0 ? 'Newest run' : `Run …${one.id.slice(-6)} · ${words(one.state)}`}
               </option>
             ))}
           </select>
           <State name={run.state} />
-        </label>
+          {runs.older !== null && (
+            <button type="button" className="button small" onClick={runs.older}>
+              Older runs
+            </button>
+          )}
+        </div>
         <div className="row">
           <small className={live.connected ? 'live-dot' : 'muted'} role="status">
             {live.connected ? 'live' : 'connecting…'}
           </small>
-          <RunActions run={run} changed={changed} />
+          <RunActions key={run.id} run={run} changed={changed} />
         </div>
       </header>
+      {runs.error !== null && <Stale error={runs.error} />}
       <div className="card-body stack">
         {run.state === 'awaiting_approval' && (
           <div className="notice">
@@ -64,8 +69,8 @@ export function RunPanel({
           </div>
         )}
         <RunFacts run={run} />
-        {error !== null && <Failure error={error} />}
-        <RunTimeline events={events} live={run.endedAt === null} />
+        {error !== null && <Failure error={error} retry={retry} />}
+        <RunTimeline events={events} endedAt={run.endedAt} />
         <Explanation run={run} />
       </div>
     </>
@@ -121,6 +126,7 @@ function Explanation({ run }: { run: RunView }) {
   return <p className={`explain ${run.error === null ? 'muted' : ''}`}>{details.data.explain}</p>
 }
 
+/** One per run (its key): a question that is open about one run is not answered for the next. */
 function RunActions({ run, changed }: { run: RunView; changed: () => void }) {
   const [keys] = useState(createTries<string>)
   const retry = useAction(async () => {

@@ -30,6 +30,15 @@ const handedOver = events(
   [510, 'done', { state: 'completed', stopReason: 'end_turn' }],
 )
 
+test('a run that has ended is at work no more, though its end is not among the events that were read', () => {
+  const cut = handedOver.slice(0, 7)
+  expect(timelineOf(cut, start + 9_000).slices.at(-1)).toMatchObject({ to: null })
+  const timeline = timelineOf(cut, start + 9_000, start + 700)
+  expect(timeline).toMatchObject({ ended: true, to: start + 700 })
+  expect(timeline.slices.at(-1)).toMatchObject({ slice: 2, to: start + 700, end: 'ended' })
+  expect(timeline.bars.filter(({ to }) => to === null)).toEqual([])
+})
+
 test('each executor has its stretch, from where it took the run to where it gave it on', () => {
   const { slices, ended } = timelineOf(handedOver, start + 9_999)
   expect(slices.map(({ slice, from, to, how, end }) => [slice, from - start, Number(to) - start, how, end])).toEqual([

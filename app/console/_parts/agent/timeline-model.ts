@@ -52,8 +52,11 @@ export interface Timeline {
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** Folds the events of one run, oldest first, into bars and marks. `now` ends what goes on. Pure. */
-export function timelineOf(events: readonly TimelineEvent[], now: number): Timeline {
+/**
+ * Folds the events of one run, oldest first, into bars and marks. `now` ends what goes on; of a run that ended at `endedAt` nothing does, also where its
+ * last events are not among these. Pure.
+ */
+export function timelineOf(events: readonly TimelineEvent[], now: number, endedAt: number | null = null): Timeline {
   const slices: SliceBar[] = []
   const bars: WorkBar[] = []
   const marks: Mark[] = []
@@ -146,13 +149,19 @@ export function timelineOf(events: readonly TimelineEvent[], now: number): Timel
       default:
     }
   }
+  const isCut = !ended && endedAt !== null
+  if (isCut) {
+    close(endedAt, 'ended')
+    for (const bar of bars) bar.to ??= endedAt
+    ended = true
+  }
   const first = events[0]
   const last = events.at(-1)
   const from = first === undefined ? now : at(first)
   const working = !ended && slices.at(-1)?.to === null && waitsFor === null
   const openCall = bars.some((bar) => bar.kind === 'tool' && bar.to === null)
   if (working && !openCall && modelFrom > 0) bars.push(runningModel(last?.step ?? 0, modelFrom, slices.at(-1)?.slice ?? 1))
-  const to = ended && last !== undefined ? at(last) : working ? now : Math.max(from, last === undefined ? now : at(last))
+  const to = isCut ? endedAt : ended && last !== undefined ? at(last) : working ? now : Math.max(from, last === undefined ? now : at(last))
   return { from, to: Math.max(to, from + 1), slices, bars, marks, ended }
 }
 

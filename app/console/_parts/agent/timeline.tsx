@@ -31,9 +31,9 @@ function barTitle(bar: WorkBar, now: number): string {
 }
 
 /** A run on an axis of time: who worked on it, what was done, and what happened. */
-export function RunTimeline({ events, live }: { events: readonly TimelineEvent[]; live: boolean }) {
-  const now = useNow(live ? 500 : 60_000)
-  const timeline = timelineOf(events, now)
+export function RunTimeline({ events, endedAt }: { events: readonly TimelineEvent[]; endedAt: string | null }) {
+  const now = useNow(endedAt === null ? 500 : 60_000)
+  const timeline = timelineOf(events, now, endedAt === null ? null : Date.parse(endedAt))
   const scale = scaleOf(timeline)
   const span = (from: number, to: number | null): CSSProperties => {
     const left = scale.place(from)

@@ -64,6 +64,7 @@ export function useLive(agent: string, after: number | null, onEvent: (event: Ti
     void follow({
       path: `/api/agents/${encodeURIComponent(agent)}/events`,
       after,
+      page: document,
       signal: left.signal,
       onLive: setConnected,
       onGap: () => {

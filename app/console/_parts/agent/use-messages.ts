@@ -3,9 +3,10 @@
 import { useEffect, useMemo, useState } from 'react'
 import type { MessageRow } from '#app/console/_parts/agent/conversation.tsx'
 import { createMessageReader, type Messages } from '#app/console/_parts/agent/message-reader'
+import { startRounds } from '#app/console/_parts/rounds'
 import { useAction, useWanted, type Resource } from '#app/console/_parts/use-resource'
 
-/** The end of a conversation of which there were `count` messages when it was opened; null waits. Each refresh reads to the newest. */
+/** The end of a conversation of which there were `count` messages when it was opened; null waits. Each refresh reads to the newest, until it has succeeded. */
 export function useMessages(path: string, count: number | null): Resource<MessageRow[]> & { earlier: (() => void) | null } {
   const [held, setHeld] = useState<Messages | null>(null)
   const [error, setError] = useState<Error | null>(null)
@@ -15,14 +16,16 @@ export function useMessages(path: string, count: number | null): Resource<Messag
 
   useEffect(() => {
     if (reader === null) return
-    const left = new AbortController()
-    reader.newer(left.signal).then(
-      () => setError(null),
-      (cause: unknown) => {
-        if (!left.signal.aborted) setError(cause instanceof Error ? cause : new Error(String(cause)))
-      },
-    )
-    return () => left.abort()
+    return startRounds(async (left) => {
+      try {
+        await reader.newer(left)
+        if (!left.aborted) setError(null)
+        return true
+      } catch (cause) {
+        if (!left.aborted) setError(cause instanceof Error ? cause : new Error(String(cause)))
+        return false
+      }
+    }, undefined)
   }, [reader, wanted])
 
   return {

@@ -7,6 +7,7 @@ import { call } from '#app/console/_parts/api'
 import { Ago, Failure, State, useNow } from '#app/console/_parts/bits.tsx'
 import { decisionBody, editedInput } from '#app/console/_parts/bodies'
 import { shown } from '#app/console/_parts/format'
+import { useDraft } from '#app/console/_parts/use-draft'
 import { useAction } from '#app/console/_parts/use-resource'
 
 /** One call that waits: what it wants to do, and the decision. */
@@ -45,13 +46,15 @@ export function ApprovalCard({ approval, decided }: { approval: ApprovalView; de
 
 function Decision({ approval, decided }: { approval: ApprovalView; decided: () => void }) {
   const asked = shown(approval.input)
-  const [text, setText] = useState<string | null>(null)
-  const [note, setNote] = useState('')
+  const [text, setText] = useDraft<string | null>(`input of ${approval.id}`, null)
+  const [note, setNote] = useDraft<string>(`note on ${approval.id}`, '')
   const [always, setAlways] = useState(false)
   const input = editedInput(asked, text)
   const broken = input === undefined
   const decide = useAction(async (decision: 'allow' | 'deny') => {
     await call('POST', `/api/approvals/${approval.id}`, { body: decisionBody(decision, { note, input, always }) })
+    setText(null)
+    setNote('')
     decided()
   })
   return (

@@ -41,7 +41,9 @@ export function ApprovalsPage() {
             <ListState
               list={list}
               empty={
-                state === 'pending' ? (
+                pages.page > 1 ? (
+                  <Empty title="No more" />
+                ) : state === 'pending' ? (
                   <Empty title="Nothing to decide">A call that a template, an agent or a message asks about comes here at once.</Empty>
                 ) : (
                   <Empty title={`None is ${state}`} />

@@ -4,10 +4,10 @@ import { useState } from 'react'
 import type { BudgetView } from '#lib/core/budget-store'
 import { BudgetDialog } from '#app/console/_parts/budgets/budget-dialog.tsx'
 import { BudgetMeter } from '#app/console/_parts/budgets/budget-meter.tsx'
+import { limitsOf } from '#app/console/_parts/budgets/limits'
 import { call, query, type Page } from '#app/console/_parts/api'
-import { Ago, Empty, ListState, PageHead, Pager, useNow } from '#app/console/_parts/bits.tsx'
+import { Ago, Empty, ListState, PageHead, Pager, Stale, useNow } from '#app/console/_parts/bits.tsx'
 import { AskButton } from '#app/console/_parts/dialog.tsx'
-import { count, money } from '#app/console/_parts/format'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 /** The tenant's own budgets are on by default, so that they are not among those that are set. */
@@ -26,6 +26,7 @@ export function BudgetsPage() {
   const isSet = (budget: BudgetView): boolean => set.some(({ scope, period }) => scope === budget.scope && period === budget.period)
   const standing = [...(tenant.data?.periods ?? []), ...(users.data?.periods ?? [])].filter((budget) => !isSet(budget))
   const rows = pages.page === 1 ? [...standing, ...set] : set
+  const unread = tenant.error ?? users.error
   const refresh = (): void => {
     for (const resource of [list, tenant, users]) resource.refresh()
   }
@@ -50,9 +51,16 @@ export function BudgetsPage() {
             </span>
           </div>
         </header>
+        {unread !== null && <Stale error={unread} />}
         <ListState
           list={list}
-          empty={standing.length === 0 && <Empty title="No budget is set">Limits that are on by default still hold.</Empty>}
+          empty={
+            pages.page > 1 ? (
+              <Empty title="No more" />
+            ) : (
+              standing.length === 0 && <Empty title="No budget is set">Limits that are on by default still hold.</Empty>
+            )
+          }
         />
         {list.data !== null && rows.length > 0 && (
           <table className="cards">
@@ -80,7 +88,10 @@ export function BudgetsPage() {
                     <BudgetMeter budget={budget} />
                   </td>
                   <td data-label="Left" className="num nowrap">
-                    {left(budget)}
+                    {limitsOf(budget).map(({ of, left }) => (
+                      <div key={of}>{left}</div>
+                    ))}
+                    {limitsOf(budget).length === 0 && '–'}
                   </td>
                   <td data-label="Begins anew" className="muted nowrap">
                     {budget.resetsAt === null ? '–' : <Ago at={budget.resetsAt} now={now} />}
@@ -114,11 +125,4 @@ export function BudgetsPage() {
       {editing !== null && <BudgetDialog budget={editing} close={() => setEditing(null)} saved={refresh} />}
     </>
   )
-}
-
-function left({ remainingMicros, limitMicros, limitTokens, limitCalls, tokens, calls }: BudgetView): string {
-  if (limitMicros !== null) return remainingMicros === null ? 'each' : money(remainingMicros)
-  if (limitTokens !== null) return `${count(Math.max(0, limitTokens - (tokens ?? 0)))} tokens`
-  if (limitCalls !== null) return `${count(Math.max(0, limitCalls - (calls ?? 0)))} calls`
-  return '–'
 }

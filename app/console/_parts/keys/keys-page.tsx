@@ -7,6 +7,7 @@ import { Ago, Empty, PageHead, State, useNow } from '#app/console/_parts/bits.ts
 import { keyBody } from '#app/console/_parts/bodies'
 import { AskButton, Field, FormDialog, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { PagedTable } from '#app/console/_parts/paged-table.tsx'
+import { useDraft } from '#app/console/_parts/use-draft'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 const rights = [
@@ -26,7 +27,7 @@ export function KeysPage() {
   const pages = useCursor('keys')
   const list = useResource<Page<KeyView>>(`/api/keys${query({ limit: 50, cursor: pages.cursor })}`, 15_000)
   const [making, setMaking] = useState(false)
-  const [made, setMade] = useState<string | null>(null)
+  const [made, setMade] = useDraft<string | null>('new key', null)
   const now = useNow()
   return (
     <>

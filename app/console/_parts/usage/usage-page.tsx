@@ -6,6 +6,7 @@ import type { UsageRow } from '#lib/core/budget-store'
 import { query, type Page } from '#app/console/_parts/api'
 import { Empty, Failure, PageHead, Rows } from '#app/console/_parts/bits.tsx'
 import { count, money } from '#app/console/_parts/format'
+import { readAll } from '#app/console/_parts/read-all'
 import { useResource } from '#app/console/_parts/use-resource'
 
 const DayChart = dynamic(() => import('#app/console/_parts/usage/day-chart.tsx'), { ssr: false, loading: () => <Rows rows={4} /> })
@@ -18,6 +19,8 @@ const groups = [
   { by: 'key', name: 'Key' },
 ] as const
 const dayMs = 86_400_000
+/** The most that the API hands out at once. */
+const pageSize = 200
 
 /** A row of GET /api/usage: the group stands under the name that was asked for. */
 export type Spent = Omit<UsageRow, 'group'> & Record<string, unknown>
@@ -34,7 +37,7 @@ export function UsagePage() {
   const [by, setBy] = useState<(typeof groups)[number]['by']>('model')
   const range = rangeOf(days)
   const perDay = useResource<Page<Spent>>(`/api/usage${query({ groupBy: 'day', ...range, limit: 200 })}`, 15_000)
-  const perGroup = useResource<Page<Spent>>(`/api/usage${query({ groupBy: by, ...range, limit: 200 })}`, 15_000)
+  const perGroup = useResource<Page<Spent>>(`/api/usage${query({ groupBy: by, ...range, limit: pageSize })}`, 15_000, readAll)
   const rows = perDay.data?.data ?? []
   const sum = (pick: (row: Spent) => number): number => rows.reduce((total, row) => total + pick(row), 0)
 
@@ -105,7 +108,14 @@ export function UsagePage() {
           ) : perGroup.data.data.length === 0 ? (
             <Empty title="Nothing was spent in these days" />
           ) : (
-            <Groups by={by} rows={perGroup.data.data} />
+            <>
+              {perGroup.data.nextCursor !== null && (
+                <p className="stale" role="status">
+                  Only the first {count(perGroup.data.data.length)} by name: there are more.
+                </p>
+              )}
+              <Groups by={by} rows={perGroup.data.data} />
+            </>
           )}
         </section>
       </div>

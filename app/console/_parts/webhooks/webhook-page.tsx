@@ -9,6 +9,7 @@ import { Ago, Empty, Failure, PageHead, Rows, State, useNow } from '#app/console
 import { AskButton, Field, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { DeliveryRow } from '#app/console/_parts/webhooks/delivery-row.tsx'
 import { PagedTable } from '#app/console/_parts/paged-table.tsx'
+import { useDraft } from '#app/console/_parts/use-draft'
 import { useAction, useCursor, useResource } from '#app/console/_parts/use-resource'
 
 /** One endpoint: what was sent to it, what it answered, and the way to send again. */
@@ -18,7 +19,7 @@ export function WebhookPage() {
   const base = `/api/webhooks/${encodeURIComponent(id)}`
   const endpoint = useResource<WebhookEndpoint>(base, 6_000)
   const [state, setState] = useState('')
-  const [secret, setSecret] = useState<string | null>(null)
+  const [secret, setSecret] = useDraft<string | null>(`secret of ${id}`, null)
   const pages = useCursor(state)
   const list = useResource<Page<WebhookDelivery>>(`${base}/deliveries${query({ state, limit: 25, cursor: pages.cursor })}`, 3_000)
   const now = useNow()

@@ -9,6 +9,7 @@ import { Field, FormDialog, SecretDialog } from '#app/console/_parts/dialog.tsx'
 import { count } from '#app/console/_parts/format'
 import { eventNames } from '#app/console/_parts/webhooks/event-names'
 import { PagedTable } from '#app/console/_parts/paged-table.tsx'
+import { useDraft } from '#app/console/_parts/use-draft'
 import { useCursor, useResource } from '#app/console/_parts/use-resource'
 
 /** Who is told of what happens. */
@@ -16,7 +17,7 @@ export function WebhooksPage() {
   const pages = useCursor('webhooks')
   const list = useResource<Page<WebhookEndpoint>>(`/api/webhooks${query({ limit: 50, cursor: pages.cursor })}`, 6_000)
   const [adding, setAdding] = useState(false)
-  const [secret, setSecret] = useState<string | null>(null)
+  const [secret, setSecret] = useDraft<string | null>('secret of a new endpoint', null)
   const now = useNow()
   return (
     <>

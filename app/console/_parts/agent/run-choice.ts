@@ -1,0 +1,24 @@
+import type { RunView } from '#lib/core/store'
+
+/** All runs that are known, the newest first; of a run that stands in several lists, the first one is the truth. Ids tell the order in which runs were made. */
+export function mergedRuns(...lists: readonly (readonly RunView[])[]): RunView[] {
+  const byId = new Map(
+    lists
+      .toReversed()
+      .flat()
+      .map((run) => [run.id, run]),
+  )
+  return [...byId.values()].toSorted((a, b) => (a.id < b.id ? 1 : -1))
+}
+
+const at = ({ startedAt }: RunView): number => Date.parse(startedAt ?? '')
+
+/**
+ * The run that is looked at: the one that was chosen, else the one that holds the agent (which need not be the newest that has begun: a message that
+ * interrupts goes ahead of those that wait), else the one that began last, else the newest.
+ */
+export function runShown(runs: readonly RunView[], chosen: string | null, active: string | null): RunView | null {
+  const named = (id: string | null): RunView | undefined => runs.find((run) => run.id === id)
+  const [begun] = runs.filter(({ startedAt }) => startedAt !== null).toSorted((a, b) => at(b) - at(a))
+  return named(chosen) ?? named(active) ?? begun ?? runs[0] ?? null
+}

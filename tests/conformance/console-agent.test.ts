@@ -1,0 +1,146 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { script, startWorld, type World } from '#tests/world'
+import { chromiumPath, look, openBrowser, type Look } from './console-kit.ts'
+
+let world: World
+let browser: Browser
+let at: Look
+beforeAll(async () => {
+  if (chromiumPath === null) return
+  world = await startWorld()
+  browser = await openBrowser()
+  at = await look(browser, world.base())
+})
+afterAll(async () => {
+  await browser?.close()
+  await world?.close()
+})
+
+/** Sends a message that nobody waits for, and names its run. */
+async function sent(agent: string, message: string, onBusy?: string): Promise<string> {
+  const reply = await world.send(agent, message, { prefer: 'respond-async', ...(onBusy === undefined ? {} : { onBusy }) })
+  expect(reply.status).toBe(202)
+  return String(reply.body['runId'])
+}
+
+describe.skipIf(chromiumPath === null)('the page of an agent', () => {
+  test.each([
+    ['Interrupt', 'Interrupt the run'],
+    ['Cancel run', 'Cancel the run'],
+  ])(
+    '"%s" asks about the run that is looked at: with its end the question goes, and the next run is not stopped',
+    async (button, title) => {
+      const { page } = at
+      const agent = `asked-${button.split(' ')[0]?.toLowerCase()}`
+      const [first, second] = [world.gate(), world.gate()]
+      const one = await sent(agent, script({ text: 'The first.', gate: first.file }))
+      const two = await sent(agent, script({ text: 'The second.', gate: second.file }))
+      await page.goto(`/console/agents/${agent}`)
+      await page.getByRole('button', { name: button }).click()
+      const dialog = page.getByRole('dialog', { name: title })
+      await dialog.waitFor()
+      await first.open()
+      await world.ended(one)
+      await dialog.waitFor({ state: 'detached' })
+      await page.getByRole('button', { name: button }).click()
+      const asked = page.waitForRequest((request) => request.method() === 'POST' && /\/(interrupt|cancel)$/.test(request.url()))
+      await dialog.getByRole('button', { name: button === 'Interrupt' ? button : title }).click()
+      const request = await asked
+      expect(`${request.url()} ${request.postData() ?? ''}`).toContain(two)
+      await second.open()
+      expect((await world.ended(two)).state).toBe('cancelled')
+    },
+  )
+
+  test('the run that holds the agent is shown, also where a newer one went ahead of it or more wait than a page lists', async () => {
+    const { page } = at
+    const [first, ahead, waits] = [world.gate(), world.gate(), world.gate()]
+    await sent('overtaken', script({ text: 'The first.', gate: first.file }))
+    const older = await sent('overtaken', script({ text: 'It waited.', gate: waits.file }))
+    const newer = await sent('overtaken', script({ text: 'It went ahead.', gate: ahead.file }), 'interrupt')
+    const select = page.getByRole('region', { name: 'Runs' }).getByRole('combobox')
+    await page.goto('/console/agents/overtaken')
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(newer)
+    await ahead.open()
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(older)
+    for (let n = 0; n < 20; n++) await sent('overtaken', `queued ${n}`)
+    await page.reload()
+    await expect.poll(() => select.inputValue(), { timeout: 15_000 }).toBe(older)
+    await select.locator('option').nth(20).waitFor({ state: 'attached' })
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => select.locator('option').count(), { timeout: 15_000 }).toBe(23)
+    await waits.open()
+    await page.getByText('You said: queued 19').waitFor()
+  })
+
+  test('a long conversation opens at its end and follows it; who has gone up to read is left there until they send', async () => {
+    const { page } = at
+    await world.send('long', 'hello')
+    await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+      select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
+        to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
+      from baton.agents a, generate_series(3, 120) n where a.id = 'long'`)
+    await world.sql(`update baton.agents set last_message_seq = 120 where id = 'long'`)
+    const rest = (): Promise<number> => page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
+    await page.goto('/console/agents/long')
+    await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+    expect(await page.getByRole('log').evaluate((box) => box.scrollTop)).toBeGreaterThan(5_000)
+    const grow = script({ text: `${'Line.\n\n'.repeat(60)}The end.` })
+    await world.send('long', grow)
+    await page.getByText('The end.', { exact: true }).waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+
+    await page.getByRole('log').hover()
+    await page.mouse.wheel(0, -3_000)
+    await expect.poll(rest, { timeout: 15_000 }).toBeGreaterThan(1_000)
+    await world.send('long', script({ text: 'Below the reader.' }))
+    await page.getByText('Below the reader.', { exact: true }).waitFor()
+    expect(await rest()).toBeGreaterThan(1_000)
+    await page.getByLabel('Message', { exact: true }).fill('Now I write.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.getByText('You said: Now I write.').waitFor()
+    await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+  })
+
+  test('what could not be read once is asked for again, without a reload', async () => {
+    const { page } = at
+    await world.send('unlucky', script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'In the end.' }))
+    const refused = new Set<string>()
+    await page.route(/\/(events|messages|tool-calls)\?/, async (route) => {
+      const { pathname } = new URL(route.request().url())
+      if (refused.has(pathname)) return route.continue()
+      refused.add(pathname)
+      await route.fulfill({ status: 503, json: { code: 'unavailable', detail: 'Not now.' } })
+    })
+    await page.goto('/console/agents/unlucky')
+    await page.getByText('Not now.').first().waitFor()
+    await page.getByText('Executor 1 began').waitFor()
+    await page.locator('.bubble.assistant', { hasText: 'In the end.' }).waitFor()
+    await page.locator('details.tool', { hasText: 'echo' }).getByText('completed').first().waitFor()
+    await expect.poll(() => page.getByText('Not now.').count(), { timeout: 15_000 }).toBe(0)
+    expect(refused.size).toBe(3)
+    await page.unroute(/\/(events|messages|tool-calls)\?/)
+  })
+
+  test('no page complained', () => expect(at.complaints).toEqual([]))
+
+  test('without the network a switch can still be opened, and a page that cannot go on says so beside the way to the others', async () => {
+    const { page, close } = await look(browser, world.base())
+    await page.goto('/console/kill', { waitUntil: 'networkidle' })
+    await page.route('**/_next/static/**', (route) => route.abort())
+    await page.getByRole('button', { name: 'Kill or hold' }).click()
+    await page.getByRole('dialog').getByLabel('Reason').waitFor()
+    await page.unroute('**/_next/static/**')
+    await page.goto('/console', { waitUntil: 'networkidle' })
+    await page.route('**/_next/static/**', (route) => route.abort())
+    await page.getByRole('button', { name: 'Start a run' }).click()
+    await page.getByRole('alert').getByText('This page could not go on').waitFor()
+    await page.getByRole('link', { name: 'Kill switch' }).waitFor()
+    await page.unroute('**/_next/static/**')
+    await page.getByRole('button', { name: 'Reload' }).click()
+    await page.getByRole('button', { name: 'Start a run' }).waitFor()
+    await close()
+  })
+})
