@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { livePostmaster, stopPostmaster } from '#local/postgres/orphan'
+import { livePostmaster } from '#local/postgres/orphan'
 import { postgresUser, reachableBy, type SystemUser } from '#local/postgres/system-user'
 
 /** Where a cluster stands, and the account that runs it (undefined: the present one). */
@@ -42,11 +42,8 @@ async function removeAbandoned(keep: string, dataDir: string): Promise<void> {
     // One that has just been made is about to be started by somebody else.
     if (!name.startsWith(elsewhere.prefix) || folder === keep || made === undefined || Date.now() - made < freshMs) continue
     const owner = readFileSync(mark, 'utf8').trim()
-    const left = livePostmaster(folder)
-    // Whoever started it cannot come back: its folder is gone, or is the one that is locked here, with other keys.
-    const isLost = owner !== '' && (owner === dataDir || !existsSync(owner))
-    if (!isLost && (owner === '' || left !== undefined || existsSync(join(owner, 'keys.json')))) continue
-    if (left !== undefined) await stopPostmaster(left)
+    const inUse = owner === '' || livePostmaster(folder) !== undefined || (owner !== dataDir && existsSync(join(owner, 'keys.json')))
+    if (inUse) continue
     await rm(folder, { recursive: true, force: true, maxRetries: 5 }).catch((error: NodeJS.ErrnoException) => {
       // Another process removes it at the same moment.
       if (error.code !== 'ENOTEMPTY') throw error
