@@ -1,8 +1,8 @@
 import { startStack, type Stack, type StackOptions } from '#local/stack'
 
 /**
- * Starts a stack that Ctrl-C and its like stop, also while it still starts: then this rejects, and nothing is left running. Once it has stopped,
- * the process ends with `exitCode`; asked a second time, it ends at once, and the parts notice that they are alone.
+ * Starts a stack that Ctrl-C and its like stop, also while it still starts. Once nothing is left running, the process ends with `exitCode`; asked
+ * a second time, it ends at once, and the parts notice that they are alone.
  */
 export async function startUntilStopped(options: StackOptions, exitCode: number, log: (line: string) => void): Promise<Stack> {
   const stopping = new AbortController()
@@ -20,6 +20,11 @@ export async function startUntilStopped(options: StackOptions, exitCode: number,
     )
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-  stack = await startStack({ ...options, signal: stopping.signal })
-  return stack
+  try {
+    stack = await startStack({ ...options, signal: stopping.signal })
+    return stack
+  } catch (error) {
+    if (stopping.signal.aborted) process.exit(exitCode)
+    throw error
+  }
 }

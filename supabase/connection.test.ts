@@ -50,3 +50,10 @@ test.each(['p%40s%2Fs%3A', 'pä%w', 'a b', 'p&w=1', '%23%3F'])('the password is 
   const url = `postgresql://u.ref:${password}@db.example.com/postgres`
   expect(read(connectionUrl(url))).toEqual({ ...read(url), ssl: unverified })
 })
+
+test('what the environment says of mode and host counts where the URL says nothing', () => {
+  expect(connectionUrl(far, { PGSSLMODE: 'verify-full' })).toBe(far)
+  expect(connectionUrl(`${far}?sslmode=require`, { PGSSLMODE: 'disable' })).toBe(`${far}?sslmode=require&uselibpqcompat=true`)
+  expect(connectionUrl('postgresql:///d', { PGHOST: 'db.example.com' })).toContain('sslmode=require')
+  expect(connectionUrl('postgresql:///d', {})).toBe('postgresql:///d')
+})

@@ -17,15 +17,17 @@ const onThisMachine = /^(|localhost|127(\.\d{1,3}){3}|\[?::1\]?|(\/|%2f).*)$/i
 /**
  * The URL as node-postgres shall read it. What leaves this machine is encrypted unless the URL says otherwise; `require` and `prefer` mean what
  * they mean to libpq and to whoever wrote them (encrypted, whoever signed the certificate): Supabase's is signed by its own authority. A URL that
- * asks for more (`verify-full`, `sslrootcert`) or for less (`disable`) stays as it is. The text of it is kept, with whatever stands in its password.
+ * asks for more (`verify-full`, `sslrootcert`) or for less (`disable`) stays as it is, and so does one whose mode stands in PGSSLMODE. The text of it
+ * is kept, with whatever stands in its password.
  */
-export function connectionUrl(databaseUrl: string): string {
+export function connectionUrl(databaseUrl: string, { PGSSLMODE: mode, PGHOST: host }: Partial<NodeJS.ProcessEnv> = process.env): string {
   if (!URL.canParse(databaseUrl)) return databaseUrl // node-postgres says what is wrong with it
   const { hostname, searchParams: given } = new URL(databaseUrl)
-  if (given.has('ssl') || given.has('sslrootcert')) return databaseUrl
+  const asked = given.get('sslmode')
+  if (given.has('ssl') || given.has('sslrootcert') || (!asked && mode)) return databaseUrl
   const added: string[] = []
-  if (!given.get('sslmode') && !onThisMachine.test(given.get('host') ?? hostname)) added.push('sslmode=require')
-  const isLax = added.length > 0 || given.get('sslmode') === 'require' || given.get('sslmode') === 'prefer'
+  if (!asked && !onThisMachine.test(given.get('host') || hostname || host || '')) added.push('sslmode=require')
+  const isLax = added.length > 0 || asked === 'require' || asked === 'prefer'
   if (isLax && !given.has('uselibpqcompat')) added.push('uselibpqcompat=true')
   if (added.length === 0) return databaseUrl
   const [address = ''] = databaseUrl.split('#', 1)

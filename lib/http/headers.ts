@@ -31,7 +31,7 @@ const requestHeaders = [
 ]
 
 /** What clients of others send besides (OpenAI's names itself and its attempts, a traced page its span) and pages are allowed where they ask. */
-const othersHeader = /^(?:x-stainless-[a-z-]{1,40}|user-agent|traceparent|tracestate|openai-(?:organization|project))$/
+const othersHeader = /^(?:x-stainless-[a-z-]{1,40}|user-agent|traceparent|tracestate|baggage|sentry-trace|openai-(?:organization|project))$/
 
 function allowedHeaders(request: Request): string {
   const asked = (request.headers.get('access-control-request-headers') ?? '').toLowerCase().slice(0, 4_096).split(',')

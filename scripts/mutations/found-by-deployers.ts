@@ -135,4 +135,23 @@ export const foundByDeployersMutations: readonly Mutation[] = [
     replacement: `said !== String(-1 - `,
     test: { file: 'local/postgres/binaries.test.ts', name: 'a copy of which something is missing is not taken for a whole one' },
   },
+  {
+    name: 'a-developer-fills-the-gaps-of-a-deployment',
+    breaks: 'A51',
+    file: 'scripts/operator/environment.ts',
+    text: `given.startsWith('--env-file')`,
+    replacement: `given.startsWith('--none')`,
+    test: {
+      file: 'scripts/operator/environment.test.ts',
+      name: 'a command that is given the file of a deployment takes nothing from .env.local',
+    },
+  },
+  {
+    name: 'who-asks-to-verify-by-the-environment-is-not-heard',
+    breaks: 'A51',
+    file: 'supabase/connection.ts',
+    text: ` || (!asked && mode)) return`,
+    replacement: `) return`,
+    test: { file: 'supabase/connection.test.ts', name: 'what the environment says of mode and host counts where the URL says nothing' },
+  },
 ]

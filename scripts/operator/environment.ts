@@ -14,8 +14,12 @@ const localInfo = z.object({
   inngestUrl: z.string().nullable(),
 })
 
-/** Reads the variables of .env.local where there is one, then of that of the app around Baton; what is set already wins. */
+/**
+ * Reads the variables of .env.local where there is one, then of that of the app around Baton; what is set already wins. Nothing where the command was
+ * given a file (`node --env-file`): a deployment's variables with a developer's in their gaps are neither's.
+ */
 export function loadLocalVariables(): void {
+  if (process.execArgv.some((given) => given.startsWith('--env-file'))) return
   for (const file of ['.env.local', ...(hasStubs('..') ? ['../.env.local'] : [])]) if (existsSync(file)) process.loadEnvFile(file)
 }
 
