@@ -120,7 +120,8 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await page.locator('.bubble.assistant', { hasText: 'In the end.' }).waitFor()
     await page.locator('details.tool', { hasText: 'echo' }).getByText('completed').first().waitFor()
     await expect.poll(() => page.getByText('Not now.').count(), { timeout: 15_000 }).toBe(0)
-    expect(refused.size).toBe(3)
+    // The run's events, the messages, the calls; the stream as well, where it begins meanwhile.
+    expect(refused.size).toBeGreaterThanOrEqual(3)
     await page.unroute(/\/(events|messages|tool-calls)\?/)
   })
 
