@@ -51,6 +51,14 @@ export const foundByFiveReadersMutations: readonly Mutation[] = [
     test: retried('a file whose own run was stopped is left out, too, once the provider has refused the request that held it'),
   },
   {
+    name: 'call-that-was-never-made-counts-in-the-rate',
+    breaks: 'A84',
+    file: 'supabase/migrations/0021_budget_booking.sql',
+    text: `w := baton.uncount_call(w, v.created_at);`,
+    replacement: `null;`,
+    test: answers('A84: what was set aside for a call and given back counts nothing in the rate of the agent'),
+  },
+  {
     name: 'picture-by-its-bytes',
     breaks: 'I9',
     file: 'lib/engine/open.ts',

@@ -81,6 +81,20 @@ begin
   return w;
 end $$;
 
+-- Takes back the count of a model call that was set aside at `since` and never made, in the windows that it stands in.
+create or replace function baton.uncount_call(w baton.work, since timestamptz) returns baton.work language plpgsql set search_path = '' as $$
+declare
+  kept jsonb;
+begin
+  if (w.a).rates is null then return w; end if;
+  -- The window begins with its first call, a moment after that was set aside.
+  select jsonb_object_agg(x.key, case when (x.value ->> 'start')::timestamptz <= since + interval '1 second'
+    then x.value || jsonb_build_object('calls', greatest(0, (x.value ->> 'calls')::bigint - 1)) else x.value end) into kept from jsonb_each((w.a).rates) x;
+  w.a.rates := kept;
+  update baton.agents a set rates = kept where a.agent_uid = (w.a).agent_uid;
+  return w;
+end $$;
+
 -- Limits of a run lowered by what its agent and its message narrow; a limit that only they have comes in.
 create or replace function baton.narrowed_limits(limits jsonb, agent jsonb, message jsonb) returns jsonb language plpgsql immutable set search_path = '' as $$
 declare

@@ -54,6 +54,8 @@ begin
   end if;
   if made then
     audited := baton.audit_cost(w, v, cost, case when estimated then 'estimated' when cost > v.micros then 'overrun' end, s -> 'usage');
+  else
+    w := baton.uncount_call(w, v.created_at);
   end if;
   return w;
 end $$;

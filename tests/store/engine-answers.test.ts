@@ -53,6 +53,14 @@ test('invariant 9: the first call, too, is set aside with what a function makes 
   expect(await enough.send('instructed-enough')).toMatchObject({ kind: 'ended', state: 'completed', output: 'hello' })
 })
 
+test('A84: what was set aside for a call and given back counts nothing in the rate of the agent', async () => {
+  const rate = { calls: 1, ms: 60 * minutes }
+  const executor = startExecutor(kit, instructed(), [{ text: 'hello' }])
+  expect(await executor.send('instructed-rated', { rate })).toMatchObject({ kind: 'ended', output: 'hello' })
+  const counted = await kit.sql(`select rates -> '3600000' -> 'calls' as calls from baton.agents where id = 'instructed-rated'`)
+  expect(counted).toEqual([{ calls: 1 }])
+})
+
 test('invariant 9: a picture is set aside for by what it costs, however many bytes it has', async () => {
   const executor = startExecutor(kit, { ...plain, limits: { maxPerCallMicros: 20_000 } }, [{ text: 'a cat' }])
   const photo = { type: 'image' as const, image: `data:image/jpeg;base64,${'A'.repeat(200_000)}` }
