@@ -1,4 +1,4 @@
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { script, startWorld, type World } from '#tests/world'
 import { chromiumPath, look, openBrowser, type Look } from './console-kit.ts'
@@ -22,6 +22,12 @@ async function sent(agent: string, message: string, onBusy?: string): Promise<st
   const reply = await world.send(agent, message, { prefer: 'respond-async', ...(onBusy === undefined ? {} : { onBusy }) })
   expect(reply.status).toBe(202)
   return String(reply.body['runId'])
+}
+
+async function leaveAndReturn(page: Page, agent: string): Promise<void> {
+  await page.getByRole('navigation', { name: 'Console' }).getByRole('link', { name: 'Agents' }).click()
+  await page.getByRole('link', { name: agent, exact: true }).click()
+  await page.getByLabel('Message', { exact: true }).waitFor()
 }
 
 describe.skipIf(chromiumPath === null)('the page of an agent', () => {
@@ -104,10 +110,50 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
   })
 
+  test('a message whose answer was lost is the same one after leaving the page: it runs once', async () => {
+    const { page } = at
+    const box = page.getByLabel('Message', { exact: true })
+    await world.http('POST', '/api/agents', { id: 'lost', template: 'scripted' })
+    await page.goto('/console/agents/lost')
+    await page.route(
+      /\/lost\/messages$/,
+      async (route) => {
+        await route.fetch()
+        await route.abort()
+      },
+      { times: 1 },
+    )
+    await box.fill('Only once.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.getByRole('alert').getByText('No answer').waitFor()
+    await leaveAndReturn(page, 'lost')
+    expect(await box.inputValue()).toBe('Only once.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await expect.poll(() => box.inputValue(), { timeout: 15_000 }).toBe('')
+    expect((await world.http('GET', '/api/agents/lost/runs')).body['data']).toHaveLength(1)
+  })
+
+  test('who is back before the answer to a message sees it leave the box', async () => {
+    const { page } = at
+    const box = page.getByLabel('Message', { exact: true })
+    const answer = Promise.withResolvers<void>()
+    await world.http('POST', '/api/agents', { id: 'slow', template: 'scripted' })
+    await page.goto('/console/agents/slow')
+    await page.route(/\/slow\/messages$/, (route) => answer.promise.then(() => route.continue()), { times: 1 })
+    await box.fill('On its way.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await leaveAndReturn(page, 'slow')
+    expect(await box.inputValue()).toBe('On its way.')
+    answer.resolve()
+    await expect.poll(() => box.inputValue(), { timeout: 15_000 }).toBe('')
+  })
+
   test('what could not be read once is asked for again, without a reload', async () => {
     const { page } = at
     await world.send('unlucky', script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'In the end.' }))
     const refused = new Set<string>()
+    // The page of the test before would ask too.
+    await page.goto('about:blank')
     await page.route(/\/(events|messages|tool-calls)\?/, async (route) => {
       const { pathname } = new URL(route.request().url())
       if (refused.has(pathname)) return route.continue()

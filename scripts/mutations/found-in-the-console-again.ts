@@ -1,0 +1,73 @@
+import type { Mutation } from '#scripts/mutations/mutation'
+
+const parts = 'app/console/_parts'
+const told: Mutation['test'] = {
+  file: `${parts}/drafts.test.ts`,
+  name: 'whoever shows a draft is told of each change, also of one that an older page makes, until they are told no more',
+}
+const comesBack: Mutation['test'] = {
+  file: `${parts}/tries.test.ts`,
+  name: 'who comes back to the page and sends the same words the same way sends the same message, until its answer is there',
+}
+
+/** Faults that a second reader found in the console's pages: what outlives a page, what is followed, and which runs are listed. No build is needed. */
+export const foundInTheConsoleAgainMutations: readonly Mutation[] = [
+  {
+    name: 'console-keeps-what-was-sent-in-the-box',
+    breaks: 'A14',
+    file: `${parts}/drafts.ts`,
+    text: `      else held.set(keyOf(actor, name), value)
+      tell()
+`,
+    replacement: `      else held.set(keyOf(actor, name), value)
+`,
+    test: told,
+  },
+  {
+    name: 'console-signs-out-and-shows-drafts',
+    breaks: 'A86',
+    file: `${parts}/drafts.ts`,
+    text: `      held.clear()
+      tell()
+`,
+    replacement: `      held.clear()
+`,
+    test: told,
+  },
+  {
+    name: 'console-message-twice-after-leaving',
+    breaks: 'A13',
+    file: `${parts}/tries.ts`,
+    text: `      keep({ what, made })
+`,
+    replacement: ``,
+    test: comesBack,
+  },
+  {
+    name: 'console-try-outlives-its-answer',
+    breaks: 'A13',
+    file: `${parts}/tries.ts`,
+    text: `if (read()?.made === made) keep(undefined)`,
+    replacement: `if (read()?.made !== made) keep(undefined)`,
+    test: comesBack,
+  },
+  {
+    name: 'console-forgets-how-it-was-sent',
+    breaks: 'A13',
+    file: `${parts}/agent/send-message.ts`,
+    text: `crypto.randomUUID(), way, onBusy:`,
+    replacement: `crypto.randomUUID(), way: 'enqueue', onBusy:`,
+    test: comesBack,
+  },
+  {
+    name: 'console-late-answer-ends-another-try',
+    breaks: 'A13',
+    file: `${parts}/tries.ts`,
+    text: `if (read()?.made === made) keep(undefined)`,
+    replacement: `keep(undefined)`,
+    test: {
+      file: `${parts}/tries.test.ts`,
+      name: 'an answer that comes late ends its own try, and not that of what was sent since',
+    },
+  },
+]
