@@ -1,6 +1,11 @@
 import type { Mutation } from '#scripts/mutations/mutation'
 
 const parts = 'app/console/_parts'
+const endOfChat = `${parts}/agent/end-of-chat.ts`
+const upALittle: Mutation['test'] = {
+  file: `${parts}/agent/end-of-chat.test.ts`,
+  name: 'who goes up by a little while text comes is not pulled back; a box that has become shorter is still at its end',
+}
 const told: Mutation['test'] = {
   file: `${parts}/drafts.test.ts`,
   name: 'whoever shows a draft is told of each change, also of one that an older page makes, until they are told no more',
@@ -69,5 +74,24 @@ export const foundInTheConsoleAgainMutations: readonly Mutation[] = [
       file: `${parts}/tries.test.ts`,
       name: 'an answer that comes late ends its own try, and not that of what was sent since',
     },
+  },
+  {
+    name: 'console-pulls-the-reader-back',
+    breaks: 'A14',
+    file: endOfChat,
+    text: `  if (isAtEnd(box)) return true
+`,
+    replacement: `  if (restOf(box) < near) return true
+`,
+    test: upALittle,
+  },
+  {
+    name: 'console-leaves-the-end-that-rises',
+    breaks: 'A14',
+    file: endOfChat,
+    text: `  if (isAtEnd(box)) return true
+`,
+    replacement: ``,
+    test: upALittle,
   },
 ]
