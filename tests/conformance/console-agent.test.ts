@@ -24,6 +24,16 @@ async function sent(agent: string, message: string, onBusy?: string): Promise<st
   return String(reply.body['runId'])
 }
 
+/** How much of the conversation is below what is shown, in pixels. */
+function restOf(page: Page): Promise<number> {
+  return page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
+}
+
+/** When the page has been drawn as it stands. */
+async function drawn(page: Page): Promise<void> {
+  await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+}
+
 async function leaveAndReturn(page: Page, agent: string): Promise<void> {
   await page.getByRole('navigation', { name: 'Console' }).getByRole('link', { name: 'Agents' }).click()
   await page.getByRole('link', { name: agent, exact: true }).click()
@@ -82,13 +92,13 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
 
   test('a long conversation opens at its end and follows it; who has gone up to read is left there until they send', async () => {
     const { page } = at
+    const rest = (): Promise<number> => restOf(page)
     await world.send('long', 'hello')
     await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
       select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
         to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
       from baton.agents a, generate_series(3, 120) n where a.id = 'long'`)
     await world.sql(`update baton.agents set last_message_seq = 120 where id = 'long'`)
-    const rest = (): Promise<number> => page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
     await page.goto('/console/agents/long')
     await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
@@ -108,6 +118,31 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await page.getByRole('button', { name: 'Send' }).click()
     await page.getByText('You said: Now I write.').waitFor()
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
+  })
+
+  test('who opens a tool call at the end of a conversation stays where they read, and follows the end again when it is closed', async () => {
+    const { page } = at
+    const value = Array.from({ length: 40 }, (_, n) => `line ${n}`)
+    await world.send(
+      'opened',
+      script({ text: 'Line.\n\n'.repeat(60), tools: [{ name: 'echo', input: { value } }] }, { text: 'Looked up.' }),
+    )
+    await page.goto('/console/agents/opened')
+    await page.getByText('Looked up.', { exact: true }).waitFor()
+    const summary = page.locator('details.tool summary')
+    await page.locator('.bubble p', { hasText: 'Line.' }).first().waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+    const before = await summary.boundingBox()
+    await summary.click()
+    await page.getByText('Audit trail').waitFor()
+    await drawn(page)
+    expect((await summary.boundingBox())?.y).toBeCloseTo(before?.y ?? 0, 0)
+    expect(await restOf(page)).toBeGreaterThan(50)
+    await summary.click()
+    await drawn(page)
+    await world.send('opened', script({ text: `${'Line.\n\n'.repeat(60)}The end.` }))
+    await page.getByText('The end.', { exact: true }).waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
   })
 
   test('a message whose answer was lost is the same one after leaving the page: it runs once', async () => {
