@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const parts = 'app/console/_parts'
 const endOfChat = `${parts}/agent/end-of-chat.ts`
+const reader = `${parts}/agent/run-reader.ts`
 const upALittle: Mutation['test'] = {
   file: `${parts}/agent/end-of-chat.test.ts`,
   name: 'who goes up by a little while text comes is not pulled back; a box that has become shorter is still at its end',
@@ -14,6 +15,7 @@ const comesBack: Mutation['test'] = {
   file: `${parts}/tries.test.ts`,
   name: 'who comes back to the page and sends the same words the same way sends the same message, until its answer is there',
 }
+const listed = (name: string): Mutation['test'] => ({ file: `${parts}/agent/run-reader.test.ts`, name })
 
 /** Faults that a second reader found in the console's pages: what outlives a page, what is followed, and which runs are listed. No build is needed. */
 export const foundInTheConsoleAgainMutations: readonly Mutation[] = [
@@ -74,6 +76,22 @@ export const foundInTheConsoleAgainMutations: readonly Mutation[] = [
       file: `${parts}/tries.test.ts`,
       name: 'an answer that comes late ends its own try, and not that of what was sent since',
     },
+  },
+  {
+    name: 'console-lists-one-page-of-runs',
+    breaks: 'A14',
+    file: reader,
+    text: `cursor !== null && data.length < most`,
+    replacement: `cursor !== null && data.length < 0`,
+    test: listed('no more runs are read than were asked for, in pages as large as the API has them'),
+  },
+  {
+    name: 'console-lists-newest-runs-alone',
+    breaks: 'A14',
+    file: reader,
+    text: `Math.min(pageSize, most - data.length)`,
+    replacement: `Math.min(20, most - data.length)`,
+    test: listed('no more runs are read than were asked for, in pages as large as the API has them'),
   },
   {
     name: 'console-pulls-the-reader-back',

@@ -145,6 +145,29 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
   })
 
+  test('older runs that were listed stay so and are read again, however many newer ones come', async () => {
+    const { page } = at
+    const gate = world.gate()
+    const ids = [await sent('many', script({ text: 'The first.', gate: gate.file }))]
+    const queue = async (): Promise<void> => {
+      for (let n = 0; n < 24; n++) ids.push(await sent('many', `queued ${n}`))
+    }
+    const options = page.getByRole('region', { name: 'Runs' }).getByRole('combobox').locator('option')
+    await queue()
+    await page.goto('/console/agents/many')
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => options.count(), { timeout: 15_000 }).toBe(25)
+    await queue()
+    await world.http('POST', `/api/runs/${ids[12]}/cancel`, {})
+    // The newest 40, and the one that holds the agent.
+    await expect.poll(() => options.count(), { timeout: 20_000 }).toBe(41)
+    await options.filter({ hasText: `${ids[12]?.slice(-6)} · cancelled` }).waitFor({ state: 'attached' })
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => options.count(), { timeout: 15_000 }).toBe(ids.length)
+    await world.http('POST', '/api/kill', { scope: 'agent:many', mode: 'kill', reason: 'the rest is not needed' })
+    await gate.open()
+  })
+
   test('a message whose answer was lost is the same one after leaving the page: it runs once', async () => {
     const { page } = at
     const box = page.getByLabel('Message', { exact: true })
