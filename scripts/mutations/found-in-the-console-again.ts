@@ -2,6 +2,7 @@ import type { Mutation } from '#scripts/mutations/mutation'
 
 const parts = 'app/console/_parts'
 const endOfChat = `${parts}/agent/end-of-chat.ts`
+const choice = `${parts}/agent/run-choice.ts`
 const reader = `${parts}/agent/run-reader.ts`
 const upALittle: Mutation['test'] = {
   file: `${parts}/agent/end-of-chat.test.ts`,
@@ -14,6 +15,10 @@ const told: Mutation['test'] = {
 const comesBack: Mutation['test'] = {
   file: `${parts}/tries.test.ts`,
   name: 'who comes back to the page and sends the same words the same way sends the same message, until its answer is there',
+}
+const asked: Mutation['test'] = {
+  file: `${parts}/agent/run-choice.test.ts`,
+  name: 'while the run that holds the agent is asked for, the one that was looked at stays, as the list has it, and none that only waits is shown',
 }
 const listed = (name: string): Mutation['test'] => ({ file: `${parts}/agent/run-reader.test.ts`, name })
 
@@ -92,6 +97,22 @@ export const foundInTheConsoleAgainMutations: readonly Mutation[] = [
     text: `Math.min(pageSize, most - data.length)`,
     replacement: `Math.min(20, most - data.length)`,
     test: listed('no more runs are read than were asked for, in pages as large as the API has them'),
+  },
+  {
+    name: 'console-flaps-to-a-run-that-waits',
+    breaks: 'A14',
+    file: choice,
+    text: `run: alone.loading ? (`,
+    replacement: `run: alone.loading && alone.data !== null ? (`,
+    test: asked,
+  },
+  {
+    name: 'console-loses-the-run-between-readings',
+    breaks: 'A14',
+    file: choice,
+    text: `alone.loading ? before : alone.data`,
+    replacement: `alone.data`,
+    test: asked,
   },
   {
     name: 'console-pulls-the-reader-back',

@@ -1,8 +1,8 @@
 'use client'
 
-import { useCallback, useState } from 'react'
+import { useCallback, useEffect, useRef, useState } from 'react'
 import type { RunView } from '#lib/core/store'
-import { mergedRuns, runShown } from '#app/console/_parts/agent/run-choice'
+import { runsKnown } from '#app/console/_parts/agent/run-choice'
 import { readRuns } from '#app/console/_parts/agent/run-reader'
 import type { Page } from '#app/console/_parts/api'
 import { useResource, type Resource } from '#app/console/_parts/use-resource'
@@ -25,11 +25,16 @@ export function useRuns(path: string | null, { chosen, active }: { chosen: strin
   const wanted = chosen ?? active
   const isListed = newest.data === null || newest.data.data.some(({ id }) => id === wanted)
   const alone = useResource<RunView>(wanted === null || isListed ? null : `/api/runs/${wanted}`, everyMs)
-  const list = newest.data === null ? null : mergedRuns(newest.data.data, alone.data === null ? [] : [alone.data])
+  const before = useRef<RunView | null>(null)
+  const known = newest.data === null ? null : runsKnown(newest.data.data, alone, before.current, { chosen, active })
+  const run = known?.run ?? null
+  useEffect(() => {
+    before.current = run
+  }, [run])
   const listed = newest.data?.data.length ?? 0
   return {
-    data: list,
-    run: list === null ? null : runShown(list, chosen, active),
+    data: known?.list ?? null,
+    run,
     error: newest.error ?? alone.error,
     refresh: useCallback(() => {
       newest.refresh()
