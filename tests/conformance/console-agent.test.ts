@@ -24,6 +24,16 @@ async function sent(agent: string, message: string, onBusy?: string): Promise<st
   return String(reply.body['runId'])
 }
 
+/** An agent of whose 120 messages the page shows the last 100. */
+async function longConversation(agent: string): Promise<void> {
+  await world.send(agent, 'hello')
+  await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+    select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
+      to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
+    from baton.agents a, generate_series(3, 120) n where a.id = '${agent}'`)
+  await world.sql(`update baton.agents set last_message_seq = 120 where id = '${agent}'`)
+}
+
 /** How much of the conversation is below what is shown, in pixels. */
 function restOf(page: Page): Promise<number> {
   return page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
@@ -93,12 +103,7 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
   test('a long conversation opens at its end and follows it; who has gone up to read is left there until they send', async () => {
     const { page } = at
     const rest = (): Promise<number> => restOf(page)
-    await world.send('long', 'hello')
-    await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
-      select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
-        to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
-      from baton.agents a, generate_series(3, 120) n where a.id = 'long'`)
-    await world.sql(`update baton.agents set last_message_seq = 120 where id = 'long'`)
+    await longConversation('long')
     await page.goto('/console/agents/long')
     await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
@@ -143,6 +148,26 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await world.send('opened', script({ text: `${'Line.\n\n'.repeat(60)}The end.` }))
     await page.getByText('The end.', { exact: true }).waitFor()
     await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+  })
+
+  test('earlier messages come above the one that is read, which stays where it is', async () => {
+    const { page } = at
+    const read = page.locator('.bubble', { hasText: /number 2[0-9]$/ }).first()
+    await longConversation('earlier')
+    await page.goto('/console/agents/earlier')
+    await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+    await page.getByRole('log').hover()
+    await page.mouse.wheel(0, -100_000)
+    await page.getByRole('button', { name: 'Earlier messages' }).click({ trial: true })
+    await drawn(page)
+    const text = (await read.textContent())?.slice(-9) ?? ''
+    const same = page.locator('.bubble', { hasText: text })
+    const before = await same.boundingBox()
+    await page.getByRole('button', { name: 'Earlier messages' }).click()
+    await page.locator('.bubble', { hasText: /number 3$/ }).waitFor({ state: 'attached' })
+    await drawn(page)
+    expect((await same.boundingBox())?.y).toBeCloseTo(before?.y ?? 0, 0)
   })
 
   test('older runs that were listed stay so and are read again, however many newer ones come', async () => {

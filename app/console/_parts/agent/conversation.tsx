@@ -1,7 +1,7 @@
 'use client'
 
 import dynamic from 'next/dynamic'
-import { useCallback, useEffect, useRef, type MouseEvent, type RefObject } from 'react'
+import { useCallback, useEffect, useLayoutEffect, useRef, type MouseEvent, type RefObject } from 'react'
 import { followsEnd, isAtEnd } from '#app/console/_parts/agent/end-of-chat'
 import type { LiveText } from '#app/console/_parts/agent/use-live'
 import { ToolCallCard, type CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
@@ -50,7 +50,7 @@ export function Conversation({
   /** How many messages were sent from here: who sends one wants to see what comes of it. */
   sent: number
 }) {
-  const { box, lines, onScroll, onClick } = useEnd(sent)
+  const { box, lines, onScroll, onClick } = useEnd(sent, messages[0]?.seq ?? Infinity)
   return (
     <div className="chat" tabIndex={0} role="log" aria-label="Conversation" ref={box} onScroll={onScroll}>
       <div className="chat-lines" ref={lines} onClick={onClick}>
@@ -87,11 +87,12 @@ interface End {
 
 /**
  * Keeps a box at its end while its lines grow; whoever has scrolled up to read, or opens something, is left where they are, until something is sent.
+ * `first` is the number of the first line: earlier ones come above what is read.
  */
-function useEnd(sent: number): End {
+function useEnd(sent: number, first: number): End {
   const box = useRef<HTMLDivElement>(null)
   const lines = useRef<HTMLDivElement>(null)
-  const at = useRef({ follows: true, top: 0 })
+  const at = useRef({ follows: true, top: 0, height: 0, first })
   const toEnd = useCallback(() => {
     const { current } = box
     if (current === null || !at.current.follows) return
@@ -104,6 +105,7 @@ function useEnd(sent: number): End {
     // Not the messages are counted: their text takes its height later, when what draws it has been loaded.
     const observer = new ResizeObserver(() => {
       if (box.current === null) return
+      at.current.height = box.current.scrollHeight
       // What was opened is closed again: no scroll tells that the end is there.
       at.current.follows ||= isAtEnd(box.current)
       toEnd()
@@ -115,6 +117,14 @@ function useEnd(sent: number): End {
     at.current.follows = true
     toEnd()
   }, [sent, toEnd])
+  useLayoutEffect(() => {
+    const { current } = box
+    const { follows, height, first: before } = at.current
+    at.current.first = first
+    if (current === null || follows || first >= before) return
+    current.scrollTop += current.scrollHeight - height
+    at.current.top = current.scrollTop
+  }, [first])
   const onScroll = useCallback(() => {
     const { current } = box
     if (current === null) return
