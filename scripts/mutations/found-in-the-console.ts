@@ -190,8 +190,8 @@ export const foundInTheConsoleMutations: readonly Mutation[] = [
     name: 'console-leaves-the-end',
     breaks: 'A14',
     file: `${parts}/agent/end-of-chat.ts`,
-    text: `return before && box.scrollTop >= top`,
-    replacement: `return false`,
+    text: `return before || restOf(box) < near`,
+    replacement: `return restOf(box) < near`,
     test: {
       file: `${parts}/agent/end-of-chat.test.ts`,
       name: 'text that comes between a scroll of our own and its event does not end the following',
@@ -201,8 +201,8 @@ export const foundInTheConsoleMutations: readonly Mutation[] = [
     name: 'console-drags-the-reader-down',
     breaks: 'A14',
     file: `${parts}/agent/end-of-chat.ts`,
-    text: `before && box.scrollTop >= top`,
-    replacement: `before`,
+    text: `if (box.scrollTop < top) return false`,
+    replacement: `if (box.scrollTop < top) return before || restOf(box) < near`,
     test: {
       file: `${parts}/agent/end-of-chat.test.ts`,
       name: 'who goes up to read is left there, and who comes back to the end follows it again',

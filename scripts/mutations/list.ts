@@ -31,6 +31,7 @@ import { foundInTheDialectsMutations } from '#scripts/mutations/found-in-the-dia
 import { foundInValuesMutations } from '#scripts/mutations/found-in-values'
 import { foundLaterMutations } from '#scripts/mutations/found-later'
 import { foundOverHttpMutations } from '#scripts/mutations/found-over-http'
+import { foundInTheConsoleAgainMutations } from '#scripts/mutations/found-in-the-console-again'
 import { foundInTheConsoleMutations } from '#scripts/mutations/found-in-the-console'
 import { leftBehindMutations } from '#scripts/mutations/left-behind'
 import { moneyMutations } from '#scripts/mutations/money'
@@ -88,6 +89,7 @@ export const mutations: readonly Mutation[] = [
   ...foundByASecondWalkMutations,
   ...foundByFiveReadersMutations,
   ...foundInTheConsoleMutations,
+  ...foundInTheConsoleAgainMutations,
   ...leftBehindMutations,
   ...boundsMutations,
   ...unlistedSqlMutations,

@@ -1,4 +1,4 @@
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { script, startWorld, type World } from '#tests/world'
 import { chromiumPath, look, openBrowser, type Look } from './console-kit.ts'
@@ -22,6 +22,32 @@ async function sent(agent: string, message: string, onBusy?: string): Promise<st
   const reply = await world.send(agent, message, { prefer: 'respond-async', ...(onBusy === undefined ? {} : { onBusy }) })
   expect(reply.status).toBe(202)
   return String(reply.body['runId'])
+}
+
+/** An agent of whose 120 messages the page shows the last 100. */
+async function longConversation(agent: string): Promise<void> {
+  await world.send(agent, 'hello')
+  await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
+    select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
+      to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
+    from baton.agents a, generate_series(3, 120) n where a.id = '${agent}'`)
+  await world.sql(`update baton.agents set last_message_seq = 120 where id = '${agent}'`)
+}
+
+/** How much of the conversation is below what is shown, in pixels. */
+function restOf(page: Page): Promise<number> {
+  return page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
+}
+
+/** When the page has been drawn as it stands. */
+async function drawn(page: Page): Promise<void> {
+  await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+}
+
+async function leaveAndReturn(page: Page, agent: string): Promise<void> {
+  await page.getByRole('navigation', { name: 'Console' }).getByRole('link', { name: 'Agents' }).click()
+  await page.getByRole('link', { name: agent, exact: true }).click()
+  await page.getByLabel('Message', { exact: true }).waitFor()
 }
 
 describe.skipIf(chromiumPath === null)('the page of an agent', () => {
@@ -76,13 +102,8 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
 
   test('a long conversation opens at its end and follows it; who has gone up to read is left there until they send', async () => {
     const { page } = at
-    await world.send('long', 'hello')
-    await world.sql(`insert into baton.messages (agent_uid, seq, tenant_id, owner_id, role, content, bytes, est_tokens)
-      select a.agent_uid, n, a.tenant_id, a.owner_id, case n % 2 when 0 then 'assistant' else 'user' end,
-        to_json(repeat(E'A paragraph.\n\n', 5) || 'number ' || n), 80, 20
-      from baton.agents a, generate_series(3, 120) n where a.id = 'long'`)
-    await world.sql(`update baton.agents set last_message_seq = 120 where id = 'long'`)
-    const rest = (): Promise<number> => page.getByRole('log').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight)
+    const rest = (): Promise<number> => restOf(page)
+    await longConversation('long')
     await page.goto('/console/agents/long')
     await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
@@ -104,10 +125,118 @@ describe.skipIf(chromiumPath === null)('the page of an agent', () => {
     await expect.poll(rest, { timeout: 15_000 }).toBeLessThan(5)
   })
 
+  test('who opens a tool call at the end of a conversation stays where they read, and follows the end again when it is closed', async () => {
+    const { page } = at
+    const value = Array.from({ length: 40 }, (_, n) => `line ${n}`)
+    await world.send(
+      'opened',
+      script({ text: 'Line.\n\n'.repeat(60), tools: [{ name: 'echo', input: { value } }] }, { text: 'Looked up.' }),
+    )
+    await page.goto('/console/agents/opened')
+    await page.getByText('Looked up.', { exact: true }).waitFor()
+    const summary = page.locator('details.tool summary')
+    await page.locator('.bubble p', { hasText: 'Line.' }).first().waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+    const before = await summary.boundingBox()
+    await summary.click()
+    await page.getByText('Audit trail').waitFor()
+    await drawn(page)
+    expect((await summary.boundingBox())?.y).toBeCloseTo(before?.y ?? 0, 0)
+    expect(await restOf(page)).toBeGreaterThan(50)
+    await summary.click()
+    await drawn(page)
+    await world.send('opened', script({ text: `${'Line.\n\n'.repeat(60)}The end.` }))
+    await page.getByText('The end.', { exact: true }).waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+  })
+
+  test('earlier messages come above the one that is read, which stays where it is', async () => {
+    const { page } = at
+    const read = page.locator('.bubble', { hasText: /number 2[0-9]$/ }).first()
+    await longConversation('earlier')
+    await page.goto('/console/agents/earlier')
+    await page.locator('.bubble', { hasText: 'number 120' }).locator('p', { hasText: 'paragraph' }).first().waitFor()
+    await expect.poll(() => restOf(page), { timeout: 15_000 }).toBeLessThan(5)
+    await page.getByRole('log').hover()
+    await page.mouse.wheel(0, -100_000)
+    await page.getByRole('button', { name: 'Earlier messages' }).click({ trial: true })
+    await drawn(page)
+    const text = (await read.textContent())?.slice(-9) ?? ''
+    const same = page.locator('.bubble', { hasText: text })
+    const before = await same.boundingBox()
+    await page.getByRole('button', { name: 'Earlier messages' }).click()
+    await page.locator('.bubble', { hasText: /number 3$/ }).waitFor({ state: 'attached' })
+    await drawn(page)
+    expect((await same.boundingBox())?.y).toBeCloseTo(before?.y ?? 0, 0)
+  })
+
+  test('older runs that were listed stay so and are read again, however many newer ones come', async () => {
+    const { page } = at
+    const gate = world.gate()
+    const ids = [await sent('many', script({ text: 'The first.', gate: gate.file }))]
+    const queue = async (): Promise<void> => {
+      for (let n = 0; n < 24; n++) ids.push(await sent('many', `queued ${n}`))
+    }
+    const options = page.getByRole('region', { name: 'Runs' }).getByRole('combobox').locator('option')
+    await queue()
+    await page.goto('/console/agents/many')
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => options.count(), { timeout: 15_000 }).toBe(25)
+    await queue()
+    await world.http('POST', `/api/runs/${ids[12]}/cancel`, {})
+    // The newest 40, and the one that holds the agent.
+    await expect.poll(() => options.count(), { timeout: 20_000 }).toBe(41)
+    await options.filter({ hasText: `${ids[12]?.slice(-6)} · cancelled` }).waitFor({ state: 'attached' })
+    await page.getByRole('button', { name: 'Older runs' }).click()
+    await expect.poll(() => options.count(), { timeout: 15_000 }).toBe(ids.length)
+    await world.http('POST', '/api/kill', { scope: 'agent:many', mode: 'kill', reason: 'the rest is not needed' })
+    await gate.open()
+  })
+
+  test('a message whose answer was lost is the same one after leaving the page: it runs once', async () => {
+    const { page } = at
+    const box = page.getByLabel('Message', { exact: true })
+    await world.http('POST', '/api/agents', { id: 'lost', template: 'scripted' })
+    await page.goto('/console/agents/lost')
+    await page.route(
+      /\/lost\/messages$/,
+      async (route) => {
+        await route.fetch()
+        await route.abort()
+      },
+      { times: 1 },
+    )
+    await box.fill('Only once.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.getByRole('alert').getByText('No answer').waitFor()
+    await leaveAndReturn(page, 'lost')
+    expect(await box.inputValue()).toBe('Only once.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await expect.poll(() => box.inputValue(), { timeout: 15_000 }).toBe('')
+    expect((await world.http('GET', '/api/agents/lost/runs')).body['data']).toHaveLength(1)
+  })
+
+  test('who is back before the answer to a message sees it leave the box', async () => {
+    const { page } = at
+    const box = page.getByLabel('Message', { exact: true })
+    const answer = Promise.withResolvers<void>()
+    await world.http('POST', '/api/agents', { id: 'slow', template: 'scripted' })
+    await page.goto('/console/agents/slow')
+    await page.route(/\/slow\/messages$/, (route) => answer.promise.then(() => route.continue()), { times: 1 })
+    await box.fill('On its way.')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await leaveAndReturn(page, 'slow')
+    expect(await box.inputValue()).toBe('On its way.')
+    answer.resolve()
+    await expect.poll(() => box.inputValue(), { timeout: 15_000 }).toBe('')
+  })
+
   test('what could not be read once is asked for again, without a reload', async () => {
     const { page } = at
     await world.send('unlucky', script({ tools: [{ name: 'echo', input: { value: 'x' } }] }, { text: 'In the end.' }))
     const refused = new Set<string>()
+    // The page of the test before would ask too.
+    await page.goto('about:blank')
     await page.route(/\/(events|messages|tool-calls)\?/, async (route) => {
       const { pathname } = new URL(route.request().url())
       if (refused.has(pathname)) return route.continue()

@@ -150,6 +150,17 @@ describe.skipIf(chromiumPath === null)('signing in to the console', () => {
     await close()
   })
 
+  test('a sign-out that was not done, because another caller has signed in, is no failure once that is understood', async () => {
+    const other = await makeKey(world, ['admin'])
+    const { page, close } = await signedIn(adminKey)
+    await signInBeside(page, other.key)
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Understood' }).click()
+    await page.getByRole('button', { name: 'Understood' }).waitFor({ state: 'detached' })
+    expect(await page.locator('.failure').count()).toBe(0)
+    await close()
+  })
+
   test('a sign-out that did not succeed is said, and nobody is signed out', async () => {
     const { page, close } = await signedIn(adminKey)
     await page.route('**/api/console/session', (route) => (route.request().method() === 'DELETE' ? route.abort() : route.continue()))

@@ -16,3 +16,16 @@ test('what was sent or taken back is forgotten, and everything when its caller s
   drafts.clear()
   expect(drafts.read('key:1', 'two')).toBeUndefined()
 })
+
+test('whoever shows a draft is told of each change, also of one that an older page makes, until they are told no more', () => {
+  const drafts = createDrafts()
+  const shown: unknown[] = []
+  const end = drafts.subscribe(() => shown.push(drafts.read('key:1', 'message')))
+  drafts.keep('key:1', 'message', 'on its way')
+  drafts.keep('key:1', 'message', undefined)
+  drafts.keep('key:1', 'message', 'the next one')
+  drafts.clear()
+  end()
+  drafts.keep('key:1', 'message', 'unheard')
+  expect(shown).toEqual(['on its way', undefined, 'the next one', undefined])
+})

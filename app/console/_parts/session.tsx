@@ -78,8 +78,13 @@ export function SessionGate({ children }: { children: ReactNode }) {
     take(await call<Session>('DELETE', '/api/console/session'))
     drafts.clear()
   })
+  const acceptOther = (): void => {
+    setOther(false)
+    // What was not done for the other caller need not be said a second time.
+    signOut.clear()
+  }
   const current = useMemo(
-    () => (session === null ? null : { session, signOut, isOther, acceptOther: () => setOther(false) }),
+    () => (session === null ? null : { session, signOut, isOther, acceptOther }),
     [session, signOut.busy, signOut.error, isOther],
   )
 

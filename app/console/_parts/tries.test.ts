@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { retryRun, sendMessage, type Sending } from '#app/console/_parts/agent/send-message'
 import { createStarting, startRun, type StartRequest } from '#app/console/_parts/agents/start-run'
-import { createTries } from '#app/console/_parts/tries'
+import { createTries, type Kept, type Tries } from '#app/console/_parts/tries'
 
 afterEach(() => vi.unstubAllGlobals())
 
@@ -41,6 +41,40 @@ test('who changes the message, or what shall become of it, sends another one', a
   await expect(sendMessage(tries, 'a', 'go', 'interrupt', true)).rejects.toMatchObject(unanswered)
   await sendMessage(tries, 'a', 'stop', 'interrupt', true)
   expect(new Set(sent.map(({ key }) => key)).size).toBe(3)
+})
+
+/** The memory of a box that is made anew whenever its page is opened. */
+function boxes(): () => Tries<Sending> {
+  let held: ReturnType<Kept<Sending>['read']>
+  return () => createTries({ read: () => held, keep: (next) => (held = next) })
+}
+
+test('who comes back to the page and sends the same words the same way sends the same message, until its answer is there', async () => {
+  const sent = serverLosing(1)
+  const opened = boxes()
+  await expect(sendMessage(opened(), 'a', 'go', 'steer', true)).rejects.toMatchObject(unanswered)
+  const way = opened().open()?.way
+  expect(way).toBe('steer')
+  await sendMessage(opened(), 'a', 'go', String(way), false)
+  expect(opened().open()).toBeUndefined()
+  await sendMessage(opened(), 'a', 'go', 'steer', true)
+  expect(sent[1]).toEqual(sent[0])
+  expect(sent[2]?.key).not.toBe(sent[0]?.key)
+})
+
+test('an answer that comes late ends its own try, and not that of what was sent since', async () => {
+  const opened = boxes()
+  const answer = Promise.withResolvers<Response>()
+  const late: Promise<Response>[] = [answer.promise, Promise.reject(new TypeError('the connection broke'))]
+  vi.stubGlobal('fetch', () => late.shift())
+  const first = sendMessage(opened(), 'a', 'one', 'steer', true)
+  await expect(sendMessage(opened(), 'a', 'two', 'steer', true)).rejects.toMatchObject(unanswered)
+  const { key } = opened().open() ?? {}
+  answer.resolve(Response.json({}))
+  await first
+  const sent = serverLosing()
+  await sendMessage(opened(), 'a', 'two', 'steer', true)
+  expect(sent[0]?.key).toBe(key)
 })
 
 test('a retry whose answer was lost is the same retry; one of another run is not', async () => {

@@ -2,20 +2,42 @@
 export interface Tries<Made> {
   /** What was made for the same before, so that trying again sends the same request; made anew where it is something else. */
   of: (what: string, make: () => Made) => Made
-  /** The answer is known: the next request is another one, even with the same words. */
-  arrived: () => void
+  /** What was made last, while its answer is not known. */
+  open: () => Made | undefined
+  /** The answer to what was made is known: the next request is another one, even with the same words. */
+  arrived: (made: Made) => void
 }
 
-/** Makes the memory of one place that sends. */
-export function createTries<Made>(): Tries<Made> {
-  let held: { what: string; made: Made } | null = null
+interface Try<Made> {
+  what: string
+  made: Made
+}
+
+/** Where a place that sends keeps what it has tried. */
+export interface Kept<Made> {
+  read: () => Try<Made> | undefined
+  keep: (held: Try<Made> | undefined) => void
+}
+
+function keptHere<Made>(): Kept<Made> {
+  let held: Try<Made> | undefined
+  return { read: () => held, keep: (next) => void (held = next) }
+}
+
+/** Makes the memory of one place that sends; it ends with the place, unless it is kept elsewhere. */
+export function createTries<Made>({ read, keep }: Kept<Made> = keptHere()): Tries<Made> {
   return {
     of(what, make) {
-      if (held?.what !== what) held = { what, made: make() }
-      return held.made
+      const before = read()
+      if (before?.what === what) return before.made
+      const made = make()
+      keep({ what, made })
+      return made
     },
-    arrived() {
-      held = null
+    open: () => read()?.made,
+    arrived(made) {
+      // Who came back to the page may have sent something else meanwhile.
+      if (read()?.made === made) keep(undefined)
     },
   }
 }

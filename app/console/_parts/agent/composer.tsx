@@ -4,8 +4,7 @@ import { useState, type KeyboardEvent } from 'react'
 import type { AgentState } from '#lib/core/run'
 import { leftAfter, sendMessage, type Sending } from '#app/console/_parts/agent/send-message'
 import { Failure } from '#app/console/_parts/bits.tsx'
-import { createTries } from '#app/console/_parts/tries'
-import { useDraft } from '#app/console/_parts/use-draft'
+import { useDraft, useTries } from '#app/console/_parts/use-draft'
 import { useAction } from '#app/console/_parts/use-resource'
 
 const ways = [
@@ -18,8 +17,9 @@ const ways = [
 export function Composer({ agent, state, sent }: { agent: string; state: AgentState; sent: () => void }) {
   const busy = state !== 'ready'
   const [text, setText] = useDraft<string>(`message to ${agent}`, '')
-  const [way, setWay] = useState('enqueue')
-  const [tries] = useState(createTries<Sending>)
+  const tries = useTries<Sending>(`tries of message to ${agent}`)
+  // Sent another way it would be another message.
+  const [way, setWay] = useState(() => tries.open()?.way ?? 'enqueue')
   const action = useAction(async () => {
     await sendMessage(tries, agent, text, way, busy)
     setText((now) => leftAfter(text, now))

@@ -1,8 +1,8 @@
 'use client'
 
 import dynamic from 'next/dynamic'
-import { useCallback, useEffect, useRef, type RefObject } from 'react'
-import { followsEnd } from '#app/console/_parts/agent/end-of-chat'
+import { useCallback, useEffect, useLayoutEffect, useRef, type MouseEvent, type RefObject } from 'react'
+import { followsEnd, isAtEnd } from '#app/console/_parts/agent/end-of-chat'
 import type { LiveText } from '#app/console/_parts/agent/use-live'
 import { ToolCallCard, type CallRecord } from '#app/console/_parts/agent/tool-call.tsx'
 import { Empty } from '#app/console/_parts/bits.tsx'
@@ -50,10 +50,10 @@ export function Conversation({
   /** How many messages were sent from here: who sends one wants to see what comes of it. */
   sent: number
 }) {
-  const { box, lines, onScroll } = useEnd(sent)
+  const { box, lines, onScroll, onClick } = useEnd(sent, messages[0]?.seq ?? Infinity)
   return (
     <div className="chat" tabIndex={0} role="log" aria-label="Conversation" ref={box} onScroll={onScroll}>
-      <div className="chat-lines" ref={lines}>
+      <div className="chat-lines" ref={lines} onClick={onClick}>
         {earlier !== null && (
           <button type="button" className="button small" onClick={earlier}>
             Earlier messages
@@ -78,11 +78,21 @@ export function Conversation({
   )
 }
 
-/** Keeps a box at its end while its lines grow; whoever has scrolled up to read is left where they are, until something is sent. */
-function useEnd(sent: number): { box: RefObject<HTMLDivElement | null>; lines: RefObject<HTMLDivElement | null>; onScroll: () => void } {
+interface End {
+  box: RefObject<HTMLDivElement | null>
+  lines: RefObject<HTMLDivElement | null>
+  onScroll: () => void
+  onClick: (event: MouseEvent) => void
+}
+
+/**
+ * Keeps a box at its end while its lines grow; whoever has scrolled up to read, or opens something, is left where they are, until something is sent.
+ * `first` is the number of the first line: earlier ones come above what is read.
+ */
+function useEnd(sent: number, first: number): End {
   const box = useRef<HTMLDivElement>(null)
   const lines = useRef<HTMLDivElement>(null)
-  const at = useRef({ follows: true, top: 0 })
+  const at = useRef({ follows: true, top: 0, height: 0, first })
   const toEnd = useCallback(() => {
     const { current } = box
     if (current === null || !at.current.follows) return
@@ -93,7 +103,13 @@ function useEnd(sent: number): { box: RefObject<HTMLDivElement | null>; lines: R
     const { current } = lines
     if (current === null) return
     // Not the messages are counted: their text takes its height later, when what draws it has been loaded.
-    const observer = new ResizeObserver(toEnd)
+    const observer = new ResizeObserver(() => {
+      if (box.current === null) return
+      at.current.height = box.current.scrollHeight
+      // What was opened is closed again: no scroll tells that the end is there.
+      at.current.follows ||= isAtEnd(box.current)
+      toEnd()
+    })
     observer.observe(current)
     return () => observer.disconnect()
   }, [toEnd])
@@ -101,11 +117,25 @@ function useEnd(sent: number): { box: RefObject<HTMLDivElement | null>; lines: R
     at.current.follows = true
     toEnd()
   }, [sent, toEnd])
+  useLayoutEffect(() => {
+    const { current } = box
+    const { follows, height, first: before } = at.current
+    at.current.first = first
+    if (current === null || follows || first >= before) return
+    current.scrollTop += current.scrollHeight - height
+    at.current.top = current.scrollTop
+  }, [first])
   const onScroll = useCallback(() => {
     const { current } = box
-    if (current !== null) at.current = { follows: followsEnd(at.current.follows, at.current.top, current), top: current.scrollTop }
+    if (current === null) return
+    at.current.follows = followsEnd(at.current.follows, at.current.top, current)
+    at.current.top = current.scrollTop
   }, [])
-  return { box, lines, onScroll }
+  const onClick = useCallback((event: MouseEvent) => {
+    // A key clicks too. To follow the end over what opens would push what was pressed out of sight.
+    if ((event.target as Element).closest('summary') !== null) at.current.follows = false
+  }, [])
+  return { box, lines, onScroll, onClick }
 }
 
 function Bubble({ message, calls }: { message: MessageRow; calls: ReadonlyMap<string, CallRecord> }) {

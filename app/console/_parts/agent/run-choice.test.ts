@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { RunView } from '#lib/core/store'
-import { mergedRuns, runShown } from '#app/console/_parts/agent/run-choice'
+import { mergedRuns, runShown, runsKnown } from '#app/console/_parts/agent/run-choice'
 
 const run = (id: string, state: string, startedAt: string | null = null): RunView => ({ id, state, startedAt }) as unknown as RunView
 const began = '2026-11-21T08:00:00Z'
@@ -28,4 +28,18 @@ test('runs of several lists stand once, newest first, as the first list has them
     'run_5 running',
     'run_2 completed',
   ])
+})
+
+test('while the run that holds the agent is asked for, the one that was looked at stays, as the list has it, and none that only waits is shown', () => {
+  const newest = [run('run_9', 'queued'), run('run_8', 'queued')]
+  const waits = { data: null, loading: true }
+  const wanted = { chosen: null, active: 'run_2' }
+  const known = runsKnown(newest, waits, run('run_1', 'running', began), wanted)
+  expect([known.run?.id, known.list.map(({ id }) => id)]).toEqual(['run_1', ['run_9', 'run_8', 'run_1']])
+  expect(runsKnown([...newest, run('run_1', 'completed', began)], waits, run('run_1', 'running', began), wanted).run?.state).toBe(
+    'completed',
+  )
+  expect(runsKnown(newest, waits, null, wanted).run).toBeNull()
+  const read = { data: run('run_2', 'running', began), loading: false }
+  expect(runsKnown(newest, read, run('run_1', 'running', began), wanted)).toEqual({ list: [...newest, read.data], run: read.data })
 })

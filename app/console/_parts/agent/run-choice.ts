@@ -22,3 +22,24 @@ export function runShown(runs: readonly RunView[], chosen: string | null, active
   const [begun] = runs.filter(({ startedAt }) => startedAt !== null).toSorted((a, b) => at(b) - at(a))
   return named(chosen) ?? named(active) ?? begun ?? runs[0] ?? null
 }
+
+/** What is known of a run that is read alone. */
+interface Alone {
+  data: RunView | null
+  loading: boolean
+}
+
+/**
+ * The runs that are known and the one that is looked at, which is among them. While the wanted one is asked for, because it is not among the newest,
+ * the one that was looked at `before` stays; none is shown where there was none, rather than one that only waits.
+ */
+export function runsKnown(
+  newest: readonly RunView[],
+  alone: Alone,
+  before: RunView | null,
+  { chosen, active }: { chosen: string | null; active: string | null },
+): { list: readonly RunView[]; run: RunView | null } {
+  const held = alone.loading ? before : alone.data
+  const list = mergedRuns(newest, held === null ? [] : [held])
+  return { list, run: alone.loading ? (list.find(({ id }) => id === before?.id) ?? null) : runShown(list, chosen, active) }
+}

@@ -32,7 +32,7 @@ export function RunPanel({
   const { run } = runs
   const { events, error, retry } = useRunEvents(run?.id ?? null, live.events)
   if (runs.data === null) return runs.error === null ? <Rows rows={6} /> : <Failure error={runs.error} retry={runs.refresh} />
-  if (run === null) return <Empty title="No runs yet">A message starts one.</Empty>
+  if (run === null) return runs.data.length > 0 ? <Rows rows={6} /> : <Empty title="No runs yet">A message starts one.</Empty>
   return (
     <>
       <header>

@@ -13,6 +13,7 @@ export function leave(response: Response): void {
 /** What a message was sent with the first time: it is sent again with the same, though the agent may be at work by then. */
 export interface Sending {
   key: string
+  way: string
   onBusy: string
 }
 
@@ -20,17 +21,17 @@ export interface Sending {
 export async function sendMessage(tries: Tries<Sending>, agent: string, message: string, way: string, busy: boolean): Promise<void> {
   const path = `/api/agents/${encodeURIComponent(agent)}/messages`
   const what = JSON.stringify([path, message, way])
-  const { key, onBusy } = tries.of(what, () => ({ key: crypto.randomUUID(), onBusy: busy ? way : 'enqueue' }))
-  const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': key }
-  leave(await send('POST', path, { body: { message, onBusy }, headers }))
-  tries.arrived()
+  const sending = tries.of(what, () => ({ key: crypto.randomUUID(), way, onBusy: busy ? way : 'enqueue' }))
+  const headers = { accept: 'text/event-stream', 'if-match': '*', 'idempotency-key': sending.key }
+  leave(await send('POST', path, { body: { message, onBusy: sending.onBusy }, headers }))
+  tries.arrived(sending)
 }
 
 /** Goes on from the committed history of an ended run, in one new run however often it is pressed after a lost answer. Throws Problem. */
 export async function retryRun(keys: Tries<string>, runId: string): Promise<void> {
   const key = keys.of(runId, () => crypto.randomUUID())
   await send('POST', `/api/runs/${runId}/retry`, { body: {}, headers: { 'idempotency-key': key } })
-  keys.arrived()
+  keys.arrived(key)
 }
 
 /** What stands in the box when a message has been sent: what was typed while it was on its way is the next one. */

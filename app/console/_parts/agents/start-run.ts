@@ -30,7 +30,7 @@ export async function startRun({ names, keys }: Starting, request: StartRequest)
   const key = keys.of(JSON.stringify([name, body]), () => crypto.randomUUID())
   const headers = { accept: 'text/event-stream', 'idempotency-key': key }
   leave(await send('POST', `/api/agents/${encodeURIComponent(name)}/messages`, { body, headers }))
-  names.arrived()
-  keys.arrived()
+  names.arrived(name)
+  keys.arrived(key)
   return name
 }
