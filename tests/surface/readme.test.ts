@@ -21,6 +21,17 @@ const guarded = blocks.filter(({ commands }) => commands.includes('$ADMIN'))
 /** Without the template that a reader writes on the way; `tests/project/documents.test.ts` looks at its files. */
 const open = blocks.filter((block) => !guarded.includes(block) && !block.commands.includes('"template":"support"'))
 
+/** Live text is cut as it comes: a reader who is late by a moment gets in one delta what another gets in three. All of them are the text. */
+const isDelta = (line: string): boolean => line.includes('"type":"text_delta"')
+
+/** The text that the deltas of a printed stream make, each from its offset on. */
+function textOf(printed: string): string {
+  const deltas = printed.split('\n').filter((line) => line.startsWith('data: ') && isDelta(line))
+  return deltas
+    .map((line) => JSON.parse(line.slice('data: '.length)) as { offset: number; text: string })
+    .reduce((text, delta) => text.slice(0, delta.offset) + delta.text, '')
+}
+
 /** What of a promised line was not printed: `...` stands for anything, ids and instants are of the day the README was written. */
 function missing(printed: string, line: string): string[] {
   let at = 0
@@ -68,8 +79,11 @@ describe.skipIf(!hasShell)('the README', () => {
     expect(refused).toBe('')
     for (const [index, { commands, promised }] of open.entries()) {
       expect(printed[index], commands).not.toBe('')
-      for (const line of promised) expect(missing(String(printed[index]), line), `${line}\n${printed[index]}`).toEqual([])
+      for (const line of promised.filter((each) => !isDelta(each)))
+        expect(missing(String(printed[index]), line), `${line}\n${printed[index]}`).toEqual([])
     }
+    const streamed = printed.filter((_, index) => open[index]?.promised.some(isDelta))
+    expect(streamed.map(textOf)).toEqual(['You said: Tell me more'])
   })
 
   test('keys are made, rotated and revoked as it says', { timeout: 120_000 }, async () => {
